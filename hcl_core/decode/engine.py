@@ -1,0 +1,85 @@
+"""The engine: one token trie a prompt, every exit layer at once (DESIGN section 3).
+
+``TrieDecoder.decode`` is the whole story: prefill, then for each wave one ``step`` after another until no
+sample runs. ``session`` holds what a step does.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import psutil
+import torch
+
+from hcl_core.decode.causal_lm import CausalLM
+from hcl_core.decode.exit_heads import ExitHead
+from hcl_core.decode.session import PromptSession
+from hcl_core.errors import ContextTooLongError, SettingsError
+from hcl_core.ports import DecodeProgress
+from hcl_core.prompts import PromptTemplate
+from hcl_core.records import Question, SamplingSettings
+
+_MOST_CPU_BUDGET = 4 * 2**30
+
+
+class TrieDecoder:
+    """Samples answers from every wanted exit layer of one model.
+
+    Args:
+        lm: The model.
+        exit_head: How early layers are read.
+        template: How a question becomes a prompt.
+        memory_budget: Bytes for the keys, values and hidden states of one prompt's trie; a wave that could
+            need more is split. ``None``: half of the memory that is free now, at most 4 GiB on a CPU.
+    """
+
+    def __init__(
+        self, lm: CausalLM, exit_head: ExitHead, template: PromptTemplate, memory_budget: int | None = None
+    ) -> None:
+        self.lm, self.exit_head, self.template = lm, exit_head, template
+        self.num_hidden_layers = lm.num_hidden_layers
+        self._memory_budget = memory_budget or _default_memory_budget(lm.readout_device)
+
+    def prompt_for(self, question: Question) -> str:
+        """The exact text sent for ``question``."""
+        return self.template.render(question.text, self.lm.wrap_chat)
+
+    def tokenize_checked(self, question: Question, settings: SamplingSettings) -> list[int]:
+        """Token ids of the prompt for ``question``.
+
+        Raises:
+            ContextTooLongError: Prompt and longest answer exceed what the model can attend over.
+        """
+        prompt_token_ids = self.lm.tokenize(self.prompt_for(question), is_chat=self.template.is_chat)
+        if len(prompt_token_ids) + settings.max_new_tokens > self.lm.max_positions:
+            raise ContextTooLongError(
+                f"question {question.id!r}: a prompt of {len(prompt_token_ids)} tokens and an answer of up to "
+                f"{settings.max_new_tokens} exceed this model's window of {self.lm.max_positions}; "
+                "shorten the question or lower the number of new tokens"
+            )
+        return prompt_token_ids
+
+    @torch.inference_mode()
+    def decode(
+        self, question: Question, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
+    ) -> Iterator[DecodeProgress]:
+        """Sample answers wave by wave; see ``ports.Decoder``.
+
+        Raises:
+            ContextTooLongError: The prompt is too long; before anything is computed.
+            SettingsError: A wave asks for a layer that the model lacks.
+        """
+        prompt_token_ids = self.tokenize_checked(question, settings)
+        session = PromptSession(self.lm, self.exit_head, settings, question.id, prompt_token_ids)
+        for wave in waves:
+            waiting = list(wave)
+            for exit_layer, _ in waiting:
+                if not 1 <= exit_layer <= self.num_hidden_layers:
+                    raise SettingsError(f"exit layer {exit_layer} is not from 1 to {self.num_hidden_layers}")
+            while waiting:
+                part, waiting = session.plan(waiting, self._memory_budget)
+                yield from session.run(part, num_waiting=len(waiting))
+
+
+def _default_memory_budget(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0]) // 2
+    return int(min(psutil.virtual_memory().available // 2, _MOST_CPU_BUDGET))

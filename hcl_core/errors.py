@@ -1,0 +1,45 @@
+"""The errors that a user can cause. Each message is one line: what was wanted, what came, what to do."""
+
+
+class HclError(Exception):
+    """Base of every error that is shown to the user as one line; the terminal exits with code 2."""
+
+
+class SettingsError(HclError):
+    """A setting is outside its range, unknown, or at odds with another."""
+
+
+class QuestionFileError(HclError):
+    """A question file cannot be read; the message names the file and the line."""
+
+
+class ModelNotFoundError(HclError):
+    """No model of that name exists in the catalogue, on disk, or on the Hub."""
+
+
+class GatedModelError(HclError):
+    """The model's owner asks for an accepted licence and an access token."""
+
+
+class NoNetworkError(HclError):
+    """The Hub cannot be reached and the weights are not on this machine."""
+
+
+class UnsafeWeightsError(HclError):
+    """The model has no safetensors weights (pickled weights are never opened)."""
+
+
+class UnsupportedArchitectureError(HclError):
+    """The engine does not know this model family."""
+
+
+class ContextTooLongError(HclError):
+    """Prompt and answer together exceed the model's context or attention window."""
+
+
+class NotEnoughMemoryError(HclError):
+    """The weights do not fit into the memory that is free."""
+
+
+class RunFolderError(HclError):
+    """A run folder is missing, damaged, from another version, or holds another run."""

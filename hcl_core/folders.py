@@ -1,0 +1,58 @@
+"""Where the program keeps things, and how it writes them so that a crash leaves nothing half-made."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock
+
+
+def cache_folder() -> Path:
+    """``$HCL_CACHE``, else the platform's cache folder. Converted weights; safe to delete."""
+    return Path(os.environ.get("HCL_CACHE") or platformdirs.user_cache_dir("hcl-explorer", appauthor=False))
+
+
+def runs_folder() -> Path:
+    """``$HCL_RUNS``, else ``runs`` in the working folder."""
+    return Path(os.environ.get("HCL_RUNS") or "runs")
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """A temporary folder that becomes ``target`` when the block ends well, and vanishes when it does not.
+
+    Only one process makes ``target`` at a time; the block of a second one that waited is handed the
+    temporary folder as well, and what it makes is dropped if ``target`` exists by then.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=".tmp", dir=target.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        if not target.exists():
+            temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """A temporary path beside ``target`` that replaces it when the block ends well."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def lock_for(target: Path) -> FileLock:
+    """A lock between processes on making or changing ``target``."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(target.with_name(f".{target.name}.lock"))

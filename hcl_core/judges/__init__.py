@@ -1,0 +1,1 @@
+"""Judges: adapters of the ``Judge`` port."""

@@ -1,0 +1,120 @@
+"""The scores of DESIGN section 2, as arithmetic on one table of outcomes. Numpy alone."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hcl_core.records import LayerScore, Weights
+
+FloatArray = NDArray[np.float64]
+
+# What a cell of the table says, where it is not the number of a correct answer's cluster.
+INCORRECT, NOT_ATTEMPTED, MISSING = -1, -2, -3
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeTable:
+    """Every judged answer of a run.
+
+    Attributes:
+        exit_layers: ``E`` layers, ascending.
+        outcomes: ``[num_questions, E, num_samples]`` cluster number (0 and up) of a correct answer, else
+            ``INCORRECT``, ``NOT_ATTEMPTED``, or ``MISSING`` where no sample has come yet.
+        confidences: Same shape; geometric-mean token probability of the answer, NaN where missing.
+    """
+
+    exit_layers: tuple[int, ...]
+    outcomes: NDArray[np.int16]
+    confidences: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, num_questions: int, exit_layers: tuple[int, ...], num_samples: int) -> "OutcomeTable":
+        """A table in which nothing has come yet."""
+        shape = (num_questions, len(exit_layers), num_samples)
+        return cls(exit_layers, np.full(shape, MISSING, np.int16), np.full(shape, np.nan, np.float32))
+
+
+def hallucination_rate(outcomes: NDArray[np.int16]) -> FloatArray:
+    """Answers not judged correct over answers given, mean over questions (paper; DESIGN section 2).
+
+    Args:
+        outcomes: ``[num_questions, E, num_samples]`` as in ``OutcomeTable``.
+
+    Returns:
+        ``[E]`` in [0, 1]; NaN at a layer without any answer.
+    """
+    given = (outcomes != MISSING).sum(axis=2)
+    wrong = ((outcomes < 0) & (outcomes != MISSING)).sum(axis=2)
+    return _mean_over_questions(wrong, given)
+
+
+def creativity_raw(outcomes: NDArray[np.int16]) -> FloatArray:
+    """Meaning clusters among the correct answers, mean over questions (paper; DESIGN section 2).
+
+    Args:
+        outcomes: ``[num_questions, E, num_samples]`` as in ``OutcomeTable``.
+
+    Returns:
+        ``[E]`` from 0; NaN at a layer without any answer.
+    """
+    num_clusters = np.maximum(outcomes.max(axis=2, initial=-1) + 1, 0)
+    given = (outcomes != MISSING).any(axis=2)
+    return _mean_over_questions(num_clusters, given.astype(np.int64))
+
+
+def min_max_scale(values: FloatArray) -> FloatArray:
+    """Scale to 0..1 over the layers; all equal gives 0.5 (paper; DESIGN section 2). NaN stays NaN."""
+    if np.isnan(values).all():
+        return values
+    low, high = np.nanmin(values), np.nanmax(values)
+    if high == low:
+        return np.where(np.isnan(values), np.nan, 0.5)
+    return (values - low) / (high - low)
+
+
+def hcb_score(creativity: FloatArray, hallucination: FloatArray, weights: Weights) -> FloatArray:
+    """``w_c * creativity + w_h * (1 - hallucination_rate)``, ``[E]`` in [0, 1] (paper; DESIGN section 2)."""
+    return weights.creativity * creativity + weights.accuracy * (1 - hallucination)
+
+
+def optimal_layer(scores: Sequence[LayerScore]) -> int | None:
+    """The exit layer of the highest HCB score, the earlier one on a tie; ``None`` while there is no score."""
+    scored = [score for score in scores if score.num_samples]
+    return max(scored, key=lambda score: (score.hcb_score, -score.exit_layer)).exit_layer if scored else None
+
+
+def score_layers(table: OutcomeTable, weights: Weights) -> list[LayerScore]:
+    """The scores of every exit layer of ``table``; a layer without samples has NaN scores."""
+    outcomes = table.outcomes
+    hallucination, raw = hallucination_rate(outcomes), creativity_raw(outcomes)
+    creativity = min_max_scale(raw)
+    hcb = hcb_score(creativity, hallucination, weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is NaN, as it should be
+        confidence = np.nanmean(table.confidences, axis=(0, 2))
+    return [
+        LayerScore(
+            exit_layer=exit_layer,
+            hallucination_rate=float(hallucination[place]),
+            creativity_raw=float(raw[place]),
+            creativity=float(creativity[place]),
+            hcb_score=float(hcb[place]),
+            confidence=float(confidence[place]),
+            num_correct=int((outcomes[:, place] >= 0).sum()),
+            num_not_attempted=int((outcomes[:, place] == NOT_ATTEMPTED).sum()),
+            num_samples=int((outcomes[:, place] != MISSING).sum()),
+        )
+        for place, exit_layer in enumerate(table.exit_layers)
+    ]
+
+
+def _mean_over_questions(totals: NDArray[np.int64], given: NDArray[np.int64]) -> FloatArray:
+    """Mean over the questions with answers of ``totals / given``, each ``[num_questions, E]``: ``[E]``."""
+    shares = np.divide(totals, given, out=np.zeros(totals.shape), where=given > 0)
+    num_questions = (given > 0).sum(axis=0)
+    means: FloatArray = np.full(totals.shape[1], np.nan)
+    np.divide(shares.sum(axis=0), num_questions, out=means, where=num_questions > 0)
+    return means

@@ -1,0 +1,106 @@
+"""The ports of the pipeline: what a decoder, a judge, an embedder and a question source must offer."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hcl_core.records import Outcome, Question, Sample, SamplingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeProgress:
+    """What one decode step brought.
+
+    Attributes:
+        finished: Samples that ended in this step.
+        num_running: Samples of the wave that still run.
+        num_nodes: Distinct token prefixes computed so far for this prompt.
+        wave_done: Whether this step ended the wave.
+    """
+
+    finished: tuple[Sample, ...]
+    num_running: int
+    num_nodes: int
+    wave_done: bool
+
+
+class Decoder(Protocol):
+    """A model that answers a prompt from chosen exit layers.
+
+    Attributes:
+        num_hidden_layers: Deepest exit layer.
+    """
+
+    num_hidden_layers: int
+
+    def prompt_for(self, question: Question) -> str:
+        """The exact text that ``decode`` sends for a question."""
+        ...
+
+    def decode(
+        self, question: Question, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
+    ) -> Iterator[DecodeProgress]:
+        """Sample answers, wave by wave; what one wave computed serves the next.
+
+        Args:
+            question: What to answer.
+            settings: How tokens are drawn.
+            waves: Each a list of ``(exit_layer, sample_idx)``; taken one at a time, as needed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A judge's word on one answer: the outcome and the rule that decided."""
+
+    outcome: Outcome
+    reason: str
+
+
+class Judge(Protocol):
+    """Decides whether answers are right.
+
+    Attributes:
+        name: As chosen by the user; stored with the verdicts.
+    """
+
+    name: str
+
+    def judge(self, question: Question, answers: Sequence[str]) -> list[Judgement]:
+        """One judgement an answer, in order."""
+        ...
+
+
+class Embedder(Protocol):
+    """Places texts in a space where cosine similarity is likeness of meaning.
+
+    Attributes:
+        name: As chosen by the user; stored with the clusters.
+    """
+
+    name: str
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """``[n, width]`` unit vectors, one a text."""
+        ...
+
+
+class QuestionSource(Protocol):
+    """A set of questions.
+
+    Attributes:
+        name: Stored with the run.
+    """
+
+    name: str
+
+    def load(self, limit: int | None = None) -> list[Question]:
+        """The first ``limit`` questions, or all."""
+        ...
+
+
+JsonDict = dict[str, Any]

@@ -1,0 +1,81 @@
+"""From a question to the exact text sent to the model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hcl_core.errors import SettingsError
+
+PLACEHOLDER = "{question}"
+TEMPLATE_NAMES = ("few_shot", "instruction", "chat")
+
+_INSTRUCTION = "Give the answer alone, in a few words."
+
+_BUILT_IN = {
+    # Two worked pairs show a base model that an answer is a few words on one line; one is an open
+    # question, so that the pattern does not suggest a single right answer.
+    "few_shot": (
+        "Question: What do bees make?\nAnswer: Honey\n\n"
+        "Question: Name a season of the year.\nAnswer: Autumn\n\n"
+        f"Question: {PLACEHOLDER}\nAnswer:"
+    ),
+    "instruction": f"{_INSTRUCTION}\nQuestion: {PLACEHOLDER}\nAnswer:",
+    # The user's turn; the tokenizer's own chat template goes around it.
+    "chat": f"{_INSTRUCTION} {PLACEHOLDER}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTemplate:
+    """A named way to ask.
+
+    Attributes:
+        name: ``"few_shot"``, ``"instruction"``, ``"chat"`` or ``"file"``.
+        text: The template, with ``{question}`` where the question goes.
+    """
+
+    name: str
+    text: str
+
+    def __post_init__(self) -> None:
+        if PLACEHOLDER not in self.text:
+            raise SettingsError(f"the {self.name} template must contain {PLACEHOLDER}; got {self.text[:80]!r}")
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether the text is a user's turn, to be wrapped by the tokenizer's chat template."""
+        return self.name == "chat"
+
+    def render(self, question_text: str, wrap_chat: Callable[[str], str] | None = None) -> str:
+        """The exact text sent to the model.
+
+        Args:
+            question_text: The question; runs of white space become one space, so that it stays on its line.
+            wrap_chat: Puts a user's turn into the model's chat format; needed for the chat template only.
+
+        Raises:
+            SettingsError: The chat template is asked for and ``wrap_chat`` is missing.
+        """
+        # str.replace, not str.format: braces in a question are data.
+        rendered = self.text.replace(PLACEHOLDER, " ".join(question_text.split()))
+        if not self.is_chat:
+            return rendered
+        if wrap_chat is None:
+            raise SettingsError("this model's tokenizer has no chat template: use few_shot or instruction")
+        return wrap_chat(rendered)
+
+
+def load_template(name: str = "few_shot", file: Path | None = None) -> PromptTemplate:
+    """The built-in template ``name``, or the user's own from ``file``.
+
+    Raises:
+        SettingsError: The name is unknown, or the file is unreadable or lacks ``{question}``.
+    """
+    if file is not None:
+        try:
+            return PromptTemplate("file", file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"cannot read the template file {file}: {error}") from None
+    if name not in _BUILT_IN:
+        raise SettingsError(f"template must be one of {', '.join(TEMPLATE_NAMES)}; got {name!r}")
+    return PromptTemplate(name, _BUILT_IN[name])

@@ -1,0 +1,1 @@
+"""Question sources: adapters of the ``QuestionSource`` port."""

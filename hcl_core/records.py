@@ -1,0 +1,183 @@
+"""The records that flow from question to score. Frozen, checked when made, free of torch.
+
+``Question`` -> decode -> ``Sample`` -> judge -> ``Verdict`` -> embed, cluster -> ``ClusterMember`` -> ``LayerScore``
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from hcl_core.errors import SettingsError
+
+Outcome = Literal["correct", "incorrect", "not_attempted"]
+FinishReason = Literal["stop", "length"]
+
+
+class SampleKey(NamedTuple):
+    """What identifies one sampled answer within a run."""
+
+    question_id: str
+    exit_layer: int
+    sample_idx: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question and every answer that counts as correct.
+
+    Attributes:
+        id: Unique within its set.
+        text: The question as a person would ask it.
+        accepted_answers: At least one; spellings of one answer and different answers alike.
+        topic: Optional group, such as ``"astronomy"``.
+        difficulty: Optional grade: ``"easy"``, ``"medium"`` or ``"hard"``.
+    """
+
+    id: str
+    text: str
+    accepted_answers: tuple[str, ...]
+    topic: str | None = None
+    difficulty: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.id.strip():
+            raise SettingsError("a question needs a non-empty id")
+        if not self.text.strip():
+            raise SettingsError("a question needs a text; got an empty one")
+        if not self.accepted_answers or not all(answer.strip() for answer in self.accepted_answers):
+            raise SettingsError(
+                f"question {self.id!r} needs at least one accepted answer and none of them empty; "
+                f"got {list(self.accepted_answers)}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingSettings:
+    """How an answer is drawn from the model's next-token distributions.
+
+    Attributes:
+        temperature: Logits are divided by it; 0 means greedy. In [0, 10].
+        top_p: Nucleus mass kept, in (0, 1]; 1 keeps everything.
+        top_k: Number of most probable tokens kept before ``top_p``; 0 keeps all.
+        max_new_tokens: Longest answer, in tokens.
+        seed: Of the per-sample noise; in [0, 2**63).
+    """
+
+    temperature: float = 0.6
+    top_p: float = 0.9
+    top_k: int = 0
+    max_new_tokens: int = 50
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.temperature <= 10, "temperature", "between 0 (greedy) and 10", self.temperature)
+        _require(0 < self.top_p <= 1, "top_p", "above 0 and at most 1", self.top_p)
+        _require(self.top_k >= 0, "top_k", "0 (off) or more", self.top_k)
+        _require(1 <= self.max_new_tokens <= 4096, "max_new_tokens", "between 1 and 4096", self.max_new_tokens)
+        _require(0 <= self.seed < 2**63, "seed", "between 0 and 2**63 - 1", self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sampled answer.
+
+    Attributes:
+        question_id: Id of its question.
+        exit_layer: Decoder blocks run for each token, from 1.
+        sample_idx: Number of the sample at this question and layer, from 0.
+        answer: First non-empty line of ``completion_text``, stripped; may be empty.
+        completion_text: What the model wrote, special tokens left out.
+        completion_token_ids: All emitted tokens, the stopping one included; at least one.
+        token_logprobs: Natural log of the probability (temperature 1, no truncation) of each of them.
+        finish_reason: ``"stop"`` at an end token or the end of the first line, ``"length"`` at the limit.
+    """
+
+    question_id: str
+    exit_layer: int
+    sample_idx: int
+    answer: str
+    completion_text: str
+    completion_token_ids: tuple[int, ...]
+    token_logprobs: tuple[float, ...]
+    finish_reason: FinishReason
+
+    @property
+    def key(self) -> SampleKey:
+        """The sample's identity."""
+        return SampleKey(self.question_id, self.exit_layer, self.sample_idx)
+
+    @property
+    def confidence(self) -> float:
+        """Geometric mean of the emitted tokens' probabilities, in (0, 1] (DESIGN section 2)."""
+        return math.exp(sum(self.token_logprobs) / len(self.token_logprobs))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a judge said of one sample.
+
+    Attributes:
+        key: The sample judged.
+        outcome: ``"correct"``, ``"incorrect"`` or ``"not_attempted"`` (empty, or a refusal).
+        reason: The rule that decided, for people to read.
+    """
+
+    key: SampleKey
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterMember:
+    """The meaning cluster, numbered from 0 within question and layer, that a *correct* sample belongs to."""
+
+    key: SampleKey
+    cluster_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerScore:
+    """The scores of one exit layer over all questions of a run (DESIGN section 2).
+
+    Attributes:
+        exit_layer: Decoder blocks run, from 1.
+        hallucination_rate: Share of answers not judged correct, mean over questions, in [0, 1].
+        creativity_raw: Meaning clusters among the correct answers, mean over questions, from 0.
+        creativity: ``creativity_raw`` min-max scaled over the layers of the run, in [0, 1].
+        hcb_score: ``w_c * creativity + w_h * (1 - hallucination_rate)``, in [0, 1].
+        confidence: Mean over answers of their geometric-mean token probability, in (0, 1].
+        num_correct: Answers judged correct, over all questions.
+        num_not_attempted: Answers that were empty or a refusal, over all questions.
+        num_samples: Answers judged, over all questions.
+    """
+
+    exit_layer: int
+    hallucination_rate: float
+    creativity_raw: float
+    creativity: float
+    hcb_score: float
+    confidence: float
+    num_correct: int
+    num_not_attempted: int
+    num_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The two weights of the HCB score; they sum to 1 (paper: 0.5 and 0.5)."""
+
+    creativity: float = 0.5
+    accuracy: float = 0.5
+
+    def __post_init__(self) -> None:
+        in_range = 0 <= self.creativity <= 1 and 0 <= self.accuracy <= 1
+        if not in_range or abs(self.creativity + self.accuracy - 1) > 1e-9:
+            raise SettingsError(
+                "weights must be two numbers from 0 to 1 that sum to 1 (creativity,accuracy), "
+                f"such as 0.5,0.5; got {self.creativity},{self.accuracy}"
+            )
+
+
+def _require(holds: bool, name: str, wanted: str, came: object) -> None:
+    if not holds:
+        raise SettingsError(f"{name} must be {wanted}; got {came}")

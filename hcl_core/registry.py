@@ -1,0 +1,68 @@
+"""From names to adapters, each imported on first use: a page or a command that needs no model never loads torch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hcl_core.errors import SettingsError
+from hcl_core.ports import Embedder, Judge, QuestionSource
+from hcl_core.prompts import PromptTemplate
+
+if TYPE_CHECKING:
+    from hcl_core.decode.causal_lm import CausalLM
+    from hcl_core.decode.checkpoints import Checkpoint
+    from hcl_core.decode.engine import TrieDecoder
+
+JUDGE_NAMES = ("alias",)
+EMBEDDER_NAMES = ("all-MiniLM-L6-v2",)
+EXIT_HEAD_NAMES = ("shared",)
+
+
+def load_model(name: str, dtype: str = "auto", device: str = "auto") -> "tuple[CausalLM, Checkpoint]":
+    """The model called ``name``; see ``decode.loading.load_model``."""
+    from hcl_core.decode import loading
+
+    return loading.load_model(name, dtype, device)
+
+
+def make_decoder(
+    lm: "CausalLM", exit_head: str, template: PromptTemplate, memory_budget: int | None = None
+) -> "TrieDecoder":
+    """A decoder of ``lm``; see ``decode.engine.TrieDecoder``."""
+    from hcl_core.decode.engine import TrieDecoder
+    from hcl_core.decode.exit_heads import load_exit_head
+
+    return TrieDecoder(lm, load_exit_head(exit_head), template, memory_budget)
+
+
+def load_judge(name: str = "alias") -> Judge:
+    """The judge called ``name``.
+
+    Raises:
+        SettingsError: There is none.
+    """
+    if name != "alias":
+        raise SettingsError(f"judge must be one of {', '.join(JUDGE_NAMES)}; got {name!r}")
+    from hcl_core.judges.alias import AliasJudge
+
+    return AliasJudge()
+
+
+def load_embedder(name: str = EMBEDDER_NAMES[0]) -> Embedder:
+    """The embedder called ``name``.
+
+    Raises:
+        SettingsError: There is none.
+        NoNetworkError: Its weights are not here and cannot be fetched.
+    """
+    if name not in EMBEDDER_NAMES:
+        raise SettingsError(f"embedder must be one of {', '.join(EMBEDDER_NAMES)}; got {name!r}")
+    from hcl_core.embedders.minilm import MiniLmEmbedder
+
+    return MiniLmEmbedder()
+
+
+def load_questions(name: str) -> QuestionSource:
+    """The starter set, or the question file at that path."""
+    from hcl_core.questions.jsonl import JsonlQuestions, starter_questions
+
+    return starter_questions() if name == "starter" else JsonlQuestions(Path(name).expanduser())

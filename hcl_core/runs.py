@@ -1,0 +1,379 @@
+"""The run folder: one format for live, saved and shipped runs (DESIGN section 5).
+
+    manifest.json             every setting, versions, times, and whether the run is complete
+    questions.jsonl           id, question, accepted answers, topic, difficulty, and the exact prompt sent
+    samples/part-*.parquet    immutable; one wave of one question each, renamed into place when whole
+    verdicts.parquet          derived: outcome and reason by sample
+    clusters.parquet          derived: meaning cluster of each correct sample
+    layer_scores.parquet      derived: the scores at equal weights
+
+A row's key is ``(question_id, exit_layer, sample_idx)``. Derived files can be deleted and made again from
+the others without a model.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from hcl_core.errors import RunFolderError, SettingsError
+from hcl_core.folders import atomic_file
+from hcl_core.layers import format_layers
+from hcl_core.prompts import PromptTemplate
+from hcl_core.records import ClusterMember, LayerScore, Question, Sample, SampleKey, SamplingSettings, Verdict
+
+SCHEMA_VERSION = 1
+
+_KEY_FIELDS = [
+    ("question_id", pa.dictionary(pa.int32(), pa.string())),
+    ("exit_layer", pa.int16()),
+    ("sample_idx", pa.int32()),
+]
+_SAMPLE_SCHEMA = pa.schema(
+    [
+        *_KEY_FIELDS,
+        ("answer", pa.string()),
+        ("completion_text", pa.string()),
+        ("completion_token_ids", pa.list_(pa.int32())),
+        ("token_logprobs", pa.list_(pa.float32())),
+        ("finish_reason", pa.dictionary(pa.int8(), pa.string())),
+    ]
+)
+_VERDICT_SCHEMA = pa.schema(
+    [
+        *_KEY_FIELDS,
+        ("outcome", pa.dictionary(pa.int8(), pa.string())),
+        ("reason", pa.dictionary(pa.int32(), pa.string())),
+    ]
+)
+_CLUSTER_SCHEMA = pa.schema([*_KEY_FIELDS, ("cluster_id", pa.int32())])
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What decides the samples of a run; its hash is the run's id.
+
+    Attributes:
+        model: Catalogue name, Hub id or folder name.
+        model_revision: Hub commit, wheel version or folder fingerprint.
+        dtype: Of the weights: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        exit_head: Name of the exit head.
+        exit_head_hash: What decides the head's weights.
+        strategy: ``"early_exit"``: each answer comes from the truncated model alone.
+        template: How a question becomes a prompt.
+        exit_layers: Ascending, from 1.
+        num_samples: Answers a question and layer.
+        sampling: How tokens are drawn.
+    """
+
+    model: str
+    model_revision: str
+    dtype: str
+    exit_head: str
+    exit_head_hash: str
+    template: PromptTemplate
+    exit_layers: tuple[int, ...]
+    num_samples: int
+    sampling: SamplingSettings
+    strategy: str = "early_exit"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.num_samples <= 10_000:
+            raise SettingsError(f"samples must be between 1 and 10000; got {self.num_samples}")
+        if not self.exit_layers or list(self.exit_layers) != sorted(set(self.exit_layers)) or self.exit_layers[0] < 1:
+            raise SettingsError(f"exit layers must be ascending and from 1; got {self.exit_layers}")
+
+    def run_id(self, questions: Sequence[Question]) -> str:
+        """16 hexadecimal digits: the same request by another person has the same ones."""
+        decides = {"settings": asdict(self), "questions": [asdict(question) for question in questions]}
+        canonical = json.dumps(decides, sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """``manifest.json``.
+
+    Attributes:
+        run_id: Hash of ``settings`` and the questions.
+        settings: What decides the samples.
+        num_hidden_layers: Of the model.
+        num_questions: In ``questions.jsonl``.
+        question_set: Name of where they came from.
+        device: That computed the samples; decides nothing but ties of rounding.
+        judge: Name of the judge of ``verdicts.parquet``.
+        embedder: Name of the embedder of ``clusters.parquet``.
+        versions: Package versions.
+        created_at: UTC, ISO 8601.
+        finished_at: Likewise; ``None`` until every sample is there.
+        decode_seconds: Time spent decoding, over all sittings.
+        schema_version: Of this format.
+    """
+
+    run_id: str
+    settings: RunSettings
+    num_hidden_layers: int
+    num_questions: int
+    question_set: str
+    device: str
+    judge: str
+    embedder: str
+    versions: dict[str, str]
+    created_at: str
+    finished_at: str | None = None
+    decode_seconds: float = 0.0
+    schema_version: int = SCHEMA_VERSION
+
+    @classmethod
+    def from_json(cls, text: str) -> "Manifest":
+        """Read ``manifest.json``; raises ``RunFolderError`` for what this version cannot read."""
+        try:
+            fields = json.loads(text)
+            if fields["schema_version"] != SCHEMA_VERSION:
+                raise RunFolderError(f"schema version {SCHEMA_VERSION} was wanted; got {fields['schema_version']}")
+            settings = fields.pop("settings")
+            template, sampling = (
+                PromptTemplate(**settings.pop("template")),
+                SamplingSettings(**settings.pop("sampling")),
+            )
+            layers = tuple(settings.pop("exit_layers"))
+            return cls(
+                settings=RunSettings(template=template, sampling=sampling, exit_layers=layers, **settings), **fields
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, SettingsError) as error:
+            raise RunFolderError(f"the manifest cannot be read: {error}") from None
+
+    def describe(self) -> str:
+        """One line for people."""
+        settings = self.settings
+        return (
+            f"{settings.model} · {settings.exit_head} head · layers {format_layers(settings.exit_layers)} · "
+            f"{settings.num_samples} samples · T {settings.sampling.temperature:g}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredQuestion:
+    """A question of a run and the exact prompt sent for it."""
+
+    question: Question
+    prompt: str
+
+
+class RunFolder:
+    """One run on disk.
+
+    Args:
+        path: Its folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a run here."""
+        return (self.path / "manifest.json").is_file()
+
+    def lock(self) -> FileLock:
+        """Keeps a second process from writing to the same run; raises ``RunFolderError`` if one does."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunFolderError(f"another process is writing to {self.path}: wait for it, or stop it") from None
+        return lock
+
+    def create(self, manifest: Manifest, questions: Sequence[StoredQuestion]) -> Manifest:
+        """Start the run of ``manifest`` here, or go on with it if it is here already.
+
+        Returns:
+            The manifest that is now in the folder.
+
+        Raises:
+            RunFolderError: The folder holds another run, or files that are no run.
+        """
+        if self.exists:
+            present = self.manifest()
+            if present.run_id != manifest.run_id:
+                raise RunFolderError(
+                    f"{self.path} holds another run ({present.run_id}: {present.describe()}): choose another folder"
+                )
+            return present
+        if self.path.is_dir() and any(file.name != ".lock" for file in self.path.iterdir()):
+            raise RunFolderError(f"{self.path} is not empty and holds no run: choose another folder")
+        (self.path / "samples").mkdir(parents=True, exist_ok=True)
+        lines = [
+            json.dumps(
+                {
+                    "id": stored.question.id,
+                    "question": stored.question.text,
+                    "answers": list(stored.question.accepted_answers),
+                    "topic": stored.question.topic,
+                    "difficulty": stored.question.difficulty,
+                    "prompt": stored.prompt,
+                },
+                ensure_ascii=False,
+            )
+            for stored in questions
+        ]
+        self._write_text("questions.jsonl", "\n".join(lines) + "\n")
+        self.write_manifest(manifest)  # last: a folder with a manifest is whole
+        return manifest
+
+    def manifest(self) -> Manifest:
+        """Raises ``RunFolderError`` if there is none, or none that can be read."""
+        try:
+            text = (self.path / "manifest.json").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise RunFolderError(f"{self.path} holds no run: a folder with a manifest.json was wanted") from None
+        try:
+            return Manifest.from_json(text)
+        except RunFolderError as error:
+            raise RunFolderError(f"{self.path}: {error}") from None
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Replace ``manifest.json`` in one step."""
+        self._write_text("manifest.json", json.dumps(asdict(manifest), ensure_ascii=False, indent=1) + "\n")
+
+    def questions(self) -> list[StoredQuestion]:
+        """Raises ``RunFolderError`` if the file is damaged."""
+        try:
+            with (self.path / "questions.jsonl").open(encoding="utf-8") as opened:
+                return [_stored_question(json.loads(line)) for line in opened]
+        except (OSError, ValueError, KeyError, TypeError, SettingsError) as error:
+            raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: {error}") from None
+
+    # Samples.
+
+    def append_samples(self, samples: Sequence[Sample]) -> None:
+        """Add an immutable part; after a crash it is there whole or not at all."""
+        folder = self.path / "samples"
+        number = 1 + max((int(part.stem.removeprefix("part-")) for part in folder.glob("part-*.parquet")), default=-1)
+        columns: dict[str, list[Any]] = {
+            "completion_text": [sample.completion_text for sample in samples],
+            "answer": [sample.answer for sample in samples],
+            "completion_token_ids": [sample.completion_token_ids for sample in samples],
+            "token_logprobs": [sample.token_logprobs for sample in samples],
+            "finish_reason": [sample.finish_reason for sample in samples],
+        }
+        _write_table(folder / f"part-{number:05d}.parquet", [s.key for s in samples], columns, _SAMPLE_SCHEMA)
+
+    def sample_table(self, columns: list[str] | None = None) -> pa.Table:
+        """All samples as an Arrow table, in the order of their parts.
+
+        Raises:
+            RunFolderError: A part is damaged.
+        """
+        wanted = [name for name in _SAMPLE_SCHEMA.names if columns is None or name in columns]
+        schema = pa.schema([_SAMPLE_SCHEMA.field(name) for name in wanted])
+        parts = sorted((self.path / "samples").glob("part-*.parquet"))
+        try:
+            return pa.concat_tables([schema.empty_table(), *(pq.read_table(part, schema=schema) for part in parts)])
+        except (pa.ArrowException, OSError) as error:
+            raise RunFolderError(f"{self.path}: a samples part cannot be read: {error}") from None
+
+    def samples(self) -> list[Sample]:
+        """All samples as records."""
+        return [
+            Sample(
+                **row
+                | {
+                    "completion_token_ids": tuple(row["completion_token_ids"]),
+                    "token_logprobs": tuple(row["token_logprobs"]),
+                }
+            )
+            for row in self.sample_table().to_pylist()
+        ]
+
+    def sample_keys(self) -> set[SampleKey]:
+        """Keys of the samples that are there."""
+        table = self.sample_table(["question_id", "exit_layer", "sample_idx"])
+        return {SampleKey(*key) for key in zip(*(column.to_pylist() for column in table.columns), strict=True)}
+
+    # Derived.
+
+    def write_verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        """Replace ``verdicts.parquet``."""
+        columns: dict[str, list[Any]] = {
+            "outcome": [v.outcome for v in verdicts],
+            "reason": [v.reason for v in verdicts],
+        }
+        _write_table(self.path / "verdicts.parquet", [v.key for v in verdicts], columns, _VERDICT_SCHEMA)
+
+    def write_clusters(self, members: Sequence[ClusterMember]) -> None:
+        """Replace ``clusters.parquet``."""
+        columns = {"cluster_id": [member.cluster_id for member in members]}
+        _write_table(self.path / "clusters.parquet", [member.key for member in members], columns, _CLUSTER_SCHEMA)
+
+    def write_layer_scores(self, scores: Sequence[LayerScore]) -> None:
+        """Replace ``layer_scores.parquet``."""
+        with atomic_file(self.path / "layer_scores.parquet") as temporary:
+            pq.write_table(pa.Table.from_pylist([asdict(score) for score in scores]), temporary)
+
+    def verdict_table(self) -> pa.Table | None:
+        """``verdicts.parquet``, or ``None`` where it has not been made or is damaged: it can be made again."""
+        return _read_derived(self.path / "verdicts.parquet", _VERDICT_SCHEMA)
+
+    def cluster_table(self) -> pa.Table | None:
+        """``clusters.parquet``, likewise."""
+        return _read_derived(self.path / "clusters.parquet", _CLUSTER_SCHEMA)
+
+    def finish(self, finished_at: str) -> Manifest:
+        """Mark the run complete."""
+        manifest = replace(self.manifest(), finished_at=finished_at)
+        self.write_manifest(manifest)
+        return manifest
+
+    def _write_text(self, name: str, text: str) -> None:
+        with atomic_file(self.path / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def mean_logprobs(table: pa.Table) -> NDArray[np.float64]:
+    """Mean of each row's ``token_logprobs``: ``[n]`` float64."""
+    chunks = table.column("token_logprobs").combine_chunks()
+    offsets = chunks.offsets.to_numpy()
+    values = chunks.values.to_numpy(zero_copy_only=False).astype(np.float64)
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    means: NDArray[np.float64] = (sums[offsets[1:]] - sums[offsets[:-1]]) / np.maximum(np.diff(offsets), 1)
+    return means
+
+
+def _stored_question(entry: dict[str, Any]) -> StoredQuestion:
+    question = Question(entry["id"], entry["question"], tuple(entry["answers"]), entry["topic"], entry["difficulty"])
+    return StoredQuestion(question, str(entry["prompt"]))
+
+
+def _write_table(path: Path, keys: Iterable[SampleKey], columns: dict[str, list[Any]], schema: pa.Schema) -> None:
+    rows = list(keys)
+    by_key = {name: [key[place] for key in rows] for place, (name, _) in enumerate(_KEY_FIELDS)}
+    arrays = by_key | columns
+    table = pa.table([pa.array(arrays[field.name], field.type) for field in schema], schema=schema)
+    with atomic_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def _read_derived(path: Path, schema: pa.Schema) -> pa.Table | None:
+    try:
+        return pq.read_table(path, schema=schema)
+    except (pa.ArrowException, OSError):
+        return None
+
+
+def finite(value: float) -> float | None:
+    """``value`` for JSON, which has no NaN."""
+    return value if math.isfinite(value) else None

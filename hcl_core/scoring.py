@@ -1,0 +1,137 @@
+"""Samples in, judged and clustered outcomes out: live, wave by wave, or from a run folder without a model."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hcl_core.clustering import leader_clusters
+from hcl_core.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable
+from hcl_core.ports import Embedder, Judge
+from hcl_core.records import ClusterMember, Question, Sample, SampleKey, Verdict
+from hcl_core.runs import RunFolder, mean_logprobs
+
+
+class Embeddings:
+    """Embeds each distinct text once, and loads the embedder only when the first one comes.
+
+    Args:
+        load: Makes the embedder.
+    """
+
+    def __init__(self, load: Callable[[], Embedder]) -> None:
+        self._load = load
+        self._vectors: dict[str, np.ndarray] = {}
+
+    @cached_property
+    def _embedder(self) -> Embedder:
+        return self._load()
+
+    def of(self, texts: Sequence[str]) -> np.ndarray:
+        """``[n, width]`` unit vectors."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        if new:
+            self._vectors |= dict(zip(new, self._embedder.embed(new), strict=True))
+        return np.stack([self._vectors[text] for text in texts])
+
+
+class Scorer:
+    """Keeps the outcome table of a run up to date as samples arrive.
+
+    Args:
+        questions: Of the run, in order.
+        exit_layers: Of the run, ascending.
+        num_samples: A question and layer.
+        judge: Decides what is right.
+        embeddings: Decide what means the same.
+    """
+
+    def __init__(
+        self,
+        questions: Sequence[Question],
+        exit_layers: tuple[int, ...],
+        num_samples: int,
+        judge: Judge,
+        embeddings: Embeddings,
+    ) -> None:
+        self._judge, self._embeddings = judge, embeddings
+        self._questions = {question.id: (place, question) for place, question in enumerate(questions)}
+        self._layer_places = {exit_layer: place for place, exit_layer in enumerate(exit_layers)}
+        self.table = OutcomeTable.empty(len(questions), exit_layers, num_samples)
+        self.verdicts: dict[SampleKey, Verdict] = {}
+        self.clusters: dict[SampleKey, int] = {}
+        self._correct: dict[tuple[str, int], list[tuple[int, str]]] = {}
+
+    def add(self, samples: Sequence[Sample]) -> None:
+        """Judge new samples of one or more questions and cluster the correct ones anew."""
+        touched = set()
+        for question_id in dict.fromkeys(sample.question_id for sample in samples):
+            place, question = self._questions[question_id]
+            mine = [sample for sample in samples if sample.question_id == question_id]
+            answers = list(dict.fromkeys(sample.answer for sample in mine))
+            judged = dict(zip(answers, self._judge.judge(question, answers), strict=True))
+            for sample in mine:
+                judgement = judged[sample.answer]
+                self.verdicts[sample.key] = Verdict(sample.key, judgement.outcome, judgement.reason)
+                cell = (place, self._layer_places[sample.exit_layer], sample.sample_idx)
+                self.table.confidences[cell] = sample.confidence
+                self.table.outcomes[cell] = NOT_ATTEMPTED if judgement.outcome == "not_attempted" else INCORRECT
+                if judgement.outcome == "correct":
+                    group = (question_id, sample.exit_layer)
+                    self._correct.setdefault(group, []).append((sample.sample_idx, sample.answer))
+                    touched.add(group)
+        for group in touched:
+            self._cluster(*group)
+
+    def _cluster(self, question_id: str, exit_layer: int) -> None:
+        members = sorted(self._correct[question_id, exit_layer])  # in sample order
+        cluster_ids = leader_clusters(self._embeddings.of([answer for _, answer in members]))
+        row = self.table.outcomes[self._questions[question_id][0], self._layer_places[exit_layer]]
+        for (sample_idx, _), cluster_id in zip(members, cluster_ids, strict=True):
+            row[sample_idx] = cluster_id
+            self.clusters[SampleKey(question_id, exit_layer, sample_idx)] = cluster_id
+
+    def store(self, folder: RunFolder) -> None:
+        """Write verdicts and clusters to the run folder."""
+        folder.write_verdicts(list(self.verdicts.values()))
+        folder.write_clusters([ClusterMember(key, cluster_id) for key, cluster_id in self.clusters.items()])
+
+
+def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings) -> Scorer:
+    """Judge and cluster all samples of a run folder again and store what comes out; no model decodes."""
+    manifest, stored = folder.manifest(), folder.questions()
+    settings = manifest.settings
+    scorer = Scorer([s.question for s in stored], settings.exit_layers, settings.num_samples, judge, embeddings)
+    scorer.add(folder.samples())
+    scorer.store(folder)
+    return scorer
+
+
+def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
+    """The outcome table from the stored verdicts and clusters; ``None`` where they do not cover the samples."""
+    samples = folder.sample_table(["question_id", "exit_layer", "sample_idx", "token_logprobs"])
+    verdicts, clusters = folder.verdict_table(), folder.cluster_table()
+    if verdicts is None or clusters is None or len(verdicts) != len(samples):
+        return None
+    settings = folder.manifest().settings
+    question_ids = [stored.question.id for stored in folder.questions()]
+    table = OutcomeTable.empty(len(question_ids), settings.exit_layers, settings.num_samples)
+    outcomes = verdicts.column("outcome").combine_chunks().dictionary_decode()
+    codes = np.where(pc.equal(outcomes, "not_attempted"), NOT_ATTEMPTED, INCORRECT)
+    is_correct = np.asarray(pc.equal(outcomes, "correct"))
+    if is_correct.sum() != len(clusters):
+        return None
+    table.outcomes[_cells(verdicts, question_ids, settings.exit_layers)] = codes
+    table.outcomes[_cells(clusters, question_ids, settings.exit_layers)] = clusters.column("cluster_id").to_numpy()
+    table.confidences[_cells(samples, question_ids, settings.exit_layers)] = np.exp(mean_logprobs(samples))
+    return table
+
+
+def _cells(table: pa.Table, question_ids: list[str], exit_layers: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """Where each row stands in the outcome table: question, layer and sample places."""
+    ids = table.column("question_id").combine_chunks().dictionary_decode()
+    questions = pc.index_in(ids, pa.array(question_ids)).to_numpy(zero_copy_only=False)
+    layers = np.searchsorted(np.array(exit_layers), table.column("exit_layer").to_numpy())
+    return questions, layers, table.column("sample_idx").to_numpy()

