@@ -100,7 +100,7 @@ def run(
     settings = RunSettings(
         model=checkpoint.model,
         model_revision=checkpoint.revision,
-        dtype=str(lm.dtype).removeprefix("torch."),
+        dtype=lm.dtype_name,
         exit_head=decoder.exit_head.name,
         exit_head_hash=decoder.exit_head.fingerprint,
         template=prompt_template,

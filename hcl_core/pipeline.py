@@ -121,7 +121,7 @@ def run(
     """
     # Every prompt is made before the folder is: a template that cannot be rendered leaves nothing behind.
     stored = [StoredQuestion(question, decoder.prompt_for(question)) for question in questions]
-    with folder.lock():
+    with folder.writing():
         manifest = folder.create(manifest, stored)
         settings = manifest.settings
         present = folder.sample_keys()

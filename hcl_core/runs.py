@@ -14,7 +14,8 @@ the others without a model.
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -187,15 +188,20 @@ class RunFolder:
         """Whether there is a run here."""
         return (self.path / "manifest.json").is_file()
 
-    def lock(self) -> FileLock:
-        """Keeps a second process from writing to the same run; raises ``RunFolderError`` if one does."""
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep others from writing to the run meanwhile; raises ``RunFolderError`` if one does already."""
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock", timeout=0)
+        # Not bound to a thread: a page runs each step of a generator in whichever thread is free.
+        lock = FileLock(self.path / ".lock", timeout=0, thread_local=False)
         try:
             lock.acquire()
         except Timeout:
             raise RunFolderError(f"another process is writing to {self.path}: wait for it, or stop it") from None
-        return lock
+        try:
+            yield
+        finally:
+            lock.release()
 
     def create(self, manifest: Manifest, questions: Sequence[StoredQuestion]) -> Manifest:
         """Start the run of ``manifest`` here, or go on with it if it is here already.

@@ -40,6 +40,12 @@ class Embeddings:
 class Scorer:
     """Keeps the outcome table of a run up to date as samples arrive.
 
+    Attributes:
+        table: Outcomes so far.
+        samples: By question, as they came.
+        verdicts: By sample.
+        clusters: Meaning cluster by correct sample.
+
     Args:
         questions: Of the run, in order.
         exit_layers: Of the run, ascending.
@@ -60,6 +66,7 @@ class Scorer:
         self._questions = {question.id: (place, question) for place, question in enumerate(questions)}
         self._layer_places = {exit_layer: place for place, exit_layer in enumerate(exit_layers)}
         self.table = OutcomeTable.empty(len(questions), exit_layers, num_samples)
+        self.samples: dict[str, list[Sample]] = {question.id: [] for question in questions}
         self.verdicts: dict[SampleKey, Verdict] = {}
         self.clusters: dict[SampleKey, int] = {}
         self._correct: dict[tuple[str, int], list[tuple[int, str]]] = {}
@@ -70,6 +77,7 @@ class Scorer:
         for question_id in dict.fromkeys(sample.question_id for sample in samples):
             place, question = self._questions[question_id]
             mine = [sample for sample in samples if sample.question_id == question_id]
+            self.samples[question_id] += mine
             answers = list(dict.fromkeys(sample.answer for sample in mine))
             judged = dict(zip(answers, self._judge.judge(question, answers), strict=True))
             for sample in mine:

@@ -85,6 +85,11 @@ class CausalLM:
         """Parameters of the model, tied ones counted once."""
         return sum(parameter.numel() for parameter in self._model.parameters())
 
+    @property
+    def dtype_name(self) -> str:
+        """Such as ``"float32"``."""
+        return str(self.dtype).removeprefix("torch.")
+
     def tokenize(self, prompt: str, *, is_chat: bool = False) -> list[int]:
         """Token ids of a prompt; a chat prompt already carries its special tokens."""
         return list(self.tokenizer(prompt, add_special_tokens=not is_chat).input_ids)

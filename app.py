@@ -1,0 +1,40 @@
+"""Build the page and launch it; nothing else."""
+
+import argparse
+import os
+
+# Before gradio is imported: no usage statistics are sent.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+from app.page import build
+from app.service import Service
+from app.theme import STYLE_SHEET, make_theme
+
+
+def main() -> None:
+    """Serve the page on this machine only, unless told otherwise."""
+    parser = argparse.ArgumentParser(description="HCL Explorer in the browser.")
+    # A Space says where to listen through Gradio's own variables.
+    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="default %(default)s")
+    parser.add_argument("--port", type=int, default=None, help="default: the first free one from 7860")
+    parser.add_argument("--open", action="store_true", help="open a browser window")
+    options = parser.parse_args()
+    build(Service()).launch(
+        server_name=options.host,
+        server_port=options.port,
+        inbrowser=options.open,
+        share=False,
+        show_error=False,
+        allowed_paths=[],
+        max_file_size="5mb",
+        strict_cors=True,
+        enable_monitoring=False,
+        ssr_mode=False,
+        footer_links=["settings"],
+        theme=make_theme(),
+        css_paths=STYLE_SHEET,
+    )
+
+
+if __name__ == "__main__":
+    main()

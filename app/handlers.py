@@ -1,0 +1,121 @@
+"""What happens on the page's events; one generator for a run. Errors become words here and nowhere else."""
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from app import figures, views
+from app.service import LiveRun, RunRequest, Service
+from hcl_core import pipeline
+from hcl_core.answers import count_answers
+from hcl_core.errors import HclError
+from hcl_core.metrics import optimal_layer, score_layers
+from hcl_core.questions.jsonl import make_question
+from hcl_core.records import SamplingSettings, Weights
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two progress lines: a page need not follow every decode step.
+_PROGRESS_INTERVAL = 0.25
+
+# Headline, chart, answers, status.
+Outputs = tuple[Any, Any, Any, Any]
+
+
+def make_request(
+    model: str,
+    question: str,
+    accepted: str,
+    first_layer: int,
+    last_layer: int,
+    every: int,
+    num_samples: int,
+    temperature: float,
+    top_p: float,
+    top_k: int,
+    max_new_tokens: int,
+    seed: int,
+    template: str,
+) -> RunRequest:
+    """The controls' values, in the order of the page, as a request.
+
+    Raises:
+        HclError: A value is missing or out of range.
+    """
+    answers = [line.strip() for line in (accepted or "").splitlines() if line.strip()]
+    first, last = sorted((int(first_layer), int(last_layer)))
+    return RunRequest(
+        model=(model or "").strip(),
+        question=make_question(question or "", answers),
+        layers=f"{first}:{last}:{int(every)}",
+        num_samples=int(num_samples),
+        sampling=SamplingSettings(temperature, top_p, int(top_k), int(max_new_tokens), int(seed)),
+        template=template,
+    )
+
+
+def explore(service: Service, *controls: Any) -> Iterator[Outputs]:
+    """Run what the controls ask for; show every wave as it comes.
+
+    Whatever fails, what is on the page already stays on it.
+    """
+    skip = gr.skip()
+    try:
+        request = make_request(*controls)
+        if service.loaded_model() != request.model:
+            yield skip, skip, skip, views.status(f"Loading {request.model}; the first time takes half a minute …")
+        live = service.start(request)
+        yield from _follow(live)
+    except HclError as error:
+        yield skip, skip, skip, views.problem(str(error))
+    except MemoryError:
+        yield skip, skip, skip, views.problem("Out of memory: ask for fewer layers or samples, or a smaller model.")
+    except Exception:
+        logger.exception("a run failed")
+        yield skip, skip, skip, views.problem("Something went wrong in the program; its log has the details.")
+
+
+def _follow(live: LiveRun) -> Iterator[Outputs]:
+    skip = gr.skip()
+    shown_at = 0.0
+    for event in live.events:
+        if isinstance(event, pipeline.Started):
+            if event.num_present:
+                yield *_results(live, is_complete=False), views.status("Going on", event.num_present, event.num_wanted)
+        elif isinstance(event, pipeline.Decoding):
+            if time.monotonic() - shown_at > _PROGRESS_INTERVAL:
+                shown_at = time.monotonic()
+                yield skip, skip, skip, views.status("Sampling", event.num_done, event.num_wanted)
+        elif isinstance(event, pipeline.WaveDone):
+            is_complete = event.num_done == event.num_wanted
+            yield *_results(live, is_complete), views.status("Sampling", event.num_done, event.num_wanted)
+        else:
+            yield *_results(live, is_complete=True), views.status(_done(event.manifest))
+
+
+def _results(live: LiveRun, is_complete: bool) -> tuple[str, figures.Figure, str]:
+    """Headline, chart and answers of what there is so far."""
+    scores = score_layers(live.scorer.table, Weights())
+    (samples,) = live.scorer.samples.values()
+    columns = count_answers(samples, live.scorer.verdicts, live.scorer.clusters)
+    return (
+        views.headline(scores, is_complete),
+        figures.layer_curves(scores),
+        views.answer_columns(columns, optimal_layer(scores)),
+    )
+
+
+def _done(manifest: pipeline.Manifest) -> str:
+    settings = manifest.settings
+    return (
+        f"{settings.model} on {manifest.device} · {len(settings.exit_layers)} layers × {settings.num_samples} answers "
+        f"in {manifest.decode_seconds:.1f} s · saved as run {manifest.run_id}"
+    )
+
+
+def stopped() -> str:
+    """After Stop."""
+    return views.status("Stopped. What came so far stays; Run goes on from there.")

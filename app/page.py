@@ -1,0 +1,104 @@
+"""The page: what stands where, and which event calls which handler."""
+
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from app import handlers, service, views
+from app.chart import LayerChart, plotly_js
+from hcl_core.prompts import TEMPLATE_NAMES
+from hcl_core.records import Question, SamplingSettings
+
+_DEFAULTS = SamplingSettings()
+_TITLE = (
+    '<div class="hcl-title"><h1>HCL Explorer</h1>'
+    "<span>How a language model’s answers change with the layer at which it stops</span></div>"
+)
+
+
+def build(core: service.Service) -> gr.Blocks:
+    """The page around ``core``. Launching it is ``app.py``'s."""
+    gr.set_static_paths([plotly_js()])
+    questions = {question.text: question for question in service.starter_questions()}
+    with gr.Blocks(title="HCL Explorer", analytics_enabled=False, fill_width=True) as page:
+        gr.HTML(_TITLE)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
+                controls, run, stop, status = _controls(questions)
+            with gr.Column(scale=4, min_width=340):
+                headline = gr.HTML(views.WELCOME, elem_id="headline")
+                with gr.Group(elem_classes="hcl-panel", visible=False) as panel:
+                    chart = LayerChart(elem_id="curves")
+                answers = gr.HTML(elem_id="answers")
+        outputs = [headline, chart, answers, status]
+        shown = run.click(lambda: gr.update(visible=True), None, panel, queue=False, api_visibility="private")
+        running = shown.then(
+            partial(handlers.explore, core),
+            controls,
+            outputs,
+            api_name="explore",
+            concurrency_id="model",
+            concurrency_limit=1,
+            show_progress="hidden",
+        )
+        stop.click(handlers.stopped, None, status, cancels=[running], queue=False, api_visibility="private")
+    page.queue(max_size=32, default_concurrency_limit=4)
+    return page
+
+
+def _controls(questions: dict[str, Question]) -> tuple[list[Any], gr.Button, gr.Button, gr.HTML]:
+    """The left column: all inputs of a run in the order of ``handlers.make_request``, Run, Stop and the status."""
+    first = next(iter(questions.values()))
+    model = gr.Dropdown(
+        service.model_choices(),
+        value=service.DEFAULT_MODEL_NAME,
+        label="Model",
+        info="Or type a Hub id or a local folder",
+        allow_custom_value=True,
+    )
+    starter = gr.Dropdown(list(questions), value=first.text, label="Starter question", filterable=True)
+    question = gr.Textbox(first.text, label="Question", lines=2, max_lines=6)
+    accepted = gr.Textbox("\n".join(first.accepted_answers), label="Accepted answers, one a line", lines=3, max_lines=6)
+    deepest = service.num_hidden_layers(service.DEFAULT_MODEL_NAME) or 32
+    with gr.Row():
+        first_layer = gr.Number(
+            deepest // 2 + 1, label="First layer", minimum=1, maximum=deepest, precision=0, min_width=80
+        )
+        last_layer = gr.Number(deepest, label="Last layer", minimum=1, maximum=deepest, precision=0, min_width=80)
+        every = gr.Number(1, label="Every", minimum=1, maximum=deepest, precision=0, min_width=80)
+    with gr.Row():
+        num_samples = gr.Slider(1, 200, 48, step=1, label="Answers a layer", min_width=120)
+        temperature = gr.Slider(0, 2, _DEFAULTS.temperature, step=0.1, label="Temperature", min_width=120)
+    with gr.Accordion("Sampling and prompt", open=False):
+        with gr.Row():
+            top_p = gr.Slider(0.05, 1, _DEFAULTS.top_p, step=0.05, label="Top-p", min_width=120)
+            top_k = gr.Number(_DEFAULTS.top_k, label="Top-k (0: off)", minimum=0, precision=0, min_width=120)
+        with gr.Row():
+            max_new_tokens = gr.Number(20, label="Tokens at most", minimum=1, maximum=512, precision=0, min_width=120)
+            seed = gr.Number(_DEFAULTS.seed, label="Seed", minimum=0, precision=0, min_width=120)
+        template = gr.Radio(list(TEMPLATE_NAMES), value=TEMPLATE_NAMES[0], label="Prompt")
+    with gr.Row():
+        run = gr.Button("Run", variant="primary", size="lg", scale=2, min_width=120)
+        stop = gr.Button("Stop", size="lg", scale=1, min_width=80)
+    status = gr.HTML(views.status("Ready. The model is loaded on the first run."), elem_id="status")
+
+    def choose(text: str) -> tuple[str, str]:
+        chosen = questions[text]
+        return chosen.text, "\n".join(chosen.accepted_answers)
+
+    def fit_layers(name: str) -> list[Any]:
+        layers = service.num_hidden_layers(name)
+        if layers is None:  # not known before it is loaded; the run will say if a layer does not exist
+            return [gr.update(maximum=None)] * 3
+        return [
+            gr.update(value=layers // 2 + 1, maximum=layers),
+            gr.update(value=layers, maximum=layers),
+            gr.update(maximum=layers),
+        ]
+
+    starter.change(choose, starter, [question, accepted], queue=False, api_visibility="private")
+    model.change(fit_layers, model, [first_layer, last_layer, every], queue=False, api_visibility="private")
+    inputs = [model, question, accepted, first_layer, last_layer, every, num_samples]
+    inputs += [temperature, top_p, top_k, max_new_tokens, seed, template]
+    return inputs, run, stop, status

@@ -1,0 +1,140 @@
+"""Records in, words and HTML out. Pure; every text from a model or a user is escaped here."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from hcl_core.answers import CountedAnswer, LayerAnswers, printable
+from hcl_core.metrics import optimal_layer
+from hcl_core.records import LayerScore
+
+_MAX_CARDS = 12
+_MAX_CARD_TEXT = 120
+_SIGNS = {"correct": ("✓", "right"), "incorrect": ("✕", "wrong"), "not_attempted": ("–", "no answer")}
+
+WELCOME = (
+    '<div class="hcl-empty"><h2>Where does an answer come from?</h2>'
+    "<p>A language model can be asked for its next word after any of its layers, not only the last. Choose a "
+    "question and press <b>Run</b>: every layer answers it many times, and you see which of them balances "
+    "being right with having different right ideas.</p></div>"
+)
+
+
+def headline(scores: Sequence[LayerScore], is_complete: bool) -> str:
+    """The result as a sentence, and what it does not say."""
+    best = optimal_layer(scores)
+    if best is None:
+        return WELCOME
+    score = next(each for each in scores if each.exit_layer == best)
+    ideas = score.creativity_raw
+    counted = f"{ideas:.0f}" if float(ideas).is_integer() else f"{ideas:.1f}"
+    noun = "right idea" if ideas == 1 else "different right ideas"
+    if not any(each.num_correct for each in scores):
+        sentence = "No layer gave a right answer."
+        detail = "With nothing right there is nothing to balance; every layer has the same score."
+    else:
+        sentence = f"Layer {best} balances best: {1 - score.hallucination_rate:.0%} right, {counted} {noun}."
+        detail = f"HCB {score.hcb_score:.2f}, the highest of {len(scores)} layers. " + _runner_up(scores, best)
+    partial = "" if is_complete else " So far; more answers are wanted."
+    return f'<div class="hcl-headline"><h2>{sentence}</h2><p>{detail}{partial}</p></div>'
+
+
+def _runner_up(scores: Sequence[LayerScore], best: int) -> str:
+    others = [each for each in scores if each.exit_layer != best and math.isfinite(each.hcb_score)]
+    if not others:
+        return "It is the only layer that was asked."
+    second = max(others, key=lambda each: each.hcb_score)
+    return (
+        f"Next is layer {second.exit_layer} with {second.hcb_score:.2f}. "
+        "No interval is computed yet: a small lead may be chance."
+    )
+
+
+def answer_columns(layers: Sequence[LayerAnswers], best: int | None) -> str:
+    """The answers side by side, one column a layer."""
+    if not layers:
+        return ""
+    columns = "".join(_column(layer, layer.exit_layer == best) for layer in layers)
+    legend = "".join(f'<span class="{outcome}"><i>{sign}</i> {word}</span>' for outcome, (sign, word) in _SIGNS.items())
+    return (
+        f'<div class="hcl-answers-head"><h3>Answers by layer</h3><p>{legend}</p></div>'
+        f'<div class="hcl-columns" role="list" aria-label="Answers by exit layer" tabindex="0">{columns}</div>'
+    )
+
+
+def _column(layer: LayerAnswers, is_best: bool) -> str:
+    cards = _cards(layer)
+    shown = "".join(_card_html(card, layer.num_samples) for card in cards[:_MAX_CARDS])
+    if hidden := cards[_MAX_CARDS:]:
+        count = sum(card.count for card in hidden)
+        shown += f'<p class="hcl-more">{len(hidden)} more, {count} answers</p>'
+    ideas = f" · {layer.num_clusters} {'idea' if layer.num_clusters == 1 else 'ideas'}" if layer.num_correct else ""
+    best = '<em title="highest HCB">best</em>' if is_best else ""
+    return (
+        f'<section class="hcl-column{" best" if is_best else ""}" role="listitem" data-layer="{layer.exit_layer}">'
+        f"<header><b>{layer.exit_layer}</b>{best}"
+        f"<span>{layer.num_correct}/{layer.num_samples} right{ideas}</span></header>"
+        f"{shown}</section>"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Card:
+    """Answers shown as one: the same meaning where they are right, the same words where they are not."""
+
+    outcome: str
+    text: str
+    count: int
+    variants: tuple[str, ...]
+    reason: str
+    confidence: float
+
+
+def _cards(layer: LayerAnswers) -> list[_Card]:
+    groups: dict[object, list[CountedAnswer]] = {}
+    for answer in layer.answers:
+        key = answer.cluster_id if answer.cluster_id is not None else (answer.outcome, answer.text.casefold())
+        groups.setdefault(key, []).append(answer)
+    cards = []
+    for same in groups.values():
+        count = sum(answer.count for answer in same)
+        confidence = sum(answer.confidence * answer.count for answer in same) / count
+        variants = tuple(f"{answer.text} ×{answer.count}" for answer in same)
+        cards.append(_Card(same[0].outcome, same[0].text, count, variants, same[0].reason, confidence))
+    return sorted(cards, key=lambda card: -card.count)
+
+
+def _card_html(card: _Card, num_samples: int) -> str:
+    sign, word = _SIGNS[card.outcome]
+    text = _shown(card.text)
+    title = escape(" · ".join(printable(variant) for variant in card.variants)[:600])
+    tip = f"{title}\n{word}: {escape(printable(card.reason)[:200])}\nmean confidence {card.confidence:.2f}"
+    return (
+        f'<div class="hcl-card {card.outcome}" data-meaning="{escape(card.text.casefold()[:80])}" title="{tip}">'
+        f'<div><i aria-label="{word}">{sign}</i><span dir="auto">{text}</span><b>{card.count}</b></div>'
+        f'<u style="width:{100 * card.count / num_samples:.0f}%"></u></div>'
+    )
+
+
+def _shown(text: str) -> str:
+    """Escaped, on one line, cut where it would fill the screen."""
+    line = printable(text)
+    cut = line if len(line) <= _MAX_CARD_TEXT else line[:_MAX_CARD_TEXT] + "…"
+    return escape(cut) if cut.strip() else "<small>(empty)</small>"
+
+
+def status(text: str, num_done: int = 0, num_wanted: int = 0) -> str:
+    """A line of progress, with a bar where a total is known."""
+    if not num_wanted:
+        return f'<div class="hcl-status" role="status">{escape(text)}</div>'
+    share = num_done / num_wanted
+    return (
+        f'<div class="hcl-status" role="status">{escape(text)} · {num_done:,} of {num_wanted:,} answers ({share:.0%})'
+        f'<div class="hcl-bar"><u style="width:{share:.1%}"></u></div></div>'
+    )
+
+
+def problem(message: str) -> str:
+    """What went wrong and what to do."""
+    return f'<div class="hcl-status failed" role="alert">✕ {escape(message)}</div>'

@@ -1,0 +1,68 @@
+// Draws props.value, a Plotly figure whose colours are names of CSS variables. Runs once for the component.
+const box = element.querySelector(".hcl-chart");
+
+function resolved(value, style) {
+  if (typeof value === "string") {
+    if (value === "inherit") return style.fontFamily;
+    const name = /^var\((--[\w-]+)\)$/.exec(value);
+    return name ? style.getPropertyValue(name[1]).trim() : value;
+  }
+  if (Array.isArray(value)) return value.map((item) => resolved(item, style));
+  if (value && typeof value === "object") {
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, resolved(item, style)]));
+  }
+  return value;
+}
+
+function markLayer(layer) {
+  document.querySelectorAll(".hcl-column.selected").forEach((column) => column.classList.remove("selected"));
+  const column = document.querySelector(`.hcl-column[data-layer="${layer}"]`);
+  if (!column) return;
+  column.classList.add("selected");
+  const reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  column.scrollIntoView({ behavior: reduced ? "auto" : "smooth", inline: "center", block: "nearest" });
+}
+
+let listening = false;
+
+function draw() {
+  const figure = props.value;
+  if (!figure || !figure.data || !window.Plotly) {
+    box.style.display = "none";
+    return;
+  }
+  box.style.display = "";
+  const { data, layout } = resolved(figure, getComputedStyle(box));
+  const options = {
+    responsive: true,
+    displaylogo: false,
+    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+    toImageButtonOptions: { filename: "hcl-explorer", scale: 2 },
+  };
+  Plotly.react(box, data, layout, options).then(() => {
+    if (listening) return;
+    listening = true;
+    box.on("plotly_click", (event) => markLayer(event.points[0].x));
+  });
+}
+
+// The library's script is large; the first figure may come before it.
+function drawWhenReady() {
+  if (window.Plotly) draw();
+  else setTimeout(drawWhenReady, 50);
+}
+
+watch("value", drawWhenReady);
+new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+drawWhenReady();
+
+// The same answer lights up in every layer, so that one sees where it is born.
+document.addEventListener("pointerover", (event) => {
+  const card = event.target.closest && event.target.closest(".hcl-card");
+  document.querySelectorAll(".hcl-card.echo").forEach((other) => other.classList.remove("echo"));
+  if (!card) return;
+  const meaning = card.dataset.meaning;
+  document.querySelectorAll(".hcl-card").forEach((other) => {
+    if (other.dataset.meaning === meaning) other.classList.add("echo");
+  });
+});
