@@ -77,7 +77,12 @@ def _layout(scores: Sequence[LayerScore], best: int | None) -> dict[str, Any]:
             "font": {"color": "var(--hcl-ink)", "size": 13},
         },
         "xaxis": axis
-        | {"title": {"text": "exit layer"}, "range": _layer_range(scores), "showgrid": False, "tickformat": "d"},
+        | {
+            "title": {"text": "exit layer", "font": {"size": 13}},
+            "range": _layer_range(scores),
+            "showgrid": False,
+            "tickformat": "d",
+        },
         "yaxis": axis | {"range": [-0.03, 1.03], "tickvals": [0, 0.25, 0.5, 0.75, 1]},
         "shapes": [],
         "annotations": [],

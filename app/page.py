@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from app import handlers, service, views
-from app.chart import LayerChart, plotly_js
+from app.components import AnswerColumns, LayerChart, plotly_js
 from hcl_core.prompts import TEMPLATE_NAMES
 from hcl_core.records import Question, SamplingSettings
 
@@ -23,17 +23,17 @@ def build(core: service.Service) -> gr.Blocks:
     questions = {question.text: question for question in service.starter_questions()}
     with gr.Blocks(title="HCL Explorer", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(_TITLE)
-        with gr.Row(equal_height=False):
+        with gr.Row(equal_height=False, elem_classes="hcl-main"):
             with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
                 controls, run, stop, status = _controls(questions)
-            with gr.Column(scale=4, min_width=340):
+            with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
                 headline = gr.HTML(views.WELCOME, elem_id="headline")
-                with gr.Group(elem_classes="hcl-panel", visible=False) as panel:
+                with gr.Column(elem_classes="hcl-panel", visible=False) as panel:
                     chart = LayerChart(elem_id="curves")
-                answers = gr.HTML(elem_id="answers")
+                answers = AnswerColumns(elem_id="answers")
         outputs = [headline, chart, answers, status]
-        shown = run.click(lambda: gr.update(visible=True), None, panel, queue=False, api_visibility="private")
-        running = shown.then(
+        begun = run.click(_while_running, None, [panel, run, stop], queue=False, api_visibility="private")
+        running = begun.then(
             partial(handlers.explore, core),
             controls,
             outputs,
@@ -42,9 +42,22 @@ def build(core: service.Service) -> gr.Blocks:
             concurrency_limit=1,
             show_progress="hidden",
         )
-        stop.click(handlers.stopped, None, status, cancels=[running], queue=False, api_visibility="private")
+        running.then(_when_idle, None, [run, stop], queue=False, api_visibility="private")
+        stop.click(handlers.stopped, None, status, cancels=[running], queue=False, api_visibility="private").then(
+            _when_idle, None, [run, stop], queue=False, api_visibility="private"
+        )
     page.queue(max_size=32, default_concurrency_limit=4)
     return page
+
+
+def _while_running() -> tuple[Any, Any, Any]:
+    """Show the chart's panel; Run rests, Stop is ready."""
+    return gr.update(visible=True), gr.update(interactive=False), gr.update(interactive=True)
+
+
+def _when_idle() -> tuple[Any, Any]:
+    """Run is ready, Stop rests."""
+    return gr.update(interactive=True), gr.update(interactive=False)
 
 
 def _controls(questions: dict[str, Question]) -> tuple[list[Any], gr.Button, gr.Button, gr.HTML]:
@@ -68,11 +81,13 @@ def _controls(questions: dict[str, Question]) -> tuple[list[Any], gr.Button, gr.
         last_layer = gr.Number(deepest, label="Last layer", minimum=1, maximum=deepest, precision=0, min_width=80)
         every = gr.Number(1, label="Every", minimum=1, maximum=deepest, precision=0, min_width=80)
     with gr.Row():
-        num_samples = gr.Slider(1, 200, 48, step=1, label="Answers a layer", min_width=120)
-        temperature = gr.Slider(0, 2, _DEFAULTS.temperature, step=0.1, label="Temperature", min_width=120)
+        num_samples = gr.Number(56, label="Answers a layer", minimum=1, maximum=1000, precision=0, min_width=120)
+        temperature = gr.Number(
+            _DEFAULTS.temperature, label="Temperature", minimum=0, maximum=10, step=0.1, min_width=120
+        )
     with gr.Accordion("Sampling and prompt", open=False):
         with gr.Row():
-            top_p = gr.Slider(0.05, 1, _DEFAULTS.top_p, step=0.05, label="Top-p", min_width=120)
+            top_p = gr.Number(_DEFAULTS.top_p, label="Top-p", minimum=0.01, maximum=1, step=0.05, min_width=120)
             top_k = gr.Number(_DEFAULTS.top_k, label="Top-k (0: off)", minimum=0, precision=0, min_width=120)
         with gr.Row():
             max_new_tokens = gr.Number(20, label="Tokens at most", minimum=1, maximum=512, precision=0, min_width=120)
@@ -80,7 +95,7 @@ def _controls(questions: dict[str, Question]) -> tuple[list[Any], gr.Button, gr.
         template = gr.Radio(list(TEMPLATE_NAMES), value=TEMPLATE_NAMES[0], label="Prompt")
     with gr.Row():
         run = gr.Button("Run", variant="primary", size="lg", scale=2, min_width=120)
-        stop = gr.Button("Stop", size="lg", scale=1, min_width=80)
+        stop = gr.Button("Stop", size="lg", scale=1, min_width=80, interactive=False)
     status = gr.HTML(views.status("Ready. The model is loaded on the first run."), elem_id="status")
 
     def choose(text: str) -> tuple[str, str]:

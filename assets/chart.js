@@ -53,16 +53,6 @@ function drawWhenReady() {
 }
 
 watch("value", drawWhenReady);
+new ResizeObserver(() => listening && Plotly.Plots.resize(box)).observe(box);
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 drawWhenReady();
-
-// The same answer lights up in every layer, so that one sees where it is born.
-document.addEventListener("pointerover", (event) => {
-  const card = event.target.closest && event.target.closest(".hcl-card");
-  document.querySelectorAll(".hcl-card.echo").forEach((other) => other.classList.remove("echo"));
-  if (!card) return;
-  const meaning = card.dataset.meaning;
-  document.querySelectorAll(".hcl-card").forEach((other) => {
-    if (other.dataset.meaning === meaning) other.classList.add("echo");
-  });
-});

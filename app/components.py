@@ -1,4 +1,4 @@
-"""A Plotly chart that updates in place: no rebuild, no flicker, zoom kept, colours from the page's theme."""
+"""Our own components: small subclasses of ``gr.HTML`` with a script each, which nothing outside the machine serves."""
 
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,10 @@ def plotly_js() -> Path:
 
 
 class LayerChart(gr.HTML):
-    """Shows a figure of ``figures``; a click on a layer marks that layer's column of answers."""
+    """Shows a figure of ``figures``; updates in place, without flicker, with zoom kept and the theme's colours.
+
+    A click on a layer marks that layer's column of answers.
+    """
 
     def __init__(self, value: dict[str, Any] | None = None, **settings: Any) -> None:
         super().__init__(
@@ -36,3 +39,10 @@ class LayerChart(gr.HTML):
     def api_info(self) -> dict[str, Any]:
         """A Plotly figure as JSON."""
         return {"type": "object"}
+
+
+class AnswerColumns(gr.HTML):
+    """Shows ``views.answer_columns``: brings the best layer into view, lights up the same answer in every layer."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(js_on_load=(_ASSETS / "answers.js").read_text(encoding="utf-8"), **settings)
