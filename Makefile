@@ -31,4 +31,4 @@ lint: $(READY)
 check: lint test
 
 bench: $(READY)
-	$(BIN)/python bench/engine.py
+	$(BIN)/python -m bench.engine

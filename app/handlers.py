@@ -15,6 +15,7 @@ from hcl_core.errors import HclError
 from hcl_core.metrics import optimal_layer, score_layers
 from hcl_core.questions.jsonl import make_question
 from hcl_core.records import SamplingSettings, Weights
+from hcl_core.runs import Manifest
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def _results(live: LiveRun, is_complete: bool) -> tuple[str, figures.Figure, str
     )
 
 
-def _done(manifest: pipeline.Manifest) -> str:
+def _done(manifest: Manifest) -> str:
     settings = manifest.settings
     return (
         f"{settings.model} on {manifest.device} · {len(settings.exit_layers)} layers × {settings.num_samples} answers "

@@ -11,7 +11,7 @@ from hcl_core.folders import runs_folder
 from hcl_core.layers import parse_layers
 from hcl_core.prompts import load_template
 from hcl_core.records import Question, SamplingSettings
-from hcl_core.runs import RunFolder, RunSettings
+from hcl_core.runs import Manifest, RunFolder, RunSettings
 
 if TYPE_CHECKING:
     from hcl_core.decode.causal_lm import CausalLM
@@ -50,7 +50,7 @@ class LiveRun:
 
     events: Iterator[pipeline.Event]
     scorer: scoring.Scorer
-    manifest: pipeline.Manifest
+    manifest: Manifest
 
 
 class Service:

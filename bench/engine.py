@@ -1,0 +1,201 @@
+"""The engine against the ways it replaces, side by side in one run: ``python -m bench.engine`` or ``make bench``.
+
+Equal work: the same model, prompts, exit layers, samples, sampling and stop tokens.
+
+- ours: every layer and sample at once, from one token trie.
+- batched: ``transformers``' ``generate`` on the model cut to the layer, all samples as one batch, layer after layer.
+- one at a time: the same with a batch of one, as the published script does; some samples a layer, scaled up.
+
+Also: floating-point operations of our decode loop (counted by torch), their rate, the machine's own float32
+matrix-product rate, and the peak memory of a process that does nothing but our run.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from hcl_core.decode.causal_lm import CausalLM
+from hcl_core.layers import parse_layers
+from hcl_core.prompts import load_template
+from hcl_core.records import Question, SamplingSettings
+from hcl_core.registry import load_model, load_questions, make_decoder
+
+
+def main() -> None:
+    """Run the benchmark and print its tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--questions", type=int, default=3, help="the first so many of the starter set")
+    parser.add_argument("--layers", default="2:30:2")
+    parser.add_argument("--samples", type=int, default=50)
+    parser.add_argument("--max-new-tokens", type=int, default=16)
+    parser.add_argument("--temperature", type=float, default=0.6)
+    parser.add_argument("--repeats", type=int, default=3, help="of ours and of the matrix product, interleaved")
+    parser.add_argument("--singles", type=int, default=2, help="samples a layer that are timed one at a time")
+    parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    settings = SamplingSettings(options.temperature, 0.9, 0, options.max_new_tokens, 0)
+    lm, _ = load_model(options.model)
+    layers = parse_layers(options.layers, lm.num_hidden_layers)
+    asked = load_questions("starter").load(options.questions)
+    if options.memory_only:
+        ours(lm, asked[0], layers, options.samples, settings)
+        print(json.dumps({"peak_mib": high_water_mark()}))
+        return
+    rows = [measure(lm, question, layers, settings, options) for question in asked]
+    report(rows, layers, options, peak_memory())
+
+
+def measure(
+    lm: CausalLM, question: Question, layers: tuple[int, ...], settings: SamplingSettings, options: argparse.Namespace
+) -> dict[str, float]:
+    """All ways on one question; seconds, operations and rates."""
+    ours(lm, question, layers, 2, settings)  # warm-up
+    product_rates, our_times = [], []
+    for _ in range(options.repeats):
+        product_rates.append(matrix_product_rate())
+        our_times.append(seconds(lambda: ours(lm, question, layers, options.samples, settings)))
+    with FlopCounterMode(display=False) as counter:
+        ours(lm, question, layers, options.samples, settings)
+    flops = float(counter.get_total_flops())
+    generate(lm, question, layers[0], 2, settings)  # warm-up
+    batched = seconds(lambda: generate_all(lm, question, layers, options.samples, settings))
+    one_each = [seconds(lambda: generate_all(lm, question, layers, 1, settings)) for _ in range(options.singles)]
+    our_time = statistics.median(our_times)
+    return {
+        "ours": our_time,
+        "batched": batched,
+        "singles": statistics.mean(one_each) * options.samples,
+        "rate": flops / our_time / 1e9,
+        "product_rate": statistics.median(product_rates),
+    }
+
+
+def ours(
+    lm: CausalLM, question: Question, layers: tuple[int, ...], num_samples: int, settings: SamplingSettings
+) -> None:
+    """Every layer and sample in one wave, prefill included."""
+    decoder = make_decoder(lm, "shared", load_template())
+    wave = [(layer, sample_idx) for layer in layers for sample_idx in range(num_samples)]
+    for _ in decoder.decode(question, settings, [wave]):
+        pass
+
+
+def generate(lm: CausalLM, question: Question, exit_layer: int, num_samples: int, settings: SamplingSettings) -> None:
+    """``transformers``' own sampling from the model cut to ``exit_layer`` blocks."""
+    prompt = lm.tokenizer(load_template().render(question.text), return_tensors="pt")
+    newline = lm.tokenizer("\n", add_special_tokens=False).input_ids
+    with cut_to(lm, exit_layer) as model, torch.inference_mode():
+        model.generate(
+            **prompt,
+            do_sample=True,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            top_k=0,
+            max_new_tokens=settings.max_new_tokens,
+            num_return_sequences=num_samples,
+            eos_token_id=sorted(lm.stop_token_ids | set(newline)),
+            pad_token_id=min(lm.stop_token_ids),
+        )
+
+
+def generate_all(
+    lm: CausalLM, question: Question, layers: tuple[int, ...], num_samples: int, settings: SamplingSettings
+) -> None:
+    """One ``generate`` a layer."""
+    for exit_layer in layers:
+        generate(lm, question, exit_layer, num_samples, settings)
+
+
+@contextmanager
+def cut_to(lm: CausalLM, exit_layer: int) -> Iterator[Any]:
+    """The ``transformers`` model with its first ``exit_layer`` blocks only, meanwhile."""
+    model: Any = lm._model
+    blocks, count = model.model.layers, model.config.num_hidden_layers
+    model.model.layers, model.config.num_hidden_layers = blocks[:exit_layer], exit_layer
+    try:
+        yield model
+    finally:
+        model.model.layers, model.config.num_hidden_layers = blocks, count
+
+
+def matrix_product_rate(size: int = 2048) -> float:
+    """GFLOP/s of a square float32 product on this machine."""
+    left, right = torch.randn(size, size), torch.randn(size, size)
+    torch.mm(left, right)
+    return 2 * size**3 * 3 / seconds(lambda: [torch.mm(left, right) for _ in range(3)]) / 1e9
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long ``work`` takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def peak_memory() -> float:
+    """Peak resident MiB of a fresh process that loads the model and does our run of the first question."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--memory-only"]
+    command = [sys.executable, "-m", "bench.engine", *arguments, "--memory-only"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return float(json.loads(output.splitlines()[-1])["peak_mib"])
+
+
+def high_water_mark() -> float:
+    """Peak resident MiB of this process; not ``ru_maxrss``, which a child inherits from its parent."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
+
+
+def report(
+    rows: Sequence[dict[str, float]], layers: tuple[int, ...], options: argparse.Namespace, peak_mib: float
+) -> None:
+    """Print medians over the questions, as the README quotes them."""
+    console = Console(width=120)
+
+    def median(name: str) -> float:
+        return statistics.median(row[name] for row in rows)
+
+    def ratio(name: str) -> str:
+        return f"{statistics.median(row[name] / row['ours'] for row in rows):.0f}x"
+
+    console.print(
+        f"{options.model}, {len(layers)} layers ({options.layers}) x {options.samples} samples x up to "
+        f"{options.max_new_tokens} tokens, T {options.temperature:g}, top_p 0.9; median of {len(rows)} questions; "
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads",
+        highlight=False,
+    )
+    table = Table("way", "seconds", "against ours", box=None)
+    table.add_row("ours: one token trie, every layer at once", f"{median('ours'):.2f}", "1x")
+    table.add_row(
+        "generate on the truncated model, batched, layer by layer", f"{median('batched'):.1f}", ratio("batched")
+    )
+    table.add_row(
+        f"the same, one sample at a time ({options.singles} a layer timed, scaled up)",
+        f"{median('singles'):.0f}",
+        ratio("singles"),
+    )
+    console.print(table)
+    share = statistics.median(row["rate"] / row["product_rate"] for row in rows)
+    console.print(
+        f"decode loop {median('rate'):.0f} GFLOP/s, {share:.0%} of this machine's float32 matrix product "
+        f"({median('product_rate'):.0f} GFLOP/s); peak memory {peak_mib:.0f} MiB, weights included",
+        highlight=False,
+    )
+
+
+if __name__ == "__main__":
+    main()
