@@ -6,9 +6,12 @@ import os
 # Before gradio is imported: no usage statistics are sent.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
-from app.page import build
-from app.service import Service
-from app.theme import STYLE_SHEET, make_theme
+from app.quick_import import no_stub_files
+
+with no_stub_files():
+    from app.page import build
+    from app.service import Service
+    from app.theme import STYLE_SHEET, make_theme
 
 
 def main() -> None:

@@ -63,6 +63,7 @@ def _layout(scores: Sequence[LayerScore], best: int | None) -> dict[str, Any]:
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": "var(--hcl-muted)", "size": 13, "family": "inherit"},
         "hovermode": "x unified",
+        "hoverdistance": -1,  # wherever the pointer is, it means the nearest layer
         "hoverlabel": {
             "bgcolor": "var(--hcl-panel)",
             "bordercolor": "var(--hcl-line)",

@@ -11,7 +11,7 @@ from app import figures, views
 from app.service import LiveRun, RunRequest, Service
 from hcl_core import pipeline
 from hcl_core.answers import count_answers
-from hcl_core.errors import HclError
+from hcl_core.errors import HclError, SettingsError
 from hcl_core.metrics import optimal_layer, score_layers
 from hcl_core.questions.jsonl import make_question
 from hcl_core.records import SamplingSettings, Weights
@@ -47,15 +47,31 @@ def make_request(
         HclError: A value is missing or out of range.
     """
     answers = [line.strip() for line in (accepted or "").splitlines() if line.strip()]
-    first, last = sorted((int(first_layer), int(last_layer)))
+    first, last = sorted((_whole("First layer", first_layer), _whole("Last layer", last_layer)))
     return RunRequest(
         model=(model or "").strip(),
         question=make_question(question or "", answers),
-        layers=f"{first}:{last}:{int(every)}",
-        num_samples=int(num_samples),
-        sampling=SamplingSettings(temperature, top_p, int(top_k), int(max_new_tokens), int(seed)),
+        layers=f"{first}:{last}:{_whole('Every', every)}",
+        num_samples=_whole("Answers a layer", num_samples),
+        sampling=SamplingSettings(
+            temperature=_given("Temperature", temperature),
+            top_p=_given("Top-p", top_p),
+            top_k=_whole("Top-k", top_k),
+            max_new_tokens=_whole("Tokens at most", max_new_tokens),
+            seed=_whole("Seed", seed),
+        ),
         template=template,
     )
+
+
+def _given(label: str, value: float | None) -> float:
+    if value is None:
+        raise SettingsError(f"{label} is empty: type a number")
+    return float(value)
+
+
+def _whole(label: str, value: float | None) -> int:
+    return int(_given(label, value))
 
 
 def explore(service: Service, *controls: Any) -> Iterator[Outputs]:

@@ -40,9 +40,12 @@ def build(core: service.Service) -> gr.Blocks:
             api_name="explore",
             concurrency_id="model",
             concurrency_limit=1,
+            # The run before may still be ending; one that was asked for right after Stop must not be dropped.
+            trigger_mode="multiple",
             show_progress="hidden",
         )
-        running.then(_when_idle, None, [run, stop], queue=False, api_visibility="private")
+        # Only a run that ended by itself: after Stop, Run is ready once the cancelling is done.
+        running.success(_when_idle, None, [run, stop], queue=False, api_visibility="private")
         stop.click(handlers.stopped, None, status, cancels=[running], queue=False, api_visibility="private").then(
             _when_idle, None, [run, stop], queue=False, api_visibility="private"
         )

@@ -57,7 +57,9 @@ class Service:
     """One for the whole program: the loaded model, the judge and the embedder, shared by all visitors."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._loading = threading.Lock()
+        # A stopped run ends at its next decode step; the one after it waits for that, here.
+        self._decoding = threading.Lock()
         self._loaded: tuple[str, CausalLM, Checkpoint] | None = None
         self._embeddings = scoring.Embeddings(registry.load_embedder)
 
@@ -99,10 +101,14 @@ class Service:
         scorer = scoring.Scorer(questions, settings.exit_layers, settings.num_samples, judge, self._embeddings)
         folder = RunFolder(runs_folder() / manifest.run_id)
         events = pipeline.run(folder, manifest, questions, decoder, scorer, first_wave=_FIRST_WAVE)
-        return LiveRun(events, scorer, manifest)
+        return LiveRun(self._one_at_a_time(events), scorer, manifest)
+
+    def _one_at_a_time(self, events: Iterator[pipeline.Event]) -> Iterator[pipeline.Event]:
+        with self._decoding:
+            yield from events
 
     def _model(self, name: str) -> "tuple[CausalLM, Checkpoint]":
-        with self._lock:
+        with self._loading:
             if self._loaded is None or self._loaded[0] != name:
                 self._loaded = None  # free the old weights before the new ones come
                 self._loaded = (name, *registry.load_model(name))

@@ -56,7 +56,8 @@ def answer_columns(layers: Sequence[LayerAnswers], best: int | None) -> str:
     if not layers:
         return ""
     columns = "".join(_column(layer, layer.exit_layer == best) for layer in layers)
-    legend = "".join(f'<span class="{outcome}"><i>{sign}</i> {word}</span>' for outcome, (sign, word) in _SIGNS.items())
+    signs = (f'<span class="{outcome}"><i>{sign}</i> {word}</span>' for outcome, (sign, word) in _SIGNS.items())
+    legend = "".join(signs)
     return (
         f'<div class="hcl-answers-head"><h3>Answers by layer</h3><p>{legend}</p></div>'
         f'<div class="hcl-columns" role="list" aria-label="Answers by exit layer" tabindex="0">{columns}</div>'
@@ -108,10 +109,11 @@ def _cards(layer: LayerAnswers) -> list[_Card]:
 def _card_html(card: _Card, num_samples: int) -> str:
     sign, word = _SIGNS[card.outcome]
     text = _shown(card.text)
+    meaning = escape(printable(card.text.casefold()[:80]))
     title = escape(" · ".join(printable(variant) for variant in card.variants)[:600])
     tip = f"{title}\n{word}: {escape(printable(card.reason)[:200])}\nmean confidence {card.confidence:.2f}"
     return (
-        f'<div class="hcl-card {card.outcome}" data-meaning="{escape(card.text.casefold()[:80])}" title="{tip}">'
+        f'<div class="hcl-card {card.outcome}" data-meaning="{meaning}" title="{tip}">'
         f'<div><i aria-label="{word}">{sign}</i><span dir="auto">{text}</span><b>{card.count}</b></div>'
         f'<u style="width:{100 * card.count / num_samples:.0f}%"></u></div>'
     )

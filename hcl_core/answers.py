@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from hcl_core.records import Outcome, Sample, SampleKey, Verdict
 from hcl_core.runs import RunFolder
 
+# Invisible, but letters and emoji are spelled with them.
+_JOINERS = "\u200c\u200d"
+
 
 @dataclass(frozen=True, slots=True)
 class CountedAnswer:
@@ -89,7 +92,10 @@ def group_answers(folder: RunFolder, question_id: str) -> list[LayerAnswers]:
 
 def printable(text: str) -> str:
     """``text`` with control and direction characters shown as ``·``, safe for a terminal and one line."""
-    return "".join("·" if unicodedata.category(letter) in ("Cc", "Cf", "Cs") else letter for letter in text)
+    return "".join(
+        "·" if unicodedata.category(letter) in ("Cc", "Cf", "Cs") and letter not in _JOINERS else letter
+        for letter in text
+    )
 
 
 def _counted(

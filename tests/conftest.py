@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import hypothesis
+import numpy as np
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may ask the network
@@ -93,3 +95,64 @@ def tiny_folder(tmp_path: Path) -> Path:
     make_model("llama").save_pretrained(folder)
     make_tokenizer().save_pretrained(folder)
     return folder
+
+
+# Fakes: no model, no weights; what they answer can be worked out by hand.
+
+hypothesis.settings.register_profile("steady", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("steady")
+
+
+def fake_answer(question, exit_layer: int, sample_idx: int) -> str:
+    """Layer 1 is silent, 2 is wrong, 3 is right for even samples, deeper ones always; right answers take turns."""
+    if exit_layer == 1:
+        return ""
+    if exit_layer == 2 or (exit_layer == 3 and sample_idx % 2):
+        return "wrong"
+    return question.accepted_answers[sample_idx % len(question.accepted_answers)]
+
+
+def fake_sample(question, exit_layer: int, sample_idx: int):
+    """A sample with two tokens, whose log-probabilities a float32 holds exactly."""
+    from hcl_core.records import Sample
+
+    answer = fake_answer(question, exit_layer, sample_idx)
+    logprobs = (-0.5, -0.25 * exit_layer)
+    return Sample(question.id, exit_layer, sample_idx, answer, f" {answer}\n", (7, sample_idx), logprobs, "stop")
+
+
+class FakeDecoder:
+    """Ends the first half of a wave in its first step and the other half in its second."""
+
+    num_hidden_layers = 4
+
+    def __init__(self) -> None:
+        self.waves: list[tuple[str, list[tuple[int, int]]]] = []  # as asked for: question id and keys
+
+    def prompt_for(self, question) -> str:
+        return f"Q: {question.text}\nA:"
+
+    def decode(self, question, settings, waves):
+        from hcl_core.ports import DecodeProgress
+
+        for wave in waves:
+            self.waves.append((question.id, list(wave)))
+            samples = tuple(fake_sample(question, *key) for key in wave)
+            half = len(samples) // 2
+            yield DecodeProgress(samples[:half], len(samples) - half, 1, wave_done=False)
+            yield DecodeProgress(samples[half:], 0, 2, wave_done=True)
+
+
+class FakeEmbedder:
+    """One axis a first letter: texts mean the same when they start alike, whatever the case."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.embedded: list[str] = []
+
+    def embed(self, texts) -> np.ndarray:
+        self.embedded += texts
+        vectors = np.zeros((len(texts), 128), np.float32)
+        vectors[range(len(texts)), [ord(text[0].lower()) % 128 for text in texts]] = 1
+        return vectors

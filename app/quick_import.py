@@ -1,0 +1,14 @@
+"""Import gradio in half the time. Imports nothing of it itself."""
+
+from contextlib import AbstractContextManager
+from unittest.mock import patch
+
+
+def no_stub_files() -> AbstractContextManager[object]:
+    """Keep gradio from writing a ``.pyi`` beside every component's source, ours included, meanwhile.
+
+    It does so at each import, which is about half of its start-up (``python -m bench.startup``) and fails
+    where the program's folder is read-only. It skips components whose source file is unknown, so that is
+    what it is told (``gradio.component_meta.create_or_modify_pyi``).
+    """
+    return patch("inspect.getfile", side_effect=OSError("no stub files are wanted"))

@@ -1,0 +1,32 @@
+"""Seconds from starting ``app.py`` to a served page: ``python -m bench.startup``."""
+
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+
+REPEATS = 3
+
+
+def main() -> None:
+    """Print the time of each start."""
+    for number in range(1, REPEATS + 1):
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-u", "app.py"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert process.stdout is not None
+        address = next(found.group() for line in process.stdout if (found := re.search(r"http://[\d.]+:\d+", line)))
+        with urllib.request.urlopen(address) as page:
+            size = len(page.read())
+        print(f"start {number}: a page of {size / 1000:.0f} kB after {time.perf_counter() - started:.2f} s")
+        process.terminate()
+        process.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,405 @@
+"""The alias judge: what counts as right, word by word."""
+
+import unicodedata
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from hcl_core.judges.alias import AliasJudge
+from hcl_core.judges.text import fold
+from hcl_core.questions.jsonl import starter_questions
+from hcl_core.records import Question
+
+STARTER = [(question, alias) for question in starter_questions().load() for alias in question.accepted_answers]
+
+
+def outcome(answer, *accepted):
+    question = Question("q", "What is the capital of France?", accepted or ("Paris",))
+    return AliasJudge().judge_one(question, answer).outcome
+
+
+def test_judge_gives_one_judgement_an_answer_in_order():
+    question = Question("q", "What is the capital of France?", ("Paris",))
+    judgements = AliasJudge().judge(question, ["Paris", "", "Rome", "Paris"])
+    assert [judgement.outcome for judgement in judgements] == ["correct", "not_attempted", "incorrect", "correct"]
+
+
+def test_reason_names_the_accepted_answer_that_was_found():
+    question = Question("q", "Name a city.", ("Rome", "Paris"))
+    assert "Paris" in AliasJudge().judge_one(question, "I say paris").reason
+
+
+@pytest.mark.parametrize("answer", ["Paris", "paris", "PARIS", "pArIs"])
+def test_case_does_not_matter(answer):
+    assert outcome(answer) == "correct"
+
+
+@pytest.mark.parametrize(
+    ("answer", "alias"),
+    [
+        ("The Louvre", "Louvre"),
+        ("Louvre", "The Louvre"),
+        ("a Louvre", "the Louvre"),
+        ("Lord of Rings", "The Lord of the Rings"),
+        ("an apple", "apple"),
+    ],
+)
+def test_articles_do_not_matter(answer, alias):
+    assert outcome(answer, alias) == "correct"
+
+
+@pytest.mark.parametrize(
+    ("answer", "alias"),
+    [
+        ("Paris.", "Paris"),
+        ('"Paris"', "Paris"),
+        ("**Paris**", "Paris"),
+        ("(Paris)!", "Paris"),
+        ("Paris, of course", "Paris"),
+        ("New-York", "New York"),
+        ("Rubiks Cube", "Rubik's cube"),
+        ("Rubik’s Cube", "Rubik's cube"),
+        ("Cote dIvoire", "Côte d'Ivoire"),
+    ],
+)
+def test_punctuation_does_not_matter(answer, alias):
+    assert outcome(answer, alias) == "correct"
+
+
+@pytest.mark.parametrize(
+    ("answer", "alias"),
+    [
+        ("Sao Paulo", "São Paulo"),
+        ("SÃO PAULO", "Sao Paulo"),
+        ("Lodz", "Łódź"),
+        ("Orsted", "Ørsted"),
+        ("STRASSE", "Straße"),
+        ("Malmo\u0308", "Malmö"),
+        ("H₂O", "H2O"),
+    ],
+)
+def test_accents_do_not_matter(answer, alias):
+    assert outcome(answer, alias) == "correct"
+
+
+@pytest.mark.parametrize("letters", ["𝐏𝐚𝐫𝐢𝐬", "Ｐａｒｉｓ", "ⓅⒶⓇⒾⓈ"])
+def test_styled_letters_are_letters(letters):
+    assert outcome(letters) == "correct"
+
+
+@pytest.mark.parametrize(
+    ("answer", "alias"),
+    [
+        ("Russia", "US"),
+        ("Australia", "US"),
+        ("Parisian", "Paris"),
+        ("comparison", "Paris"),
+        ("Manhattan", "man"),
+        ("Paris2", "Paris"),
+    ],
+)
+def test_alias_inside_a_word_is_incorrect(answer, alias):
+    assert outcome(answer, alias) == "incorrect"
+
+
+def test_alias_words_must_stand_together():
+    assert outcome("New houses in York", "New York") == "incorrect"
+
+
+def test_alias_words_must_be_in_order():
+    assert outcome("York New", "New York") == "incorrect"
+
+
+def test_alias_longer_than_the_answer_is_incorrect():
+    assert outcome("New York", "The New York City Ballet") == "incorrect"
+
+
+@pytest.mark.parametrize("answer", ["Rome", "The capital is Lyon.", "France"])
+def test_another_answer_is_incorrect(answer):
+    assert outcome(answer) == "incorrect"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "not Paris",
+        "Not the city of Paris",
+        "It is not Paris",
+        "it’s not Paris",
+        "never Paris",
+        "neither Paris nor Rome",
+        "everything except Paris",
+        "Rome (not Paris)",
+        "not Paris but Rome",
+        "It cannot be Paris",
+        "no Paris",
+    ],
+)
+def test_negation_before_the_alias_is_incorrect(answer):
+    assert outcome(answer) == "incorrect"
+
+
+@pytest.mark.parametrize("verb", ["isn't", "isn’t", "wasn't", "can't be", "won't be", "doesn't mean", "don't say"])
+def test_contracted_negation_is_incorrect(verb):
+    assert outcome(f"It {verb} Paris") == "incorrect"
+
+
+@pytest.mark.parametrize("verb", ["couldn't be", "wouldn't be", "ain't"])
+def test_rarer_contracted_negation_is_incorrect(verb):
+    assert outcome(f"It {verb} Paris") == "incorrect"
+
+
+@pytest.mark.parametrize("answer", ["Paris is not the capital", "Paris isn't", "Paris was not it", "Paris wasn’t it"])
+def test_negation_after_the_alias_is_incorrect(answer):
+    assert outcome(answer) == "incorrect"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["Paris is definitely not the capital", "Paris was never the capital", "Paris cannot be right"],
+)
+def test_looser_negation_after_the_alias_is_incorrect(answer):
+    assert outcome(answer) == "incorrect"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "not only Paris",
+        "not just Paris",
+        "Paris is not only the capital",
+        "Paris is not just the capital",
+        "Paris isn't only the capital",
+    ],
+)
+def test_not_only_is_correct(answer):
+    assert outcome(answer) == "correct"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "not London but Paris",
+        "not London, Paris",
+        "Not London; Paris",
+        "Not London — Paris",
+        "Not London – Paris",
+        "No, Paris",
+        "No. Paris",
+        "Paris, not London",
+        "Paris (not London)",
+    ],
+)
+def test_denying_another_answer_is_correct(answer):
+    assert outcome(answer) == "correct"
+
+
+@pytest.mark.parametrize("answer", ["I have no doubt it is Paris", "Without doubt Paris", "No doubt Paris"])
+def test_no_doubt_is_no_negation(answer):
+    assert outcome(answer) == "correct"
+
+
+@pytest.mark.parametrize("alias", ["No", "None", "Never", "Nor"])
+def test_alias_that_is_a_negation_word_is_correct(alias):
+    assert outcome(alias, alias) == "correct"
+
+
+def test_one_affirmed_alias_beside_a_denied_one_is_correct():
+    assert outcome("Not Rome, it is Paris", "Rome", "Paris") == "correct"
+
+
+@pytest.mark.parametrize(
+    "answer", ["Answer: Paris", "answer:Paris", "A: Paris", "  Answer : Paris", "The answer: Paris"]
+)
+def test_answer_label_is_taken_off(answer):
+    assert outcome(answer) == "correct"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["Question: What is the capital of France?", "Q: Paris?", "question : Paris", "Answer: Question: Paris", "Answer:"],
+)
+def test_template_text_alone_is_not_attempted(answer):
+    assert outcome(answer) == "not_attempted"
+
+
+@pytest.mark.parametrize("answer", ["Rome Question: Is it Paris?", "Rome\nQ: Paris", "Rome. question: Paris"])
+def test_text_after_a_question_label_is_ignored(answer):
+    assert outcome(answer) == "incorrect"
+
+
+def test_text_before_a_question_label_is_judged():
+    assert outcome("Paris Question: Name a season.") == "correct"
+
+
+@pytest.mark.parametrize("answer", ["", " ", "\n\t", "...", "?!", "—", "🙂"])
+def test_nothing_said_is_not_attempted(answer):
+    assert outcome(answer) == "not_attempted"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I don't know",
+        "I don’t know.",
+        "I do not know the answer",
+        "I'm not sure",
+        "I am unable to say",
+        "Sorry, I cannot answer that.",
+        "I have no idea",
+        "No idea",
+        "Not sure",
+        "Unknown",
+        "Cannot be determined",
+        "As an AI, I cannot have opinions",
+        "Answer: I don't know",
+        "N/A",
+    ],
+)
+def test_refusal_is_not_attempted(answer):
+    assert outcome(answer) == "not_attempted"
+
+
+def test_refusal_that_answers_all_the_same_is_correct():
+    assert outcome("I don't know for sure, but Paris") == "correct"
+
+
+def test_alias_that_is_a_refusal_word_is_correct():
+    assert outcome("Unknown", "Unknown") == "correct"
+
+
+@pytest.mark.parametrize("alias", ["C", "C++", "C#"])
+@pytest.mark.parametrize("answer", ["C", "C++", "C#"])
+def test_trailing_signs_tell_names_apart(alias, answer):
+    assert outcome(f"It is {answer}.", alias) == ("correct" if alias == answer else "incorrect")
+
+
+@pytest.mark.parametrize(
+    ("answer", "alias"),
+    [
+        ("U.S.", "US"),
+        ("US", "U.S."),
+        ("the U.S.A.", "USA"),
+        ("J.R.R. Tolkien", "JRR Tolkien"),
+        ("J. R. R. Tolkien", "J.R.R. Tolkien"),
+        ("T.rex", "T. rex"),
+    ],
+)
+def test_initials_match_with_and_without_points(answer, alias):
+    assert outcome(answer, alias) == "correct"
+
+
+@pytest.mark.parametrize(
+    ("answer", "alias"),
+    [
+        ("1000", "1,000"),
+        ("1,000", "1000"),
+        ("12,345,678", "12345678"),
+        ("about 1,000 km", "1000 km"),
+        ("1,500m", "1500m"),
+    ],
+)
+def test_digit_groups_match_plain_digits(answer, alias):
+    assert outcome(answer, alias) == "correct"
+
+
+@pytest.mark.parametrize(
+    ("answer", "alias"), [("1,000", "1"), ("1,000,000", "1000"), ("2000", "200"), ("1, 000", "1000")]
+)
+def test_part_of_a_grouped_number_is_incorrect(answer, alias):
+    assert outcome(answer, alias) == "incorrect"
+
+
+@pytest.mark.parametrize(("answer", "alias"), [("3.14", "3"), ("2.5", "5")])
+def test_part_of_a_decimal_number_is_incorrect(answer, alias):
+    assert outcome(answer, alias) == "incorrect"
+
+
+@pytest.mark.parametrize(("answer", "alias"), [("A", "A"), ("a.", "A"), ("Answer: A", "A"), ("The The", "The The")])
+def test_alias_of_articles_alone_can_be_found(answer, alias):
+    assert outcome(answer, alias) == "correct"
+
+
+@pytest.mark.parametrize("answer", ["a dog", "the", "It is a city"])
+def test_alias_of_articles_alone_is_not_an_article_in_passing(answer):
+    assert outcome(answer, "A") == "incorrect"
+
+
+def test_alias_without_a_word_is_never_found():
+    assert outcome("Really?", "?") == "incorrect"
+
+
+# Properties.
+
+LATIN = st.characters(min_codepoint=0x41, max_codepoint=0x17F, categories=["Lu", "Ll"])
+WORD = st.text(LATIN, min_size=1, max_size=12)
+NAME = st.lists(WORD, min_size=1, max_size=3).map(" ".join)
+FILLERS = [
+    "it",
+    "is",
+    "was",
+    "I",
+    "think",
+    "that",
+    "the",
+    "of",
+    "course",
+    "probably",
+    "great",
+    "famous",
+    "city",
+    "answer",
+    "surely",
+    "also",
+    "only",
+    "but",
+    "and",
+    "or",
+    "maybe",
+] + ["in my opinion,", "well,", "yes,", "of all:", "(I think)", "...", "—"]
+FILLER = st.lists(st.sampled_from(FILLERS), max_size=6).map(" ".join)
+
+
+def unaccented(text):
+    return "".join(letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter))
+
+
+@given(NAME)
+def test_every_alias_is_judged_the_same_in_either_case(alias):
+    assert outcome(alias.upper(), alias) == outcome(alias, alias.upper()) == outcome(alias.lower(), alias) == "correct"
+
+
+@given(NAME)
+def test_every_alias_is_judged_the_same_with_and_without_accents(alias):
+    assert outcome(unaccented(alias), alias) == outcome(alias, unaccented(alias)) == "correct"
+
+
+@given(st.text(max_size=20))
+@example("𝐏")
+@example("™")
+def test_folded_text_is_without_case(text):
+    assert fold(text) == fold(text).casefold()
+
+
+@given(NAME, FILLER, FILLER)
+def test_words_around_an_alias_never_make_it_wrong(alias, before, after):
+    # The fixed word keeps an alias of articles alone ("A") from being dropped as an article.
+    assert outcome(f"{before} Xanadu {alias} {after}", f"Xanadu {alias}") == "correct"
+
+
+@given(st.sampled_from(STARTER), FILLER, FILLER)
+def test_words_around_a_starter_answer_never_make_it_wrong(pair, before, after):
+    question, alias = pair
+    assert AliasJudge().judge_one(question, f"{before} {alias} {after}").outcome == "correct"
+
+
+@given(WORD, st.text(LATIN, max_size=5), st.text(LATIN, max_size=5))
+def test_alias_inside_another_word_never_counts(alias, prefix, suffix):
+    assume(prefix or suffix)
+    assert outcome(f"{prefix}{alias}{suffix} Xanadu", alias) == "incorrect"
+
+
+@given(st.integers(min_value=0, max_value=10**15))
+def test_every_number_matches_its_grouped_form(number):
+    assert outcome(f"{number:,}", str(number)) == outcome(str(number), f"{number:,}") == "correct"
