@@ -1,4 +1,4 @@
-"""The models that the program knows by name. Any other Hub id or local folder works too."""
+"""The models and exit heads that the program knows by name. Any other Hub id or local folder works too."""
 
 from dataclasses import dataclass
 
@@ -62,6 +62,8 @@ CATALOGUE = (
     _layerskip("codellama-34B", 48, 33_744, "FAIR non-commercial"),
 )
 DEFAULT_MODEL = CATALOGUE[0]
+
+EXIT_HEAD_NAMES = ("shared",)
 
 
 def find_model(name: str) -> CatalogueModel | None:

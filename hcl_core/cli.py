@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hcl_core import answers, pipeline, registry, scoring
-from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, find_model
+from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, EXIT_HEAD_NAMES, find_model
 from hcl_core.errors import HclError, SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.layers import parse_layers
@@ -24,11 +24,10 @@ from hcl_core.metrics import OutcomeTable, optimal_layer, score_layers
 from hcl_core.prompts import TEMPLATE_NAMES, load_template
 from hcl_core.questions.jsonl import make_question
 from hcl_core.records import LayerScore, Question, SamplingSettings, Weights
-from hcl_core.runs import Manifest, RunFolder, RunSettings, finite
+from hcl_core.runs import Manifest, RunFolder, RunSettings, check_num_samples, finite
 
 app = typer.Typer(
     help="See how a language model's answers change with the layer at which it stops.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -42,13 +41,16 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[RichHandler(console=_err, show_path=False, show_time=False)])
     logging.getLogger("hcl_core").setLevel(logging.INFO)
     try:
-        code = app(args=arguments, standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else arguments
+        code = app(args=given or ["--help"], standalone_mode=False)
     except HclError as error:
         code = _fail(str(error))
     except typer.TyperException as error:
         code = _fail(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
-        code = _fail("stopped; the same command goes on where it was", 130)
+        code = 130
+    if code == 130:  # typer's word for Ctrl-C
+        code = _fail("stopped; the same command goes on where it was", code)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -79,7 +81,7 @@ def run(
     top_k: Annotated[int, typer.Option(help="Most probable tokens kept; 0 keeps all.")] = _DEFAULTS.top_k,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = _DEFAULTS.max_new_tokens,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = _DEFAULTS.seed,
-    exit_head: Annotated[str, typer.Option(help=f"{', '.join(registry.EXIT_HEAD_NAMES)}.")] = "shared",
+    exit_head: Annotated[str, typer.Option(help=f"{', '.join(EXIT_HEAD_NAMES)}.")] = "shared",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     template: Annotated[str, typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}.")] = "few_shot",
@@ -93,6 +95,8 @@ def run(
     prompt_template = load_template(template, template_file)
     known = find_model(model)
     parse_layers(layers, known.num_hidden_layers if known else 10_000)
+    registry.check_exit_head(exit_head)
+    check_num_samples(samples)
     judge = registry.load_judge()
     with _err.status(f"Loading {model}"):
         lm, checkpoint = registry.load_model(model, dtype, device)
@@ -216,15 +220,17 @@ def _outcomes(folder: RunFolder) -> OutcomeTable:
 def _follow(events: Iterator[pipeline.Event]) -> pipeline.Finished:
     """Show progress until the run is finished."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("samples"))
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=_err) as progress:
-        task = progress.add_task("Starting", total=None)
+    started = next(events)  # a refusal comes before any bar
+    assert isinstance(started, pipeline.Started)
+    with Progress(
+        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=_err, disable=not _err.is_terminal
+    ) as progress:
+        task = progress.add_task("Starting", total=started.num_wanted, completed=started.num_present)
         for event in events:
-            if isinstance(event, pipeline.Started):
-                progress.update(task, total=event.num_wanted, completed=event.num_present)
-            elif isinstance(event, pipeline.Finished):
+            if isinstance(event, pipeline.Finished):
                 progress.update(task, description="Done")
                 return event
-            else:
+            elif not isinstance(event, pipeline.Started):
                 description = Text(answers.printable(event.question.text)[:40]).markup
                 progress.update(task, description=description, completed=event.num_done)
     raise AssertionError("a run ends with Finished")

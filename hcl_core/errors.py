@@ -29,6 +29,10 @@ class UnsafeWeightsError(HclError):
     """The model has no safetensors weights (pickled weights are never opened)."""
 
 
+class DamagedModelError(HclError):
+    """A model folder is incomplete or damaged."""
+
+
 class UnsupportedArchitectureError(HclError):
     """The engine does not know this model family."""
 

@@ -83,7 +83,8 @@ def hcb_score(creativity: FloatArray, hallucination: FloatArray, weights: Weight
 def optimal_layer(scores: Sequence[LayerScore]) -> int | None:
     """The exit layer of the highest HCB score, the earlier one on a tie; ``None`` while there is no score."""
     scored = [score for score in scores if score.num_samples]
-    return max(scored, key=lambda score: (score.hcb_score, -score.exit_layer)).exit_layer if scored else None
+    # Rounded, so that equal scores that were summed differently are a tie.
+    return max(scored, key=lambda score: (round(score.hcb_score, 9), -score.exit_layer)).exit_layer if scored else None
 
 
 def score_layers(table: OutcomeTable, weights: Weights) -> list[LayerScore]:

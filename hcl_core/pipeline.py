@@ -121,6 +121,7 @@ def run(
     """
     # Every prompt is made before the folder is: a template that cannot be rendered leaves nothing behind.
     stored = [StoredQuestion(question, decoder.prompt_for(question)) for question in questions]
+    folder.check_free_for(manifest.run_id)  # before a lock file is left in somebody else's folder
     with folder.writing():
         manifest = folder.create(manifest, stored)
         settings = manifest.settings

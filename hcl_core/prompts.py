@@ -73,7 +73,7 @@ def load_template(name: str = "few_shot", file: Path | None = None) -> PromptTem
     """
     if file is not None:
         try:
-            return PromptTemplate("file", file.read_text(encoding="utf-8"))
+            return PromptTemplate("file", file.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"cannot read the template file {file}: {error}") from None
     if name not in _BUILT_IN:

@@ -40,6 +40,10 @@ class Question:
     difficulty: str | None = None
 
     def __post_init__(self) -> None:
+        parts = [("id", self.id), ("text", self.text), *(("accepted answer", each) for each in self.accepted_answers)]
+        for part, text in parts:
+            if not isinstance(text, str) or any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise SettingsError(f"a question's {part} must be Unicode text; got {ascii(text)[:80]}")
         if not self.id.strip():
             raise SettingsError("a question needs a non-empty id")
         if not self.text.strip():
@@ -70,6 +74,9 @@ class SamplingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        # 1 and 1.0 are one setting, and one run.
+        object.__setattr__(self, "temperature", float(self.temperature))
+        object.__setattr__(self, "top_p", float(self.top_p))
         _require(0 <= self.temperature <= 10, "temperature", "between 0 (greedy) and 10", self.temperature)
         _require(0 < self.top_p <= 1, "top_p", "above 0 and at most 1", self.top_p)
         _require(self.top_k >= 0, "top_k", "0 (off) or more", self.top_k)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hcl_core.catalogue import EXIT_HEAD_NAMES
 from hcl_core.errors import SettingsError
 from hcl_core.ports import Embedder, Judge, QuestionSource
 from hcl_core.prompts import PromptTemplate
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 JUDGE_NAMES = ("alias",)
 EMBEDDER_NAMES = ("all-MiniLM-L6-v2",)
-EXIT_HEAD_NAMES = ("shared",)
 
 
 def load_model(name: str, dtype: str = "auto", device: str = "auto") -> "tuple[CausalLM, Checkpoint]":
@@ -22,6 +22,12 @@ def load_model(name: str, dtype: str = "auto", device: str = "auto") -> "tuple[C
     from hcl_core.decode import loading
 
     return loading.load_model(name, dtype, device)
+
+
+def check_exit_head(name: str) -> None:
+    """Raise ``SettingsError`` unless an exit head has that name; needs no model."""
+    if name not in EXIT_HEAD_NAMES:
+        raise SettingsError(f"exit head must be one of {', '.join(EXIT_HEAD_NAMES)}; got {name!r}")
 
 
 def make_decoder(

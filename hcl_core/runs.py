@@ -34,6 +34,9 @@ from hcl_core.records import ClusterMember, LayerScore, Question, Sample, Sample
 
 SCHEMA_VERSION = 1
 
+_PARTS = "part-" + "[0-9]" * 5 + ".parquet"
+_BEFORE_MANIFEST = frozenset({".lock", "samples", "questions.jsonl"})
+
 _KEY_FIELDS = [
     ("question_id", pa.dictionary(pa.int32(), pa.string())),
     ("exit_layer", pa.int16()),
@@ -57,6 +60,12 @@ _VERDICT_SCHEMA = pa.schema(
     ]
 )
 _CLUSTER_SCHEMA = pa.schema([*_KEY_FIELDS, ("cluster_id", pa.int32())])
+
+
+def check_num_samples(num_samples: int) -> None:
+    """Raise ``SettingsError`` unless so many answers a question and layer can be asked for."""
+    if not 1 <= num_samples <= 10_000:
+        raise SettingsError(f"samples must be between 1 and 10000; got {num_samples}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +97,7 @@ class RunSettings:
     strategy: str = "early_exit"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.num_samples <= 10_000:
-            raise SettingsError(f"samples must be between 1 and 10000; got {self.num_samples}")
+        check_num_samples(self.num_samples)
         if not self.exit_layers or list(self.exit_layers) != sorted(set(self.exit_layers)) or self.exit_layers[0] < 1:
             raise SettingsError(f"exit layers must be ascending and from 1; got {self.exit_layers}")
 
@@ -191,7 +199,10 @@ class RunFolder:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Keep others from writing to the run meanwhile; raises ``RunFolderError`` if one does already."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"cannot make the run folder {self.path}: {error.strerror}") from None
         # Not bound to a thread: a page runs each step of a generator in whichever thread is free.
         lock = FileLock(self.path / ".lock", timeout=0, thread_local=False)
         try:
@@ -203,6 +214,22 @@ class RunFolder:
         finally:
             lock.release()
 
+    def check_free_for(self, run_id: str) -> None:
+        """Raise ``RunFolderError`` if the folder holds another run, or files that are no run."""
+        if self.exists:
+            present = self.manifest()
+            if present.run_id != run_id:
+                raise RunFolderError(
+                    f"{self.path} holds another run ({present.run_id}: {present.describe()}): choose another folder"
+                )
+        elif self.path.exists() and not self.path.is_dir():
+            raise RunFolderError(f"{self.path} is a file: choose a folder for the run")
+        elif self.path.is_dir():
+            # What a run leaves that was killed before its manifest came is no obstacle.
+            names = {file.name for file in self.path.iterdir() if file.suffix != ".tmp"}
+            if names - _BEFORE_MANIFEST or any((self.path / "samples").glob(_PARTS)):
+                raise RunFolderError(f"{self.path} is not empty and holds no run: choose another folder")
+
     def create(self, manifest: Manifest, questions: Sequence[StoredQuestion]) -> Manifest:
         """Start the run of ``manifest`` here, or go on with it if it is here already.
 
@@ -212,15 +239,9 @@ class RunFolder:
         Raises:
             RunFolderError: The folder holds another run, or files that are no run.
         """
+        self.check_free_for(manifest.run_id)
         if self.exists:
-            present = self.manifest()
-            if present.run_id != manifest.run_id:
-                raise RunFolderError(
-                    f"{self.path} holds another run ({present.run_id}: {present.describe()}): choose another folder"
-                )
-            return present
-        if self.path.is_dir() and any(file.name != ".lock" for file in self.path.iterdir()):
-            raise RunFolderError(f"{self.path} is not empty and holds no run: choose another folder")
+            return self.manifest()
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
         lines = [
             json.dumps(
@@ -259,16 +280,19 @@ class RunFolder:
         """Raises ``RunFolderError`` if the file is damaged."""
         try:
             with (self.path / "questions.jsonl").open(encoding="utf-8") as opened:
-                return [_stored_question(json.loads(line)) for line in opened]
+                stored = [_stored_question(json.loads(line)) for line in opened]
         except (OSError, ValueError, KeyError, TypeError, SettingsError) as error:
             raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: {error}") from None
+        if len(stored) != (wanted := self.manifest().num_questions):
+            raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: it has {len(stored)} of {wanted}")
+        return stored
 
     # Samples.
 
     def append_samples(self, samples: Sequence[Sample]) -> None:
         """Add an immutable part; after a crash it is there whole or not at all."""
         folder = self.path / "samples"
-        number = 1 + max((int(part.stem.removeprefix("part-")) for part in folder.glob("part-*.parquet")), default=-1)
+        number = 1 + max((int(part.stem.removeprefix("part-")) for part in folder.glob(_PARTS)), default=-1)
         columns: dict[str, list[Any]] = {
             "completion_text": [sample.completion_text for sample in samples],
             "answer": [sample.answer for sample in samples],
@@ -286,10 +310,10 @@ class RunFolder:
         """
         wanted = [name for name in _SAMPLE_SCHEMA.names if columns is None or name in columns]
         schema = pa.schema([_SAMPLE_SCHEMA.field(name) for name in wanted])
-        parts = sorted((self.path / "samples").glob("part-*.parquet"))
+        parts = sorted((self.path / "samples").glob(_PARTS))
         try:
-            return pa.concat_tables([schema.empty_table(), *(pq.read_table(part, schema=schema) for part in parts)])
-        except (pa.ArrowException, OSError) as error:
+            return pa.concat_tables([schema.empty_table(), *(_read_table(part, schema) for part in parts)])
+        except (pa.ArrowException, OSError, KeyError) as error:
             raise RunFolderError(f"{self.path}: a samples part cannot be read: {error}") from None
 
     def samples(self) -> list[Sample]:
@@ -360,6 +384,8 @@ def mean_logprobs(table: pa.Table) -> NDArray[np.float64]:
 
 
 def _stored_question(entry: dict[str, Any]) -> StoredQuestion:
+    if not isinstance(entry["answers"], list):
+        raise TypeError("answers must be a list")
     question = Question(entry["id"], entry["question"], tuple(entry["answers"]), entry["topic"], entry["difficulty"])
     return StoredQuestion(question, str(entry["prompt"]))
 
@@ -375,9 +401,16 @@ def _write_table(path: Path, keys: Iterable[SampleKey], columns: dict[str, list[
 
 def _read_derived(path: Path, schema: pa.Schema) -> pa.Table | None:
     try:
-        return pq.read_table(path, schema=schema)
-    except (pa.ArrowException, OSError):
+        return _read_table(path, schema)
+    except (pa.ArrowException, OSError, KeyError):
         return None
+
+
+def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """The columns of ``schema``; arrow itself would fill a missing one with nulls."""
+    if missing := set(schema.names) - set(pq.read_schema(path).names):
+        raise KeyError(f"{path.name} lacks {sorted(missing)[0]}")
+    return pq.read_table(path, schema=schema)
 
 
 def finite(value: float) -> float | None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hcl_core.clustering import leader_clusters
+from hcl_core.errors import RunFolderError
 from hcl_core.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable
 from hcl_core.ports import Embedder, Judge
 from hcl_core.records import ClusterMember, Question, Sample, SampleKey, Verdict
@@ -108,11 +109,18 @@ class Scorer:
 
 
 def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings) -> Scorer:
-    """Judge and cluster all samples of a run folder again and store what comes out; no model decodes."""
+    """Judge and cluster all samples of a run folder again and store what comes out; no model decodes.
+
+    Raises:
+        RunFolderError: A file is damaged, or a sample belongs to no question or layer of the run.
+    """
     manifest, stored = folder.manifest(), folder.questions()
     settings = manifest.settings
     scorer = Scorer([s.question for s in stored], settings.exit_layers, settings.num_samples, judge, embeddings)
-    scorer.add(folder.samples())
+    try:
+        scorer.add(folder.samples())
+    except (KeyError, IndexError) as error:
+        raise RunFolderError(f"{folder.path}: a sample belongs to no question or layer of the run: {error}") from None
     scorer.store(folder)
     return scorer
 

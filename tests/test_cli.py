@@ -359,6 +359,7 @@ MISTAKES = {
     "both question and questions": ([*OWN, "--questions", "starter"], "give either --question"),
     "accept with questions": (["--questions", "starter", "--accept", "x"], "--accept goes with --question"),
     "missing question file": (["--questions", "none.jsonl"], "none.jsonl"),
+    "question file with a name of two lines": (["--questions", "two\nlines.jsonl"], "two lines.jsonl"),
     "question file is a folder": (["--questions", "."], "Is a directory"),
     "limit of 0": (["--questions", "starter", "--limit", "0"], "--limit"),
     "bad layers": ([*OWN, "--layers", "some"], "layers must be 'all'"),

@@ -30,6 +30,11 @@ def test_reason_names_the_accepted_answer_that_was_found():
     assert "Paris" in AliasJudge().judge_one(question, "I say paris").reason
 
 
+def test_reason_names_the_accepted_answer_that_was_negated():
+    question = Question("q", "Name a city.", ("Rome", "Paris"))
+    assert "negates “Paris”" in AliasJudge().judge_one(question, "Not Paris").reason
+
+
 @pytest.mark.parametrize("answer", ["Paris", "paris", "PARIS", "pArIs"])
 def test_case_does_not_matter(answer):
     assert outcome(answer) == "correct"
@@ -261,6 +266,10 @@ def test_refusal_is_not_attempted(answer):
     assert outcome(answer) == "not_attempted"
 
 
+def test_refusal_that_denies_an_answer_is_incorrect():
+    assert outcome("I don't say Paris") == "incorrect"
+
+
 def test_refusal_that_answers_all_the_same_is_correct():
     assert outcome("I don't know for sure, but Paris") == "correct"
 
@@ -332,7 +341,8 @@ def test_alias_without_a_word_is_never_found():
 
 # Properties.
 
-LATIN = st.characters(min_codepoint=0x41, max_codepoint=0x17F, categories=["Lu", "Ll"])
+# Three of these letters take apart into a letter and a mark of punctuation.
+LATIN = st.characters(min_codepoint=0x41, max_codepoint=0x17F, categories=["Lu", "Ll"], exclude_characters="Ŀŀŉ")
 WORD = st.text(LATIN, min_size=1, max_size=12)
 NAME = st.lists(WORD, min_size=1, max_size=3).map(" ".join)
 FILLERS = [

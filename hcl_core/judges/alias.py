@@ -4,17 +4,18 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from hcl_core.judges.text import Words, split_words
+from hcl_core.judges.text import Words, fold, split_words
 from hcl_core.ports import Judgement
 from hcl_core.records import Question
 
-_NEGATIONS = frozenset(
-    {"not", "never", "no", "nor", "neither", "none", "without", "except", "cannot", "cant", "wont"}
-    | {"isnt", "wasnt", "arent", "werent", "dont", "doesnt", "didnt"}
+_CONTRACTIONS = frozenset(
+    {"isnt", "wasnt", "arent", "werent", "aint", "dont", "doesnt", "didnt", "cant", "couldnt", "wont", "wouldnt"}
+    | {"shouldnt", "hasnt", "havent", "cannot"}
 )
-_DENIALS = frozenset({"isnt", "wasnt", "arent", "werent"})
-_BE = frozenset({"is", "was", "are", "were"})
-_AFFIRMED_AFTER_NOT = frozenset({"only", "just", "merely", "surprisingly"})
+_NEGATIONS = _CONTRACTIONS | {"not", "never", "no", "nor", "neither", "none", "without", "except"}
+_VERBS = frozenset({"is", "was", "are", "were", "can", "could", "would", "has", "does", "did"})
+# "Not only Paris" and "no doubt Paris" affirm.
+_AFFIRMED_AFTER_NEGATION = frozenset({"only", "just", "merely", "surprisingly", "doubt", "question"})
 # How far before the alias a negation may stand: "not the city of Paris".
 _NEGATION_REACH = 4
 
@@ -23,7 +24,7 @@ _PROMPT_LABEL = re.compile(r"\b(?:question|q)\s*:", re.IGNORECASE)
 _REFUSAL = re.compile(
     r"^(?:sorry )?(?:i (?:do not|dont|cannot|cant|could not|couldnt) (?:know|say|tell|answer|determine|provide)"
     r"|i am (?:not sure|unable|sorry)|im (?:not sure|unable|sorry)|i have no idea|no idea|no answer|not sure"
-    r"|unknown|unsure|n a|as ai|cannot (?:answer|be determined)|unable to)\b"
+    r"|unknown|unsure|n a|as an ai|cannot (?:answer|be determined)|unable to)\b"
 )
 
 
@@ -54,7 +55,7 @@ class AliasJudge:
                 negated = alias
         if negated is not None:
             return Judgement("incorrect", f"negates “{negated}”")
-        if _REFUSAL.match(" ".join(found.words)):
+        if _REFUSAL.match(" ".join(re.findall(r"\w+", fold(own_words)))):
             return Judgement("not_attempted", "a refusal")
         return Judgement("incorrect", "no accepted answer in it")
 
@@ -82,9 +83,13 @@ def _is_negated(found: Words, start: int, stop: int) -> bool:
     for place in range(start - 1, max(-1, start - 1 - _NEGATION_REACH), -1):
         if clauses[place] != clauses[start] or words[place] == "but":
             break
-        if words[place] in _NEGATIONS and words[place + 1] not in _AFFIRMED_AFTER_NOT:
+        if words[place] in _NEGATIONS and words[place + 1] not in _AFFIRMED_AFTER_NEGATION:
             return True
     after = [word for word, clause in zip(words[stop:], clauses[stop:], strict=True) if clause == clauses[stop - 1]]
-    if after and after[0] in _DENIALS:
-        return True
-    return len(after) > 1 and after[0] in _BE and after[1] == "not" and after[2:3] not in (["only"], ["just"])
+    if not after or after[0] not in _CONTRACTIONS | _VERBS:
+        return False
+    # "Paris isn't", "Paris is definitely not", but not "Paris is not only".
+    for word, following in zip(after[:3], [*after[1:4], ""], strict=False):
+        if word in _CONTRACTIONS or word in ("not", "never"):
+            return following not in _AFFIRMED_AFTER_NEGATION
+    return False

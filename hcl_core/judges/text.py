@@ -7,11 +7,11 @@ from dataclasses import dataclass
 # Letters that Unicode does not take apart into a base letter and an accent.
 _PLAIN_LETTERS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th", "ł": "l", "đ": "d", "ı": "i"})
 _ARTICLES = frozenset({"a", "an", "the"})
-_APOSTROPHES = re.compile(r"(?<=\w)['’ʼ`´](?=\w)")
-_INITIALS = re.compile(r"\b(?:\w\.){2,}")
-_DIGIT_GROUPS = re.compile(r"(?<=\d),(?=\d{3}\b)")
-# A trailing + or # is part of a name: C++, C#, F#.
-_PIECES = re.compile(r"\w+[+#]*|[,.;:!?()\u2014\n]")
+_APOSTROPHES = re.compile(r"(?<=\w)['’‘ʼʻ`´](?=\w)")
+_INITIALS = re.compile(r"\b(?:[^\W\d_]\.\s?){2,}")
+_DIGIT_GROUPS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+# 3.14 is one word, and a trailing + or # is part of a name: C++, C#.
+_PIECES = re.compile(r"\d+(?:\.\d+)+|\w+[+#]*|[,.;:!?()\u2013\u2014\n]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,12 @@ class Words:
 
 def fold(text: str) -> str:
     """Lower case without accents; ``U.S.`` becomes ``us``, ``Rubik's`` ``rubiks``, ``1,000`` ``1000``."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    # Twice: taking apart makes new capitals (a trade mark sign), and lower case new accents.
+    lower = unicodedata.normalize("NFKD", text).casefold()
+    decomposed = unicodedata.normalize("NFKD", lower)
     plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter)).translate(_PLAIN_LETTERS)
     plain = _DIGIT_GROUPS.sub("", _APOSTROPHES.sub("", plain))
-    return _INITIALS.sub(lambda match: match.group().replace(".", ""), plain)
+    return _INITIALS.sub(lambda match: re.sub(r"[.\s]", "", match.group()) + " ", plain)
 
 
 def split_words(text: str) -> Words:

@@ -11,6 +11,7 @@ from hcl_core.records import Question
 STARTER_FILE = Path(__file__).with_name("starter.jsonl")
 
 _MAX_LINE_BYTES = 2**20
+_MAX_PROBLEM = 300  # characters; what is wrong may be quoted, not all of it
 _REQUIRED, _OPTIONAL = {"question", "answers"}, {"id", "topic", "difficulty"}
 
 
@@ -43,9 +44,11 @@ class JsonlQuestions:
                         break
                     if len(line) > _MAX_LINE_BYTES:
                         raise self._error(number, f"the line is longer than {_MAX_LINE_BYTES} bytes")
+                    if number == 1:
+                        line = line.removeprefix(b"\xef\xbb\xbf")
                     if not line.strip():
                         continue
-                    question = self._parse(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, number)
+                    question = self._parse(line, number)
                     if question.id in questions:
                         raise self._error(number, f"id {question.id!r} stands on line {lines[question.id]} already")
                     questions[question.id], lines[question.id] = question, number
@@ -60,7 +63,7 @@ class JsonlQuestions:
             entry: Any = json.loads(line.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise self._error(number, f"not UTF-8 at byte {error.start}") from None
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise self._error(number, f"not JSON: {error}") from None
         if not isinstance(entry, dict):
             raise self._error(number, f"an object was wanted; got {type(entry).__name__}")
@@ -82,7 +85,7 @@ class JsonlQuestions:
             raise self._error(number, str(error)) from None
 
     def _error(self, number: int, problem: str) -> QuestionFileError:
-        return QuestionFileError(f"{self._path}, line {number}: {problem}")
+        return QuestionFileError(f"{self._path}, line {number}: {problem[:_MAX_PROBLEM]}")
 
 
 def make_question(
@@ -97,7 +100,8 @@ def make_question(
     Raises:
         SettingsError: A text is empty.
     """
-    derived = "q-" + hashlib.blake2b(" ".join(text.split()).encode(), digest_size=8).hexdigest()
+    one_line = " ".join(text.split()).encode("utf-8", "backslashreplace")
+    derived = "q-" + hashlib.blake2b(one_line, digest_size=8).hexdigest()
     return Question(question_id or derived, text, tuple(dict.fromkeys(answers)), topic, difficulty)
 
 
