@@ -12,10 +12,10 @@ from app.service import LiveRun, RunRequest, Service
 from hcl_core import pipeline
 from hcl_core.answers import count_answers
 from hcl_core.errors import HclError, SettingsError
+from hcl_core.manifest import Manifest
 from hcl_core.metrics import optimal_layer, score_layers
 from hcl_core.questions.jsonl import make_question
 from hcl_core.records import SamplingSettings, Weights
-from hcl_core.runs import Manifest
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,10 @@ from hcl_core import pipeline, registry, scoring
 from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, find_model
 from hcl_core.folders import runs_folder
 from hcl_core.layers import parse_layers
+from hcl_core.manifest import Manifest, RunSettings
 from hcl_core.prompts import load_template
 from hcl_core.records import Question, SamplingSettings
-from hcl_core.runs import Manifest, RunFolder, RunSettings
+from hcl_core.runs import RunFolder
 
 if TYPE_CHECKING:
     from hcl_core.decode.causal_lm import CausalLM

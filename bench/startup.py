@@ -1,4 +1,4 @@
-"""Seconds from starting ``app.py`` to a served page: ``python -m bench.startup``."""
+"""Seconds to a served page, and to the embedded model from the cache: ``python -m bench.startup``."""
 
 import re
 import subprocess
@@ -26,6 +26,11 @@ def main() -> None:
         print(f"start {number}: a page of {size / 1000:.0f} kB after {time.perf_counter() - started:.2f} s")
         process.terminate()
         process.wait()
+    code = "from hcl_core.registry import load_model; load_model('smollm2-135m')"
+    for number in range(1, REPEATS + 1):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        print(f"load {number}: the model, its libraries included, after {time.perf_counter() - started:.2f} s")
 
 
 if __name__ == "__main__":

@@ -20,11 +20,12 @@ from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, EXIT_HEAD_NAMES, find_m
 from hcl_core.errors import HclError, SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.layers import parse_layers
+from hcl_core.manifest import Manifest, RunSettings, check_num_samples
 from hcl_core.metrics import OutcomeTable, optimal_layer, score_layers
 from hcl_core.prompts import TEMPLATE_NAMES, load_template
 from hcl_core.questions.jsonl import make_question
 from hcl_core.records import LayerScore, Question, SamplingSettings, Weights
-from hcl_core.runs import Manifest, RunFolder, RunSettings, check_num_samples, finite
+from hcl_core.runs import RunFolder, finite
 
 app = typer.Typer(
     help="See how a language model's answers change with the layer at which it stops.",

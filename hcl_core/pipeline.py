@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from hcl_core.manifest import Manifest, RunSettings
 from hcl_core.metrics import OutcomeTable, score_layers
 from hcl_core.ports import Decoder
 from hcl_core.records import Question, Sample, SampleKey, Weights
-from hcl_core.runs import Manifest, RunFolder, RunSettings, StoredQuestion
+from hcl_core.runs import RunFolder, StoredQuestion
 from hcl_core.scoring import Scorer
 
 _RECORDED_PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy", "pyarrow")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,3 @@ class QuestionSource(Protocol):
     def load(self, limit: int | None = None) -> list[Question]:
         """The first ``limit`` questions, or all."""
         ...
-
-
-JsonDict = dict[str, Any]

@@ -11,7 +11,6 @@ A row's key is ``(question_id, exit_layer, sample_idx)``. Derived files can be d
 the others without a model.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,11 +27,8 @@ from numpy.typing import NDArray
 
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import atomic_file
-from hcl_core.layers import format_layers
-from hcl_core.prompts import PromptTemplate
-from hcl_core.records import ClusterMember, LayerScore, Question, Sample, SampleKey, SamplingSettings, Verdict
-
-SCHEMA_VERSION = 1
+from hcl_core.manifest import Manifest
+from hcl_core.records import ClusterMember, LayerScore, Question, Sample, SampleKey, Verdict
 
 _PARTS = "part-" + "[0-9]" * 5 + ".parquet"
 _BEFORE_MANIFEST = frozenset({".lock", "samples", "questions.jsonl"})
@@ -60,114 +56,6 @@ _VERDICT_SCHEMA = pa.schema(
     ]
 )
 _CLUSTER_SCHEMA = pa.schema([*_KEY_FIELDS, ("cluster_id", pa.int32())])
-
-
-def check_num_samples(num_samples: int) -> None:
-    """Raise ``SettingsError`` unless so many answers a question and layer can be asked for."""
-    if not 1 <= num_samples <= 10_000:
-        raise SettingsError(f"samples must be between 1 and 10000; got {num_samples}")
-
-
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """What decides the samples of a run; its hash is the run's id.
-
-    Attributes:
-        model: Catalogue name, Hub id or folder name.
-        model_revision: Hub commit, wheel version or folder fingerprint.
-        dtype: Of the weights: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        exit_head: Name of the exit head.
-        exit_head_hash: What decides the head's weights.
-        strategy: ``"early_exit"``: each answer comes from the truncated model alone.
-        template: How a question becomes a prompt.
-        exit_layers: Ascending, from 1.
-        num_samples: Answers a question and layer.
-        sampling: How tokens are drawn.
-    """
-
-    model: str
-    model_revision: str
-    dtype: str
-    exit_head: str
-    exit_head_hash: str
-    template: PromptTemplate
-    exit_layers: tuple[int, ...]
-    num_samples: int
-    sampling: SamplingSettings
-    strategy: str = "early_exit"
-
-    def __post_init__(self) -> None:
-        check_num_samples(self.num_samples)
-        if not self.exit_layers or list(self.exit_layers) != sorted(set(self.exit_layers)) or self.exit_layers[0] < 1:
-            raise SettingsError(f"exit layers must be ascending and from 1; got {self.exit_layers}")
-
-    def run_id(self, questions: Sequence[Question]) -> str:
-        """16 hexadecimal digits: the same request by another person has the same ones."""
-        decides = {"settings": asdict(self), "questions": [asdict(question) for question in questions]}
-        canonical = json.dumps(decides, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """``manifest.json``.
-
-    Attributes:
-        run_id: Hash of ``settings`` and the questions.
-        settings: What decides the samples.
-        num_hidden_layers: Of the model.
-        num_questions: In ``questions.jsonl``.
-        question_set: Name of where they came from.
-        device: That computed the samples; decides nothing but ties of rounding.
-        judge: Name of the judge of ``verdicts.parquet``.
-        embedder: Name of the embedder of ``clusters.parquet``.
-        versions: Package versions.
-        created_at: UTC, ISO 8601.
-        finished_at: Likewise; ``None`` until every sample is there.
-        decode_seconds: Time spent decoding, over all sittings.
-        schema_version: Of this format.
-    """
-
-    run_id: str
-    settings: RunSettings
-    num_hidden_layers: int
-    num_questions: int
-    question_set: str
-    device: str
-    judge: str
-    embedder: str
-    versions: dict[str, str]
-    created_at: str
-    finished_at: str | None = None
-    decode_seconds: float = 0.0
-    schema_version: int = SCHEMA_VERSION
-
-    @classmethod
-    def from_json(cls, text: str) -> "Manifest":
-        """Read ``manifest.json``; raises ``RunFolderError`` for what this version cannot read."""
-        try:
-            fields = json.loads(text)
-            if fields["schema_version"] != SCHEMA_VERSION:
-                raise RunFolderError(f"schema version {SCHEMA_VERSION} was wanted; got {fields['schema_version']}")
-            settings = fields.pop("settings")
-            template, sampling = (
-                PromptTemplate(**settings.pop("template")),
-                SamplingSettings(**settings.pop("sampling")),
-            )
-            layers = tuple(settings.pop("exit_layers"))
-            return cls(
-                settings=RunSettings(template=template, sampling=sampling, exit_layers=layers, **settings), **fields
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, SettingsError) as error:
-            raise RunFolderError(f"the manifest cannot be read: {error}") from None
-
-    def describe(self) -> str:
-        """One line for people."""
-        settings = self.settings
-        return (
-            f"{settings.model} · {settings.exit_head} head · layers {format_layers(settings.exit_layers)} · "
-            f"{settings.num_samples} samples · T {settings.sampling.temperature:g}"
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,45 @@
+"""A process that is killed, for real, and started again."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hcl_core.runs import RunFolder
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_equals_uninterrupted(tiny_folder, tmp_path):
+    questions = tmp_path / "questions.jsonl"
+    lines = [json.dumps({"question": f"Name a number above {number}", "answers": ["a", "e"]}) for number in range(12)]
+    questions.write_text("\n".join(lines), encoding="utf-8")
+
+    def start(out):
+        command = [sys.executable, "-m", "hcl_core", "run", "--model", tiny_folder, "--questions", questions]
+        command += ["--samples", 60, "--max-new-tokens", 30, "--temperature", 1.5, "--out", out]
+        return subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    killed, whole = RunFolder(tmp_path / "killed"), RunFolder(tmp_path / "whole")
+    process = start(killed.path)
+    while not list(killed.path.glob("samples/part-*.parquet")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    num_before = len(killed.sample_keys())
+    assert 0 < num_before < 12 * 4 * 60
+    assert killed.manifest().finished_at is None
+    for folder in (killed, whole):
+        assert start(folder.path).wait() == 0
+    assert killed.manifest().finished_at is not None
+
+    def by_key(folder):
+        return {sample.key: (sample.answer, sample.completion_token_ids) for sample in folder.samples()}
+
+    assert by_key(killed) == by_key(whole)
+    assert len(by_key(whole)) == 12 * 4 * 60
