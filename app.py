@@ -22,7 +22,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=None, help="default: the first free one from 7860")
     parser.add_argument("--open", action="store_true", help="open a browser window")
     options = parser.parse_args()
-    build(Service()).launch(
+    is_public = options.host not in ("127.0.0.1", "localhost", "::1") or "SPACE_ID" in os.environ
+    build(Service(is_public)).launch(
         server_name=options.host,
         server_port=options.port,
         inbrowser=options.open,

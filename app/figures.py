@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from hcl_core.metrics import optimal_layer
 from hcl_core.records import LayerScore
 
 Figure = dict[str, Any]
@@ -17,12 +16,11 @@ _CURVES = (
 )
 
 
-def layer_curves(scores: Sequence[LayerScore]) -> Figure:
-    """Hallucination, creativity and HCB over exit layers, the optimal layer marked."""
+def layer_curves(scores: Sequence[LayerScore], best: int | None) -> Figure:
+    """Hallucination, creativity and HCB over exit layers, layer ``best`` marked."""
     return {
         "data": [_curve(scores, *curve) for curve in _CURVES],
-        "layout": _layout(scores, optimal_layer(scores)),
-        "selected": optimal_layer(scores),
+        "layout": _layout(scores, best),
     }
 
 

@@ -8,14 +8,17 @@ from typing import Any
 import gradio as gr
 
 from app import figures, views
-from app.service import LiveRun, RunRequest, Service
+from app.service import LiveEvent, Service, StoppedError
 from hcl_core import pipeline
 from hcl_core.answers import count_answers
 from hcl_core.errors import HclError, SettingsError
 from hcl_core.manifest import Manifest
-from hcl_core.metrics import optimal_layer, score_layers
+from hcl_core.metrics import balanced_layer, score_layers
+from hcl_core.prompts import load_template
 from hcl_core.questions.jsonl import make_question
 from hcl_core.records import SamplingSettings, Weights
+from hcl_core.request import RunRequest
+from hcl_core.scoring import Scorer
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +53,8 @@ def make_request(
     first, last = sorted((_whole("First layer", first_layer), _whole("Last layer", last_layer)))
     return RunRequest(
         model=(model or "").strip(),
-        question=make_question(question or "", answers),
+        questions=(make_question(question or "", answers),),
+        question_set="page",
         layers=f"{first}:{last}:{_whole('Every', every)}",
         num_samples=_whole("Answers a layer", num_samples),
         sampling=SamplingSettings(
@@ -60,7 +64,7 @@ def make_request(
             max_new_tokens=_whole("Tokens at most", max_new_tokens),
             seed=_whole("Seed", seed),
         ),
-        template=template,
+        template=load_template(template),
     )
 
 
@@ -74,7 +78,7 @@ def _whole(label: str, value: float | None) -> int:
     return int(_given(label, value))
 
 
-def explore(service: Service, *controls: Any) -> Iterator[Outputs]:
+def explore(service: Service, visitor: str, *controls: Any) -> Iterator[Outputs]:
     """Run what the controls ask for; show every wave as it comes.
 
     Whatever fails, what is on the page already stays on it.
@@ -84,44 +88,45 @@ def explore(service: Service, *controls: Any) -> Iterator[Outputs]:
         request = make_request(*controls)
         if service.loaded_model() != request.model:
             yield skip, skip, skip, views.status(f"Loading {request.model}; the first time takes half a minute …")
-        live = service.start(request)
-        yield from _follow(live)
+        yield from _follow(service.run(request, visitor))
+    except StoppedError:
+        yield skip, skip, skip, views.status("Stopped. What came so far stays; Run goes on from there.")
     except HclError as error:
         yield skip, skip, skip, views.problem(str(error))
-    except MemoryError:
-        yield skip, skip, skip, views.problem("Out of memory: ask for fewer layers or samples, or a smaller model.")
     except Exception:
         logger.exception("a run failed")
         yield skip, skip, skip, views.problem("Something went wrong in the program; its log has the details.")
 
 
-def _follow(live: LiveRun) -> Iterator[Outputs]:
+def _follow(events: Iterator[LiveEvent]) -> Iterator[Outputs]:
     skip = gr.skip()
     shown_at = 0.0
-    for event in live.events:
+    for live in events:
+        event, scorer = live.event, live.scorer
         if isinstance(event, pipeline.Started):
             if event.num_present:
-                yield *_results(live, is_complete=False), views.status("Going on", event.num_present, event.num_wanted)
+                yield *_results(scorer, False), views.status("Going on", event.num_present, event.num_wanted)
         elif isinstance(event, pipeline.Decoding):
             if time.monotonic() - shown_at > _PROGRESS_INTERVAL:
                 shown_at = time.monotonic()
                 yield skip, skip, skip, views.status("Sampling", event.num_done, event.num_wanted)
         elif isinstance(event, pipeline.WaveDone):
             is_complete = event.num_done == event.num_wanted
-            yield *_results(live, is_complete), views.status("Sampling", event.num_done, event.num_wanted)
+            yield *_results(scorer, is_complete), views.status("Sampling", event.num_done, event.num_wanted)
         else:
-            yield *_results(live, is_complete=True), views.status(_done(event.manifest))
+            yield *_results(scorer, True), views.status(_done(event.manifest))
 
 
-def _results(live: LiveRun, is_complete: bool) -> tuple[str, figures.Figure, str]:
+def _results(scorer: Scorer, is_complete: bool) -> tuple[str, figures.Figure, str]:
     """Headline, chart and answers of what there is so far."""
-    scores = score_layers(live.scorer.table, Weights())
-    (samples,) = live.scorer.samples.values()
-    columns = count_answers(samples, live.scorer.verdicts, live.scorer.clusters)
+    scores = score_layers(scorer.table, Weights())
+    best = balanced_layer(scores)
+    (samples,) = scorer.samples.values()
+    columns = count_answers(samples, scorer.verdicts, scorer.clusters)
     return (
-        views.headline(scores, is_complete),
-        figures.layer_curves(scores),
-        views.answer_columns(columns, optimal_layer(scores)),
+        views.headline(scores, best, is_complete),
+        figures.layer_curves(scores, best),
+        views.answer_columns(columns, best),
     )
 
 
@@ -133,6 +138,7 @@ def _done(manifest: Manifest) -> str:
     )
 
 
-def stopped() -> str:
-    """After Stop."""
-    return views.status("Stopped. What came so far stays; Run goes on from there.")
+def stop(service: Service, visitor: str) -> str:
+    """Ask the visitor's run to end."""
+    service.stop(visitor)
+    return views.status("Stopping …")

@@ -1,6 +1,6 @@
 """The page: what stands where, and which event calls which handler."""
 
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -25,30 +25,33 @@ def build(core: service.Service) -> gr.Blocks:
         gr.HTML(_TITLE)
         with gr.Row(equal_height=False, elem_classes="hcl-main"):
             with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
-                controls, run, stop, status = _controls(questions)
+                controls, run, stop, status = _controls(core, questions)
             with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
                 headline = gr.HTML(views.WELCOME, elem_id="headline")
                 with gr.Column(elem_classes="hcl-panel", visible=False) as panel:
                     chart = LayerChart(elem_id="curves")
                 answers = AnswerColumns(elem_id="answers")
         outputs = [headline, chart, answers, status]
+
+        def explore(request: gr.Request, *values: Any) -> Iterator[handlers.Outputs]:
+            """Sample, judge and score answers at every exit layer; a headline, a figure, answers and a status."""
+            yield from handlers.explore(core, request.session_hash or "", *values)
+
+        def stop_run(request: gr.Request) -> tuple[str, Any]:
+            return handlers.stop(core, request.session_hash or ""), gr.update(interactive=False)
+
         begun = run.click(_while_running, None, [panel, run, stop], queue=False, api_visibility="private")
         running = begun.then(
-            partial(handlers.explore, core),
+            explore,
             controls,
             outputs,
             api_name="explore",
             concurrency_id="model",
             concurrency_limit=1,
-            # The run before may still be ending; one that was asked for right after Stop must not be dropped.
-            trigger_mode="multiple",
             show_progress="hidden",
         )
-        # Only a run that ended by itself: after Stop, Run is ready once the cancelling is done.
-        running.success(_when_idle, None, [run, stop], queue=False, api_visibility="private")
-        stop.click(handlers.stopped, None, status, cancels=[running], queue=False, api_visibility="private").then(
-            _when_idle, None, [run, stop], queue=False, api_visibility="private"
-        )
+        running.then(_when_idle, None, [run, stop], queue=False, api_visibility="private")
+        stop.click(stop_run, None, [status, stop], queue=False, api_visibility="private")
     page.queue(max_size=32, default_concurrency_limit=4)
     return page
 
@@ -63,15 +66,15 @@ def _when_idle() -> tuple[Any, Any]:
     return gr.update(interactive=True), gr.update(interactive=False)
 
 
-def _controls(questions: dict[str, Question]) -> tuple[list[Any], gr.Button, gr.Button, gr.HTML]:
+def _controls(core: service.Service, questions: dict[str, Question]) -> tuple[list[Any], gr.Button, gr.Button, gr.HTML]:
     """The left column: all inputs of a run in the order of ``handlers.make_request``, Run, Stop and the status."""
     first = next(iter(questions.values()))
     model = gr.Dropdown(
-        service.model_choices(),
+        core.model_choices(),
         value=service.DEFAULT_MODEL_NAME,
         label="Model",
-        info="Or type a Hub id or a local folder",
-        allow_custom_value=True,
+        info="Or type a Hub id or a local folder" if core.allows_any_model else None,
+        allow_custom_value=core.allows_any_model,
     )
     starter = gr.Dropdown(list(questions), value=first.text, label="Starter question", filterable=True)
     question = gr.Textbox(first.text, label="Question", lines=2, max_lines=6)

@@ -1,4 +1,4 @@
-"""What the page may do: which models there are, and a live run. The one place that puts the adapters together."""
+"""What the page may do: which models there are, and a live run."""
 
 import threading
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from hcl_core import pipeline, registry, scoring
 from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, find_model
+from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.layers import parse_layers
-from hcl_core.manifest import Manifest, RunSettings
-from hcl_core.prompts import load_template
-from hcl_core.records import Question, SamplingSettings
+from hcl_core.records import Question
+from hcl_core.request import RunRequest, prepare
 from hcl_core.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -20,105 +20,118 @@ if TYPE_CHECKING:
 
 # Small first waves show something soon; each further one doubles.
 _FIRST_WAVE = 8
+# Tokens that one run may ask for on a page that others can reach: 30 layers x 100 answers x 40 tokens.
+_PUBLIC_TOKENS = 120_000
+
+
+# Seconds between two looks at whether a visitor who waits for their turn has stopped waiting.
+_PATIENCE = 0.25
+
+
+class StoppedError(Exception):
+    """The visitor stopped the run."""
 
 
 @dataclass(frozen=True, slots=True)
-class RunRequest:
-    """What a visitor asked for.
+class LiveEvent:
+    """An event of a run, and the scorer that it has brought up to date."""
 
-    Attributes:
-        model: Catalogue name, Hub id or local folder.
-        question: With its accepted answers.
-        layers: As ``layers.parse_layers`` reads them.
-        num_samples: A layer.
-        sampling: How tokens are drawn.
-        exit_head: Name of the exit head.
-        template: Name of the prompt template.
-    """
-
-    model: str
-    question: Question
-    layers: str
-    num_samples: int
-    sampling: SamplingSettings
-    exit_head: str = "shared"
-    template: str = "few_shot"
-
-
-@dataclass(frozen=True, slots=True)
-class LiveRun:
-    """A run under way: its events, and the scorer that they keep up to date."""
-
-    events: Iterator[pipeline.Event]
+    event: pipeline.Event
     scorer: scoring.Scorer
-    manifest: Manifest
 
 
 class Service:
-    """One for the whole program: the loaded model, the judge and the embedder, shared by all visitors."""
+    """One for the whole program: the loaded model, the judge and the embedder, shared by all visitors.
 
-    def __init__(self) -> None:
-        self._loading = threading.Lock()
-        # A stopped run ends at its next decode step; the one after it waits for that, here.
-        self._decoding = threading.Lock()
+    Args:
+        is_public: Whether others than the owner of the machine can reach the page. They may use only the
+            models that are on the machine, by their catalogue names, and only so much at a time: any other
+            name could be a folder of the owner's, a download with the owner's token, or one that fills the disk.
+    """
+
+    def __init__(self, is_public: bool = False) -> None:
+        self._is_public = is_public
+        # Held from loading to the last event: one model in memory, one run at a time.
+        self._turn = threading.Lock()
+        self._stopping: set[str] = set()
         self._loaded: tuple[str, CausalLM, Checkpoint] | None = None
         self._embeddings = scoring.Embeddings(registry.load_embedder)
 
     def loaded_model(self) -> str | None:
         """Name of the model in memory."""
-        return self._loaded[0] if self._loaded else None
+        loaded = self._loaded
+        return loaded[0] if loaded else None
 
-    def start(self, request: RunRequest) -> LiveRun:
-        """Load the model if need be and prepare the run; decoding begins with the first event.
+    def run(self, request: RunRequest, visitor: str) -> Iterator[LiveEvent]:
+        """Load the model if need be and do the run, wave by wave, until ``stop(visitor)``.
 
         Raises:
             HclError: Anything that the visitor can mend.
+            StoppedError: The visitor stopped it; whole waves are stored.
         """
-        template, judge = load_template(request.template), registry.load_judge()
-        lm, checkpoint = self._model(request.model)
-        decoder = registry.make_decoder(lm, request.exit_head, template)
-        decoder.tokenize_checked(request.question, request.sampling)
-        settings = RunSettings(
-            model=checkpoint.model,
-            model_revision=checkpoint.revision,
-            dtype=lm.dtype_name,
-            exit_head=decoder.exit_head.name,
-            exit_head_hash=decoder.exit_head.fingerprint,
-            template=template,
-            exit_layers=parse_layers(request.layers, lm.num_hidden_layers),
-            num_samples=request.num_samples,
-            sampling=request.sampling,
-        )
-        questions = [request.question]
-        manifest = pipeline.new_manifest(
-            settings,
-            questions,
-            num_hidden_layers=lm.num_hidden_layers,
-            question_set="page",
-            device=str(lm.readout_device),
-            judge=judge.name,
-            embedder=registry.EMBEDDER_NAMES[0],
-        )
-        scorer = scoring.Scorer(questions, settings.exit_layers, settings.num_samples, judge, self._embeddings)
-        folder = RunFolder(runs_folder() / manifest.run_id)
-        events = pipeline.run(folder, manifest, questions, decoder, scorer, first_wave=_FIRST_WAVE)
-        return LiveRun(self._one_at_a_time(events), scorer, manifest)
+        self._check_public(request)
+        self._stopping.discard(visitor)
+        for event in self._run_in_turn(request, visitor):
+            if visitor in self._stopping:
+                raise StoppedError
+            yield event
 
-    def _one_at_a_time(self, events: Iterator[pipeline.Event]) -> Iterator[pipeline.Event]:
-        with self._decoding:
-            yield from events
+    def stop(self, visitor: str) -> None:
+        """End the visitor's run at its next decode step.
+
+        Not through Gradio's ``cancels``: right after a stopped run, it loses track of the next one.
+        """
+        self._stopping.add(visitor)
+
+    def _run_in_turn(self, request: RunRequest, visitor: str) -> Iterator[LiveEvent]:
+        while not self._turn.acquire(timeout=_PATIENCE):
+            if visitor in self._stopping:
+                raise StoppedError
+        try:
+            ready = prepare(request, *self._model(request.model), self._embeddings)
+            folder = RunFolder(runs_folder() / ready.manifest.run_id)
+            events = pipeline.run(
+                folder, ready.manifest, ready.questions, ready.decoder, ready.scorer, first_wave=_FIRST_WAVE
+            )
+            for event in events:
+                yield LiveEvent(event, ready.scorer)
+        finally:
+            self._turn.release()
+
+    def model_choices(self) -> list[tuple[str, str]]:
+        """Label and name of the models that can be chosen."""
+        return [
+            (f"{model.name} · {model.num_hidden_layers} layers", model.name)
+            for model in CATALOGUE
+            if not self._is_public or registry.is_available(model)
+        ]
+
+    @property
+    def allows_any_model(self) -> bool:
+        """Whether a Hub id or a local folder may be typed."""
+        return not self._is_public
+
+    def _check_public(self, request: RunRequest) -> None:
+        if not self._is_public:
+            return
+        known = find_model(request.model)
+        if known is None or not registry.is_available(known):
+            raise SettingsError(
+                "this public page offers only the models of its list: run the program yourself for others"
+            )
+        num_layers = len(parse_layers(request.layers, known.num_hidden_layers))
+        tokens = num_layers * request.num_samples * request.sampling.max_new_tokens
+        if tokens > _PUBLIC_TOKENS:
+            raise SettingsError(
+                f"{num_layers} layers × {request.num_samples} answers × {request.sampling.max_new_tokens} tokens is "
+                f"{tokens:,}; this public page allows {_PUBLIC_TOKENS:,}: ask for fewer of one of them"
+            )
 
     def _model(self, name: str) -> "tuple[CausalLM, Checkpoint]":
-        with self._loading:
-            if self._loaded is None or self._loaded[0] != name:
-                self._loaded = None  # free the old weights before the new ones come
-                self._loaded = (name, *registry.load_model(name))
-            return self._loaded[1], self._loaded[2]
-
-
-def model_choices() -> list[tuple[str, str]]:
-    """Label and name of the catalogue's models."""
-    return [(f"{model.name} · {model.num_hidden_layers} layers", model.name) for model in CATALOGUE]
+        if self._loaded is None or self._loaded[0] != name:
+            self._loaded = None  # free the old weights before the new ones come
+            self._loaded = (name, *registry.load_model(name))
+        return self._loaded[1], self._loaded[2]
 
 
 def num_hidden_layers(model: str) -> int | None:

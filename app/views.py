@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from html import escape
 
 from hcl_core.answers import CountedAnswer, LayerAnswers, printable
-from hcl_core.metrics import optimal_layer
 from hcl_core.records import LayerScore
 
 _MAX_CARDS = 12
@@ -21,19 +20,16 @@ WELCOME = (
 )
 
 
-def headline(scores: Sequence[LayerScore], is_complete: bool) -> str:
-    """The result as a sentence, and what it does not say."""
-    best = optimal_layer(scores)
+def headline(scores: Sequence[LayerScore], best: int | None, is_complete: bool) -> str:
+    """The result as a sentence, and what it does not say; ``best`` as ``metrics.balanced_layer`` gives it."""
     if best is None:
-        return WELCOME
-    score = next(each for each in scores if each.exit_layer == best)
-    ideas = score.creativity_raw
-    counted = f"{ideas:.0f}" if float(ideas).is_integer() else f"{ideas:.1f}"
-    noun = "right idea" if ideas == 1 else "different right ideas"
-    if not any(each.num_correct for each in scores):
         sentence = "No layer gave a right answer."
-        detail = "With nothing right there is nothing to balance; every layer has the same score."
+        detail = "With nothing right there is nothing to balance."
     else:
+        score = next(each for each in scores if each.exit_layer == best)
+        ideas = score.creativity_raw
+        counted = f"{ideas:.0f}" if float(ideas).is_integer() else f"{ideas:.1f}"
+        noun = "right idea" if ideas == 1 else "different right ideas"
         sentence = f"Layer {best} balances best: {1 - score.hallucination_rate:.0%} right, {counted} {noun}."
         detail = f"HCB {score.hcb_score:.2f}, the highest of {len(scores)} layers. " + _runner_up(scores, best)
     partial = "" if is_complete else " So far; more answers are wanted."

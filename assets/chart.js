@@ -14,11 +14,15 @@ function resolved(value, style) {
   return value;
 }
 
-function markLayer(layer) {
+let selectedLayer = null;
+
+function markLayer(layer, scroll) {
+  selectedLayer = layer;
   document.querySelectorAll(".hcl-column.selected").forEach((column) => column.classList.remove("selected"));
   const column = document.querySelector(`.hcl-column[data-layer="${layer}"]`);
   if (!column) return;
   column.classList.add("selected");
+  if (!scroll) return;
   const reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
   column.scrollIntoView({ behavior: reduced ? "auto" : "smooth", inline: "center", block: "nearest" });
 }
@@ -42,7 +46,7 @@ function draw() {
   Plotly.react(box, data, layout, options).then(() => {
     if (listening) return;
     listening = true;
-    box.on("plotly_click", (event) => markLayer(event.points[0].x));
+    box.on("plotly_click", (event) => markLayer(event.points[0].x, true));
   });
 }
 
@@ -52,7 +56,11 @@ function drawWhenReady() {
   else setTimeout(drawWhenReady, 50);
 }
 
-watch("value", drawWhenReady);
+watch("value", () => {
+  drawWhenReady();
+  // The answers are drawn anew beside the chart; the mark is set again once they are.
+  if (selectedLayer !== null) setTimeout(() => markLayer(selectedLayer, false), 100);
+});
 new ResizeObserver(() => listening && Plotly.Plots.resize(box)).observe(box);
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 drawWhenReady();

@@ -1,6 +1,6 @@
 """The engine against the ways it replaces, side by side in one run: ``python -m bench.engine`` or ``make bench``.
 
-Equal work: the same model, prompts, exit layers, samples, sampling and stop tokens.
+Equal work: the same model, prompts, exit layers, samples and sampling, and the same end of an answer.
 
 - ours: every layer and sample at once, from one token trie.
 - batched: ``transformers``' ``generate`` on the model cut to the layer, all samples as one batch, layer after layer.
@@ -26,6 +26,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import StoppingCriteria, StoppingCriteriaList
 
 from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.layers import parse_layers
@@ -96,8 +97,8 @@ def ours(
 
 def generate(lm: CausalLM, question: Question, exit_layer: int, num_samples: int, settings: SamplingSettings) -> None:
     """``transformers``' own sampling from the model cut to ``exit_layer`` blocks."""
-    prompt = lm.tokenizer(load_template().render(question.text), return_tensors="pt")
-    newline = lm.tokenizer("\n", add_special_tokens=False).input_ids
+    prompt = lm.tokenizer(load_template().render(question.text), return_tensors="pt").to(lm.readout_device)
+    first_line_ended = StoppingCriteriaList([FirstLineEnded(lm, prompt.input_ids.shape[1])])
     with cut_to(lm, exit_layer) as model, torch.inference_mode():
         model.generate(
             **prompt,
@@ -107,9 +108,29 @@ def generate(lm: CausalLM, question: Question, exit_layer: int, num_samples: int
             top_k=0,
             max_new_tokens=settings.max_new_tokens,
             num_return_sequences=num_samples,
-            eos_token_id=sorted(lm.stop_token_ids | set(newline)),
+            stopping_criteria=first_line_ended,
+            eos_token_id=sorted(lm.stop_token_ids),
             pad_token_id=min(lm.stop_token_ids),
         )
+
+
+class FirstLineEnded(StoppingCriteria):  # type: ignore[misc]
+    """Ends a row where the engine ends an answer: at the first newline after some text."""
+
+    def __init__(self, lm: CausalLM, num_prompt_tokens: int) -> None:
+        self._lm, self._num_prompt_tokens = lm, num_prompt_tokens
+        self._texts: dict[int, str] = {}
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+        """``[num_samples]`` whether each row has ended."""
+        ended = ["\n" in self._text(row).lstrip() for row in input_ids[:, self._num_prompt_tokens :].tolist()]
+        return torch.tensor(ended, device=input_ids.device)
+
+    def _text(self, token_ids: list[int]) -> str:
+        for token_id in token_ids:
+            if token_id not in self._texts:
+                self._texts[token_id] = self._lm.detokenize([token_id])
+        return "".join(self._texts[token_id] for token_id in token_ids)
 
 
 def generate_all(
@@ -134,7 +155,8 @@ def cut_to(lm: CausalLM, exit_layer: int) -> Iterator[Any]:
 
 def matrix_product_rate(size: int = 2048) -> float:
     """GFLOP/s of a square float32 product on this machine."""
-    left, right = torch.randn(size, size), torch.randn(size, size)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    left, right = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
     torch.mm(left, right)
     return 2 * size**3 * 3 / seconds(lambda: [torch.mm(left, right) for _ in range(3)]) / 1e9
 
@@ -143,6 +165,8 @@ def seconds(work: Callable[[], object]) -> float:
     """How long ``work`` takes."""
     started = time.perf_counter()
     work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - started
 
 

@@ -16,15 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from hcl_core import answers, pipeline, registry, scoring
-from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, EXIT_HEAD_NAMES, find_model
+from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, EXIT_HEAD_NAMES
 from hcl_core.errors import HclError, SettingsError
 from hcl_core.folders import runs_folder
-from hcl_core.layers import parse_layers
-from hcl_core.manifest import Manifest, RunSettings, check_num_samples
-from hcl_core.metrics import OutcomeTable, optimal_layer, score_layers
+from hcl_core.manifest import Manifest
+from hcl_core.metrics import OutcomeTable, balanced_layer, optimal_layer, score_layers
 from hcl_core.prompts import TEMPLATE_NAMES, load_template
 from hcl_core.questions.jsonl import make_question
 from hcl_core.records import LayerScore, Question, SamplingSettings, Weights
+from hcl_core.request import RunRequest, prepare
 from hcl_core.runs import RunFolder, finite
 
 app = typer.Typer(
@@ -58,12 +58,10 @@ def main(arguments: list[str] | None = None) -> None:
 @app.command()
 def models() -> None:
     """List the models that are known by name; any other Hub id or local folder works too."""
-    from hcl_core.decode.checkpoints import is_available
-
     table = Table("name", "source", "layers", "parameters", "licence", "gated", "on this machine", box=None)
     for model in CATALOGUE:
         size = f"{model.parameters / 1000:.1f} B" if model.parameters >= 1000 else f"{model.parameters} M"
-        gated, here = "yes" if model.is_gated else "no", "yes" if is_available(model) else "no"
+        gated, here = "yes" if model.is_gated else "no", "yes" if registry.is_available(model) else "no"
         table.add_row(model.name, model.repo_id, str(model.num_hidden_layers), size, model.licence, gated, here)
     _out.print(table)
 
@@ -94,40 +92,15 @@ def run(
     asked, question_set = _questions(question, accept or [], questions, limit)
     sampling = SamplingSettings(temperature, top_p, top_k, max_new_tokens, seed)
     prompt_template = load_template(template, template_file)
-    known = find_model(model)
-    parse_layers(layers, known.num_hidden_layers if known else 10_000)
-    registry.check_exit_head(exit_head)
-    check_num_samples(samples)
-    judge = registry.load_judge()
+    request = RunRequest(
+        model, tuple(asked), question_set, layers, samples, sampling, prompt_template, exit_head=exit_head
+    )
     with _err.status(f"Loading {model}"):
         lm, checkpoint = registry.load_model(model, dtype, device)
-    decoder = registry.make_decoder(lm, exit_head, prompt_template)
-    settings = RunSettings(
-        model=checkpoint.model,
-        model_revision=checkpoint.revision,
-        dtype=lm.dtype_name,
-        exit_head=decoder.exit_head.name,
-        exit_head_hash=decoder.exit_head.fingerprint,
-        template=prompt_template,
-        exit_layers=parse_layers(layers, lm.num_hidden_layers),
-        num_samples=samples,
-        sampling=sampling,
-    )
-    for each in asked:
-        decoder.tokenize_checked(each, sampling)
-    manifest = pipeline.new_manifest(
-        settings,
-        asked,
-        num_hidden_layers=lm.num_hidden_layers,
-        question_set=question_set,
-        device=str(lm.readout_device),
-        judge=judge.name,
-        embedder=registry.EMBEDDER_NAMES[0],
-    )
-    folder = RunFolder(out or runs_folder() / manifest.run_id)
-    embeddings = scoring.Embeddings(registry.load_embedder)
-    scorer = scoring.Scorer(asked, settings.exit_layers, settings.num_samples, judge, embeddings)
-    finished = _follow(pipeline.run(folder, manifest, asked, decoder, scorer))
+    ready = prepare(request, lm, checkpoint, scoring.Embeddings(registry.load_embedder))
+    folder = RunFolder(out or runs_folder() / ready.manifest.run_id)
+    events = pipeline.run(folder, ready.manifest, ready.questions, ready.decoder, ready.scorer)
+    finished = _follow(events)
     _print_scores(finished.manifest, score_layers(finished.table, Weights()))
     _out.print(f"\nSaved in {folder.path}", markup=False, highlight=False, soft_wrap=True)
 
@@ -238,7 +211,7 @@ def _follow(events: Iterator[pipeline.Event]) -> pipeline.Finished:
 
 
 def _print_scores(manifest: Manifest, scores: list[LayerScore]) -> None:
-    best = optimal_layer(scores)
+    best = balanced_layer(scores)
     table = Table("layer", "hallucination", "creativity", "(clusters)", "HCB", "confidence", "right", box=None)
     for column in table.columns:
         column.justify = "right"
@@ -252,7 +225,7 @@ def _print_scores(manifest: Manifest, scores: list[LayerScore]) -> None:
     if manifest.finished_at is None:
         _out.print("This run is not complete: give its `run` command again to go on.")
     if best is None:
-        _out.print("No samples yet.")
+        _out.print("No layer gave a right answer: nothing to balance.")
     else:
         _out.print(f"Optimal layer: {best} (highest HCB; no interval yet, so near ties are not told apart)")
 

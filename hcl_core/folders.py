@@ -26,8 +26,8 @@ def runs_folder() -> Path:
 def atomic_folder(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes ``target`` when the block ends well, and vanishes when it does not.
 
-    Only one process makes ``target`` at a time; the block of a second one that waited is handed the
-    temporary folder as well, and what it makes is dropped if ``target`` exists by then.
+    If ``target`` exists by then, what the block made is dropped. Whoever wants only one process to make it
+    holds ``lock_for(target)``.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=".tmp", dir=target.parent))

@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.layers import format_layers
 from hcl_core.prompts import PromptTemplate
-from hcl_core.records import Question, SamplingSettings
+from hcl_core.records import SamplingSettings, StoredQuestion
 
 SCHEMA_VERSION = 1
+# Raised when the engine draws other samples from the same settings.
+ENGINE_VERSION = 1
 
 
 def check_num_samples(num_samples: int) -> None:
@@ -52,9 +54,14 @@ class RunSettings:
         if not self.exit_layers or list(self.exit_layers) != sorted(set(self.exit_layers)) or self.exit_layers[0] < 1:
             raise SettingsError(f"exit layers must be ascending and from 1; got {self.exit_layers}")
 
-    def run_id(self, questions: Sequence[Question]) -> str:
-        """16 hexadecimal digits: the same request by another person has the same ones."""
-        decides = {"settings": asdict(self), "questions": [asdict(question) for question in questions]}
+    def run_id(self, questions: Sequence[StoredQuestion]) -> str:
+        """16 hexadecimal digits: the same request by another person has the same ones.
+
+        Accepted answers are left out: they decide verdicts, not samples. The prompts stand for the template.
+        """
+        settings = {name: value for name, value in asdict(self).items() if name != "template"}
+        prompts = [(stored.question.id, stored.prompt) for stored in questions]
+        decides = {"engine": ENGINE_VERSION, "settings": settings, "prompts": prompts}
         canonical = json.dumps(decides, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
 

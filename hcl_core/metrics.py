@@ -60,7 +60,10 @@ def creativity_raw(outcomes: NDArray[np.int16]) -> FloatArray:
     Returns:
         ``[E]`` from 0; NaN at a layer without any answer.
     """
-    num_clusters = np.maximum(outcomes.max(axis=2, initial=-1) + 1, 0)
+    # Distinct numbers, not the highest: a resample may have lost a cluster.
+    ordered = np.sort(outcomes, axis=2)
+    opens = np.diff(ordered, axis=2, prepend=np.int16(MISSING)) != 0
+    num_clusters = ((ordered >= 0) & opens).sum(axis=2)
     given = (outcomes != MISSING).any(axis=2)
     return _mean_over_questions(num_clusters, given.astype(np.int64))
 
@@ -85,6 +88,11 @@ def optimal_layer(scores: Sequence[LayerScore]) -> int | None:
     scored = [score for score in scores if score.num_samples]
     # Rounded, so that equal scores that were summed differently are a tie.
     return max(scored, key=lambda score: (round(score.hcb_score, 9), -score.exit_layer)).exit_layer if scored else None
+
+
+def balanced_layer(scores: Sequence[LayerScore]) -> int | None:
+    """``optimal_layer`` where it means something: ``None`` while no layer has a right answer to balance."""
+    return optimal_layer(scores) if any(score.num_correct for score in scores) else None
 
 
 def score_layers(table: OutcomeTable, weights: Weights) -> list[LayerScore]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from hcl_core.manifest import Manifest, RunSettings
-from hcl_core.metrics import OutcomeTable, score_layers
+from hcl_core.metrics import OutcomeTable
 from hcl_core.ports import Decoder
-from hcl_core.records import Question, Sample, SampleKey, Weights
-from hcl_core.runs import RunFolder, StoredQuestion
+from hcl_core.records import Question, Sample, SampleKey, StoredQuestion
+from hcl_core.runs import RunFolder
 from hcl_core.scoring import Scorer
 
 _RECORDED_PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy", "pyarrow")
@@ -58,7 +58,7 @@ Event = Started | Decoding | WaveDone | Finished
 
 def new_manifest(
     settings: RunSettings,
-    questions: Sequence[Question],
+    questions: Sequence[StoredQuestion],
     *,
     num_hidden_layers: int,
     question_set: str,
@@ -79,6 +79,11 @@ def new_manifest(
         versions={package: importlib.metadata.version(package) for package in _RECORDED_PACKAGES},
         created_at=_now(),
     )
+
+
+def with_prompts(questions: Sequence[Question], decoder: Decoder) -> list[StoredQuestion]:
+    """The questions, each with the exact text that ``decoder`` sends for it."""
+    return [StoredQuestion(question, decoder.prompt_for(question)) for question in questions]
 
 
 def wave_bounds(num_samples: int, first_wave: int | None) -> list[tuple[int, int]]:
@@ -121,7 +126,7 @@ def run(
         HclError: A question cannot be decoded; what was stored before stays.
     """
     # Every prompt is made before the folder is: a template that cannot be rendered leaves nothing behind.
-    stored = [StoredQuestion(question, decoder.prompt_for(question)) for question in questions]
+    stored = with_prompts(questions, decoder)
     folder.check_free_for(manifest.run_id)  # before a lock file is left in somebody else's folder
     with folder.writing():
         manifest = folder.create(manifest, stored)
@@ -149,7 +154,6 @@ def run(
                 yield WaveDone(question, tuple(finished), scorer.table, num_done, num_wanted)
                 started, finished = clock(), []
         scorer.store(folder)
-        folder.write_layer_scores(score_layers(scorer.table, Weights()))
         if manifest.finished_at is None:
             manifest = folder.finish(_now())
         yield Finished(manifest, scorer.table)

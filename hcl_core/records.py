@@ -56,6 +56,14 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredQuestion:
+    """A question of a run and the exact prompt sent for it."""
+
+    question: Question
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingSettings:
     """How an answer is drawn from the model's next-token distributions.
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hcl_core.catalogue import EXIT_HEAD_NAMES
+from hcl_core.catalogue import EXIT_HEAD_NAMES, CatalogueModel
 from hcl_core.errors import SettingsError
 from hcl_core.ports import Embedder, Judge, QuestionSource
 from hcl_core.prompts import PromptTemplate
@@ -28,6 +28,13 @@ def check_exit_head(name: str) -> None:
     """Raise ``SettingsError`` unless an exit head has that name; needs no model."""
     if name not in EXIT_HEAD_NAMES:
         raise SettingsError(f"exit head must be one of {', '.join(EXIT_HEAD_NAMES)}; got {name!r}")
+
+
+def is_available(model: CatalogueModel) -> bool:
+    """Whether the weights of ``model`` are on this machine; asks nobody and loads no torch."""
+    from hcl_core.decode import checkpoints
+
+    return checkpoints.is_available(model)
 
 
 def make_decoder(

@@ -15,7 +15,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import atomic_file
 from hcl_core.manifest import Manifest
-from hcl_core.records import ClusterMember, LayerScore, Question, Sample, SampleKey, Verdict
+from hcl_core.records import ClusterMember, LayerScore, Question, Sample, SampleKey, StoredQuestion, Verdict
 
 _PARTS = "part-" + "[0-9]" * 5 + ".parquet"
 _BEFORE_MANIFEST = frozenset({".lock", "samples", "questions.jsonl"})
@@ -56,14 +56,6 @@ _VERDICT_SCHEMA = pa.schema(
     ]
 )
 _CLUSTER_SCHEMA = pa.schema([*_KEY_FIELDS, ("cluster_id", pa.int32())])
-
-
-@dataclass(frozen=True, slots=True)
-class StoredQuestion:
-    """A question of a run and the exact prompt sent for it."""
-
-    question: Question
-    prompt: str
 
 
 class RunFolder:
@@ -129,23 +121,11 @@ class RunFolder:
         """
         self.check_free_for(manifest.run_id)
         if self.exists:
+            if self.questions() != list(questions):  # the same prompts, judged by other accepted answers now
+                self._write_questions(questions)
             return self.manifest()
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
-        lines = [
-            json.dumps(
-                {
-                    "id": stored.question.id,
-                    "question": stored.question.text,
-                    "answers": list(stored.question.accepted_answers),
-                    "topic": stored.question.topic,
-                    "difficulty": stored.question.difficulty,
-                    "prompt": stored.prompt,
-                },
-                ensure_ascii=False,
-            )
-            for stored in questions
-        ]
-        self._write_text("questions.jsonl", "\n".join(lines) + "\n")
+        self._write_questions(questions)
         self.write_manifest(manifest)  # last: a folder with a manifest is whole
         return manifest
 
@@ -255,6 +235,23 @@ class RunFolder:
         manifest = replace(self.manifest(), finished_at=finished_at)
         self.write_manifest(manifest)
         return manifest
+
+    def _write_questions(self, questions: Sequence[StoredQuestion]) -> None:
+        lines = [
+            json.dumps(
+                {
+                    "id": stored.question.id,
+                    "question": stored.question.text,
+                    "answers": list(stored.question.accepted_answers),
+                    "topic": stored.question.topic,
+                    "difficulty": stored.question.difficulty,
+                    "prompt": stored.prompt,
+                },
+                ensure_ascii=False,
+            )
+            for stored in questions
+        ]
+        self._write_text("questions.jsonl", "\n".join(lines) + "\n")
 
     def _write_text(self, name: str, text: str) -> None:
         with atomic_file(self.path / name) as temporary:

@@ -9,10 +9,12 @@ import pyarrow.compute as pc
 
 from hcl_core.clustering import leader_clusters
 from hcl_core.errors import RunFolderError
-from hcl_core.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable
+from hcl_core.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, score_layers
 from hcl_core.ports import Embedder, Judge
-from hcl_core.records import ClusterMember, Question, Sample, SampleKey, Verdict
+from hcl_core.records import ClusterMember, Question, Sample, SampleKey, Verdict, Weights
 from hcl_core.runs import RunFolder, mean_logprobs
+
+_MOST_VECTORS = 20_000
 
 
 class Embeddings:
@@ -34,6 +36,8 @@ class Embeddings:
         """``[n, width]`` unit vectors."""
         new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
         if new:
+            if len(self._vectors) > _MOST_VECTORS:  # a page runs for months
+                self._vectors = {text: self._vectors[text] for text in texts if text in self._vectors}
             self._vectors |= dict(zip(new, self._embedder.embed(new), strict=True))
         return np.stack([self._vectors[text] for text in texts])
 
@@ -75,9 +79,11 @@ class Scorer:
     def add(self, samples: Sequence[Sample]) -> None:
         """Judge new samples of one or more questions and cluster the correct ones anew."""
         touched = set()
-        for question_id in dict.fromkeys(sample.question_id for sample in samples):
+        by_question: dict[str, list[Sample]] = {}
+        for sample in samples:
+            by_question.setdefault(sample.question_id, []).append(sample)
+        for question_id, mine in by_question.items():
             place, question = self._questions[question_id]
-            mine = [sample for sample in samples if sample.question_id == question_id]
             self.samples[question_id] += mine
             answers = list(dict.fromkeys(sample.answer for sample in mine))
             judged = dict(zip(answers, self._judge.judge(question, answers), strict=True))
@@ -96,16 +102,19 @@ class Scorer:
 
     def _cluster(self, question_id: str, exit_layer: int) -> None:
         members = sorted(self._correct[question_id, exit_layer])  # in sample order
-        cluster_ids = leader_clusters(self._embeddings.of([answer for _, answer in members]))
+        # Equal texts have equal vectors: clustering each text once, where it first comes, gives the same clusters.
+        texts = list(dict.fromkeys(answer for _, answer in members))
+        by_text = dict(zip(texts, leader_clusters(self._embeddings.of(texts)), strict=True))
         row = self.table.outcomes[self._questions[question_id][0], self._layer_places[exit_layer]]
-        for (sample_idx, _), cluster_id in zip(members, cluster_ids, strict=True):
-            row[sample_idx] = cluster_id
-            self.clusters[SampleKey(question_id, exit_layer, sample_idx)] = cluster_id
+        for sample_idx, answer in members:
+            row[sample_idx] = by_text[answer]
+            self.clusters[SampleKey(question_id, exit_layer, sample_idx)] = by_text[answer]
 
     def store(self, folder: RunFolder) -> None:
-        """Write verdicts and clusters to the run folder."""
+        """Write verdicts, clusters and the scores at equal weights to the run folder."""
         folder.write_verdicts(list(self.verdicts.values()))
         folder.write_clusters([ClusterMember(key, cluster_id) for key, cluster_id in self.clusters.items()])
+        folder.write_layer_scores(score_layers(self.table, Weights()))
 
 
 def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings) -> Scorer:

@@ -23,6 +23,7 @@ from hcl_core.catalogue import DEFAULT_MODEL
 from hcl_core.decode import checkpoints, loading
 from hcl_core.decode.checkpoints import Checkpoint, resolve
 from hcl_core.errors import (
+    DamagedModelError,
     GatedModelError,
     HclError,
     ModelNotFoundError,
@@ -437,14 +438,14 @@ def test_model_without_a_wheel_is_not_converted(hub, wheel):
 def test_weights_that_do_not_fit_are_refused_with_the_numbers(tmp_path, monkeypatch):
     # 2**30 numbers of four bytes each.
     folder = header_only(tmp_path / "large", [1024, 1024, 1024])
-    monkeypatch.setattr(loading.psutil, "virtual_memory", lambda: SimpleNamespace(available=3 * 2**30))
+    monkeypatch.setattr(loading, "free_memory", lambda device: 3 * 2**30)
     with pytest.raises(NotEnoughMemoryError, match=r"large needs 4\.0 GiB .* in float32 and 3\.0 GiB are free on cpu"):
         loading.load_model(str(folder), device="cpu")
 
 
 def test_weights_in_half_precision_need_half(tmp_path, monkeypatch):
     folder = header_only(tmp_path / "large", [1024, 1024, 1024])
-    monkeypatch.setattr(loading.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**30))
+    monkeypatch.setattr(loading, "free_memory", lambda device: 2**30)
     with pytest.raises(NotEnoughMemoryError, match=r"needs 2\.0 GiB .* in bfloat16 and 1\.0 GiB are free"):
         loading.load_model(str(folder), dtype="bfloat16", device="cpu")
 
@@ -476,3 +477,32 @@ def test_unknown_dtype_is_refused(dtype):
 
 def test_automatic_dtype_on_a_cpu_is_float32():
     assert str(loading.choose_dtype("auto", loading.choose_device("cpu"))) == "torch.float32"
+
+
+def test_folder_that_lacks_a_weight_is_refused(tiny_folder):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(tiny_folder / "model.safetensors")
+    missing = "model.layers.2.mlp.up_proj.weight"
+    del tensors[missing]
+    save_file(tensors, tiny_folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(DamagedModelError, match=f"lacks 1 of its weights, such as {missing}"):
+        loading.load_model(str(tiny_folder), device="cpu")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail] can't allocate memory: you tried")])
+def test_running_out_of_memory_says_what_to_do(error):
+    from hcl_core.decode.memory import explain_out_of_memory
+
+    with (
+        pytest.raises(NotEnoughMemoryError, match="out of memory while decoding: ask for fewer"),
+        explain_out_of_memory("decoding"),
+    ):
+        raise error
+
+
+def test_other_errors_are_not_taken_for_memory():
+    from hcl_core.decode.memory import explain_out_of_memory
+
+    with pytest.raises(RuntimeError, match="shapes"), explain_out_of_memory("decoding"):
+        raise RuntimeError("shapes differ")

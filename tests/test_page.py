@@ -67,7 +67,7 @@ def controls(**changes):
 def test_a_run_shows_every_wave_and_ends_with_its_id(service):
     from app.handlers import explore
 
-    updates = list(explore(service, *controls()))
+    updates = list(explore(service, "visitor", *controls()))
     statuses = [update[3] for update in updates]
     assert "Loading tiny" in statuses[0]
     shown = [update for update in updates if isinstance(update[0], str)]
@@ -80,9 +80,9 @@ def test_a_run_shows_every_wave_and_ends_with_its_id(service):
 def test_the_same_request_again_is_found_not_computed(service, tmp_path):
     from app.handlers import explore
 
-    list(explore(service, *controls()))
+    list(explore(service, "visitor", *controls()))
     parts = {part: part.stat().st_mtime_ns for part in tmp_path.rglob("part-*.parquet")}
-    again = list(explore(service, *controls()))
+    again = list(explore(service, "visitor", *controls()))
     assert not any("Sampling" in update[3] for update in again)
     assert {part: part.stat().st_mtime_ns for part in tmp_path.rglob("part-*.parquet")} == parts
     assert service.loads == ["tiny"]
@@ -91,14 +91,29 @@ def test_the_same_request_again_is_found_not_computed(service, tmp_path):
 def test_a_stopped_run_goes_on_where_it_was(service):
     from app.handlers import explore
 
-    running = explore(service, *controls())
+    running = explore(service, "visitor", *controls())
     for update in running:
         if isinstance(update[0], str):
             break
     running.close()
-    resumed = [update[3] for update in explore(service, *controls())]
+    resumed = [update[3] for update in explore(service, "visitor", *controls())]
     assert any("Going on · 32 of 96" in status for status in resumed)
     assert "saved as run" in resumed[-1]
+
+
+def test_a_visitor_stops_their_own_run_alone(service):
+    from app.handlers import explore, stop
+
+    def finish(stopped_by):
+        statuses = []
+        for update in explore(service, "visitor", *controls(seed=1)):
+            statuses.append(update[3])
+            if isinstance(update[0], str):
+                stop(service, stopped_by)
+        return statuses[-1]
+
+    assert "Stopped. What came so far stays" in finish("visitor")
+    assert "saved as run" in finish("somebody else")
 
 
 @pytest.mark.parametrize(
@@ -120,9 +135,30 @@ def test_a_stopped_run_goes_on_where_it_was(service):
 def test_a_mistake_is_one_message_and_leaves_the_results(service, changes, words):
     from app.handlers import explore
 
-    last = list(explore(service, *controls(**changes)))[-1]
+    last = list(explore(service, "visitor", *controls(**changes)))[-1]
     assert not any(isinstance(part, str) for part in last[:3])
     assert 'role="alert"' in last[3] and words in last[3]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "/etc"}, "only the models of its list"),
+        ({"model": "layerskip-llama2-70b"}, "only the models of its list"),
+        ({"model": "smollm2-135m", "num_samples": 6000}, "this public page allows"),
+    ],
+    ids=["a folder", "a download", "too much"],
+)
+def test_a_public_page_refuses_what_could_harm(monkeypatch, changes, words):
+    from app.handlers import explore
+    from app.service import Service
+    from hcl_core import registry
+
+    monkeypatch.setattr(registry, "load_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(registry, "is_available", lambda model: model.name == "smollm2-135m")
+    public = Service(is_public=True)
+    assert words in list(explore(public, "visitor", *controls(**changes)))[-1][3]
+    assert [name for _, name in public.model_choices()] == ["smollm2-135m"]
 
 
 def test_every_control_reaches_the_request():

@@ -54,7 +54,8 @@ class Sitting:
 
     def manifest(self):
         described = {"num_hidden_layers": 4, "question_set": "own", "device": "cpu"}
-        return pipeline.new_manifest(self.settings, self.questions, **described, judge="alias", embedder="fake")
+        asked = pipeline.with_prompts(self.questions, self.decoder)
+        return pipeline.new_manifest(self.settings, asked, **described, judge="alias", embedder="fake")
 
     def events(self, **options):
         first_wave = options.pop("first_wave", self.first_wave)

@@ -14,6 +14,7 @@ from hcl_core.metrics import (
     MISSING,
     NOT_ATTEMPTED,
     OutcomeTable,
+    balanced_layer,
     creativity_raw,
     hallucination_rate,
     hcb_score,
@@ -259,3 +260,12 @@ def test_cluster_threshold_is_the_papers():
     # 0.8 in float32 on both sides.
     pair = np.array([[1, 0], [0.8, 0.6]], np.float32)
     assert leader_clusters(pair) == [0, 0]
+
+
+def test_clusters_are_counted_by_distinct_numbers():
+    # A resample of samples may keep cluster 3 alone, twice: that is one idea, not four.
+    assert creativity_raw(np.array([[[3, 3, -1, -2, -3], [0, 2, 2, 5, -3]]], np.int16)).tolist() == [1.0, 3.0]
+
+
+def test_balanced_layer_is_none_while_nothing_is_right():
+    assert balanced_layer([make_score(1, 0.25), make_score(2, 0.25)]) is None

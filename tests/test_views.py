@@ -71,23 +71,25 @@ def test_a_long_column_says_what_it_leaves_out():
 
 
 def test_the_headline_names_the_best_layer_and_the_next():
-    html = views.headline([score(1, 0.2), score(2, 0.9, raw=2.0, hallucination=0.25), score(3, 0.5)], is_complete=True)
+    html = views.headline(
+        [score(1, 0.2), score(2, 0.9, raw=2.0, hallucination=0.25), score(3, 0.5)], 2, is_complete=True
+    )
     assert "Layer 2 balances best: 75% right, 2 different right ideas." in html
     assert "Next is layer 3 with 0.50" in html
     assert "more answers are wanted" not in html
 
 
 def test_the_headline_says_when_nothing_is_right():
-    html = views.headline([score(1, 0.25, num_correct=0, raw=0.0, hallucination=1.0)], is_complete=True)
+    html = views.headline([score(1, 0.25, num_correct=0, raw=0.0, hallucination=1.0)], None, is_complete=True)
     assert "No layer gave a right answer" in html
 
 
 def test_the_headline_says_when_the_run_is_partial():
-    assert "more answers are wanted" in views.headline([score(1, 0.5)], is_complete=False)
+    assert "more answers are wanted" in views.headline([score(1, 0.5)], 1, is_complete=False)
 
 
 def test_the_chart_draws_each_score_and_marks_the_best_layer():
-    figure = figures.layer_curves([score(1, 0.2), score(2, 0.9)])
+    figure = figures.layer_curves([score(1, 0.2), score(2, 0.9)], 2)
     assert {trace["name"]: trace["y"] for trace in figure["data"]}["HCB"] == [0.2, 0.9]
     assert len({trace["marker"]["symbol"] for trace in figure["data"]}) == len(figure["data"])  # never colour alone
     assert [shape["x0"] for shape in figure["layout"]["shapes"]] == [2]
@@ -95,5 +97,5 @@ def test_the_chart_draws_each_score_and_marks_the_best_layer():
 
 def test_the_chart_leaves_layers_without_samples_empty():
     missing = LayerScore(2, float("nan"), float("nan"), float("nan"), float("nan"), float("nan"), 0, 0, 0)
-    figure = figures.layer_curves([score(1, 0.2), missing])
+    figure = figures.layer_curves([score(1, 0.2), missing], 1)
     assert all(trace["y"][1] is None for trace in figure["data"])

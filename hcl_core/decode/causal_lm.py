@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from hcl_core.decode.checkpoints import Checkpoint
-from hcl_core.errors import DamagedModelError, SettingsError, UnsupportedArchitectureError
+from hcl_core.errors import DamagedModelError, NotEnoughMemoryError, SettingsError, UnsupportedArchitectureError
 
 SUPPORTED_FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 # Position scalings whose frequencies do not move as the text grows, so that cached keys stay valid.
@@ -81,11 +81,6 @@ class CausalLM:
         self.layer_devices = [block.input_layernorm.weight.device for block in self._blocks]
         self.readout_device = self._norm.weight.device
         self.dtype: torch.dtype = self._norm.weight.dtype
-
-    @property
-    def num_parameters(self) -> int:
-        """Parameters of the model, tied ones counted once."""
-        return sum(parameter.numel() for parameter in self._model.parameters())
 
     @property
     def dtype_name(self) -> str:
@@ -171,18 +166,21 @@ class CausalLM:
         return out[:num_rows]
 
 
-def load_causal_lm(checkpoint: Checkpoint, *, dtype: torch.dtype, device: str, device_map: str | None) -> CausalLM:
+def load_causal_lm(
+    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device, spread_over: dict[int, int] | None = None
+) -> CausalLM:
     """Read a checkpoint from disk: safetensors only, no remote code, no network.
 
     Args:
         checkpoint: A folder found by ``checkpoints.resolve``.
         dtype: Of the weights in memory.
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` ...; unused under ``device_map``.
-        device_map: ``"auto"`` spreads the blocks over all GPUs (accelerate), else ``None``.
+        device: Where to put them.
+        spread_over: Bytes for each of several GPUs to spread the blocks over instead (accelerate).
 
     Raises:
         UnsupportedArchitectureError: The family is unknown here; found before any weight is read.
-        DamagedModelError: A file is missing or damaged.
+        DamagedModelError: A file or a weight is missing or damaged.
+        NotEnoughMemoryError: The GPUs do not hold all blocks.
     """
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
@@ -190,15 +188,26 @@ def load_causal_lm(checkpoint: Checkpoint, *, dtype: torch.dtype, device: str, d
         declared = json.loads((checkpoint.path / "config.json").read_text(encoding="utf-8")).get("model_type")
         _check_family(declared)
         check_architecture(AutoConfig.from_pretrained(checkpoint.path, **local))
-        placement = {"device_map": device_map} if device_map else {}
-        model = AutoModelForCausalLM.from_pretrained(
-            checkpoint.path, dtype=dtype, use_safetensors=True, attn_implementation="eager", **placement, **local
+        placement = {"device_map": "auto", "max_memory": spread_over} if spread_over else {}
+        model, report = AutoModelForCausalLM.from_pretrained(
+            checkpoint.path,
+            dtype=dtype,
+            use_safetensors=True,
+            attn_implementation="eager",
+            output_loading_info=True,
+            **placement,
+            **local,
         )
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, **local)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
         problem = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DamagedModelError(f"{checkpoint.model} cannot be loaded: {problem[:300]}") from error
-    return CausalLM(model if device_map else model.to(device), tokenizer)
+    # transformers would fill what is missing with random numbers and say so in its log alone.
+    if lacking := sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]])):
+        raise DamagedModelError(f"{checkpoint.model} lacks {len(lacking)} of its weights, such as {lacking[0][:80]}")
+    if spread_over and any(parameter.device.type != "cuda" for parameter in model.parameters()):
+        raise NotEnoughMemoryError(f"{checkpoint.model} does not fit on the GPUs together: choose a smaller model")
+    return CausalLM(model if spread_over else model.to(device), tokenizer)
 
 
 def convert_gguf(gguf_file: Path, target: Path) -> None:
@@ -208,16 +217,17 @@ def convert_gguf(gguf_file: Path, target: Path) -> None:
         gguf_file: The quantised weights, tokenizer included.
         target: An existing empty folder.
     """
-    # Half a minute's work: the one load that shows its progress.
-    transformers_logging.enable_progress_bar()
     source = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
-    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    transformers_logging.enable_progress_bar()  # half a minute's work: the one load that shows its progress
+    try:
+        model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    finally:
+        transformers_logging.disable_progress_bar()
     # The weights are plain float32 now; transformers still holds them for a GGUF that it cannot write back.
     model.hf_quantizer = None
     del model.config.quantization_config
     model.save_pretrained(target)
     AutoTokenizer.from_pretrained(**source).save_pretrained(target)
-    transformers_logging.disable_progress_bar()
 
 
 def check_architecture(config: Any) -> None:

@@ -4,13 +4,14 @@
 sample runs. ``session`` holds what a step does.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-import psutil
 import torch
 
 from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.decode.exit_heads import ExitHead
+from hcl_core.decode.memory import explain_out_of_memory, free_memory
 from hcl_core.decode.session import PromptSession
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.ports import DecodeProgress
@@ -36,7 +37,7 @@ class TrieDecoder:
     ) -> None:
         self.lm, self.exit_head, self.template = lm, exit_head, template
         self.num_hidden_layers = lm.num_hidden_layers
-        self._memory_budget = memory_budget or _default_memory_budget(lm.readout_device)
+        self._memory_budget = memory_budget
 
     def prompt_for(self, question: Question) -> str:
         """The exact text sent for ``question``."""
@@ -66,20 +67,24 @@ class TrieDecoder:
         Raises:
             ContextTooLongError: The prompt is too long; before anything is computed.
             SettingsError: A wave asks for a layer that the model lacks.
+            NotEnoughMemoryError: Memory ran out all the same.
         """
         prompt_token_ids = self.tokenize_checked(question, settings)
-        session = PromptSession(self.lm, self.exit_head, settings, question.id, prompt_token_ids)
-        for wave in waves:
-            waiting = list(wave)
-            for exit_layer, _ in waiting:
-                if not 1 <= exit_layer <= self.num_hidden_layers:
-                    raise SettingsError(f"exit layer {exit_layer} is not from 1 to {self.num_hidden_layers}")
-            while waiting:
-                part, waiting = session.plan(waiting, self._memory_budget)
-                yield from session.run(part, num_waiting=len(waiting))
+        with explain_out_of_memory("decoding"):
+            memory_budget = self._memory_budget or _default_memory_budget(self.lm)
+            session = PromptSession(self.lm, self.exit_head, settings, question.id, prompt_token_ids)
+            for wave in waves:
+                waiting = list(wave)
+                for exit_layer, _ in waiting:
+                    if not 1 <= exit_layer <= self.num_hidden_layers:
+                        raise SettingsError(f"exit layer {exit_layer} is not from 1 to {self.num_hidden_layers}")
+                while waiting:
+                    part, waiting = session.plan(waiting, memory_budget)
+                    yield from session.run(part, num_waiting=len(waiting))
 
 
-def _default_memory_budget(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0]) // 2
-    return int(min(psutil.virtual_memory().available // 2, _MOST_CPU_BUDGET))
+def _default_memory_budget(lm: CausalLM) -> int:
+    """Half of what is free; where the layers are spread, by the device that its share fills first."""
+    shares = Counter(lm.layer_devices)
+    free = min(free_memory(device) * len(lm.layer_devices) // share for device, share in shares.items()) // 2
+    return free if lm.readout_device.type == "cuda" else min(free, _MOST_CPU_BUDGET)

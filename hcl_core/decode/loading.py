@@ -1,10 +1,10 @@
 """From a model's name to a decoder: find the weights, choose dtype and device, check that they fit, load."""
 
-import psutil
 import torch
 
 from hcl_core.decode.causal_lm import CausalLM, convert_gguf, load_causal_lm
 from hcl_core.decode.checkpoints import Checkpoint, resolve
+from hcl_core.decode.memory import explain_out_of_memory, free_memory
 from hcl_core.errors import NotEnoughMemoryError, SettingsError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -31,9 +31,9 @@ def load_model(name: str, dtype: str = "auto", device: str = "auto") -> tuple[Ca
     chosen_device = choose_device(device)
     chosen_dtype = choose_dtype(dtype, chosen_device)
     checkpoint = resolve(name, convert_gguf)
-    device_map = _check_memory(checkpoint, chosen_dtype, chosen_device)
-    lm = load_causal_lm(checkpoint, dtype=chosen_dtype, device=str(chosen_device), device_map=device_map)
-    return lm, checkpoint
+    spread_over = _check_memory(checkpoint, chosen_dtype, chosen_device)
+    with explain_out_of_memory(f"loading {name}"):
+        return load_causal_lm(checkpoint, chosen_dtype, chosen_device, spread_over), checkpoint
 
 
 def choose_device(device: str) -> torch.device:
@@ -72,17 +72,18 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return DTYPES[dtype]
 
 
-def _check_memory(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> str | None:
-    """``"auto"`` where the weights need all GPUs, ``None`` where ``device`` holds them."""
+def _check_memory(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> dict[int, int] | None:
+    """Bytes for each GPU where the weights need all of them, ``None`` where ``device`` holds them."""
     needed = checkpoint.num_weights * dtype.itemsize
-    free = psutil.virtual_memory().available if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
+    free = free_memory(device)
     if needed < free:
         return None
     if device.type == "cuda" and device.index is None:
-        everywhere = sum(torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count()))
-        if needed < everywhere:
-            return "auto"
-        free = everywhere
+        # Room is left for keys, values and activations; nothing is put on the CPU or a disk.
+        by_gpu = {i: free_memory(torch.device("cuda", i)) * 17 // 20 for i in range(torch.cuda.device_count())}
+        free = sum(by_gpu.values())
+        if needed < free:
+            return by_gpu
     raise NotEnoughMemoryError(
         f"{checkpoint.model} needs {needed / 2**30:.1f} GiB for its weights in {str(dtype).removeprefix('torch.')} "
         f"and {free / 2**30:.1f} GiB are free on {device.type}: choose a smaller model, or a half-precision dtype"

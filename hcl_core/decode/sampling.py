@@ -14,6 +14,8 @@ from hcl_core.records import SamplingSettings
 _CANDIDATE_TIERS = (64, 2048)
 # Rows whose exponentials are summed at a time: they stay in a CPU's cache.
 _ROWS_IN_CACHE = 16
+# Bytes of cumulative probabilities that are copied out for draws at a time.
+_BYTES_TO_SEARCH = 32 * 2**20
 
 
 def sample_uniforms(
@@ -49,21 +51,25 @@ def draw_tokens(logits: Tensor, rows: Tensor, uniforms: Tensor, settings: Sampli
         Token ids ``[s]`` and their natural-log probabilities ``[s]`` at temperature 1, nothing truncated.
     """
     vocab_size = logits.shape[1]
-    limit = min(settings.top_k or vocab_size, vocab_size)
-    tiers = [*(tier for tier in _CANDIDATE_TIERS if tier < limit), limit]
-    ranked = _ranked(logits, tiers[0])
-    largest = ranked[1][:, :1]
+    tiers = [*(tier for tier in _CANDIDATE_TIERS if tier < vocab_size), vocab_size]
     if settings.temperature == 0:
+        largest = logits.argmax(dim=-1, keepdim=True)  # the first of equal ones
         token_ids = largest[rows, 0]
     else:
-        if limit == vocab_size:
-            log_mass = _log_mass(logits, largest, settings.temperature)
-        else:  # only the kept tokens share the mass
-            kept = logits.topk(limit, dim=-1).values
-            log_mass = _log_mass(kept, torch.zeros_like(largest), settings.temperature)
-        token_ids = _draw_truncated(logits, ranked, log_mass, tiers, rows, uniforms, settings)
+        kept = _keep_top_k(logits, settings.top_k)
+        ranked = _ranked(kept, tiers[0])
+        largest = ranked[1][:, :1]
+        log_mass = _log_mass(kept, largest, settings.temperature)
+        token_ids = _draw_truncated(kept, ranked, log_mass, tiers, rows, uniforms, settings)
     logprobs = logits[rows, token_ids].double() - _log_mass(logits, largest, 1.0)[rows, 0].double()
     return token_ids, logprobs
+
+
+def _keep_top_k(logits: Tensor, top_k: int) -> Tensor:
+    """Logits with all below the ``top_k``-th largest of their row at minus infinity; those equal to it stay."""
+    if not 0 < top_k < logits.shape[1]:
+        return logits
+    return logits.masked_fill(logits < logits.topk(top_k, dim=-1).values[:, -1:], -torch.inf)
 
 
 def _draw_truncated(
@@ -75,22 +81,29 @@ def _draw_truncated(
     uniforms: Tensor,
     settings: SamplingSettings,
 ) -> Tensor:
-    """``[s]`` token ids. ``ranked`` is the first tier; it widens for the rows whose nucleus is larger."""
-    token_ids = torch.zeros_like(rows)
-    pending, local_rows = torch.arange(len(rows), device=rows.device), rows
-    mass = log_mass
-    for tier in tiers:
-        if tier != tiers[0]:
-            wanted, local_rows = rows[pending].unique(return_inverse=True)
-            ranked, mass = _ranked(logits[wanted], tier), log_mass[wanted]
-        values, candidates = ranked
-        probs = (values / settings.temperature - mass).double().exp()
-        picked, covered = _inverse_cdf(probs, local_rows, uniforms[pending], settings.top_p)
-        token_ids[pending] = candidates[local_rows, picked]
-        pending = pending[~covered]
-        if not len(pending):
-            break
+    """``[s]`` token ids. ``ranked`` is the first tier; it widens for the draws that it does not cover."""
+    values, candidates = ranked
+    token_ids, covered = _pick(values, candidates, log_mass, rows, uniforms, settings)
+    for tier in tiers[1:]:
+        open_rows = rows[~covered].unique()
+        # Wide tiers are large: a few rows at a time.
+        for some in open_rows.split(max(1, _BYTES_TO_SEARCH // (32 * tier))):
+            draws = (~covered & torch.isin(rows, some)).nonzero().squeeze(-1)
+            values, candidates = _ranked(logits[some], tier)
+            local_rows = torch.searchsorted(some, rows[draws])
+            token_ids[draws], covered[draws] = _pick(
+                values, candidates, log_mass[some], local_rows, uniforms[draws], settings
+            )
     return token_ids
+
+
+def _pick(
+    values: Tensor, candidates: Tensor, log_mass: Tensor, rows: Tensor, uniforms: Tensor, settings: SamplingSettings
+) -> tuple[Tensor, Tensor]:
+    """Token ids ``[s]`` and whether the candidates ``[m, k]`` of their rows sufficed, ``[s]``."""
+    probs = (values / settings.temperature - log_mass).double().exp()
+    positions, covered = _inverse_cdf(probs, rows, uniforms, settings.top_p)
+    return candidates[rows, positions], covered
 
 
 def _log_mass(logits: Tensor, largest: Tensor, temperature: float) -> Tensor:
@@ -108,14 +121,19 @@ def _log_mass(logits: Tensor, largest: Tensor, temperature: float) -> Tensor:
 
 
 def _ranked(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The ``count`` largest of each row in falling order, equal ones by rising token id."""
-    if count < logits.shape[1]:
-        values, token_ids = logits.topk(count, dim=-1)
-        token_ids, by_id = token_ids.sort(dim=-1)
-        values, by_value = values.gather(-1, by_id).sort(dim=-1, descending=True, stable=True)
-        return values, token_ids.gather(-1, by_value)
-    values, token_ids = logits.sort(dim=-1, descending=True, stable=True)
-    return values, token_ids
+    """The ``count`` largest of each row in falling order, equal ones by rising token id.
+
+    Which of equal logits ``topk`` takes at its end is left open, so those are put at minus infinity: a draw
+    that needs one of them goes on to the next tier, and at the last one all stand in order.
+    """
+    if count == logits.shape[1]:
+        ordered = logits.sort(dim=-1, descending=True, stable=True)
+        return ordered.values, ordered.indices
+    values, token_ids = logits.topk(count, dim=-1)
+    values = values.masked_fill(values == values[:, -1:], -torch.inf)
+    token_ids, by_id = token_ids.sort(dim=-1)
+    values, by_value = values.gather(-1, by_id).sort(dim=-1, descending=True, stable=True)
+    return values, token_ids.gather(-1, by_value)
 
 
 def _inverse_cdf(probs: Tensor, rows: Tensor, uniforms: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
@@ -135,6 +153,16 @@ def _inverse_cdf(probs: Tensor, rows: Tensor, uniforms: Tensor, top_p: float) ->
     # A full distribution sums to 1 only up to rounding: where nothing reaches top_p, all of it is kept.
     last = torch.full_like(rows[:1], cumulative.shape[1] - 1)
     nucleus_end = torch.where(reaches[:, -1], reaches.to(torch.uint8).argmax(dim=-1), last)  # [m]
-    kept = cumulative.gather(-1, nucleus_end[:, None]).squeeze(-1)  # [m]
-    positions = torch.searchsorted(cumulative[rows], (uniforms * kept[rows])[:, None], right=True).squeeze(-1)
-    return torch.minimum(positions, nucleus_end[rows]), reaches[rows, -1]
+    kept = cumulative.gather(-1, nucleus_end[:, None]).squeeze(-1) if top_p < 1 else torch.ones_like(cumulative[:, 0])
+    targets = (uniforms * kept[rows])[:, None]
+    # A block at a time: many samples may draw from one row, and each needs a copy of it here.
+    block = max(1, _BYTES_TO_SEARCH // (8 * cumulative.shape[1]))
+    positions = torch.cat(
+        [
+            torch.searchsorted(cumulative[some], target, right=True).squeeze(-1)
+            for some, target in zip(rows.split(block), targets.split(block), strict=True)
+        ]
+    )
+    # Where everything is kept, the kept mass is 1, and a draw below what the candidates hold is decided.
+    covered = reaches[rows, -1] if top_p < 1 else uniforms < cumulative[rows, -1]
+    return torch.minimum(positions, nucleus_end[rows]), covered

@@ -157,9 +157,11 @@ class PromptSession:
 
     def _step(self, running: _Running, step: int) -> None:
         """Move every running sample one token on."""
-        readouts, sample_readouts = np.unique(
-            np.stack([running.nodes, running.exit_layers]), axis=1, return_inverse=True
-        )  # [2, m] node and exit layer; [s]
+        # By exit layer first, so that an exit head meets each layer's readouts together.
+        by_layer, sample_readouts = np.unique(
+            np.stack([running.exit_layers, running.nodes]), axis=1, return_inverse=True
+        )  # [2, m]; [s]
+        readouts = by_layer[::-1]  # [2, m] node and exit layer
         self._compute_missing(readouts, step)
         tokens, running.logprobs[:, step] = self._draw(readouts, sample_readouts.reshape(-1), running.uniforms[:, step])
         running.nodes = self._trie.children(running.nodes, tokens)

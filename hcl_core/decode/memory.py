@@ -1,0 +1,53 @@
+"""How much memory is free, and what to say when it was not enough."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import torch
+
+from hcl_core.errors import NotEnoughMemoryError
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a new tensor on ``device`` could take.
+
+    On a GPU that is what the driver has left and what torch holds unused; on a CPU what the machine has
+    left, or the container where it has less.
+    """
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + unused
+    return min(int(psutil.virtual_memory().available), _left_in_container())
+
+
+def _left_in_container() -> int:
+    """Bytes under the control group's limit (cgroup v2); no limit is a very large number."""
+    try:
+        limit = (_CGROUP / "memory.max").read_text(encoding="ascii").strip()
+        used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
+        statistics = dict(line.split() for line in (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines())
+        reclaimable = int(statistics.get("inactive_file", 0))
+    except (OSError, ValueError):
+        return 2**62
+    return 2**62 if limit == "max" else max(0, int(limit) - used + reclaimable)
+
+
+@contextmanager
+def explain_out_of_memory(what: str) -> Iterator[None]:
+    """Turn torch's ways of running out of memory into ``NotEnoughMemoryError``; ``what`` was being done."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise NotEnoughMemoryError(_advice(what)) from error
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):  # the CPU allocator has no error class of its own
+            raise
+        raise NotEnoughMemoryError(_advice(what)) from error
+
+
+def _advice(what: str) -> str:
+    return f"out of memory while {what}: ask for fewer layers, samples or tokens, or choose a smaller model"
