@@ -25,7 +25,7 @@ class LayerChart(gr.HTML):
     def __init__(self, value: dict[str, Any] | None = None, **settings: Any) -> None:
         super().__init__(
             value,
-            html_template='<div class="hcl-chart" role="img" aria-label="Curves over exit layers"></div>',
+            html_template='<div class="hcl-chart" hidden role="img" aria-label="Curves over exit layers"></div>',
             js_on_load=(_ASSETS / "chart.js").read_text(encoding="utf-8"),
             head=f'<script src="gradio_api/file={plotly_js().as_posix()}"></script>',
             apply_default_css=False,

@@ -28,7 +28,7 @@ def build(core: service.Service) -> gr.Blocks:
                 controls, run, stop, status = _controls(core, questions)
             with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
                 headline = gr.HTML(views.WELCOME, elem_id="headline")
-                with gr.Column(elem_classes="hcl-panel", visible=False) as panel:
+                with gr.Column(elem_classes="hcl-panel"):
                     chart = LayerChart(elem_id="curves")
                 answers = AnswerColumns(elem_id="answers")
         outputs = [headline, chart, answers, status]
@@ -40,7 +40,7 @@ def build(core: service.Service) -> gr.Blocks:
         def stop_run(request: gr.Request) -> tuple[str, Any]:
             return handlers.stop(core, request.session_hash or ""), gr.update(interactive=False)
 
-        begun = run.click(_while_running, None, [panel, run, stop], queue=False, api_visibility="private")
+        begun = run.click(_while_running, None, [status, run, stop], queue=False, api_visibility="private")
         running = begun.then(
             explore,
             controls,
@@ -57,8 +57,8 @@ def build(core: service.Service) -> gr.Blocks:
 
 
 def _while_running() -> tuple[Any, Any, Any]:
-    """Show the chart's panel; Run rests, Stop is ready."""
-    return gr.update(visible=True), gr.update(interactive=False), gr.update(interactive=True)
+    """A word at once, also where others are before this run; Run rests, Stop is ready."""
+    return views.status("Waiting for its turn …"), gr.update(interactive=False), gr.update(interactive=True)
 
 
 def _when_idle() -> tuple[Any, Any]:

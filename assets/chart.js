@@ -32,10 +32,10 @@ let listening = false;
 function draw() {
   const figure = props.value;
   if (!figure || !figure.data || !window.Plotly) {
-    box.style.display = "none";
+    box.hidden = true;
     return;
   }
-  box.style.display = "";
+  box.hidden = false;
   const { data, layout } = resolved(figure, getComputedStyle(box));
   const options = {
     responsive: true,
