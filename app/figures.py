@@ -86,6 +86,8 @@ def _layout(scores: Sequence[LayerScore], best: int | None) -> dict[str, Any]:
         "shapes": [],
         "annotations": [],
     }
+    if scores and scores[-1].exit_layer - scores[0].exit_layer <= 10:
+        layout["xaxis"]["dtick"] = 1  # left alone, a short axis gets ticks between layers
     if best is not None:
         line = {"color": "var(--hcl-ink)", "width": 1, "dash": "dot"}
         layout["shapes"] = [

@@ -88,7 +88,8 @@ def explore(service: Service, visitor: str, *controls: Any) -> Iterator[Outputs]
         request = make_request(*controls)
         if service.loaded_model() != request.model:
             yield skip, skip, skip, views.status(f"Loading {request.model}; the first time takes half a minute …")
-        yield from _follow(service.run(request, visitor))
+        asked = f"{request.questions[0].text[:200]} · {request.model}"
+        yield from _follow(service.run(request, visitor), asked)
     except StoppedError:
         yield skip, skip, skip, views.status("Stopped. What came so far stays; Run goes on from there.")
     except HclError as error:
@@ -98,33 +99,33 @@ def explore(service: Service, visitor: str, *controls: Any) -> Iterator[Outputs]
         yield skip, skip, skip, views.problem("Something went wrong in the program; its log has the details.")
 
 
-def _follow(events: Iterator[LiveEvent]) -> Iterator[Outputs]:
+def _follow(events: Iterator[LiveEvent], asked: str) -> Iterator[Outputs]:
     skip = gr.skip()
     shown_at = 0.0
     for live in events:
         event, scorer = live.event, live.scorer
         if isinstance(event, pipeline.Started):
             if event.num_present:
-                yield *_results(scorer, False), views.status("Going on", event.num_present, event.num_wanted)
+                yield *_results(scorer, asked, False), views.status("Going on", event.num_present, event.num_wanted)
         elif isinstance(event, pipeline.Decoding):
             if time.monotonic() - shown_at > _PROGRESS_INTERVAL:
                 shown_at = time.monotonic()
                 yield skip, skip, skip, views.status("Sampling", event.num_done, event.num_wanted)
         elif isinstance(event, pipeline.WaveDone):
             is_complete = event.num_done == event.num_wanted
-            yield *_results(scorer, is_complete), views.status("Sampling", event.num_done, event.num_wanted)
+            yield *_results(scorer, asked, is_complete), views.status("Sampling", event.num_done, event.num_wanted)
         else:
-            yield *_results(scorer, True), views.status(_done(event.manifest))
+            yield *_results(scorer, asked, True), views.status(_done(event.manifest))
 
 
-def _results(scorer: Scorer, is_complete: bool) -> tuple[str, figures.Figure, str]:
+def _results(scorer: Scorer, asked: str, is_complete: bool) -> tuple[str, figures.Figure, str]:
     """Headline, chart and answers of what there is so far."""
     scores = score_layers(scorer.table, Weights())
     best = balanced_layer(scores)
     (samples,) = scorer.samples.values()
     columns = count_answers(samples, scorer.verdicts, scorer.clusters)
     return (
-        views.headline(scores, best, is_complete),
+        views.headline(scores, best, is_complete, asked),
         figures.layer_curves(scores, best),
         views.answer_columns(columns, best),
     )

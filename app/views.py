@@ -20,8 +20,15 @@ WELCOME = (
 )
 
 
-def headline(scores: Sequence[LayerScore], best: int | None, is_complete: bool) -> str:
-    """The result as a sentence, and what it does not say; ``best`` as ``metrics.balanced_layer`` gives it."""
+def headline(scores: Sequence[LayerScore], best: int | None, is_complete: bool, asked: str = "") -> str:
+    """The result as a sentence, and what it does not say.
+
+    Args:
+        scores: Of all layers.
+        best: As ``metrics.balanced_layer`` gives it.
+        is_complete: Whether all answers are in.
+        asked: Question and model: the form may say something else by now.
+    """
     if best is None:
         sentence = "No layer gave a right answer."
         detail = "With nothing right there is nothing to balance."
@@ -33,7 +40,8 @@ def headline(scores: Sequence[LayerScore], best: int | None, is_complete: bool) 
         sentence = f"Layer {best} balances best: {1 - score.hallucination_rate:.0%} right, {counted} {noun}."
         detail = f"HCB {score.hcb_score:.2f}, the highest of {len(scores)} layers. " + _runner_up(scores, best)
     partial = "" if is_complete else " So far; more answers are wanted."
-    return f'<div class="hcl-headline"><h2>{sentence}</h2><p>{detail}{partial}</p></div>'
+    about = f'<p class="hcl-asked">{escape(printable(asked))}</p>' if asked else ""
+    return f'<div class="hcl-headline">{about}<h2>{sentence}</h2><p>{detail}{partial}</p></div>'
 
 
 def _runner_up(scores: Sequence[LayerScore], best: int) -> str:

@@ -99,3 +99,14 @@ def test_the_chart_leaves_layers_without_samples_empty():
     missing = LayerScore(2, float("nan"), float("nan"), float("nan"), float("nan"), float("nan"), 0, 0, 0)
     figure = figures.layer_curves([score(1, 0.2), missing], 1)
     assert all(trace["y"][1] is None for trace in figure["data"])
+
+
+def test_the_headline_names_what_was_asked_as_text():
+    assert "&lt;b&gt;Who?&lt;/b&gt; · tiny" in views.headline(
+        [score(1, 0.5)], 1, is_complete=True, asked="<b>Who?</b> · tiny"
+    )
+
+
+def test_a_short_axis_has_ticks_at_layers_only():
+    assert figures.layer_curves([score(27, 0.2), score(30, 0.9)], 30)["layout"]["xaxis"]["dtick"] == 1
+    assert "dtick" not in figures.layer_curves([score(1, 0.2), score(30, 0.9)], 30)["layout"]["xaxis"]

