@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from hcl_core.errors import SettingsError
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogueModel:
@@ -70,3 +72,9 @@ def find_model(name: str) -> CatalogueModel | None:
     """The catalogue entry with that short name or Hub id, if any."""
     wanted = name.strip().lower()
     return next((model for model in CATALOGUE if wanted in (model.name, model.repo_id.lower())), None)
+
+
+def check_exit_head(name: str) -> None:
+    """Raise ``SettingsError`` unless an exit head has that name; needs no model."""
+    if name not in EXIT_HEAD_NAMES:
+        raise SettingsError(f"exit head must be one of {', '.join(EXIT_HEAD_NAMES)}; got {name!r}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from hcl_core.errors import SettingsError
 
 PLACEHOLDER = "{question}"
+NO_CHAT_TEMPLATE = "this model's tokenizer has no chat template: use few_shot or instruction"
 TEMPLATE_NAMES = ("few_shot", "instruction", "chat")
 
 _INSTRUCTION = "Give the answer alone, in a few words."
@@ -61,7 +62,7 @@ class PromptTemplate:
         if not self.is_chat:
             return rendered
         if wrap_chat is None:
-            raise SettingsError("this model's tokenizer has no chat template: use few_shot or instruction")
+            raise SettingsError(NO_CHAT_TEMPLATE)
         return wrap_chat(rendered)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hcl_core.catalogue import EXIT_HEAD_NAMES, CatalogueModel
+from hcl_core.catalogue import CatalogueModel
 from hcl_core.errors import SettingsError
 from hcl_core.ports import Embedder, Judge, QuestionSource
 from hcl_core.prompts import PromptTemplate
@@ -22,12 +22,6 @@ def load_model(name: str, dtype: str = "auto", device: str = "auto") -> "tuple[C
     from hcl_core.decode import loading
 
     return loading.load_model(name, dtype, device)
-
-
-def check_exit_head(name: str) -> None:
-    """Raise ``SettingsError`` unless an exit head has that name; needs no model."""
-    if name not in EXIT_HEAD_NAMES:
-        raise SettingsError(f"exit head must be one of {', '.join(EXIT_HEAD_NAMES)}; got {name!r}")
 
 
 def is_available(model: CatalogueModel) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hcl_core import pipeline, registry
-from hcl_core.catalogue import find_model
+from hcl_core.catalogue import check_exit_head, find_model
 from hcl_core.layers import parse_layers
 from hcl_core.manifest import Manifest, RunSettings, check_num_samples
 from hcl_core.prompts import PromptTemplate
@@ -50,7 +50,7 @@ class RunRequest:
         known = find_model(self.model)
         parse_layers(self.layers, known.num_hidden_layers if known else _ANY_DEPTH)
         check_num_samples(self.num_samples)
-        registry.check_exit_head(self.exit_head)
+        check_exit_head(self.exit_head)
         registry.load_judge(self.judge)
 
 

@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from hcl_core.decode.checkpoints import Checkpoint
 from hcl_core.errors import DamagedModelError, NotEnoughMemoryError, SettingsError, UnsupportedArchitectureError
+from hcl_core.prompts import NO_CHAT_TEMPLATE
 
 SUPPORTED_FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 # Position scalings whose frequencies do not move as the text grows, so that cached keys stay valid.
@@ -98,7 +99,7 @@ class CausalLM:
             SettingsError: The tokenizer has no chat template.
         """
         if not getattr(self.tokenizer, "chat_template", None):
-            raise SettingsError("this model's tokenizer has no chat template: use few_shot or instruction")
+            raise SettingsError(NO_CHAT_TEMPLATE)
         turns = [{"role": "user", "content": user_turn}]
         return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hcl_core.catalogue import EXIT_HEAD_NAMES
-from hcl_core.errors import SettingsError
+from hcl_core.catalogue import check_exit_head
 
 
 class ExitHead(Protocol):
@@ -43,6 +42,5 @@ def load_exit_head(name: str) -> ExitHead:
     Raises:
         SettingsError: There is none.
     """
-    if name != "shared":
-        raise SettingsError(f"exit head must be one of {', '.join(EXIT_HEAD_NAMES)}; got {name!r}")
+    check_exit_head(name)
     return SharedHead()
