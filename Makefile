@@ -2,12 +2,13 @@
 # make test    set up once, then run all tests
 # make check   set up once, then ruff, mypy and all tests: what CI runs
 # make bench   the engine against the ways it replaces
+# make precomputed   the runs that ship with the program: hours, goes on where it was
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup run test lint check bench
+.PHONY: setup run test lint check bench precomputed
 
 setup: $(READY)
 
@@ -32,3 +33,6 @@ check: lint test
 
 bench: $(READY)
 	$(BIN)/python -m bench.engine
+
+precomputed: $(READY)
+	$(BIN)/python -m precomputed.make

@@ -51,7 +51,7 @@ def _runner_up(scores: Sequence[LayerScore], best: int) -> str:
     second = max(others, key=lambda each: each.hcb_score)
     return (
         f"Next is layer {second.exit_layer} with {second.hcb_score:.2f}. "
-        "No interval is computed yet: a small lead may be chance."
+        "A small lead may be chance: the command score says how sure it is."
     )
 
 

@@ -1,6 +1,7 @@
 """The models and exit heads that the program knows by name. Any other Hub id or local folder works too."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from hcl_core.errors import SettingsError
 
@@ -65,7 +66,7 @@ CATALOGUE = (
 )
 DEFAULT_MODEL = CATALOGUE[0]
 
-EXIT_HEAD_NAMES = ("shared",)
+EXIT_HEAD_NAMES = ("auto", "linear", "shared")
 
 
 def find_model(name: str) -> CatalogueModel | None:
@@ -75,6 +76,11 @@ def find_model(name: str) -> CatalogueModel | None:
 
 
 def check_exit_head(name: str) -> None:
-    """Raise ``SettingsError`` unless an exit head has that name; needs no model."""
-    if name not in EXIT_HEAD_NAMES:
-        raise SettingsError(f"exit head must be one of {', '.join(EXIT_HEAD_NAMES)}; got {name!r}")
+    """Raise ``SettingsError`` unless an exit head has that name, or it is a head's file; needs no model."""
+    if name in EXIT_HEAD_NAMES:
+        return
+    if not name.endswith(".safetensors"):
+        wanted = f"{', '.join(EXIT_HEAD_NAMES)} or a .safetensors file made by fit-head"
+        raise SettingsError(f"exit head must be one of {wanted}; got {name!r}")
+    if not Path(name).expanduser().is_file():
+        raise SettingsError(f"there is no exit head file {name!r}")

@@ -37,6 +37,10 @@ class UnsupportedArchitectureError(HclError):
     """The engine does not know this model family."""
 
 
+class ExitHeadError(HclError):
+    """A fitted exit head is missing, damaged, or belongs to another model."""
+
+
 class ContextTooLongError(HclError):
     """Prompt and answer together exceed the model's context or attention window."""
 

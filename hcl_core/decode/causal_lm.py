@@ -1,7 +1,9 @@
 """A causal language model taken apart into the pieces that early exit needs. The one file that knows transformers."""
 
+import hashlib
 import json
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ class CausalLM:
     """Embedding, decoder blocks, final norm and unembedding of a Llama, Mistral, Qwen2 or Qwen3 model.
 
     Attributes:
+        name: Catalogue name, Hub id or folder name.
         num_hidden_layers: Decoder blocks.
         hidden_size: Width of the residual stream.
         num_heads: Query heads per block.
@@ -46,18 +49,20 @@ class CausalLM:
         readout_device: Where the final norm and the unembedding live.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Any) -> None:
+    def __init__(self, model: nn.Module, tokenizer: Any, name: str = "this model") -> None:
         """Take ``model`` apart.
 
         Args:
             model: A ``transformers`` causal LM of a supported family, in evaluation mode.
             tokenizer: Its tokenizer.
+            name: For people and messages.
 
         Raises:
             UnsupportedArchitectureError: The family or its position scaling is unknown here.
         """
         config: Any = model.config
         check_architecture(config)
+        self.name = name
         self.config = config
         self.tokenizer = tokenizer
         self._model = model.eval().requires_grad_(False)
@@ -88,6 +93,20 @@ class CausalLM:
         """Such as ``"float32"``."""
         return str(self.dtype).removeprefix("torch.")
 
+    @cached_property
+    def weights_hash(self) -> str:
+        """16 hexadecimal digits of the weights: up to 1,024 numbers of each tensor, rounded to bfloat16.
+
+        No two trainings agree on them, and float32 and bfloat16 loads of one file do; reading every number
+        of a large model would take as long as loading it.
+        """
+        digest = hashlib.blake2b(digest_size=8)
+        for name, weights in sorted(self._model.named_parameters()):
+            flat = weights.detach().flatten()
+            some = flat[:: max(1, len(flat) // 1024)][:1024].to(torch.bfloat16).view(torch.int16)
+            digest.update(name.encode() + str(tuple(weights.shape)).encode() + some.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
     def tokenize(self, prompt: str, *, is_chat: bool = False) -> list[int]:
         """Token ids of a prompt; a chat prompt already carries its special tokens."""
         return list(self.tokenizer(prompt, add_special_tokens=not is_chat).input_ids)
@@ -106,6 +125,10 @@ class CausalLM:
     def detokenize(self, token_ids: list[int]) -> str:
         """Text of ``token_ids``, special tokens left out."""
         return str(self.tokenizer.decode(token_ids, skip_special_tokens=True))
+
+    def token_text(self, token_id: int) -> str:
+        """One token as people should see it: its text, or its name where it is special."""
+        return str(self.tokenizer.decode([token_id], skip_special_tokens=False))
 
     def embed(self, token_ids: Tensor) -> Tensor:
         """``[n]`` token ids to ``[n, hidden_size]``."""
@@ -134,7 +157,7 @@ class CausalLM:
         block: Any = self._blocks[layer]
         attention = block.self_attn
         num_rows = hidden.shape[0]
-        hidden = _pad_rows(hidden)
+        hidden = pad_rows(hidden)
         normed = _rms_norm(block.input_layernorm, hidden)
         query = attention.q_proj(normed)[:num_rows].view(num_rows, self.num_heads, self.head_dim)
         key = attention.k_proj(normed)[:num_rows].view(num_rows, self.num_key_value_heads, self.head_dim)
@@ -142,7 +165,7 @@ class CausalLM:
         if hasattr(attention, "q_norm"):  # Qwen3
             query, key = _rms_norm(attention.q_norm, query), _rms_norm(attention.k_norm, key)
         mixed = attend(_rotate(query, *rotary), _rotate(key, *rotary), value)
-        hidden = hidden + attention.o_proj(_pad_rows(mixed))
+        hidden = hidden + attention.o_proj(pad_rows(mixed))
         hidden = hidden + block.mlp(_rms_norm(block.post_attention_layernorm, hidden))
         return hidden[:num_rows]
 
@@ -156,7 +179,7 @@ class CausalLM:
         Returns:
             The first ``n`` rows of ``out``.
         """
-        num_rows, head, padded = normed.shape[0], self._lm_head, _pad_rows(normed)
+        num_rows, head, padded = normed.shape[0], self._lm_head, pad_rows(normed)
         if normed.device.type == "cpu" and normed.dtype == torch.float32 and type(head) is nn.Linear:
             # A slab of the vocabulary at a time stays in the cache: 1.2 to 1.6 times as fast as one product.
             for start in range(0, self.vocab_size, _VOCAB_SLAB):
@@ -165,6 +188,22 @@ class CausalLM:
         else:
             out[:num_rows] = head(padded)[:num_rows]
         return out[:num_rows]
+
+    def logits_of(self, hidden: Tensor, vocabulary: Tensor) -> Tensor:
+        """Float32 logits of some tokens only, differentiable: final norm and unembedding.
+
+        Args:
+            hidden: ``[n, hidden_size]`` before the final norm.
+            vocabulary: ``[v]`` token ids.
+
+        Returns:
+            ``[n, v]``.
+        """
+        normed = F.rms_norm(hidden.float(), (self.hidden_size,), self._norm.weight.float(), self._norm.variance_epsilon)
+        head = self._lm_head
+        places = vocabulary.to(head.weight.device)
+        bias = head.bias[places].float() if head.bias is not None else None
+        return F.linear(normed, head.weight[places].float(), bias)
 
 
 def load_causal_lm(
@@ -208,7 +247,7 @@ def load_causal_lm(
         raise DamagedModelError(f"{checkpoint.model} lacks {len(lacking)} of its weights, such as {lacking[0][:80]}")
     if spread_over and any(parameter.device.type != "cuda" for parameter in model.parameters()):
         raise NotEnoughMemoryError(f"{checkpoint.model} does not fit on the GPUs together: choose a smaller model")
-    return CausalLM(model if spread_over else model.to(device), tokenizer)
+    return CausalLM(model if spread_over else model.to(device), tokenizer, checkpoint.model)
 
 
 def convert_gguf(gguf_file: Path, target: Path) -> None:
@@ -277,7 +316,7 @@ def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return heads * cos.to(heads.device) + torch.cat((-second, first), dim=-1) * sin.to(heads.device)
 
 
-def _pad_rows(rows: Tensor) -> Tensor:
-    """``[n, width]`` with zero rows added up to ``MIN_ROWS``."""
+def pad_rows(rows: Tensor) -> Tensor:
+    """``[n, width]`` with zero rows added up to ``MIN_ROWS``: see there."""
     missing = MIN_ROWS - rows.shape[0]
     return rows if missing <= 0 else F.pad(rows, (0, 0, 0, missing))

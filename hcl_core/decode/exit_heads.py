@@ -1,19 +1,41 @@
-"""How the hidden state of an early layer is read as if it were the last one."""
+"""How the hidden state of an early layer is read as if it were the last one.
 
+``SharedHead`` changes nothing; ``LinearHead`` applies an affine map of its own to every layer, which
+``fitting`` makes and a safetensors file keeps: 8-bit numbers, their scales, and a ``HeadConfig``.
+"""
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
-from hcl_core.catalogue import check_exit_head
+from hcl_core.catalogue import check_exit_head, find_model
+from hcl_core.decode.causal_lm import CausalLM, pad_rows
+from hcl_core.decode.memory import explain_out_of_memory
+from hcl_core.errors import ExitHeadError
+from hcl_core.folders import atomic_file, own_heads_folder, shipped_heads_folder
+from hcl_core.heads import HeadConfig
+
+# The one key of the file's metadata: with more, safetensors would write them in any order.
+FORMAT = "hcl-linear-head-1"
+
+logger = logging.getLogger(__name__)
 
 
 class ExitHead(Protocol):
     """Maps the hidden state after an exit layer towards the last layer's, before the final norm.
 
     Attributes:
-        name: As chosen by the user.
+        name: ``"shared"`` or ``"linear"``.
         fingerprint: Decides, with the model, what the head answers; part of the run id.
     """
 
@@ -21,7 +43,10 @@ class ExitHead(Protocol):
     fingerprint: str
 
     def translate(self, hidden: Tensor, exit_layers: NDArray[np.int64]) -> Tensor:
-        """Map ``hidden [m, hidden_size]``, row ``i`` taken after ``exit_layers[i]`` blocks, to the same shape."""
+        """Map ``hidden [m, hidden_size]``, row ``i`` taken after ``exit_layers[i]`` blocks, to the same shape.
+
+        ``exit_layers`` is ascending.
+        """
         ...
 
 
@@ -36,11 +61,165 @@ class SharedHead:
         return hidden
 
 
-def load_exit_head(name: str) -> ExitHead:
-    """The exit head of that name.
+@dataclass(frozen=True, slots=True)
+class QuantizedMaps:
+    """The affine maps of every layer but the last, in 8 bits.
+
+    Row vectors: ``y = (x / input_scales) @ codes * output_scales + biases``. The input's own scale is kept
+    apart because a few units of the residual stream are a hundred times as large as the rest.
+
+    Attributes:
+        codes: ``[L - 1, hidden_size, hidden_size]`` int8.
+        input_scales: ``[L - 1, hidden_size]`` float32, above 0.
+        output_scales: Likewise.
+        biases: ``[L - 1, hidden_size]`` float32.
+    """
+
+    codes: Tensor
+    input_scales: Tensor
+    output_scales: Tensor
+    biases: Tensor
+
+    @classmethod
+    def of(cls, maps: Tensor, biases: Tensor, input_scales: Tensor) -> "QuantizedMaps":
+        """Round ``maps [L - 1, hidden_size, hidden_size]`` to 8 bits by output column."""
+        scaled = maps * input_scales[:, :, None]
+        output_scales = (scaled.abs().amax(dim=1) / 127).clamp_min(torch.finfo(torch.float32).tiny)
+        codes = (scaled / output_scales[:, None, :]).round().to(torch.int8)
+        return cls(codes, input_scales.float(), output_scales.float(), biases.float())
+
+    def map_of(self, exit_layer: int) -> Tensor:
+        """``[hidden_size, hidden_size]`` float32, for row vectors."""
+        place = exit_layer - 1
+        scales = self.output_scales[place] / self.input_scales[place][:, None]
+        return self.codes[place].float() * scales
+
+
+class LinearHead:
+    """An affine map per layer towards the last hidden state, then final norm and unembedding.
+
+    "Jump to Conclusions" (Din et al. 2023, arXiv 2303.09435); the last layer is left as it is.
+
+    Args:
+        maps: The maps.
+        fingerprint: Of their file.
+        lm: The model they were fitted for; its dtype and device are theirs too.
+    """
+
+    name = "linear"
+
+    def __init__(self, maps: QuantizedMaps, fingerprint: str, lm: CausalLM) -> None:
+        self.fingerprint = fingerprint
+        self._last_layer = lm.num_hidden_layers
+        place = {"device": lm.readout_device, "dtype": lm.dtype}
+        with explain_out_of_memory("loading the exit head"):
+            self._maps = [maps.map_of(layer).to(**place) for layer in range(1, lm.num_hidden_layers)]
+            self._biases = maps.biases.to(**place)
+
+    def translate(self, hidden: Tensor, exit_layers: NDArray[np.int64]) -> Tensor:
+        """Apply each layer's map to its rows, in products of ``MIN_ROWS`` rows or more: see there."""
+        layers, starts = np.unique(exit_layers, return_index=True)
+        stops = [*starts[1:].tolist(), len(exit_layers)]
+        pieces = []
+        for layer, start, stop in zip(layers.tolist(), starts.tolist(), stops, strict=True):
+            rows = hidden[start:stop]
+            if layer != self._last_layer:
+                rows = torch.addmm(self._biases[layer - 1], pad_rows(rows), self._maps[layer - 1])[: stop - start]
+            pieces.append(rows)
+        return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
+
+
+def load_exit_head(name: str, lm: CausalLM) -> ExitHead:
+    """The exit head called ``name`` for ``lm``.
+
+    Args:
+        name: ``"shared"``; ``"linear"``: the head fitted for this model; a head's ``.safetensors`` file; or
+            ``"auto"``: a fitted head where there is one, else the shared one, which is what a LayerSkip
+            checkpoint always takes.
+        lm: The model.
 
     Raises:
-        SettingsError: There is none.
+        SettingsError: There is no head of that name.
+        ExitHeadError: No head was fitted for this model, the file is damaged, or it was fitted for another model.
+        NotEnoughMemoryError: The maps do not fit beside the model.
     """
     check_exit_head(name)
-    return SharedHead()
+    if name == "shared":
+        return SharedHead()
+    if name not in ("auto", "linear"):
+        return read_head(Path(name).expanduser(), lm)
+    if name == "auto" and (known := find_model(lm.name)) is not None and known.is_layerskip:
+        return SharedHead()
+    if (file := find_head(lm)) is not None:
+        return read_head(file, lm)
+    if name == "auto":
+        return SharedHead()
+    raise ExitHeadError(
+        f"no exit head was fitted for {lm.name} ({lm.weights_hash}): make one with "
+        f"`python -m hcl_core fit-head --model {lm.name}`, or use --exit-head shared"
+    )
+
+
+def find_head(lm: CausalLM) -> Path | None:
+    """A head fitted for ``lm``: the user's own before a shipped one."""
+    for folder in (own_heads_folder(), shipped_heads_folder()):
+        for file in sorted(folder.glob("*.safetensors")):
+            try:
+                if read_config(file).weights_hash == lm.weights_hash:
+                    return file
+            except ExitHeadError as error:
+                logger.warning("passed over: %s", error)
+    return None
+
+
+def read_config(file: Path) -> HeadConfig:
+    """The config of a head's file.
+
+    Raises:
+        ExitHeadError: The file is missing, damaged, or no linear head.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+        if FORMAT not in metadata:
+            raise ExitHeadError(f"{file} is no exit head: a file made by `fit-head` was wanted")
+        return HeadConfig.from_json(metadata[FORMAT])
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise ExitHeadError(f"the exit head {file} cannot be read: {str(error).splitlines()[0][:200]}") from None
+
+
+def read_head(file: Path, lm: CausalLM) -> LinearHead:
+    """Load a head for ``lm``.
+
+    Raises:
+        ExitHeadError: As ``read_config``, or it was fitted for another model.
+        NotEnoughMemoryError: The maps do not fit beside the model.
+    """
+    config = read_config(file)
+    if config.weights_hash != lm.weights_hash:
+        raise ExitHeadError(
+            f"the exit head {file.name} was fitted for {config.model} ({config.weights_hash}), not for "
+            f"{lm.name} ({lm.weights_hash}): fit one with `python -m hcl_core fit-head --model {lm.name}`"
+        )
+    shape = (lm.num_hidden_layers - 1, lm.hidden_size)
+    shapes = {"codes": (*shape, lm.hidden_size), "input_scales": shape, "output_scales": shape, "biases": shape}
+    try:
+        content = file.read_bytes()
+        with safe_open(file, framework="pt") as opened:
+            tensors = {name: opened.get_tensor(name) for name in shapes}
+    except (OSError, SafetensorError) as error:
+        raise ExitHeadError(f"the exit head {file} cannot be read: {error}") from None
+    for name, wanted in shapes.items():
+        if tuple(tensors[name].shape) != wanted:
+            raise ExitHeadError(
+                f"the exit head {file} is damaged: {name} is {tuple(tensors[name].shape)}, not {wanted}"
+            )
+    fingerprint = hashlib.blake2b(content, digest_size=16).hexdigest()
+    return LinearHead(QuantizedMaps(**tensors), fingerprint, lm)
+
+
+def write_head(file: Path, maps: QuantizedMaps, config: HeadConfig) -> None:
+    """Write a head's file in one step."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(file) as temporary:
+        save_file(asdict(maps), temporary, {FORMAT: json.dumps(asdict(config))})

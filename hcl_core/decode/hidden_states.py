@@ -1,0 +1,111 @@
+"""Hidden states after every layer: of given texts in one pass, and of texts while the model writes them.
+
+The engine's trie keeps states where samples stand; here whole texts are read, for fitting exit heads and
+for the token lens.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hcl_core.decode.causal_lm import MIN_ROWS, CausalLM
+from hcl_core.decode.sampling import draw_tokens
+from hcl_core.records import SamplingSettings
+
+
+class _BatchKv:
+    """One layer's keys and values of ``b`` texts that grow together."""
+
+    def __init__(self, lm: CausalLM, num_texts: int, num_positions: int, device: torch.device) -> None:
+        shape = (num_texts, lm.num_key_value_heads, num_positions, lm.head_dim)
+        self._keys = torch.empty(shape, dtype=lm.dtype, device=device)
+        self._values = torch.empty(shape, dtype=lm.dtype, device=device)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, start: int, by_text: tuple[int, int]) -> Tensor:
+        """Positions ``start`` on; the inputs' rows are ``by_text``: texts (all, or one that stands for all) by t."""
+        query, key, value = (rows.unflatten(0, by_text).transpose(1, 2) for rows in (query, key, value))
+        stop = start + by_text[1]
+        self._keys[:, :, start:stop], self._values[:, :, start:stop] = key, value
+        keys, values = self._keys[: by_text[0], :, :stop], self._values[: by_text[0], :, :stop]
+        mixed = F.scaled_dot_product_attention(query, keys, values, is_causal=start == 0, enable_gqa=True)
+        return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+class TextBatch:
+    """Texts of one length, read or written together; remembers their keys and values.
+
+    Args:
+        lm: The model.
+        num_texts: ``b``.
+        num_positions: Longest the texts may grow.
+    """
+
+    def __init__(self, lm: CausalLM, num_texts: int, num_positions: int) -> None:
+        self._lm, self._num_read = lm, 0
+        self._layers = [_BatchKv(lm, num_texts, num_positions, device) for device in lm.layer_devices]
+
+    def read(self, token_ids: Tensor) -> Tensor:
+        """Append ``token_ids [b, t]`` to the texts, or ``[1, t]`` to all of them alike.
+
+        After the first call, ``t`` must be 1.
+
+        Returns:
+            Their hidden states before the final norm, ``[num_hidden_layers, b or 1, t, hidden_size]``, where
+            the unembedding is.
+        """
+        lm, start = self._lm, self._num_read
+        num_texts, count = by_text = (token_ids.shape[0], token_ids.shape[1])
+        assert start == 0 or count == 1, "a later piece would need a mask of its own"
+        hidden = lm.embed(token_ids.flatten())
+        rotary = lm.rotary(torch.arange(start, start + count).repeat(num_texts))
+        states = torch.empty(
+            lm.num_hidden_layers, num_texts, count, lm.hidden_size, dtype=lm.dtype, device=lm.readout_device
+        )
+        for layer, kv in enumerate(self._layers):
+            hidden = lm.block(
+                layer, hidden.to(lm.layer_devices[layer]), rotary, partial(kv.attend, start=start, by_text=by_text)
+            )
+            states[layer] = hidden.unflatten(0, by_text)
+        self._num_read += count
+        return states
+
+
+def read_text(lm: CausalLM, token_ids: Sequence[int]) -> Tensor:
+    """Hidden states of one text after every layer, before the final norm: ``[num_hidden_layers, t, hidden_size]``."""
+    return TextBatch(lm, 1, len(token_ids)).read(torch.tensor([list(token_ids)]))[:, 0]
+
+
+def write_texts(
+    lm: CausalLM, prompt_token_ids: Sequence[int], num_texts: int, num_tokens: int, settings: SamplingSettings
+) -> tuple[Tensor, Tensor]:
+    """Let the model write ``num_texts`` continuations of one prompt; ends of text are passed over.
+
+    Args:
+        lm: The model.
+        prompt_token_ids: What all of them begin with.
+        num_texts: ``b``.
+        num_tokens: ``t``, the length of each.
+        settings: Temperature, truncation and seed of the draws.
+
+    Returns:
+        The tokens ``[b, t]``, and the hidden states *from which each was drawn*,
+        ``[num_hidden_layers, b, t, hidden_size]``, on the CPU.
+    """
+    noise = torch.Generator().manual_seed(settings.seed)
+    batch = TextBatch(lm, num_texts, len(prompt_token_ids) + num_tokens)
+    logits = torch.empty(max(num_texts, MIN_ROWS), lm.vocab_size, device=lm.readout_device)
+    tokens = torch.empty(num_texts, num_tokens, dtype=torch.int64)
+    states = torch.empty(lm.num_hidden_layers, num_texts, num_tokens, lm.hidden_size, dtype=lm.dtype)
+    rows = torch.arange(num_texts, device=lm.readout_device)
+    latest = batch.read(torch.tensor([list(prompt_token_ids)])).expand(-1, num_texts, -1, -1)
+    for step in range(num_tokens):
+        states[:, :, step] = latest[:, :, -1].cpu()
+        uniforms = torch.rand(num_texts, generator=noise, dtype=torch.float64).to(lm.readout_device)
+        scores = lm.unembed(lm.final_norm(latest[-1, :, -1]), out=logits)
+        tokens[:, step] = draw_tokens(scores, rows, uniforms, settings)[0].cpu()
+        if step + 1 < num_tokens:
+            latest = batch.read(tokens[:, step, None])
+    return tokens, states

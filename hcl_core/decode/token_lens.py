@@ -1,0 +1,168 @@
+"""The token lens: what every layer would say at every position of a text, from one forward pass.
+
+After the "logit lens" (nostalgebraist 2020) and the Tuned Lens (arXiv 2303.08112): the hidden state after
+each layer is read by an exit head as if it were the last one.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hcl_core.decode.causal_lm import MIN_ROWS, CausalLM
+from hcl_core.decode.exit_heads import ExitHead
+from hcl_core.decode.hidden_states import read_text
+from hcl_core.decode.memory import explain_out_of_memory
+from hcl_core.decode.session import PromptSession
+from hcl_core.errors import ContextTooLongError, SettingsError
+from hcl_core.lens import LensTable
+from hcl_core.records import SamplingSettings
+
+_ROWS_PER_LOGITS = 128
+
+
+@torch.inference_mode()
+def look(
+    lm: CausalLM, head: ExitHead, question_id: str, prompt: str, token_ids: Sequence[int], first: int, num_top: int = 10
+) -> LensTable:
+    """Read every layer at the positions ``first`` on of a text.
+
+    Args:
+        lm: The model.
+        head: How early layers are read.
+        question_id: Kept in the table.
+        prompt: Kept in the table.
+        token_ids: The whole text.
+        first: The first position that is foretold, from 1: nothing foretells position 0.
+        num_top: Most probable tokens to keep of each readout.
+
+    Raises:
+        SettingsError: ``first`` or ``num_top`` is out of range.
+        ContextTooLongError: The text is longer than the model can attend over.
+        NotEnoughMemoryError: It does not fit.
+    """
+    if not 1 <= first < len(token_ids):
+        raise SettingsError(f"the lens needs a position from 1 to {len(token_ids) - 1}; got {first}")
+    if not 1 <= num_top <= min(100, lm.vocab_size):
+        raise SettingsError(f"top must be between 1 and {min(100, lm.vocab_size)}; got {num_top}")
+    if len(token_ids) > lm.max_positions:
+        raise ContextTooLongError(
+            f"a text of {len(token_ids)} tokens exceeds this model's window of {lm.max_positions}"
+        )
+    with explain_out_of_memory("reading the layers"):
+        # The state at a position foretells the token after it.
+        states = read_text(lm, token_ids)[:, first - 1 : -1]  # [L, P, hidden_size]
+        following = torch.tensor(list(token_ids[first:]), device=lm.readout_device)
+        columns = [
+            _readouts(
+                lm, head, states[:, start : start + _ROWS_PER_LOGITS], following[start:][:_ROWS_PER_LOGITS], num_top
+            )
+            for start in range(0, states.shape[1], _ROWS_PER_LOGITS)
+        ]
+    cells = {name: np.concatenate([column[name] for column in columns], axis=1) for name in columns[0]}
+    texts = {
+        token_id: lm.token_text(token_id) for token_id in np.unique([*cells["top_token_ids"].flat, *token_ids]).tolist()
+    }
+    return LensTable(
+        question_id=question_id,
+        prompt=prompt,
+        token_ids=tuple(token_ids[first:]),
+        token_texts=tuple(texts[token_id] for token_id in token_ids[first:]),
+        positions=tuple(range(first, len(token_ids))),
+        top_token_texts=[
+            [[texts[token_id] for token_id in top] for top in layer] for layer in cells["top_token_ids"].tolist()
+        ],
+        **cells,
+    )
+
+
+def _readouts(lm: CausalLM, head: ExitHead, states: Tensor, following: Tensor, num_top: int) -> dict[str, np.ndarray]:
+    """Every layer's readouts at ``P`` positions: ``states [L, P, hidden_size]``; arrays of a ``LensTable``."""
+    num_positions = states.shape[1]
+    buffer = torch.empty(max(num_positions, MIN_ROWS), lm.vocab_size, device=lm.readout_device)
+    own = _log_probabilities(lm, states[-1], buffer)  # the last layer's, whatever the head
+    final = own.argmax(-1)
+    layers: dict[str, list[Tensor]] = {}
+    for exit_layer, hidden in enumerate(states, 1):
+        is_last = exit_layer == lm.num_hidden_layers
+        translated = hidden if is_last else head.translate(hidden, np.full(num_positions, exit_layer))
+        log_probabilities = own if is_last else _log_probabilities(lm, translated, buffer)
+        top = log_probabilities.topk(num_top, dim=-1)
+        cells = {
+            "top_token_ids": top.indices,
+            "top_probabilities": top.values.exp(),
+            "entropy": -(log_probabilities.exp() * log_probabilities).sum(-1),
+            "final_rank": _rank(log_probabilities, final),
+            "text_rank": _rank(log_probabilities, following),
+            "kl_to_last": (own.exp() * (own - log_probabilities)).sum(-1).clamp_min(0),
+        }
+        for name, values in cells.items():
+            layers.setdefault(name, []).append(values.cpu())
+    return {name: torch.stack(values).numpy() for name, values in layers.items()}
+
+
+def _log_probabilities(lm: CausalLM, hidden: Tensor, buffer: Tensor) -> Tensor:
+    return lm.unembed(lm.final_norm(hidden), out=buffer).log_softmax(-1)
+
+
+def _rank(log_probabilities: Tensor, token_ids: Tensor) -> Tensor:
+    """Rank from 1 of one token a row: ``[P]``; of equal ones, the lower id stands first."""
+    mine = log_probabilities.gather(1, token_ids[:, None])
+    before = torch.arange(log_probabilities.shape[1], device=token_ids.device) < token_ids[:, None]
+    return 1 + ((log_probabilities > mine) | ((log_probabilities == mine) & before)).sum(-1)
+
+
+@torch.inference_mode()
+def look_at_answer(
+    lm: CausalLM,
+    head: ExitHead,
+    question_id: str,
+    prompt: str,
+    *,
+    is_chat: bool = False,
+    answer: str | None = None,
+    max_new_tokens: int = 20,
+    whole_text: bool = False,
+    num_top: int = 10,
+) -> LensTable:
+    """Read every layer along an answer to ``prompt``.
+
+    Args:
+        lm: The model.
+        head: How early layers are read.
+        question_id: Kept in the table.
+        prompt: The exact text sent to the model.
+        is_chat: Whether the prompt carries its special tokens already.
+        answer: Its text; ``None`` takes the greedy one of the whole model.
+        max_new_tokens: Longest greedy answer.
+        whole_text: Look at the prompt's positions too, but for the first.
+        num_top: Most probable tokens to keep of each readout.
+
+    Raises:
+        SettingsError: The prompt or the answer is empty, or ``num_top`` is out of range.
+        ContextTooLongError: Prompt and answer are longer than the model can attend over.
+        NotEnoughMemoryError: They do not fit.
+    """
+    prompt_ids = lm.tokenize(prompt, is_chat=is_chat)
+    if not prompt_ids:
+        raise SettingsError("the lens needs a prompt; got an empty one")
+    if answer is None:
+        if len(prompt_ids) + max_new_tokens > lm.max_positions:
+            raise ContextTooLongError(
+                f"a prompt of {len(prompt_ids)} tokens and {max_new_tokens} more exceed this model's window of "
+                f"{lm.max_positions}"
+            )
+        greedy = SamplingSettings(temperature=0, max_new_tokens=max_new_tokens)
+        session = PromptSession(lm, head, greedy, question_id, prompt_ids)
+        samples = [each for step in session.run([(lm.num_hidden_layers, 0)], 0) for each in step.finished]
+        token_ids, first = [*prompt_ids, *samples[0].completion_token_ids], len(prompt_ids)
+    else:
+        if not answer.strip():
+            raise SettingsError("the lens needs an answer with a letter in it; leave it out for the greedy one")
+        space = "" if prompt[-1:].isspace() else " "
+        token_ids = lm.tokenize(prompt + space + answer.strip(), is_chat=is_chat)
+        # Where the two meet, a tokenizer may join letters: the answer begins where the texts part.
+        same = [one == other for one, other in zip(prompt_ids, token_ids, strict=False)]
+        first = same.index(False) if False in same else len(prompt_ids)
+    return look(lm, head, question_id, prompt, token_ids, 1 if whole_text else max(first, 1), num_top)

@@ -1,0 +1,101 @@
+"""Records of a fitted exit head: what was asked for, how far the fit is, and what came out. Free of torch."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hcl_core.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """What decides a fitted head, with the model.
+
+    Attributes:
+        num_tokens: Positions to read; held-out ones are a fifth of them.
+        texts: A UTF-8 text file; ``None`` lets the model write its own questions and answers.
+        answer_weight: Weight of positions inside self-written answers, against 1 for all others.
+        refine_steps: Gradient steps a layer towards the last layer's distribution; 0 keeps the ridge maps.
+        seed: Of the self-written text.
+    """
+
+    num_tokens: int = 50_000
+    texts: Path | None = None
+    answer_weight: float = 5.0
+    refine_steps: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1_000 <= self.num_tokens <= 100_000_000:
+            raise SettingsError(f"tokens must be between 1,000 and 100,000,000; got {self.num_tokens}")
+        if not 0 < self.answer_weight <= 1000:
+            raise SettingsError(f"answer weight must be above 0 and at most 1000; got {self.answer_weight:g}")
+        if not 0 <= self.refine_steps <= 10_000:
+            raise SettingsError(f"refine steps must be between 0 and 10000; got {self.refine_steps}")
+        if not 0 <= self.seed < 2**32:
+            raise SettingsError(f"seed must be between 0 and 2**32 - 1; got {self.seed}")
+
+
+@dataclass(frozen=True, slots=True)
+class FitProgress:
+    """How far a phase is: ``"solving"`` and ``"refining"`` in layers, ``"reading"`` and ``"measuring"`` in tokens."""
+
+    phase: str
+    num_done: int
+    num_wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """How well one layer's readout foretells the model's own next token, over held-out text.
+
+    Attributes:
+        agreement: Share of positions whose most probable token is the last layer's, in [0, 1].
+        cross_entropy: Of the readout's distribution under the last layer's, mean over positions, in nats.
+    """
+
+    agreement: float
+    cross_entropy: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeadConfig:
+    """Where a linear head comes from and how good it is; stored in its file.
+
+    Attributes:
+        model: Name of the model that it was fitted for.
+        revision: Of that model.
+        weights_hash: Of that model's weights; no other model may use the head.
+        texts: ``"self-generated"``, or the name of the text file.
+        texts_hash: Of that file; empty for self-generated text.
+        num_tokens: Positions read, held-out ones among them.
+        answer_weight: Weight of positions inside answers against 1 for all others, in the fit.
+        refine_steps: Gradient steps a layer after the ridge fit.
+        seed: Of the text's noise.
+        dtype: Of the model's weights while it was fitted.
+        strengths: Ridge strength by layer but the last, times the mean variance of a hidden unit.
+        before: By layer, read by the shared head.
+        after: By layer, read by this head.
+    """
+
+    model: str
+    revision: str
+    weights_hash: str
+    texts: str
+    texts_hash: str
+    num_tokens: int
+    answer_weight: float
+    refine_steps: int
+    seed: int
+    dtype: str
+    strengths: tuple[float, ...]
+    before: tuple[Fidelity, ...]
+    after: tuple[Fidelity, ...]
+
+    @classmethod
+    def from_json(cls, text: str) -> "HeadConfig":
+        """Read what ``write_head`` wrote; raises ``ValueError``, ``TypeError`` or ``KeyError`` for anything else."""
+        fields: dict[str, Any] = json.loads(text)
+        before, after = (tuple(Fidelity(**each) for each in fields.pop(name)) for name in ("before", "after"))
+        return cls(strengths=tuple(fields.pop("strengths")), before=before, after=after, **fields)

@@ -1,0 +1,90 @@
+"""Make the runs that ship with the program: ``python -m precomputed.make`` or ``make precomputed``.
+
+Every run goes through the same doors as a user's. Stopped, it goes on where it was; a run that is here
+already is made again only with ``--again``.
+"""
+
+import argparse
+import importlib.metadata
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from hcl_core import pipeline, registry
+from hcl_core.catalogue import DEFAULT_MODEL
+from hcl_core.folders import precomputed_folder, runs_folder
+from hcl_core.lens import LensManifest, write_lens
+from hcl_core.prompts import load_template
+from hcl_core.records import SamplingSettings
+from hcl_core.request import RunRequest, prepare
+from hcl_core.runs import RunFolder
+from hcl_core.scoring import Embeddings
+
+MAX_NEW_TOKENS = 20
+TEMPERATURES = (0.6, 1.0)
+# The shared head's early layers never end a line and hardly ever agree: a sample costs ten times as much.
+NUM_SAMPLES = {"linear": 50, "shared": 10}
+LENS_QUESTIONS = 6
+
+console = Console(stderr=True)
+
+
+def main() -> None:
+    """Make what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=precomputed_folder())
+    parser.add_argument("--limit", type=int, help="only the first so many questions, for a trial")
+    parser.add_argument("--again", action="store_true", help="also what is there already")
+    options = parser.parse_args()
+    with console.status(f"Loading {DEFAULT_MODEL.name}"):
+        lm, checkpoint = registry.load_model(DEFAULT_MODEL.name, "float32", "cpu")
+    embeddings = Embeddings(registry.load_embedder)
+    questions = tuple(registry.load_questions("starter").load(options.limit))
+    for exit_head, num_samples in NUM_SAMPLES.items():
+        for temperature in TEMPERATURES:
+            request = RunRequest(
+                model=DEFAULT_MODEL.name,
+                questions=questions,
+                question_set="starter",
+                layers="all",
+                num_samples=num_samples,
+                sampling=SamplingSettings(temperature=temperature, max_new_tokens=MAX_NEW_TOKENS),
+                template=load_template(),
+                exit_head=exit_head,
+            )
+            ready = prepare(request, lm, checkpoint, embeddings)
+            target = options.out / ready.manifest.run_id
+            if target.exists() and not options.again:
+                console.print(f"{target.name} is here: {ready.manifest.describe()}", highlight=False)
+                continue
+            console.print(f"{target.name}: {ready.manifest.describe()}", highlight=False)
+            folder = RunFolder(runs_folder() / ready.manifest.run_id)
+            for event in pipeline.run(folder, ready.manifest, questions, ready.decoder, ready.scorer):
+                if isinstance(event, pipeline.WaveDone):
+                    console.print(f"  {event.num_done:,} of {event.num_wanted:,}  {event.question.id}", highlight=False)
+            shutil.rmtree(target, ignore_errors=True)
+            folder.write_compact_copy(target)
+    for exit_head in NUM_SAMPLES:
+        head = registry.load_exit_head(exit_head, lm)
+        template = load_template()
+        prompts = {each.id: template.render(each.text) for each in questions[:LENS_QUESTIONS]}
+        tables = [registry.look_at_answer(lm, head, *each, max_new_tokens=MAX_NEW_TOKENS) for each in prompts.items()]
+        manifest = LensManifest(
+            model=checkpoint.model,
+            model_revision=checkpoint.revision,
+            dtype=lm.dtype_name,
+            exit_head=head.name,
+            exit_head_hash=head.fingerprint,
+            template=template.name,
+            prompts=prompts,
+            versions={package: importlib.metadata.version(package) for package in ("torch", "transformers")},
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        write_lens(options.out / f"lens-{head.name}", manifest, tables)
+        console.print(f"lens-{head.name}: {len(tables)} questions", highlight=False)
+
+
+if __name__ == "__main__":
+    main()
