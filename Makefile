@@ -33,6 +33,7 @@ check: lint test
 
 bench: $(READY)
 	$(BIN)/python -m bench.engine
+	$(BIN)/python -m bench.exit_heads
 
 precomputed: $(READY)
 	$(BIN)/python -m precomputed.make

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +122,10 @@ def test_published_curves_are_the_numbers_that_were_read():
         for ours, theirs in ((curve.creativity, "diversity_scaled"), (curve.final_score, "final_score")):
             assert [value for value in ours if value is not None] == entry[theirs]
         assert curve.optimal_layer == entry["argmax"] and curve.temperature in (0.6, 1.0)
+
+
+def test_the_findings_hold_the_runs_numbers():
+    subprocess.run([sys.executable, "-m", "docs.findings", "--check"], cwd=FOLDER.parent, check=True)
 
 
 def test_nothing_shipped_is_private_to_its_maker():

@@ -1,0 +1,172 @@
+"""The numbers and figures of ``docs/findings.md``, from the shipped runs alone: ``python -m docs.findings``.
+
+``--check`` changes nothing and fails when the text's numbers are not those of the runs.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+from scipy.stats import spearmanr
+
+from hcl_core.folders import precomputed_folder
+from hcl_core.intervals import Uncertainty, describe_verdict, uncertainty
+from hcl_core.manifest import Manifest
+from hcl_core.metrics import balanced_layer, score_layers
+from hcl_core.published import published_curves
+from hcl_core.records import LayerScore, Weights
+from hcl_core.runs import RunFolder
+from hcl_core.scoring import read_outcomes
+
+TEXT = Path(__file__).with_name("findings.md")
+FIGURE = Path(__file__).parent.parent / "assets" / "findings"
+SHOWN_LAYERS = (1, 5, 10, 15, 20, 22, 24, 26, 27, 28, 29, 30)
+COLOURS = {0.6: "#0072b2", 1.0: "#d55e00"}  # Okabe and Ito's blue and vermilion
+
+Finding = tuple[Manifest, list[LayerScore], Uncertainty]
+
+
+def main() -> None:
+    """Write the tables and figures, or check the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    text = TEXT.read_text(encoding="utf-8")
+    findings = read_findings()
+    written = fill_in(text, findings)
+    if options.check:
+        sys.exit(0 if written == text else "docs/findings.md does not hold the runs' numbers: python -m docs.findings")
+    TEXT.write_text(written, encoding="utf-8")
+    draw(findings)
+
+
+def read_findings() -> list[Finding]:
+    """Scores and intervals of every shipped run, the linear head's first, by temperature."""
+    findings = []
+    for path in precomputed_folder().iterdir():
+        if (path / "questions.jsonl").is_file():
+            table = read_outcomes(RunFolder(path))
+            assert table is not None, f"{path} has no verdicts"
+            findings.append((RunFolder(path).manifest(), score_layers(table, Weights()), uncertainty(table, Weights())))
+    return sorted(findings, key=lambda each: (each[0].settings.exit_head, each[0].settings.sampling.temperature))
+
+
+def fill_in(text: str, findings: list[Finding]) -> str:
+    """``text`` with each ``<!-- name -->`` block replaced by what the runs say."""
+    blocks = {"runs": _runs(findings), "published": _published(findings)}
+    for manifest, scores, sure in findings:
+        settings = manifest.settings
+        name = f"{settings.exit_head}-{settings.sampling.temperature:g}"
+        blocks[name] = _layers(scores, sure)
+    for name, block in blocks.items():
+        mark = f"<!-- {name} -->\n"
+        start = text.index(mark) + len(mark)
+        text = text[:start] + block + text[text.index("<!-- end -->", start) :]
+    return text
+
+
+def _layers(scores: list[LayerScore], sure: Uncertainty) -> str:
+    lines = ["| layer | wrong | different right ideas | HCB | best in |", "|---|---|---|---|---|"]
+    for each, layer in zip(scores, sure.layers, strict=True):
+        if each.exit_layer in SHOWN_LAYERS:
+            wrong = f"{each.hallucination_rate:.3f} ({_range(layer.hallucination_ci)})"
+            ideas = f"{each.creativity_raw:.2f} ({_range(layer.creativity_raw_ci)})"
+            hcb = f"{each.hcb_score:.2f} ({_range(layer.hcb_ci)})"
+            lines.append(f"| {each.exit_layer} | {wrong} | {ideas} | {hcb} | {layer.p_optimal:.0%} |")
+    return "\n".join(lines) + "\n"
+
+
+def _range(interval: tuple[float, float]) -> str:
+    return "{:.2f} to {:.2f}".format(*interval)
+
+
+def _runs(findings: list[Finding]) -> str:
+    lines = ["| run | head | T | answers a question and layer | verdict |", "|---|---|---|---|---|"]
+    for manifest, scores, sure in findings:
+        settings = manifest.settings
+        verdict = describe_verdict(balanced_layer(scores), sure)
+        run = f"`precomputed/{manifest.run_id}`"
+        lines.append(
+            f"| {run} | {settings.exit_head} | {settings.sampling.temperature:g} | {settings.num_samples} | {verdict} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _published(findings: list[Finding]) -> str:
+    lines = [
+        "| curves | range of hallucination over layers | rank correlation of the balance at T 0.6 and 1.0 |",
+        "|---|---|---|",
+    ]
+    by_model: dict[str, list[int]] = {}
+    curves = published_curves().curves
+    for place, curve in enumerate(curves):
+        by_model.setdefault(curve.model, []).append(place)
+    for model, places in by_model.items():
+        cool, warm = (np.array(curves[place].final_score, dtype=float) for place in places)
+        known = ~np.isnan(cool) & ~np.isnan(warm)
+        rates = [rate for place in places for rate in curves[place].hallucination_rate if rate is not None]
+        spread = f"{min(rates):.3f} to {max(rates):.3f}" if rates else "not given"
+        lines.append(f"| {model} (published) | {spread} | {spearmanr(cool[known], warm[known]).statistic:.2f} |")
+    for head in ("linear", "shared"):
+        mine = [scores for manifest, scores, _ in findings if manifest.settings.exit_head == head]
+        rates = [each.hallucination_rate for scores in mine for each in scores]
+        cool, warm = (np.array([each.hcb_score for each in scores]) for scores in mine)
+        spread = f"{min(rates):.3f} to {max(rates):.3f}"
+        lines.append(f"| SmolLM2-135M, {head} head (ours) | {spread} | {spearmanr(cool, warm).statistic:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(findings: list[Finding]) -> None:
+    """One figure a head: the three curves over depth with their intervals, rendered by an installed Chromium."""
+    from playwright.sync_api import sync_playwright
+    from plotly.offline import get_plotlyjs
+
+    FIGURE.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1100, "height": 380}, device_scale_factor=2)
+        for head in ("linear", "shared"):
+            figure = _figure([each for each in findings if each[0].settings.exit_head == head])
+            page.set_content(f"<body style='margin:0'><script>{get_plotlyjs()}</script><div id='f'></div>")
+            page.evaluate("f => Plotly.newPlot('f', f.data, f.layout)", figure.to_plotly_json())
+            page.locator("#f").screenshot(path=str(FIGURE / f"{head}.png"))
+        browser.close()
+
+
+def _figure(findings: list[Finding]) -> go.Figure:
+    from plotly.subplots import make_subplots
+
+    panels = (
+        ("Hallucination: share wrong", "hallucination_rate", "hallucination_ci"),
+        ("Creativity: right ideas a question", "creativity_raw", "creativity_raw_ci"),
+        ("HCB at equal weights", "hcb_score", "hcb_ci"),
+    )
+    figure = make_subplots(rows=1, cols=3, subplot_titles=[title for title, _, _ in panels], horizontal_spacing=0.06)
+    for manifest, scores, sure in findings:
+        temperature = manifest.settings.sampling.temperature
+        colour, layers = COLOURS[temperature], [each.exit_layer for each in scores]
+        dash = "solid" if temperature < 1 else "dot"
+        for column, (_, name, interval) in enumerate(panels, 1):
+            lows, highs = zip(*(getattr(each, interval) for each in sure.layers), strict=True)
+            band = {"x": [*layers, *layers[::-1]], "y": [*highs, *lows[::-1]], "fill": "toself", "hoverinfo": "skip"}
+            figure.add_scatter(
+                **band, opacity=0.25, fillcolor=colour, line_width=0, showlegend=False, col=column, row=1
+            )
+            line = {"x": layers, "y": [getattr(each, name) for each in scores], "name": f"T {temperature:g}"}
+            figure.add_scatter(**line, line={"color": colour, "dash": dash}, showlegend=column == 1, col=column, row=1)
+    figure.update_layout(
+        template="plotly_white",
+        width=1100,
+        height=380,
+        margin={"l": 40, "r": 20, "t": 50, "b": 45},
+        legend={"x": 0.02, "y": 0.08},
+        font={"family": "system-ui, sans-serif", "size": 13},
+    )
+    figure.update_xaxes(title_text="exit layer")
+    return figure
+
+
+if __name__ == "__main__":
+    main()
