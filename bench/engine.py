@@ -114,7 +114,7 @@ def generate(lm: CausalLM, question: Question, exit_layer: int, num_samples: int
         )
 
 
-class FirstLineEnded(StoppingCriteria):  # type: ignore[misc]
+class FirstLineEnded(StoppingCriteria):
     """Ends a row where the engine ends an answer: at the first newline after some text."""
 
     def __init__(self, lm: CausalLM, num_prompt_tokens: int) -> None:
