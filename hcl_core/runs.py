@@ -238,7 +238,7 @@ class RunFolder:
         return manifest
 
     def write_compact_copy(self, target: Path) -> "RunFolder":
-        """Copy a finished run to ``target``, its samples in key order in one part: a twentieth of the files and bytes.
+        """Copy a finished run to ``target``, its samples in key order in one part: few files, small ones.
 
         Raises:
             RunFolderError: The run is not finished, or ``target`` exists.
