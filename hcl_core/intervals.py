@@ -2,7 +2,7 @@
 
 A replicate draws questions with replacement and, within each drawn question, its answers. Cluster membership
 is fixed, so a cell (question and layer) is a few counts, its resample one multinomial draw, and thousands of
-replicates are arithmetic. Numpy alone.
+replicates are arithmetic. Free of torch.
 """
 
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ def resample(table: OutcomeTable, drawn: NDArray[np.int64], seed: int = 0) -> Re
     ``sum_k (1 - c_k / n)^n`` for clusters of ``c_k`` answers.
 
     Questions that differ by chance in their answers carry that noise into every draw of questions; drawing
-    the answers too would count it twice (Davison and Hinkley 1997, section 3.8). So what the answers' draw
+    the answers too would count it twice. So what the answers' draw
     adds is shrunk by ``1 / sqrt(num_questions)``: all of it for a single question, next to nothing for many.
     """
     num_questions, num_layers, _ = table.outcomes.shape
@@ -228,7 +228,7 @@ def percentile_intervals(values: FloatArray, num_questions: int) -> list[Interva
     """95% intervals from the replicates of each column of ``values [R, E]``; NaN where a column has no number.
 
     Plain percentiles are too narrow for few questions; these are expanded to what a t interval would cover
-    (Hesterberg 2015, arXiv 1411.5279, section 3.2.3).
+    (Hesterberg 2015, arXiv 1411.5279).
     """
     tail = (1 - LEVEL) / 2
     if num_questions > 1:
@@ -248,11 +248,6 @@ class Difference:
 
     estimate: float
     interval: Interval
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return not self.interval[0] <= 0 <= self.interval[1]
 
 
 def paired_difference(

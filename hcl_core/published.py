@@ -38,11 +38,6 @@ class PublishedCurve:
     final_score: tuple[float | None, ...]
     optimal_layer: int
 
-    @property
-    def label(self) -> str:
-        """For legends."""
-        return f"{self.model}, T {self.temperature:g} (published)"
-
 
 @dataclass(frozen=True, slots=True)
 class Published:
