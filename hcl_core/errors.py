@@ -49,5 +49,9 @@ class NotEnoughMemoryError(HclError):
     """The weights do not fit into the memory that is free."""
 
 
+class JudgeError(HclError):
+    """A judge that asks others got no answer, or none that is a grade."""
+
+
 class RunFolderError(HclError):
     """A run folder is missing, damaged, from another version, or holds another run."""

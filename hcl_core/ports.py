@@ -65,10 +65,13 @@ class Judge(Protocol):
     """Decides whether answers are right.
 
     Attributes:
-        name: As chosen by the user; stored with the verdicts.
+        name: As chosen by the user; stored with the run.
+        stamp: Everything that decides its judgements, in a few words; stored with the verdicts, which are made
+            again where it has changed.
     """
 
     name: str
+    stamp: str
 
     def judge(self, question: Question, answers: Sequence[str]) -> list[Judgement]:
         """One judgement an answer, in order."""

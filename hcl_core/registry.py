@@ -1,5 +1,6 @@
 """From names to adapters, each imported on first use: a page or a command that needs no model never loads torch."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from hcl_core.decode.checkpoints import Checkpoint
     from hcl_core.decode.engine import TrieDecoder
     from hcl_core.decode.exit_heads import ExitHead
+    from hcl_core.judges.semantic import Embed
 
-JUDGE_NAMES = ("alias",)
+JUDGE_NAMES = ("alias", "semantic", "paper", "llm")
 EMBEDDER_NAMES = ("all-MiniLM-L6-v2",)
 
 
@@ -69,17 +71,61 @@ def look_at_answer(lm: "CausalLM", head: "ExitHead", question_id: str, prompt: s
     return token_lens.look_at_answer(lm, head, question_id, prompt, **options)
 
 
-def load_judge(name: str = "alias") -> Judge:
+def _unknown_judge(name: str) -> SettingsError:
+    return SettingsError(f"judge must be one of {', '.join(JUDGE_NAMES)} or llm:MODEL; got {name!r}")
+
+
+def check_judge(name: str) -> None:
+    """Raise ``SettingsError`` unless there is a judge of that name and, for ``llm``, what it needs; loads nothing."""
+    kind, _, model = name.partition(":")
+    if kind not in JUDGE_NAMES or (":" in name and not (kind == "llm" and model.strip())):
+        raise _unknown_judge(name)
+    if kind == "llm":
+        from hcl_core.judges.llm import check_environment
+
+        check_environment()
+        if not (model or os.environ.get("HCL_JUDGE_MODEL")):
+            raise SettingsError("the llm judge needs a model: llm:MODEL, or HCL_JUDGE_MODEL in the environment")
+
+
+def judge_stamp(name: str) -> str | None:
+    """What ``load_judge(name).stamp`` would be, ``None`` for a judge from elsewhere; needs neither model nor key."""
+    from hcl_core.judges import alias, llm, paper, semantic
+
+    kind, _, model = name.partition(":")
+    if kind == "llm":
+        return llm.stamp_of(model)
+    known = {each.name: each.stamp for each in (alias.AliasJudge, paper.PaperJudge, semantic.SemanticJudge)}
+    return known.get(name)
+
+
+def load_judge(name: str = "alias", embed: "Embed | None" = None) -> Judge:
     """The judge called ``name``.
 
-    Raises:
-        SettingsError: There is none.
-    """
-    if name != "alias":
-        raise SettingsError(f"judge must be one of {', '.join(JUDGE_NAMES)}; got {name!r}")
-    from hcl_core.judges.alias import AliasJudge
+    Args:
+        name: One of ``JUDGE_NAMES``, or ``llm:MODEL``.
+        embed: Unit vectors of texts, for the semantic judge; by default from an embedder of its own.
 
-    return AliasJudge()
+    Raises:
+        SettingsError: There is none, or it lacks something.
+    """
+    check_judge(name)
+    kind, _, model = name.partition(":")
+    if kind == "alias":
+        from hcl_core.judges.alias import AliasJudge
+
+        return AliasJudge()
+    if kind == "paper":
+        from hcl_core.judges.paper import PaperJudge
+
+        return PaperJudge()
+    if kind == "semantic":
+        from hcl_core.judges.semantic import SemanticJudge
+
+        return SemanticJudge(embed or load_embedder().embed)
+    from hcl_core.judges.llm import LlmJudge
+
+    return LlmJudge(model or os.environ["HCL_JUDGE_MODEL"])
 
 
 def load_embedder(name: str = EMBEDDER_NAMES[0]) -> Embedder:

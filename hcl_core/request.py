@@ -51,7 +51,7 @@ class RunRequest:
         parse_layers(self.layers, known.num_hidden_layers if known else _ANY_DEPTH)
         check_num_samples(self.num_samples)
         check_exit_head(self.exit_head)
-        registry.load_judge(self.judge)
+        registry.check_judge(self.judge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         num_samples=request.num_samples,
         sampling=request.sampling,
     )
-    judge = registry.load_judge(request.judge)
+    judge = registry.load_judge(request.judge, embeddings.of)
     manifest = pipeline.new_manifest(
         settings,
         pipeline.with_prompts(request.questions, decoder),

@@ -8,7 +8,7 @@
     layer_scores.parquet      derived: the scores at equal weights
 
 A row's key is ``(question_id, exit_layer, sample_idx)``. Derived files can be deleted and made again from
-the others without a model.
+the others without a model. Verdicts and clusters bear a stamp that says what made them.
 """
 
 import json
@@ -32,6 +32,7 @@ from hcl_core.manifest import Manifest
 from hcl_core.records import ClusterMember, LayerScore, Question, Sample, SampleKey, StoredQuestion, Verdict
 
 _PARTS = "part-" + "[0-9]" * 5 + ".parquet"
+_STAMP = b"made_by"
 _BEFORE_MANIFEST = frozenset({".lock", "samples", "questions.jsonl"})
 
 _KEY_FIELDS = [
@@ -205,18 +206,18 @@ class RunFolder:
 
     # Derived.
 
-    def write_verdicts(self, verdicts: Sequence[Verdict]) -> None:
-        """Replace ``verdicts.parquet``."""
+    def write_verdicts(self, verdicts: Sequence[Verdict], stamp: str) -> None:
+        """Replace ``verdicts.parquet``; ``stamp`` says which judge made them."""
         columns: dict[str, list[Any]] = {
             "outcome": [v.outcome for v in verdicts],
             "reason": [v.reason for v in verdicts],
         }
-        _write_table(self.path / "verdicts.parquet", [v.key for v in verdicts], columns, _VERDICT_SCHEMA)
+        _write_table(self.path / "verdicts.parquet", [v.key for v in verdicts], columns, _VERDICT_SCHEMA, stamp)
 
-    def write_clusters(self, members: Sequence[ClusterMember]) -> None:
-        """Replace ``clusters.parquet``."""
+    def write_clusters(self, members: Sequence[ClusterMember], stamp: str) -> None:
+        """Replace ``clusters.parquet``; ``stamp`` says which judge and embedder made them."""
         columns = {"cluster_id": [member.cluster_id for member in members]}
-        _write_table(self.path / "clusters.parquet", [member.key for member in members], columns, _CLUSTER_SCHEMA)
+        _write_table(self.path / "clusters.parquet", [each.key for each in members], columns, _CLUSTER_SCHEMA, stamp)
 
     def write_layer_scores(self, scores: Sequence[LayerScore]) -> None:
         """Replace ``layer_scores.parquet``."""
@@ -230,6 +231,10 @@ class RunFolder:
     def cluster_table(self) -> pa.Table | None:
         """``clusters.parquet``, likewise."""
         return _read_derived(self.path / "clusters.parquet", _CLUSTER_SCHEMA)
+
+    def stamps(self) -> tuple[str | None, str | None]:
+        """Those of the verdicts and of the clusters; ``None`` where there is none, or no file that can be read."""
+        return _read_stamp(self.path / "verdicts.parquet"), _read_stamp(self.path / "clusters.parquet")
 
     def finish(self, finished_at: str) -> Manifest:
         """Mark the run complete."""
@@ -258,10 +263,10 @@ class RunFolder:
                 "clusters.parquet": self.cluster_table(),
             }
             places = {stored.question.id: place for place, stored in enumerate(self.questions())}
-            for name, table in tables.items():
+            for (name, table), stamp in zip(tables.items(), (None, *self.stamps()), strict=True):
                 if table is None:
                     raise RunFolderError(f"{self.path} has no {name}: `score` makes it again")
-                _write_compact(made / name, table, places)
+                _write_compact(made / name, _stamped(table, stamp), places)
         return RunFolder(target)
 
     def _write_questions(self, questions: Sequence[StoredQuestion]) -> None:
@@ -303,13 +308,23 @@ def _stored_question(entry: dict[str, Any]) -> StoredQuestion:
     return StoredQuestion(question, str(entry["prompt"]))
 
 
-def _write_table(path: Path, keys: Iterable[SampleKey], columns: dict[str, list[Any]], schema: pa.Schema) -> None:
+def _write_table(
+    path: Path,
+    keys: Iterable[SampleKey],
+    columns: dict[str, list[Any]],
+    schema: pa.Schema,
+    stamp: str | None = None,
+) -> None:
     rows = list(keys)
     by_key = {name: [key[place] for key in rows] for place, (name, _) in enumerate(_KEY_FIELDS)}
     arrays = by_key | columns
     table = pa.table([pa.array(arrays[field.name], field.type) for field in schema], schema=schema)
     with atomic_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(_stamped(table, stamp), temporary, compression="zstd")
+
+
+def _stamped(table: pa.Table, stamp: str | None) -> pa.Table:
+    return table if stamp is None else table.replace_schema_metadata({_STAMP: stamp.encode()})
 
 
 def _write_compact(path: Path, table: pa.Table, places: dict[str, int]) -> None:
@@ -332,6 +347,14 @@ def _read_derived(path: Path, schema: pa.Schema) -> pa.Table | None:
         return _read_table(path, schema)
     except (pa.ArrowException, OSError, KeyError):
         return None
+
+
+def _read_stamp(path: Path) -> str | None:
+    try:
+        stamp = (pq.read_schema(path).metadata or {}).get(_STAMP)
+    except (pa.ArrowException, OSError):
+        return None
+    return stamp.decode("utf-8", "replace") if stamp is not None else None
 
 
 def _read_table(path: Path, schema: pa.Schema) -> pa.Table:

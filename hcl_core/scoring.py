@@ -1,16 +1,18 @@
 """Samples in, judged and clustered outcomes out: live, wave by wave, or from a run folder without a model."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hcl_core.clustering import leader_clusters
+from hcl_core import registry
+from hcl_core.clustering import COSINE_THRESHOLD, leader_clusters
 from hcl_core.errors import RunFolderError
 from hcl_core.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, score_layers
-from hcl_core.ports import Embedder, Judge
+from hcl_core.ports import Embedder, Judge, Judgement
 from hcl_core.records import ClusterMember, Question, Sample, SampleKey, Verdict, Weights
 from hcl_core.runs import RunFolder, mean_logprobs
 
@@ -70,6 +72,7 @@ class Scorer:
         self._judge, self._embeddings = judge, embeddings
         self._questions = {question.id: (place, question) for place, question in enumerate(questions)}
         self._layer_places = {exit_layer: place for place, exit_layer in enumerate(exit_layers)}
+        self._judged: dict[str, dict[str, Judgement]] = {question.id: {} for question in questions}
         self.table = OutcomeTable.empty(len(questions), exit_layers, num_samples)
         self.samples: dict[str, list[Sample]] = {question.id: [] for question in questions}
         self.verdicts: dict[SampleKey, Verdict] = {}
@@ -85,8 +88,9 @@ class Scorer:
         for question_id, mine in by_question.items():
             place, question = self._questions[question_id]
             self.samples[question_id] += mine
-            answers = list(dict.fromkeys(sample.answer for sample in mine))
-            judged = dict(zip(answers, self._judge.judge(question, answers), strict=True))
+            judged = self._judged[question_id]
+            new = list(dict.fromkeys(sample.answer for sample in mine if sample.answer not in judged))
+            judged |= dict(zip(new, self._judge.judge(question, new), strict=True))
             for sample in mine:
                 judgement = judged[sample.answer]
                 self.verdicts[sample.key] = Verdict(sample.key, judgement.outcome, judgement.reason)
@@ -112,13 +116,22 @@ class Scorer:
 
     def store(self, folder: RunFolder) -> None:
         """Write verdicts, clusters and the scores at equal weights to the run folder."""
-        folder.write_verdicts(list(self.verdicts.values()))
-        folder.write_clusters([ClusterMember(key, cluster_id) for key, cluster_id in self.clusters.items()])
+        stamps = _stamps(self._judge.stamp, folder.manifest().embedder)
+        folder.write_verdicts(list(self.verdicts.values()), stamps[0])
+        members = [ClusterMember(key, cluster_id) for key, cluster_id in self.clusters.items()]
+        folder.write_clusters(members, stamps[1])
         folder.write_layer_scores(score_layers(self.table, Weights()))
+
+
+def _stamps(judge_stamp: str, embedder: str) -> tuple[str, str]:
+    """What verdicts and clusters bear: everything that made them."""
+    return judge_stamp, f"{judge_stamp}; {embedder} at {COSINE_THRESHOLD}"
 
 
 def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings) -> Scorer:
     """Judge and cluster all samples of a run folder again and store what comes out; no model decodes.
+
+    The manifest names the new judge from then on.
 
     Raises:
         RunFolderError: A file is damaged, or a sample belongs to no question or layer of the run.
@@ -130,17 +143,26 @@ def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings) -> Scorer:
         scorer.add(folder.samples())
     except (KeyError, IndexError) as error:
         raise RunFolderError(f"{folder.path}: a sample belongs to no question or layer of the run: {error}") from None
+    if manifest.judge != judge.name:  # first: verdicts without the stamp of the manifest's judge are made again
+        folder.write_manifest(replace(manifest, judge=judge.name))
     scorer.store(folder)
     return scorer
 
 
 def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
-    """The outcome table from the stored verdicts and clusters; ``None`` where they do not cover the samples."""
+    """The outcome table from the stored verdicts and clusters.
+
+    ``None`` where they do not cover the samples, or were made by another judge or another version of it.
+    """
+    manifest = folder.manifest()
+    judge_stamp = registry.judge_stamp(manifest.judge)
+    if judge_stamp is not None and folder.stamps() != _stamps(judge_stamp, manifest.embedder):
+        return None
     samples = folder.sample_table(["question_id", "exit_layer", "sample_idx", "token_logprobs"])
     verdicts, clusters = folder.verdict_table(), folder.cluster_table()
     if verdicts is None or clusters is None or len(verdicts) != len(samples):
         return None
-    settings = folder.manifest().settings
+    settings = manifest.settings
     question_ids = [stored.question.id for stored in folder.questions()]
     table = OutcomeTable.empty(len(question_ids), settings.exit_layers, settings.num_samples)
     outcomes = verdicts.column("outcome").combine_chunks().dictionary_decode()

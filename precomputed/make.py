@@ -1,12 +1,13 @@
 """Make the runs that ship with the program: ``python -m precomputed.make`` or ``make precomputed``.
 
 Every run goes through the same doors as a user's. Stopped, it goes on where it was; a run that is here
-already is made again only with ``--again``.
+already is made again only with ``--again``. ``--rescore`` judges and clusters what is here anew, without a model.
 """
 
 import argparse
 import importlib.metadata
 import shutil
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from hcl_core.prompts import load_template
 from hcl_core.records import SamplingSettings
 from hcl_core.request import RunRequest, prepare
 from hcl_core.runs import RunFolder
-from hcl_core.scoring import Embeddings
+from hcl_core.scoring import Embeddings, rescore
 
 MAX_NEW_TOKENS = 20
 TEMPERATURES = (0.6, 1.0)
@@ -37,7 +38,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=precomputed_folder())
     parser.add_argument("--limit", type=int, help="only the first so many questions, for a trial")
     parser.add_argument("--again", action="store_true", help="also what is there already")
+    parser.add_argument("--rescore", action="store_true", help="judge what is there anew, and make nothing else")
     options = parser.parse_args()
+    if options.rescore:
+        rescore_all(options.out)
+        return
     with console.status(f"Loading {DEFAULT_MODEL.name}"):
         lm, checkpoint = registry.load_model(DEFAULT_MODEL.name, "float32", "cpu")
     embeddings = Embeddings(registry.load_embedder)
@@ -84,6 +89,19 @@ def main() -> None:
         )
         write_lens(options.out / f"lens-{head.name}", manifest, tables)
         console.print(f"lens-{head.name}: {len(tables)} questions", highlight=False)
+
+
+def rescore_all(out: Path) -> None:
+    """Replace every run of ``out`` by its copy with new verdicts, clusters and scores."""
+    embeddings = Embeddings(registry.load_embedder)
+    for path in sorted(path for path in out.iterdir() if (path / "questions.jsonl").is_file()):
+        with tempfile.TemporaryDirectory(dir=out, prefix=".rescore-") as temporary:
+            copy = RunFolder(Path(shutil.copytree(path, Path(temporary) / "run")))
+            rescore(copy, registry.load_judge(copy.manifest().judge, embeddings.of), embeddings)
+            compact = copy.write_compact_copy(Path(temporary) / "compact")
+            path.rename(Path(temporary) / "old")
+            compact.path.rename(path)
+        console.print(f"{path.name} is judged anew", highlight=False)
 
 
 if __name__ == "__main__":

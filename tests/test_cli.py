@@ -40,7 +40,7 @@ LAYER_KEYS = {
 class EvenJudge:
     """An answer of an even number of letters is right: a tiny model's noise gives both kinds."""
 
-    name = "alias"
+    name, stamp = "even", "even 1"
 
     def judge(self, question, answers):
         return [Judgement("incorrect" if len(answer) % 2 else "correct", "its length") for answer in answers]
@@ -89,7 +89,7 @@ def stored_run(tiny, tmp_path_factory):
     """A run of one question on all layers, some answers right."""
     out = tmp_path_factory.mktemp("runs") / "out"
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit, match="0"):
-        patch.setattr(registry, "load_judge", lambda name="alias": EvenJudge())
+        patch.setattr(registry, "load_judge", lambda *_: EvenJudge())
         patch.setattr(registry, "load_embedder", FakeEmbedder)
         arguments = ["run", "--model", str(tiny), "--samples", "3", "--max-new-tokens", "4", "--out", str(out)]
         cli.main([*arguments, *OWN])
@@ -99,7 +99,7 @@ def stored_run(tiny, tmp_path_factory):
 @pytest.fixture
 def finished_run(stored_run, tmp_path, monkeypatch):
     """A copy of that run, to do with as a test likes."""
-    monkeypatch.setattr(registry, "load_judge", lambda name="alias": EvenJudge())
+    monkeypatch.setattr(registry, "load_judge", lambda *_: EvenJudge())
     return shutil.copytree(stored_run, tmp_path / "finished")
 
 

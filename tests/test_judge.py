@@ -7,9 +7,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from hcl_core.judges.alias import AliasJudge
-from hcl_core.judges.text import fold
 from hcl_core.questions.jsonl import starter_questions
 from hcl_core.records import Question
+from hcl_core.words import fold, singular
 
 STARTER = [(question, alias) for question in starter_questions().load() for alias in question.accepted_answers]
 
@@ -339,6 +339,102 @@ def test_alias_without_a_word_is_never_found():
     assert outcome("Really?", "?") == "incorrect"
 
 
+# Ways of saying an accepted answer.
+
+
+def reason_for(answer, *accepted, question="What is it?"):
+    judgement = AliasJudge().judge_one(Question("q", question, accepted), answer)
+    return judgement.reason if judgement.outcome == "correct" else None
+
+
+@pytest.mark.parametrize(
+    ("answer", "alias"),
+    [
+        ("Penfold", "Penfold (character)"),
+        ("It is Alexander Graham Bell.", "To inventor Alexander Graham Bell, who taught the deaf"),
+        ("Mississippi", "In Mississippi, as Thomas Lanier Williams. He took the name later"),
+        ("The Duke of Cambridge lives there", "PRINCE WILLIAM (accept DUKE OF CAMBRIDGE)"),
+        ("Hokey Cokey", "HOKEY COKEY or COKEY COKEY"),
+        ("They are orange, white and green.", "Green, White, Orange"),
+        ("Facebook, Google & Yahoo", "Google, Facebook and Yahoo"),
+        ("Ringo Starr", "Starr, Ringo"),
+        ("at Gulfstream Park", "Gulfstream Park, Florida"),
+        ("John Forbes Nash Jr. is his name", "John Nash"),
+        ("Roger Maris", "Roger Eugene Maris"),
+        ("J. M. W. Turner", "Joseph Turner"),
+        ("Joanne Rowling", "J. K. Rowling"),
+        ("Ian Wright", "Mr Ian Wright"),
+        ("King Edward VII", "Edward the Seventh"),
+        ("Rocky 3", "Rocky III"),
+        ("a beekeeper", "Bee keeper"),
+        ("JKL", "J K L"),
+        ("the French, whom Napoleon led", "The French under Napoleon"),
+        ("yes", "True"),
+        ("No, it is not", "False"),
+        ("zero", "None"),
+    ],
+)
+def test_an_accepted_answer_in_other_words_is_correct(answer, alias):
+    assert outcome(answer, alias) == "correct"
+
+
+@pytest.mark.parametrize(
+    ("answer", "alias"),
+    [
+        ("Yes", "No"),
+        ("No, that is true of another", "Yes"),
+        ("Peru, Colombia and Ecuador", "Brazil, Colombia and Ecuador"),
+        ("The Beatles", "The Beatles and the Spice Girls"),
+        ("700", "700,000"),
+        ("Edward VIII", "Edward VII"),
+        ("New Jersey", "New York"),
+        ("jazz and green tea", "Green Day"),
+        ("George Bush", "George Washington"),
+        ("It is not John Forbes Nash", "John Nash"),
+        ("neither green nor white nor orange", "Green, White, Orange"),
+        ("not the French, and no Napoleon", "The French under Napoleon"),
+    ],
+)
+def test_another_answer_in_like_words_is_incorrect(answer, alias):
+    assert outcome(answer, alias) == "incorrect"
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "alias", "expected"),
+    [
+        ("Which acid is in lemons?", "Citric", "Citric acid", True),
+        ("What year did it start?", "In 1912", "July 6, 1912", True),
+        ("On which day did it start?", "In 1912", "July 6, 1912", False),
+        ("How many years was she banned?", "Four", "4 years", True),
+        ("Which sport has scrums?", "It has scrums in rugby.", "Rugby union", True),
+        ("Which city never sleeps?", "The city that never sleeps, New York", "New York", True),
+        ("Which city sleeps?", "That is never New York", "New York", False),
+    ],
+)
+def test_the_question_is_read_too(question, answer, alias, expected):
+    assert (reason_for(answer, alias, question=question) is not None) == expected
+
+
+def test_a_short_form_of_one_of_many_answers_is_incorrect():
+    beatles = ("John Lennon", "Paul McCartney", "George Harrison", "Ringo Starr")
+    assert reason_for("John", *beatles) is None
+    assert reason_for("Rugby", "Rugby union", "Rugby union football") is not None
+
+
+def test_one_word_that_the_question_leaves_open_must_be_the_whole_answer():
+    fruits, question = ("honey berry", "blackberry", "cranberry"), "Which fruit ends in berry?"
+    assert reason_for("Honey", *fruits, question=question) is not None
+    assert reason_for("Bees make honey from flowers", *fruits, question=question) is None
+
+
+def test_a_refusal_that_goes_on_about_something_else_is_not_attempted():
+    assert outcome("I'm sorry, but I couldn't find it. However, Paris is nice.") == "not_attempted"
+
+
+def test_number_one_is_no_negation():
+    assert outcome('Her only No. 1 hit was "Paris"') == "correct"
+
+
 # Properties.
 
 # Three of these letters take apart into a letter and a mark of punctuation.
@@ -406,8 +502,14 @@ def test_words_around_a_starter_answer_never_make_it_wrong(pair, before, after):
 
 @given(WORD, st.text(LATIN, max_size=5), st.text(LATIN, max_size=5))
 def test_alias_inside_another_word_never_counts(alias, prefix, suffix):
-    assume(prefix or suffix)
+    # With a plural's ending or another spelling of it, it is the same word.
+    assume(singular(fold(f"{prefix}{alias}{suffix}")) != singular(fold(alias)))
     assert outcome(f"{prefix}{alias}{suffix} Xanadu", alias) == "incorrect"
+
+
+@given(NAME, FILLER, FILLER, st.sampled_from(["not", "never", "isn't", "It was not"]))
+def test_a_negation_before_an_alias_makes_it_wrong(alias, before, after, negation):
+    assert outcome(f"{before}, {negation} Xanadu {alias}. {after}", f"Xanadu {alias}") == "incorrect"
 
 
 @given(st.integers(min_value=0, max_value=10**15))

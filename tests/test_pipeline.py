@@ -427,7 +427,7 @@ def test_outcomes_without_a_derived_file_are_none(sitting, name):
 
 def test_outcomes_with_clusters_of_an_older_scoring_are_none(sitting):
     sitting.finish()
-    sitting.folder.write_clusters([])
+    sitting.folder.write_clusters([], sitting.folder.stamps()[1])
     assert scoring.read_outcomes(sitting.folder) is None
 
 

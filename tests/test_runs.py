@@ -473,16 +473,23 @@ MEMBERS = [ClusterMember(SampleKey("planet", 3, 0), 2)]
 
 
 def test_verdicts_are_read_back(folder):
-    folder.write_verdicts(VERDICTS)
+    folder.write_verdicts(VERDICTS, "judge 1")
     assert folder.verdict_table().to_pylist() == [
         {"question_id": "planet", "exit_layer": 3, "sample_idx": 0, "outcome": "correct", "reason": "contains “Mars”"}
     ]
 
 
 def test_clusters_are_read_back(folder):
-    folder.write_clusters(MEMBERS)
+    folder.write_clusters(MEMBERS, "judge 1; embedder")
     row = {"question_id": "planet", "exit_layer": 3, "sample_idx": 0, "cluster_id": 2}
     assert folder.cluster_table().to_pylist() == [row]
+
+
+def test_stamps_are_read_back(folder):
+    assert folder.stamps() == (None, None)
+    folder.write_verdicts(VERDICTS, "judge 1")
+    folder.write_clusters(MEMBERS, "judge 1; embedder")
+    assert folder.stamps() == ("judge 1", "judge 1; embedder")
 
 
 def test_derived_tables_that_were_not_made_are_none(folder):
@@ -497,23 +504,23 @@ def test_damaged_derived_tables_are_none(folder, content):
 
 
 def test_derived_table_without_a_column_is_none(folder):
-    folder.write_verdicts(VERDICTS)
+    folder.write_verdicts(VERDICTS, "judge 1")
     path = folder.path / "verdicts.parquet"
     pq.write_table(pq.read_table(path).drop(["outcome"]), path)
     assert folder.verdict_table() is None
 
 
 def test_derived_tables_are_replaced(folder):
-    folder.write_verdicts(VERDICTS * 3)
-    folder.write_verdicts(VERDICTS)
+    folder.write_verdicts(VERDICTS * 3, "judge 1")
+    folder.write_verdicts(VERDICTS, "judge 1")
     assert len(folder.verdict_table()) == 1
 
 
 def test_crash_while_writing_verdicts_leaves_the_old_ones(folder, monkeypatch):
-    folder.write_verdicts(VERDICTS)
+    folder.write_verdicts(VERDICTS, "judge 1")
     with monkeypatch.context() as patch, pytest.raises(OSError):
         crash_while_writing(patch, OSError(28, "No space left on device"))
-        folder.write_verdicts(VERDICTS * 3)
+        folder.write_verdicts(VERDICTS * 3, "judge 1")
     assert len(folder.verdict_table()) == 1
 
 

@@ -1,0 +1,175 @@
+"""A judge against people: how often it says what they said (the schema of EVOUNA, Wang et al., arXiv 2305.12421).
+
+The file is a JSON array. An entry has ``question``, ``golden_answer`` (accepted answers joined by ``/``), and for
+each answering model ``answer_<model>`` and ``judge_<model>``, which is true where a person called the answer right.
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hcl_core.errors import QuestionFileError, SettingsError
+from hcl_core.ports import Judge
+from hcl_core.records import Question
+
+Half = Literal["all", "tuned", "held-out"]
+HALVES: tuple[Half, ...] = ("all", "tuned", "held-out")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledQuestion:
+    """A question, and what people said of several models' answers to it.
+
+    Attributes:
+        question: With its accepted answers.
+        answers: By answering model.
+        is_right: By answering model.
+    """
+
+    question: Question
+    answers: dict[str, str]
+    is_right: dict[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How a judge's verdicts on one model's answers stand to people's.
+
+    Attributes:
+        n: Answers.
+        agreement: Share judged alike, in [0, 1].
+        false_positives: Called right by the judge alone.
+        false_negatives: Called right by people alone.
+        kappa: Cohen's: agreement beyond chance, in [-1, 1]; NaN where both call everything the same.
+    """
+
+    n: int
+    agreement: float
+    false_positives: int
+    false_negatives: int
+    kappa: float
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeReport:
+    """``judge-eval``'s result.
+
+    Attributes:
+        judge: Name of the judge.
+        models: By answering model.
+        seconds: Spent judging.
+    """
+
+    judge: str
+    models: dict[str, Agreement]
+    seconds: float
+
+    @property
+    def mean_agreement(self) -> float:
+        """Over the answering models."""
+        return sum(each.agreement for each in self.models.values()) / len(self.models)
+
+    @property
+    def num_judgements(self) -> int:
+        """Over all models."""
+        return sum(each.n for each in self.models.values())
+
+
+def read_labelled(file: Path, half: Half = "all") -> tuple[list[LabelledQuestion], int]:
+    """The labelled questions of ``file``, and how many were left out: improper ones, and ones without a label.
+
+    Raises:
+        QuestionFileError: The file cannot be read or has another schema; the message names the entry.
+        SettingsError: ``half`` is unknown, or leaves nothing.
+    """
+    if half not in HALVES:
+        raise SettingsError(f"half must be one of {', '.join(HALVES)}; got {half!r}")
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise QuestionFileError(f"cannot read {file} as JSON: {error}") from None
+    if not isinstance(entries, list) or not entries:
+        raise QuestionFileError(f"{file}: an array of labelled questions was wanted; got {type(entries).__name__}")
+    labelled, num_left_out = [], 0
+    for number, entry in enumerate(entries, 1):
+        try:
+            parsed = _parse(entry, number)
+        except (KeyError, TypeError, AttributeError, SettingsError) as error:
+            raise QuestionFileError(
+                f"{file}, entry {number}: question, golden_answer, answer_<model>, judge_<model> are wanted: {error}"
+            ) from None
+        if parsed is None:
+            num_left_out += 1
+        elif half == "all" or is_tuning_half(parsed.question) == (half == "tuned"):
+            labelled.append(parsed)
+    if not labelled:
+        raise SettingsError(f"{file} has no labelled question in this half")
+    return labelled, num_left_out
+
+
+def is_tuning_half(question: Question) -> bool:
+    """Whether the rules were tuned on this question's half of the set: a coin that the question's text decides."""
+    return hashlib.blake2b(question.text.encode("utf-8", "backslashreplace"), digest_size=1).digest()[0] % 2 == 0
+
+
+def evaluate(
+    judge: Judge,
+    labelled: Sequence[LabelledQuestion],
+    on_progress: Callable[[int], None] = lambda _: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> JudgeReport:
+    """Judge every answer and compare.
+
+    Args:
+        judge: To be measured.
+        labelled: From ``read_labelled``.
+        on_progress: Told the number of questions judged.
+        clock: Seconds.
+    """
+    pairs: dict[str, list[tuple[bool, bool]]] = {}
+    started = clock()
+    for number, each in enumerate(labelled, 1):
+        judgements = judge.judge(each.question, list(each.answers.values()))
+        for model, judgement in zip(each.answers, judgements, strict=True):
+            pairs.setdefault(model, []).append((judgement.outcome == "correct", each.is_right[model]))
+        on_progress(number)
+    return JudgeReport(judge.name, {model: _agreement(mine) for model, mine in pairs.items()}, clock() - started)
+
+
+def _agreement(pairs: list[tuple[bool, bool]]) -> Agreement:
+    n = len(pairs)
+    observed = sum(ours == theirs for ours, theirs in pairs) / n
+    ours, theirs = (sum(column) / n for column in zip(*pairs, strict=True))
+    by_chance = ours * theirs + (1 - ours) * (1 - theirs)
+    return Agreement(
+        n,
+        observed,
+        sum(ours and not theirs for ours, theirs in pairs),
+        sum(theirs and not ours for ours, theirs in pairs),
+        (observed - by_chance) / (1 - by_chance) if by_chance < 1 else math.nan,
+    )
+
+
+def _parse(entry: dict[str, Any], number: int) -> LabelledQuestion | None:
+    models = list(_models(entry))
+    if not models:
+        raise KeyError("no answer_<model> in it")
+    labels = {model: entry[f"judge_{model}"] for model in models}
+    # Where people gave no label, the published file has the text "nan".
+    if entry.get("improper") is True or not all(isinstance(label, bool) for label in labels.values()):
+        return None
+    accepted = [part.strip() for part in entry["golden_answer"].split("/")]
+    question = Question(str(number), entry["question"], tuple(dict.fromkeys(part for part in accepted if part)))
+    answers = {model: entry[f"answer_{model}"] for model in models}
+    if not all(isinstance(answer, str) for answer in answers.values()):
+        raise TypeError("an answer is no text")
+    return LabelledQuestion(question, answers, labels)
+
+
+def _models(entry: dict[str, Any]) -> Iterator[str]:
+    return (key.removeprefix("answer_") for key in entry if key.startswith("answer_"))

@@ -1,0 +1,128 @@
+"""The semantic judge: the alias judge first; what it finds nothing in is weighed by meaning.
+
+A logistic regression on four numbers says how probable it is that a person would call the answer right. It was
+fitted on human judgements by ``python -m bench.semantic_judge``, which wrote ``assets/judges/semantic.json``.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hcl_core.judges.accepted import content_words, literal_patterns, words_asked
+from hcl_core.judges.alias import NOTHING_FOUND, AliasJudge
+from hcl_core.ports import Judgement
+from hcl_core.records import Question
+from hcl_core.words import split_words
+
+FEATURES = ("answer_like_accepted", "nearer_with_accepted", "share_of_words", "log_num_words")
+
+_FILE = Path(__file__).parents[2] / "assets" / "judges" / "semantic.json"
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s")
+# An embedder reads about so much of a text; the first sentence has the answer.
+_MAX_LETTERS = 400
+_MAX_ACCEPTED = 40
+# Words that begin alike are forms of one word: "magnetised", "magnetism".
+_STEM = 5
+
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class FittedWeights:
+    """The fitted regression.
+
+    Attributes:
+        bias: Log-odds where every feature is 0.
+        weights: One a feature, in the order of ``FEATURES``.
+        threshold: Probability from which an answer counts as right.
+    """
+
+    bias: float
+    weights: tuple[float, ...]
+    threshold: float
+
+    def probability(self, features: Sequence[float]) -> float:
+        """How probable it is that a person would call the answer right, in (0, 1)."""
+        odds = self.bias + sum(weight * value for weight, value in zip(self.weights, features, strict=True))
+        return 1 / (1 + math.exp(-odds))
+
+
+class SemanticJudge:
+    """The alias judge, and for what it finds no accepted answer in, a sentence embedder.
+
+    Args:
+        embed: Unit vectors of texts, all-MiniLM-L6-v2's: the weights were fitted to those.
+    """
+
+    name = "semantic"
+    stamp = f"semantic 1, {AliasJudge.stamp}"
+
+    def __init__(self, embed: Embed) -> None:
+        self._embed, self._alias = embed, AliasJudge()
+
+    def judge(self, question: Question, answers: Sequence[str]) -> list[Judgement]:
+        """One judgement an answer, in order."""
+        judgements = self._alias.judge(question, answers)
+        open_places = [place for place, each in enumerate(judgements) if each.reason == NOTHING_FOUND]
+        if not open_places:
+            return judgements
+        weights = fitted_weights()
+        for place, row in zip(
+            open_places, features(question, [answers[place] for place in open_places], self._embed), strict=True
+        ):
+            probability = weights.probability(row)
+            if probability >= weights.threshold:
+                judgements[place] = Judgement("correct", f"means an accepted answer ({probability:.2f})")
+            else:
+                judgements[place] = Judgement("incorrect", f"{NOTHING_FOUND}, nor its meaning ({probability:.2f})")
+        return judgements
+
+
+def features(question: Question, answers: Sequence[str], embed: Embed) -> list[tuple[float, ...]]:
+    """What the regression weighs, one row an answer, in the order of ``FEATURES``.
+
+    ``answer_like_accepted``: cosine of the answer's first sentence with the accepted answer it is most like.
+    ``nearer_with_accepted``: how much nearer it is to question and accepted answer together than to the question alone.
+    ``share_of_words``: share of an accepted answer's own words that the answer has, of the best one.
+    ``log_num_words``: natural logarithm of 1 + the number of words: long answers are nearer to everything.
+    """
+    accepted = question.accepted_answers[:_MAX_ACCEPTED]
+    sentences = [_SENTENCE_END.split(answer.strip(), maxsplit=1)[0][:_MAX_LETTERS] for answer in answers]
+    together = [f"{question.text} {each}"[:_MAX_LETTERS] for each in accepted]
+    texts = list(dict.fromkeys([question.text[:_MAX_LETTERS], *accepted, *together, *sentences]))
+    vectors = dict(zip(texts, embed(texts), strict=True))
+    asked = words_asked(question)
+    wanted = [_stems(content_words(each.parts[0], asked)) for each in literal_patterns(question)]
+    rows: list[tuple[float, ...]] = []
+    for answer, sentence in zip(answers, sentences, strict=True):
+        vector, words = vectors[sentence], split_words(answer).words
+        own = _stems(content_words(words, asked))
+        with_accepted = max(float(vector @ vectors[text]) for text in together)
+        rows.append(
+            (
+                max(float(vector @ vectors[text]) for text in accepted),
+                with_accepted - float(vector @ vectors[question.text[:_MAX_LETTERS]]),
+                max((len(own & stems) / len(stems) for stems in wanted if stems), default=0.0),
+                math.log1p(len(words)),
+            )
+        )
+    return rows
+
+
+@cache
+def fitted_weights() -> FittedWeights:
+    """The weights that ship with the program."""
+    entry = json.loads(_FILE.read_text(encoding="utf-8"))
+    weights = entry["weights"]
+    return FittedWeights(entry["bias"], tuple(weights[name] for name in FEATURES), entry["threshold"])
+
+
+def _stems(words: Sequence[str]) -> frozenset[str]:
+    return frozenset(word[:_STEM] for word in words)

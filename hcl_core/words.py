@@ -1,0 +1,171 @@
+"""Text as the judges compare it: words without case, accents, punctuation, articles, plurals or spelling of numbers."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+
+from text_to_num import alpha2digit
+
+# Letters that Unicode does not take apart into a base letter and an accent.
+_PLAIN_LETTERS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th", "ł": "l", "đ": "d", "ı": "i"})
+_ARTICLES = frozenset({"a", "an", "the"})
+_QUOTES = "'’‘ʼʻ`´"
+_POSSESSIVE = re.compile(rf"(?<=\w)[{_QUOTES}]s\b")
+_APOSTROPHES = re.compile(rf"(?<=\w)[{_QUOTES}](?=\w)")
+# U.S.A., J. R. R., D-I-V-O-R-C-E
+_INITIALS = re.compile(r"\b(?:(?:[^\W\d_]\.)+[^\W\d_]\b\.?|(?:[^\W\d_]\.\s?){2,}|(?:[^\W\d_]-){2,}[^\W\d_]\b)")
+# A reference mark after a word: "Il trovatore1."
+_MARK = re.compile(r"(?<=[a-z]{3})\d{1,2}(?=[.,;](?:\s|$))")
+_DIGIT = re.compile(r"\d")
+_DIGIT_GROUPS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+# 3.14 is one word, and a trailing + or # is part of a name: C++, C#.
+_PIECES = re.compile(r"\d+(?:\.\d+)+|\w+[+#]*|[,.;:!?()\u2013\u2014\n]")
+
+_CLAUSE_ENDS = frozenset(",.;:!?()\u2013\u2014\n")
+
+_TEENS = "ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
+_TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+_ONES = "one|two|three|four|five|six|seven|eight|nine"
+# "Nineteen eighty-four" is a year, where "twenty" and "one" make another number.
+_YEAR_IN_WORDS = re.compile(rf"\b({_TEENS}|twenty)[ -]((?:{_TENS})(?:[ -](?:{_ONES}))?|{_TEENS})\b")
+_NUMBER_WORD = re.compile(
+    rf"\b(?:{_TEENS}|(?:{_TENS})|{_ONES}|zero|hundred|thousand|million|billion|trillion|third|\w*(?:first|second|fifth)"
+    r"|(?:four|six|seven|nin|ten|eleven|twelf|\w+teen|\w+tie)th|eighth)\b"
+)
+_AND_IN_NUMBER = re.compile(r"\b(hundred|thousand|million|billion),? and (?=\w)|\b(thousand|million|billion), (?=\w)")
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALED = re.compile(r"\b(\d+(?:\.\d+)?)[ -]?(1000000000000|1000000000|1000000|1000|" + "|".join(_SCALES) + r")\b")
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
+_MONTH = rf"({'|'.join(f'{month[:3]}(?:{month[3:]})?' if month != 'may' else month for month in _MONTHS)}|sept)\.?"
+_DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
+_DAY_MONTH = re.compile(rf"\b(?:the )?{_DAY}(?: day)?(?: of)? {_MONTH}(?=\W|$)")
+_MONTH_DAY = re.compile(rf"\b{_MONTH} (?:the )?{_DAY}\b(?!,?\d)")
+_ISO_DATE = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")
+_DATE_YEAR = re.compile(rf"\b({'|'.join(_MONTHS)}) (\d{{1,2}}),?(?: of)?,? (\d{{3,4}})\b")
+_CURRENCIES = {"$": "dollar", "£": "pound", "€": "euro", "¥": "yen"}
+_MONEY = re.compile(
+    r"[$£€¥]\s?(\d+(?:\.\d+)?)(?:\s?(m|bn|k|thousand|million|billion)\b|\s(1000|1000000|1000000000)\b)?"
+)
+_MONEY_SCALES = {"k": "1000", "m": "1000000", "bn": "1000000000"}
+_SHORT_UNITS = {
+    "m": "meter", "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "mi": "mile", "ft": "foot",
+    "kg": "kilogram", "g": "gram", "lb": "pound", "lbs": "pound", "oz": "ounce", "sec": "second",
+    "secs": "second", "min": "minute", "mins": "minute", "hr": "hour", "hrs": "hour", "yr": "year",
+    "yrs": "year", "mph": "mph", "kmh": "kmh",
+}  # fmt: skip
+_MEASURE = re.compile(rf"\b(\d+(?:\.\d+)?)\s?({'|'.join(sorted(_SHORT_UNITS, key=len, reverse=True))})\b\.?(?!['’])")
+# Words that say little by themselves.
+FUNCTION_WORDS = frozenset(
+    {
+        *("a", "an", "the", "if", "not", "no", "1", "than", "then", "there", "about", "1st", "only"),
+        *("of", "in", "on", "at", "to", "by", "from", "for", "with", "and", "or", "as", "into"),
+        *("is", "was", "are", "were", "be", "been", "did", "do", "does", "had", "has", "have"),
+        *("it", "its", "his", "her", "their", "he", "she", "they", "this", "that", "these", "those"),
+        *("who", "whom", "whose", "which", "what", "when", "where", "why", "how", "name", "give", "called", "known"),
+    }
+)
+# Words that are one word, once they are singular.
+_SAME_WORD = {
+    "feet": "foot", "kph": "kmh", "jnr": "jr", "junior": "jr", "snr": "sr", "senior": "sr",
+    "saint": "st", "mount": "mt", "doctor": "dr", "mister": "mr", "versus": "vs", "cent": "cent",
+    "men": "man", "women": "woman", "children": "child", "teeth": "tooth", "mice": "mouse", "geese": "goose",
+    "wolve": "wolf", "wive": "wife", "knive": "knife", "shelve": "shelf", "thieve": "thief",
+    "buse": "bus", "gase": "gas",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of a text, and the number of the clause that each stands in."""
+
+    words: tuple[str, ...]
+    clauses: tuple[int, ...]
+
+
+def fold(text: str) -> str:
+    """Lower case without accents; ``U.S.`` becomes ``us``, ``Rubik's`` ``rubik``, ``1,000`` ``1000``."""
+    if text.isascii():
+        plain = text.lower()
+    else:
+        # Twice: taking apart makes new capitals (a trade mark sign), and lower case new accents.
+        lower = unicodedata.normalize("NFKD", text).casefold()
+        decomposed = unicodedata.normalize("NFKD", lower)
+        plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter)).translate(_PLAIN_LETTERS)
+    plain = _APOSTROPHES.sub("", _POSSESSIVE.sub("", plain))
+    if _DIGIT.search(plain):
+        plain = _DIGIT_GROUPS.sub("", _MARK.sub("", plain))
+    return _INITIALS.sub(lambda match: re.sub(r"[.\s-]", "", match.group()) + " ", plain)
+
+
+@lru_cache(maxsize=4096)
+def split_words(text: str) -> Words:
+    """Folded words in one spelling, articles left out unless nothing else is there ("A" can be an answer)."""
+    words: list[str] = []
+    clauses: list[int] = []
+    clause = 0
+    for piece in _PIECES.findall(_one_spelling(fold(text))):
+        if piece in _CLAUSE_ENDS:
+            clause += 1
+        else:
+            words.append(singular(piece))
+            clauses.append(clause)
+    kept = [place for place, word in enumerate(words) if word not in _ARTICLES] or range(len(words))
+    return Words(tuple(words[place] for place in kept), tuple(clauses[place] for place in kept))
+
+
+@lru_cache(maxsize=50_000)
+def singular(word: str) -> str:
+    """``word`` without its plural ending, in American spelling; not always a word, but the same for both forms."""
+    if len(word) > 3 and word.isalpha() and word[:-1] not in FUNCTION_WORDS:  # "Ares" is no plural
+        if word.endswith("ies"):
+            word = word[:-3] + "y"
+        elif word.endswith(("sses", "xes", "ches", "shes", "zzes", "oes")):
+            word = word[:-2]
+        elif word.endswith("s") and not word.endswith(("ss", "us", "is")):
+            word = word[:-1]
+        if len(word) > 4:
+            if word.endswith("our"):
+                word = word[:-3] + "or"
+            elif word.endswith("tre"):
+                word = word[:-3] + "ter"
+            else:
+                word = re.sub(r"is(e|ed|er|ing|ation)$", r"iz\1", word)
+    return _SAME_WORD.get(word, word)
+
+
+def _one_spelling(text: str) -> str:
+    """Numbers in digits, dates as month, day, year, units in full."""
+    text = text.replace("&", " and ").replace("%", " percent ").replace("per cent", "percent")
+    if _NUMBER_WORD.search(text):
+        text = _YEAR_IN_WORDS.sub(lambda match: "".join(alpha2digit(part, "en", 0) for part in match.groups()), text)
+        text = alpha2digit(_AND_IN_NUMBER.sub(lambda match: f"{match[1] or match[2]} ", text), "en", 0)
+    if not _DIGIT.search(text):
+        return text
+    text = _ISO_DATE.sub(lambda match: f"{_month(match[2])} {int(match[3])} {match[1]}", text)
+    text = _DAY_MONTH.sub(lambda match: f"{_month(match[2])} {int(match[1])}", text)
+    text = _MONTH_DAY.sub(lambda match: f"{_month(match[1])} {int(match[2])}", text)
+    text = _DATE_YEAR.sub(r"\1 \2 \3", text)
+    text = _MONEY.sub(_money, text)
+    text = _SCALED.sub(_scaled, text)
+    return _MEASURE.sub(lambda match: f"{match[1]} {_SHORT_UNITS[match[2]]}", text)
+
+
+def _month(name: str) -> str:
+    if name.isdigit():
+        return _MONTHS[int(name) - 1] if 1 <= int(name) <= 12 else name
+    return next(month for month in _MONTHS if month.startswith(name[:3]))
+
+
+def _money(match: re.Match[str]) -> str:
+    factor = match[3] or (match[2] and (_MONEY_SCALES.get(match[2]) or _SCALES[match[2]])) or 1
+    amount = match[1] if factor == 1 else f"{float(match[1]) * int(factor):.0f}"
+    return f"{amount} {_CURRENCIES[match[0][0]]} "
+
+
+def _scaled(match: re.Match[str]) -> str:
+    factor = _SCALES.get(match[2]) or int(match[2])
+    return f"{float(match[1]) * factor:.0f}"
