@@ -2,7 +2,7 @@
 
 Writes ``assets/judges/semantic.json``. In ten-fold cross-validation over questions, each threshold gains some answers
 that are right and loses some that are wrong; of those within 5% of the best balance the strictest is taken, since to
-call a wrong answer right is the worse mistake here. The other half is not looked at: ``judge-eval --half held-out`` does.
+call a wrong answer right is the worse mistake. ``judge-eval FILE --half held-out`` looks at the other half.
 """
 
 import argparse

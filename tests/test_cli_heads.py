@@ -5,7 +5,8 @@ import json
 import pytest
 from test_cli import OWN, assert_one_line_error, command, run_tiny, tiny  # noqa: F401  # fixtures
 
-from hcl_core import cli, registry
+from hcl_core import registry
+from hcl_core.cli import tables
 from hcl_core.runs import RunFolder
 
 FIT = ["fit-head", "--tokens", "1000"]
@@ -120,6 +121,6 @@ def test_a_mistake_in_lens_is_one_line_and_exit_code_2(command, tiny, arguments,
 
 
 def test_a_token_is_shown_as_data():
-    assert cli._token("[bold]\n ").plain == "[bold]⏎␣"
-    assert cli._token("\x1b[31mred").plain.startswith("\x1b") is False
-    assert len(cli._token("x" * 100).plain) == 14
+    assert tables.token("[bold]\n ").plain == "[bold]⏎␣"
+    assert tables.token("\x1b[31mred").plain.startswith("\x1b") is False
+    assert len(tables.token("x" * 100).plain) == 14

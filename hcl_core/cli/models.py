@@ -1,0 +1,172 @@
+"""Commands that need a language model: models, run, fit-head, lens."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from hcl_core import pipeline, registry, scoring
+from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, EXIT_HEAD_NAMES, check_exit_head
+from hcl_core.cli.progress import follow_fit, follow_run
+from hcl_core.cli.tables import print_fidelity, print_lens, print_scores
+from hcl_core.cli.terminal import app, stderr, stdout
+from hcl_core.errors import SettingsError
+from hcl_core.folders import runs_folder
+from hcl_core.heads import FitSettings
+from hcl_core.prompts import TEMPLATE_NAMES, load_template
+from hcl_core.questions.jsonl import make_question
+from hcl_core.records import Question, SamplingSettings, Weights
+from hcl_core.request import RunRequest, prepare
+from hcl_core.runs import RunFolder
+
+_DEFAULTS = SamplingSettings()
+_FIT = FitSettings()
+
+
+@app.command()
+def models() -> None:
+    """List the models that are known by name; any other Hub id or local folder works too."""
+    table = Table("name", "source", "layers", "parameters", "licence", "gated", "on this machine", box=None)
+    for model in CATALOGUE:
+        size = f"{model.parameters / 1000:.1f} B" if model.parameters >= 1000 else f"{model.parameters} M"
+        gated, here = "yes" if model.is_gated else "no", "yes" if registry.is_available(model) else "no"
+        table.add_row(model.name, model.repo_id, str(model.num_hidden_layers), size, model.licence, gated, here)
+    stdout.print(table)
+
+
+@app.command()
+def run(
+    model: Annotated[str, typer.Option(help="Catalogue name, Hub id or local folder.")] = DEFAULT_MODEL.name,
+    question: Annotated[str | None, typer.Option(help="A question of your own; needs --accept.")] = None,
+    accept: Annotated[list[str] | None, typer.Option(help="An accepted answer; may be given many times.")] = None,
+    questions: Annotated[str | None, typer.Option(help="'starter' or a JSON-lines file.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first so many questions.")] = None,
+    layers: Annotated[str, typer.Option(help="'all', start:stop[:step] (stop included) or a list 24,28,30.")] = "all",
+    samples: Annotated[int, typer.Option(help="Answers a question and layer.")] = 50,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = _DEFAULTS.temperature,
+    top_p: Annotated[float, typer.Option(help="Nucleus mass kept.")] = _DEFAULTS.top_p,
+    top_k: Annotated[int, typer.Option(help="Most probable tokens kept; 0 keeps all.")] = _DEFAULTS.top_k,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = _DEFAULTS.max_new_tokens,
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = _DEFAULTS.seed,
+    exit_head: Annotated[str, typer.Option(help=f"{', '.join(EXIT_HEAD_NAMES)} or a file of fit-head.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    template: Annotated[str, typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}.")] = "few_shot",
+    template_file: Annotated[Path | None, typer.Option(help="Your own template with {question}.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<run id>.")] = None,
+) -> None:
+    """Sample answers at every exit layer, judge, cluster and score them. Stopped, it goes on where it was."""
+    # Everything that can be wrong without the model is found before the model is loaded.
+    asked, question_set = _questions(question, accept or [], questions, limit)
+    sampling = SamplingSettings(temperature, top_p, top_k, max_new_tokens, seed)
+    prompt_template = load_template(template, template_file)
+    request = RunRequest(
+        model, tuple(asked), question_set, layers, samples, sampling, prompt_template, exit_head=exit_head
+    )
+    with stderr.status(f"Loading {model}"):
+        lm, checkpoint = registry.load_model(model, dtype, device)
+    ready = prepare(request, lm, checkpoint, scoring.Embeddings(registry.load_embedder))
+    folder = RunFolder(out or runs_folder() / ready.manifest.run_id)
+    events = pipeline.run(folder, ready.manifest, ready.questions, ready.decoder, ready.scorer)
+    finished = follow_run(events)
+    print_scores(finished.manifest, finished.table, Weights())
+    stdout.print(f"\nSaved in {folder.path}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command("fit-head")
+def fit_head(
+    model: Annotated[str, typer.Option(help="Catalogue name, Hub id or local folder.")] = DEFAULT_MODEL.name,
+    texts: Annotated[Path | None, typer.Option(help="A UTF-8 text file to read.")] = None,
+    self_generated: Annotated[
+        bool, typer.Option("--self-generated", help="Read what the model writes itself; the default.")
+    ] = False,
+    tokens: Annotated[int, typer.Option(help="Positions to read; a fifth is held out.")] = _FIT.num_tokens,
+    answer_weight: Annotated[
+        float, typer.Option(help="Weight of positions inside self-written answers.")
+    ] = _FIT.answer_weight,
+    refine_steps: Annotated[
+        int, typer.Option(help="Gradient steps a layer after the ridge fit; 100 is better and takes longer.")
+    ] = _FIT.refine_steps,
+    seed: Annotated[int, typer.Option(help="Of the self-written text.")] = _FIT.seed,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="The head's file; default: in the cache, where auto finds it.")
+    ] = None,
+) -> None:
+    """Fit a linear exit head, which lets early layers speak. Stopped, it goes on where it was."""
+    if texts is not None and self_generated:
+        raise SettingsError("give either --texts FILE or --self-generated")
+    if out is not None and out.suffix != ".safetensors":
+        raise SettingsError(f"--out must end in .safetensors; got {str(out)!r}")
+    if texts is not None and not texts.is_file():
+        raise SettingsError(f"there is no text file {str(texts)!r}")
+    settings = FitSettings(tokens, texts, answer_weight, refine_steps, seed)
+    with stderr.status(f"Loading {model}"):
+        lm, checkpoint = registry.load_model(model, dtype, device)
+    file, events = registry.fit_head(lm, checkpoint.revision, settings, out)
+    print_fidelity(follow_fit(events))
+    stdout.print(f"\nSaved as {file}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def lens(
+    model: Annotated[str, typer.Option(help="Catalogue name, Hub id or local folder.")] = DEFAULT_MODEL.name,
+    question: Annotated[str | None, typer.Option(help="A question, asked through the template.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Or the exact text to go on from.")] = None,
+    answer: Annotated[str | None, typer.Option(help="The answer to look at; default the greedy one.")] = None,
+    exit_head: Annotated[str, typer.Option(help=f"{', '.join(EXIT_HEAD_NAMES)} or a file of fit-head.")] = "auto",
+    top: Annotated[int, typer.Option(help="Most probable tokens kept of each readout.")] = 10,
+    whole_text: Annotated[bool, typer.Option("--whole-text", help="Look at the prompt's tokens too.")] = False,
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Longest greedy answer.")] = 20,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    template: Annotated[str, typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}.")] = "few_shot",
+    template_file: Annotated[Path | None, typer.Option(help="Your own template with {question}.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what every layer would say at every token of an answer, and where the last layer's choice settles."""
+    if (question is None) == (prompt is None):
+        raise SettingsError("give either --question TEXT or --prompt TEXT")
+    if not (question or prompt or "").strip():
+        raise SettingsError("the lens needs a text to go on from; got an empty one")
+    check_exit_head(exit_head)
+    prompt_template = load_template(template, template_file)
+    with stderr.status(f"Loading {model}"):
+        lm, checkpoint = registry.load_model(model, dtype, device)
+    head = registry.load_exit_head(exit_head, lm)
+    is_chat = prompt is None and prompt_template.is_chat
+    table = registry.look_at_answer(
+        lm,
+        head,
+        "own",
+        prompt or prompt_template.render(question or "", lm.wrap_chat),
+        is_chat=is_chat,
+        answer=answer,
+        max_new_tokens=max_new_tokens,
+        whole_text=whole_text,
+        num_top=top,
+    )
+    if as_json:
+        print(json.dumps({"model": checkpoint.model, "exit_head": head.name} | table.as_json(), indent=1))
+    else:
+        stdout.print(Text(f"{checkpoint.model} · {head.name} head"))
+        print_lens(table)
+
+
+def _questions(
+    text: str | None, accepted: list[str], source: str | None, limit: int | None
+) -> tuple[list[Question], str]:
+    if (text is None) == (source is None):
+        raise SettingsError("give either --question TEXT with --accept ANSWER, or --questions starter|FILE.jsonl")
+    if source is not None:
+        if accepted:
+            raise SettingsError("--accept goes with --question; a question file brings its own accepted answers")
+        loader = registry.load_questions(source)
+        return loader.load(limit), loader.name
+    if not accepted:
+        raise SettingsError("--question needs at least one --accept ANSWER, so that answers can be judged")
+    return [make_question(text or "", accepted)], "own"

@@ -1,0 +1,56 @@
+"""Progress bars of long work."""
+
+from collections.abc import Iterator
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from hcl_core import answers, pipeline
+from hcl_core.cli.terminal import stderr
+from hcl_core.heads import FitProgress, HeadConfig
+
+
+def bars() -> Progress:
+    """Bars on stderr, where that is a terminal; each task says its ``unit``."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"))
+    return Progress(
+        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=stderr, disable=not stderr.is_terminal
+    )
+
+
+def follow_run(events: Iterator[pipeline.Event]) -> pipeline.Finished:
+    """Show progress until the run is finished."""
+    started = next(events)  # a refusal comes before any bar
+    assert isinstance(started, pipeline.Started)
+    with bars() as progress:
+        task = progress.add_task("Starting", total=started.num_wanted, completed=started.num_present, unit="samples")
+        for event in events:
+            if isinstance(event, pipeline.Finished):
+                progress.update(task, description="Done")
+                return event
+            elif not isinstance(event, pipeline.Started):
+                description = Text(answers.printable(event.question.text)[:40]).markup
+                progress.update(task, description=description, completed=event.num_done)
+    raise AssertionError("a run ends with Finished")
+
+
+def follow_fit(events: Iterator[FitProgress | HeadConfig]) -> HeadConfig:
+    """Show progress until the head is fitted."""
+    with bars() as progress:
+        tasks: dict[str, TaskID] = {}
+        for event in events:
+            if isinstance(event, HeadConfig):
+                return event
+            if event.phase not in tasks:
+                unit = "layers" if event.phase in ("solving", "refining") else "tokens"
+                tasks[event.phase] = progress.add_task(event.phase.capitalize(), total=event.num_wanted, unit=unit)
+            progress.update(tasks[event.phase], completed=event.num_done)
+    raise AssertionError("a fit ends with the head's config")

@@ -1,0 +1,102 @@
+"""Records as tables and lines of a terminal."""
+
+from rich.table import Table
+from rich.text import Text
+
+from hcl_core import answers
+from hcl_core.cli.terminal import stdout
+from hcl_core.heads import HeadConfig
+from hcl_core.intervals import Interval, describe_verdict, uncertainty
+from hcl_core.lens import LensTable
+from hcl_core.manifest import Manifest
+from hcl_core.metrics import OutcomeTable, balanced_layer, score_layers
+from hcl_core.records import Weights
+
+
+def print_fidelity(config: HeadConfig) -> None:
+    """How near each layer comes to the last one, with the shared head and with the fitted one."""
+    table = Table("layer", "agreement", "cross-entropy", "with this head", "cross-entropy", box=None)
+    for column in table.columns:
+        column.justify = "right"
+    for exit_layer, (before, after) in enumerate(zip(config.before, config.after, strict=True), 1):
+        row = [f"{value:.2f}" for each in (before, after) for value in (each.agreement, each.cross_entropy)]
+        table.add_row(str(exit_layer), *row)
+    stdout.print(f"{config.model}, {config.num_tokens:,} tokens, {config.texts}; held-out text:", highlight=False)
+    stdout.print(table)
+
+
+def print_lens(table: LensTable) -> None:
+    """Layers by tokens, in blocks that fit the width: the top token, its probability, and where it settles."""
+    cell_width, settles = 16, table.settles().tolist()
+    at_once = max(1, (stdout.width - 8) // (cell_width + 2))
+    for start in range(0, len(table.positions), at_once):
+        places = range(start, min(start + at_once, len(table.positions)))
+        shown = Table("layer", box=None)
+        for place in places:
+            shown.add_column(token(table.token_texts[place]))
+        for layer in range(table.num_hidden_layers):
+            row = []
+            for place in places:
+                text = token(table.top_token_texts[layer][place][0], cell_width - 5)
+                text.append(f" {table.top_probabilities[layer, place, 0]:.2f}")
+                text.stylize("bold" if layer + 1 >= settles[place] else "dim")
+                row.append(text)
+            shown.add_row(str(layer + 1), *row)
+        shown.add_row("settles", *(str(settles[place]) for place in places))
+        stdout.print(shown)
+    stdout.print("Bold: the last layer's choice is on top from here on.")
+
+
+def token(text: str, width: int = 14) -> Text:
+    """A token's text with its white space visible, cut to ``width``."""
+    visible = answers.printable(text.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "␣"))
+    return Text(visible if len(visible) <= width else visible[: width - 1] + "…")
+
+
+def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights) -> None:
+    """A row a layer, and the verdict in words."""
+    scores, sure = score_layers(outcomes, weights), uncertainty(outcomes, weights)
+    best = balanced_layer(scores)
+    headings = ["layer", "hallucination", "creativity", "(clusters)", "HCB", "best in", "confidence", "right"]
+    columns = (
+        headings if stdout.width >= 100 else [each for each in headings if each not in ("(clusters)", "confidence")]
+    )
+    table = Table(*columns, box=None)
+    for column in table.columns:
+        column.justify = "right"
+    for each, layer in zip(scores, sure.layers, strict=True):
+        cells = [
+            str(each.exit_layer),
+            f"{each.hallucination_rate:.3f} {bounds(layer.hallucination_ci)}",
+            f"{each.creativity:.3f}",
+            f"{each.creativity_raw:.2f}",
+            f"{each.hcb_score:.3f} {bounds(layer.hcb_ci)}",
+            f"{layer.p_optimal:.0%}",
+            f"{each.confidence:.3f}",
+            f"{each.num_correct}/{each.num_samples}",
+        ]
+        shown = dict(zip(headings, cells, strict=True))
+        table.add_row(*(shown[name] for name in columns), style="bold" if each.exit_layer == best else "")
+    stdout.print(Text(manifest.describe()))
+    stdout.print(table)
+    stdout.print("Ranges: 95% intervals. Best in: share of resampled runs with this layer on top.", highlight=False)
+    if manifest.finished_at is None:
+        stdout.print("This run is not complete: give its `run` command again to go on.")
+    stdout.print(Text(describe_verdict(best, sure)))
+
+
+def bounds(interval: Interval) -> str:
+    """An interval in few letters."""
+    return "{:.2f}-{:.2f}".format(*interval)
+
+
+def answer_line(group: answers.LayerAnswers) -> Text:
+    """One layer's answers with their counts, on one line."""
+    line = Text(f"{group.exit_layer:>4}  {group.num_correct:>3}/{group.num_samples} right  ")
+    for number, answer in enumerate(group.answers[:8]):
+        sign, style = {"correct": ("✓", "green"), "incorrect": ("✗", "red")}.get(answer.outcome, ("–", "dim"))
+        shown = answers.printable(answer.text)[:40] or "(empty)"
+        line.append(f"{' · ' if number else ''}{sign} {shown} ×{answer.count}", style=style)
+    if len(group.answers) > 8:
+        line.append(f" · {len(group.answers) - 8} more", style="dim")
+    return line

@@ -1,0 +1,42 @@
+"""The program, its consoles, and how it ends."""
+
+import logging
+import sys
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.text import Text
+
+from hcl_core.errors import HclError
+
+app = typer.Typer(
+    help="See how a language model's answers change with the layer at which it stops.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+# A pipe has no width: nothing is wrapped there.
+stdout, stderr = Console(width=None if sys.stdout.isatty() else 200), Console(stderr=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; a user's mistake is one line on stderr and exit code 2."""
+    logging.basicConfig(level=logging.WARNING, handlers=[RichHandler(console=stderr, show_path=False, show_time=False)])
+    logging.getLogger("hcl_core").setLevel(logging.INFO)
+    try:
+        given = sys.argv[1:] if arguments is None else arguments
+        code = app(args=given or ["--help"], standalone_mode=False)
+    except HclError as error:
+        code = _fail(str(error))
+    except typer.TyperException as error:
+        code = _fail(error.format_message())
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    if code == 130:  # typer's word for Ctrl-C
+        code = _fail("stopped; the same command goes on where it was", code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int = 2) -> int:
+    stderr.print(Text(" ".join(f"error: {message}".split())), soft_wrap=True)
+    return code
