@@ -11,14 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hcl_core.errors import QuestionFileError, SettingsError
 from hcl_core.ports import Judge
 from hcl_core.records import Question
 
-Half = Literal["all", "tuned", "held-out"]
-HALVES: tuple[Half, ...] = ("all", "tuned", "held-out")
+HALVES = ("all", "tuned", "held-out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ class JudgeReport:
         return sum(each.n for each in self.models.values())
 
 
-def read_labelled(file: Path, half: Half = "all") -> tuple[list[LabelledQuestion], int]:
+def read_labelled(file: Path, half: str = "all") -> tuple[list[LabelledQuestion], int]:
     """The labelled questions of ``file``, and how many were left out: improper ones, and ones without a label.
 
     Raises:

@@ -71,21 +71,28 @@ def look_at_answer(lm: "CausalLM", head: "ExitHead", question_id: str, prompt: s
     return token_lens.look_at_answer(lm, head, question_id, prompt, **options)
 
 
-def _unknown_judge(name: str) -> SettingsError:
-    return SettingsError(f"judge must be one of {', '.join(JUDGE_NAMES)} or llm:MODEL; got {name!r}")
+def full_judge_name(name: str) -> str:
+    """``name`` as a run stores it: ``llm`` with its model, from ``HCL_JUDGE_MODEL`` where it is not said.
+
+    Raises:
+        SettingsError: There is no such judge.
+    """
+    kind, _, model = name.partition(":")
+    if kind not in JUDGE_NAMES or (":" in name and not (kind == "llm" and model.strip())):
+        raise SettingsError(f"judge must be one of {', '.join(JUDGE_NAMES)} or llm:MODEL; got {name!r}")
+    if name != "llm":
+        return name
+    if not (model := os.environ.get("HCL_JUDGE_MODEL", "").strip()):
+        raise SettingsError("the llm judge needs a model: llm:MODEL, or HCL_JUDGE_MODEL in the environment")
+    return f"llm:{model}"
 
 
 def check_judge(name: str) -> None:
     """Raise ``SettingsError`` unless there is a judge of that name and, for ``llm``, what it needs; loads nothing."""
-    kind, _, model = name.partition(":")
-    if kind not in JUDGE_NAMES or (":" in name and not (kind == "llm" and model.strip())):
-        raise _unknown_judge(name)
-    if kind == "llm":
+    if full_judge_name(name).startswith("llm:"):
         from hcl_core.judges.llm import check_environment
 
         check_environment()
-        if not (model or os.environ.get("HCL_JUDGE_MODEL")):
-            raise SettingsError("the llm judge needs a model: llm:MODEL, or HCL_JUDGE_MODEL in the environment")
 
 
 def judge_stamp(name: str) -> str | None:
@@ -110,7 +117,7 @@ def load_judge(name: str = "alias", embed: "Embed | None" = None) -> Judge:
         SettingsError: There is none, or it lacks something.
     """
     check_judge(name)
-    kind, _, model = name.partition(":")
+    kind, _, model = full_judge_name(name).partition(":")
     if kind == "alias":
         from hcl_core.judges.alias import AliasJudge
 
@@ -125,7 +132,7 @@ def load_judge(name: str = "alias", embed: "Embed | None" = None) -> Judge:
         return SemanticJudge(embed or load_embedder().embed)
     from hcl_core.judges.llm import LlmJudge
 
-    return LlmJudge(model or os.environ["HCL_JUDGE_MODEL"])
+    return LlmJudge(model)
 
 
 def load_embedder(name: str = EMBEDDER_NAMES[0]) -> Embedder:

@@ -95,10 +95,14 @@ def fold(text: str) -> str:
         lower = unicodedata.normalize("NFKD", text).casefold()
         decomposed = unicodedata.normalize("NFKD", lower)
         plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter)).translate(_PLAIN_LETTERS)
-    plain = _APOSTROPHES.sub("", _POSSESSIVE.sub("", plain))
+    # Most words have none of these marks, and a search costs as much as a replacement.
+    if any(mark in plain for mark in _QUOTES):
+        plain = _APOSTROPHES.sub("", _POSSESSIVE.sub("", plain))
     if _DIGIT.search(plain):
         plain = _DIGIT_GROUPS.sub("", _MARK.sub("", plain))
-    return _INITIALS.sub(lambda match: re.sub(r"[.\s-]", "", match.group()) + " ", plain)
+    if "." in plain or "-" in plain:
+        plain = _INITIALS.sub(lambda match: re.sub(r"[.\s-]", "", match.group()) + " ", plain)
+    return plain
 
 
 @lru_cache(maxsize=4096)

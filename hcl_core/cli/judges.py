@@ -1,1 +1,74 @@
-"""Commands that measure judges."""
+"""The command that measures judges: judge-eval."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from hcl_core import registry
+from hcl_core.cli.progress import bars
+from hcl_core.cli.terminal import app, stdout
+from hcl_core.judge_eval import HALVES, JudgeReport, evaluate, read_labelled
+from hcl_core.judges.llm import LlmJudge
+from hcl_core.runs import finite
+
+JUDGE_HELP = "alias (by rule), semantic (and by meaning), paper (the published rule), llm:MODEL (an endpoint)."
+
+
+@app.command("judge-eval")
+def judge_eval(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Answers that people judged, in EVOUNA's schema.")],
+    judge: Annotated[str, typer.Option(help=JUDGE_HELP)] = "alias",
+    half: Annotated[
+        str, typer.Option(help=f"Which questions: {', '.join(HALVES)} (rules are tuned on one half).")
+    ] = "all",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure a judge against people's judgements."""
+    registry.check_judge(judge)
+    labelled, num_left_out = read_labelled(file, half)
+    loaded = registry.load_judge(judge)
+    with bars() as progress:
+        task = progress.add_task("Judging", total=len(labelled), unit="questions")
+        report = evaluate(loaded, labelled, lambda done: progress.update(task, completed=done))
+    usage = loaded.usage_as_dict() if isinstance(loaded, LlmJudge) else None
+    if as_json:
+        print(json.dumps(report_as_json(report, half, num_left_out, usage), indent=1))
+        return
+    table = Table("answers of", "n", "agreement", "false positives", "false negatives", "kappa", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for model, each in report.models.items():
+        counts = (f"{each.false_positives}", f"{each.false_negatives}")
+        table.add_row(model, str(each.n), f"{each.agreement:.4f}", *counts, f"{each.kappa:.3f}")
+    stdout.print(table)
+    speed = report.num_judgements / max(report.seconds, 1e-9)
+    stdout.print(
+        f"{report.judge}: mean agreement {report.mean_agreement:.4f}; {num_left_out} questions without a label or "
+        f"improper were left out; {speed:,.0f} judgements a second.",
+        highlight=False,
+    )
+    if usage is not None:
+        stdout.print(
+            f"Asked: {usage['requests']:,} requests, {usage['prompt_tokens']:,} tokens in, "
+            f"{usage['completion_tokens']:,} out.",
+            highlight=False,
+        )
+
+
+def report_as_json(
+    report: JudgeReport, half: str, num_left_out: int, usage: dict[str, int] | None
+) -> dict[str, object]:
+    """What ``judge-eval --json`` prints."""
+    models = {model: asdict(each) | {"kappa": finite(each.kappa)} for model, each in report.models.items()}
+    return {
+        "judge": report.judge,
+        "half": half,
+        "models": models,
+        "mean_agreement": finite(report.mean_agreement),
+        "num_left_out": num_left_out,
+        "judgements_per_second": round(report.num_judgements / max(report.seconds, 1e-9)),
+    } | ({} if usage is None else {"usage": usage})

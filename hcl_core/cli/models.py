@@ -10,6 +10,7 @@ from rich.text import Text
 
 from hcl_core import pipeline, registry, scoring
 from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, EXIT_HEAD_NAMES, check_exit_head
+from hcl_core.cli.judges import JUDGE_HELP
 from hcl_core.cli.progress import follow_fit, follow_run
 from hcl_core.cli.tables import print_fidelity, print_lens, print_scores
 from hcl_core.cli.terminal import app, stderr, stdout
@@ -56,6 +57,7 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     template: Annotated[str, typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}.")] = "few_shot",
     template_file: Annotated[Path | None, typer.Option(help="Your own template with {question}.")] = None,
+    judge: Annotated[str, typer.Option(help=JUDGE_HELP)] = "alias",
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<run id>.")] = None,
 ) -> None:
     """Sample answers at every exit layer, judge, cluster and score them. Stopped, it goes on where it was."""
@@ -64,7 +66,7 @@ def run(
     sampling = SamplingSettings(temperature, top_p, top_k, max_new_tokens, seed)
     prompt_template = load_template(template, template_file)
     request = RunRequest(
-        model, tuple(asked), question_set, layers, samples, sampling, prompt_template, exit_head=exit_head
+        model, tuple(asked), question_set, layers, samples, sampling, prompt_template, exit_head, judge
     )
     with stderr.status(f"Loading {model}"):
         lm, checkpoint = registry.load_model(model, dtype, device)

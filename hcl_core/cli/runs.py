@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from hcl_core import answers, registry, scoring
+from hcl_core.cli.judges import JUDGE_HELP
 from hcl_core.cli.tables import answer_line, print_scores
 from hcl_core.cli.terminal import app, stderr, stdout
 from hcl_core.errors import SettingsError
@@ -23,13 +24,16 @@ from hcl_core.runs import RunFolder, finite
 def score(
     run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
     weights: Annotated[str, typer.Option(help="creativity,accuracy; they sum to 1.")] = "0.5,0.5",
+    judge: Annotated[
+        str | None, typer.Option(help=f"Judge anew, and keep these verdicts: {JUDGE_HELP} Default: as last time.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a run folder; needs no language model."""
     parsed = _weights(weights)
     folder = RunFolder(run_dir)
+    table = _outcomes(folder, judge)
     manifest = folder.manifest()
-    table = _outcomes(folder)
     if as_json:
         print(json.dumps(scores_as_json(manifest, table, parsed), indent=1))
     else:
@@ -89,11 +93,13 @@ def _weights(text: str) -> Weights:
     return Weights(creativity, accuracy)
 
 
-def _outcomes(folder: RunFolder) -> OutcomeTable:
-    """The stored outcomes, made from the samples where they are missing."""
-    table = scoring.read_outcomes(folder)
-    if table is not None:
+def _outcomes(folder: RunFolder, judge: str | None = None) -> OutcomeTable:
+    """The stored outcomes, made from the samples where they are missing or another judge is wanted."""
+    stored = folder.manifest().judge
+    wanted = stored if judge is None else registry.full_judge_name(judge)
+    if wanted == stored and (table := scoring.read_outcomes(folder)) is not None:
         return table
     embeddings = scoring.Embeddings(registry.load_embedder)
+    loaded = registry.load_judge(wanted, embeddings.of)
     with stderr.status("Judging and clustering"):
-        return scoring.rescore(folder, registry.load_judge(folder.manifest().judge), embeddings).table
+        return scoring.rescore(folder, loaded, embeddings).table
