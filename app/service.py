@@ -119,6 +119,8 @@ class Service:
             raise SettingsError(
                 "this public page offers only the models of its list: run the program yourself for others"
             )
+        if request.judge.startswith("llm"):
+            raise SettingsError("this public page has no llm judge: run the program yourself for it")
         num_layers = len(parse_layers(request.layers, known.num_hidden_layers))
         tokens = num_layers * request.num_samples * request.sampling.max_new_tokens
         if tokens > _PUBLIC_TOKENS:

@@ -14,7 +14,7 @@ from scipy.special import ndtr, stdtrit
 
 from hcl_core.layers import format_layers
 from hcl_core.metrics import MISSING, FloatArray, OutcomeTable, hcb_score, min_max_scale
-from hcl_core.records import Weights
+from hcl_core.records import Scaling, Weights
 
 NUM_REPLICATES = 1000
 LEVEL = 0.95
@@ -31,20 +31,22 @@ class Replicates:
         exit_layers: ``E`` layers, ascending.
         hallucination_rate: ``[R, E]`` in [0, 1]; NaN at a layer without answers.
         creativity_raw: ``[R, E]`` meaning clusters a question, from 0; likewise.
+        creativity_absolute: ``[R, E]`` the same over answers given, in [0, 1]; likewise.
     """
 
     num_questions: int
     exit_layers: tuple[int, ...]
     hallucination_rate: FloatArray
     creativity_raw: FloatArray
+    creativity_absolute: FloatArray
 
-    def creativity(self) -> FloatArray:
+    def creativity(self, scaling: Scaling = "min_max") -> FloatArray:
         """``[R, E]``, scaled within each replicate."""
-        return min_max_scale(self.creativity_raw)
+        return min_max_scale(self.creativity_raw) if scaling == "min_max" else self.creativity_absolute
 
-    def hcb_score(self, weights: Weights) -> FloatArray:
+    def hcb_score(self, weights: Weights, scaling: Scaling = "min_max") -> FloatArray:
         """``[R, E]``, the whole chain anew in each replicate."""
-        return hcb_score(self.creativity(), self.hallucination_rate, weights)
+        return hcb_score(self.creativity(scaling), self.hallucination_rate, weights)
 
 
 def draw_questions(num_questions: int, num_replicates: int = NUM_REPLICATES, seed: int = 0) -> NDArray[np.int64]:
@@ -85,11 +87,14 @@ def resample(table: OutcomeTable, drawn: NDArray[np.int64], seed: int = 0) -> Re
             cell = table.outcomes[question, layer]
             wrong_share[slots, layer], num_clusters[slots, layer] = _resample_cell(cell, len(slots), shrink, rng)
     by_replicate = (num_replicates, num_questions, num_layers)
+    num_given = (table.outcomes != MISSING).sum(axis=2, dtype=np.float32)[drawn]
+    clusters = num_clusters.reshape(by_replicate)
     return Replicates(
         num_questions,
         table.exit_layers,
         _nan_mean(wrong_share.reshape(by_replicate)),
-        _nan_mean(num_clusters.reshape(by_replicate)),
+        _nan_mean(clusters),
+        _nan_mean(np.divide(clusters, num_given, out=np.full_like(clusters, np.nan), where=num_given > 0)),
     )
 
 
@@ -165,11 +170,15 @@ class Uncertainty:
 
 
 def uncertainty(
-    table: OutcomeTable, weights: Weights, num_replicates: int = NUM_REPLICATES, seed: int = 0
+    table: OutcomeTable,
+    weights: Weights,
+    scaling: Scaling = "min_max",
+    num_replicates: int = NUM_REPLICATES,
+    seed: int = 0,
 ) -> Uncertainty:
     """Intervals, ``p_optimal`` and verdict of a run."""
     replicates = resample(table, draw_questions(len(table.outcomes), num_replicates, seed), seed)
-    return judge_replicates(replicates, weights, has_right_answer=bool((table.outcomes >= 0).any()))
+    return judge_replicates(replicates, weights, bool((table.outcomes >= 0).any()), scaling)
 
 
 def describe_verdict(best: int | None, sure: Uncertainty) -> str:
@@ -196,16 +205,16 @@ def describe_verdict(best: int | None, sure: Uncertainty) -> str:
     )
 
 
-def judge_replicates(replicates: Replicates, weights: Weights, has_right_answer: bool) -> Uncertainty:
-    """The same from replicates that are there already: other weights need no new draws."""
-    hcb = replicates.hcb_score(weights)
+def judge_replicates(
+    replicates: Replicates, weights: Weights, has_right_answer: bool, scaling: Scaling = "min_max"
+) -> Uncertainty:
+    """The same from replicates that are there already: other weights or scaling need no new draws."""
+    hcb = replicates.hcb_score(weights, scaling)
     scored = ~np.isnan(hcb).all(axis=0)
-    # Rounded, so that equal scores that were summed differently are a tie, which the earlier layer wins.
-    best = np.argmax(np.where(np.isnan(hcb), -np.inf, hcb).round(9), axis=1)
-    p_optimal = np.bincount(best, minlength=len(replicates.exit_layers)) / len(hcb)
+    p_optimal = np.bincount(best_places(hcb), minlength=len(replicates.exit_layers)) / len(hcb)
     if not has_right_answer:
         p_optimal = np.zeros_like(p_optimal)
-    columns = (replicates.hallucination_rate, replicates.creativity_raw, replicates.creativity(), hcb)
+    columns = (replicates.hallucination_rate, replicates.creativity_raw, replicates.creativity(scaling), hcb)
     intervals = zip(*(percentile_intervals(column, replicates.num_questions) for column in columns), strict=True)
     layers = tuple(
         LayerIntervals(exit_layer, wrong, clusters, creativity, balance, float(share))
@@ -222,6 +231,13 @@ def judge_replicates(replicates: Replicates, weights: Weights, has_right_answer:
     if p_optimal[leader] >= LEVEL:
         return Uncertainty(layers, "clear", (replicates.exit_layers[leader],))
     return Uncertainty(layers, "tied" if tied.sum() <= scored.sum() / 2 else "none", tied_layers)
+
+
+def best_places(hcb: FloatArray) -> NDArray[np.int64]:
+    """Where the highest of each row of ``[R, E]`` stands: ``[R]``."""
+    # Rounded, so that equal scores that were summed differently are a tie, which the earlier layer wins.
+    places: NDArray[np.int64] = np.argmax(np.where(np.isnan(hcb), -np.inf, hcb).round(9), axis=1)
+    return places
 
 
 def percentile_intervals(values: FloatArray, num_questions: int) -> list[Interval]:

@@ -1,4 +1,4 @@
-"""Which exit layers to run: ``all``, ``start:stop:step`` with the stop included, or a list."""
+"""Which exit layers to run: ``all``, ``start:stop:step`` with the stop included or left open, or a list."""
 
 from hcl_core.errors import SettingsError
 
@@ -7,7 +7,7 @@ def parse_layers(text: str, num_hidden_layers: int) -> tuple[int, ...]:
     """Read a layer choice.
 
     Args:
-        text: ``"all"``, ``"2:30"``, ``"2:30:2"`` (the stop is included) or ``"24,28,30"``.
+        text: ``"all"``, ``"2:30"``, ``"2:30:2"`` (the stop is included), ``"2::2"`` (to the last) or ``"24,28,30"``.
         num_hidden_layers: Decoder blocks of the model; the deepest allowed exit.
 
     Returns:
@@ -22,7 +22,10 @@ def parse_layers(text: str, num_hidden_layers: int) -> tuple[int, ...]:
         return tuple(range(1, num_hidden_layers + 1))
     try:
         if ":" in cleaned:
-            bounds = [int(part) for part in cleaned.split(":")]
+            parts = cleaned.split(":")
+            if len(parts) > 1 and not parts[1].strip():
+                parts[1] = str(num_hidden_layers)
+            bounds = [int(part) for part in parts]
             if len(bounds) not in (2, 3):
                 raise SettingsError(wanted)
             start, stop, step = (*bounds, 1)[:3]

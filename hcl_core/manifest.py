@@ -66,6 +66,35 @@ class RunSettings:
         return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
 
 
+def differing_settings(first: "Manifest", second: "Manifest") -> dict[str, list[object]]:
+    """What was asked for differently, by name, with both values."""
+    theirs = second.asked
+    return {name: [value, theirs[name]] for name, value in first.asked.items() if value != theirs[name]}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCost:
+    """Floating-point operations of one token's matrix products, two a weight; attention scores are left out.
+
+    Attributes:
+        num_hidden_layers: Decoder blocks of the model.
+        block: Of one decoder block.
+        readout: Of the unembedding.
+        exit_head: Of the exit head's map, which every layer but the last goes through; 0 for the shared head.
+    """
+
+    num_hidden_layers: int
+    block: int
+    readout: int
+    exit_head: int
+
+    def relative_flops(self, exit_layer: int) -> float:
+        """Cost of a token from ``exit_layer`` over that of the full model, above 0."""
+        full = self.num_hidden_layers * self.block + self.readout
+        mapped = self.exit_head if exit_layer < self.num_hidden_layers else 0
+        return (exit_layer * self.block + mapped + self.readout) / full
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """``manifest.json``.
@@ -83,6 +112,8 @@ class Manifest:
         created_at: UTC, ISO 8601.
         finished_at: Likewise; ``None`` until every sample is there.
         decode_seconds: Time spent decoding, over all sittings.
+        preset: Name of the protocol that was asked for, and what was chosen otherwise; ``None`` without one.
+        cost: Of the model's tokens; ``None`` in runs of before it was kept.
         schema_version: Of this format.
     """
 
@@ -98,6 +129,8 @@ class Manifest:
     created_at: str
     finished_at: str | None = None
     decode_seconds: float = 0.0
+    preset: str | None = None
+    cost: ModelCost | None = None
     schema_version: int = SCHEMA_VERSION
 
     @classmethod
@@ -113,11 +146,21 @@ class Manifest:
                 SamplingSettings(**settings.pop("sampling")),
             )
             layers = tuple(settings.pop("exit_layers"))
+            cost = fields.pop("cost", None)
             return cls(
-                settings=RunSettings(template=template, sampling=sampling, exit_layers=layers, **settings), **fields
+                settings=RunSettings(template=template, sampling=sampling, exit_layers=layers, **settings),
+                cost=None if cost is None else ModelCost(**cost),
+                **fields,
             )
         except (KeyError, TypeError, ValueError, AttributeError, SettingsError) as error:
             raise RunFolderError(f"the manifest cannot be read: {error}") from None
+
+    @property
+    def asked(self) -> dict[str, object]:
+        """Everything that was asked for, by name."""
+        everything = asdict(self.settings) | asdict(self.settings.sampling)
+        everything |= {"template": self.settings.template.name, "judge": self.judge, "embedder": self.embedder}
+        return {name: value for name, value in everything.items() if name != "sampling"}
 
     def describe(self) -> str:
         """One line for people."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hcl_core.records import LayerScore, Weights
+from hcl_core.records import LayerScore, Scaling, Weights
 
 FloatArray = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ def hallucination_rate(outcomes: NDArray[np.int16]) -> FloatArray:
     """
     given = (outcomes != MISSING).sum(axis=2)
     wrong = ((outcomes < 0) & (outcomes != MISSING)).sum(axis=2)
-    return _mean_over_questions(wrong, given)
+    return mean_over_questions(wrong, given)
 
 
 def creativity_raw(outcomes: NDArray[np.int16]) -> FloatArray:
@@ -60,12 +60,32 @@ def creativity_raw(outcomes: NDArray[np.int16]) -> FloatArray:
     Returns:
         ``[E]`` from 0; NaN at a layer without any answer.
     """
+    given = (outcomes != MISSING).any(axis=2)
+    return mean_over_questions(_num_clusters(outcomes), given.astype(np.int64))
+
+
+def creativity_absolute(outcomes: NDArray[np.int16]) -> FloatArray:
+    """Meaning clusters among the correct answers over answers given, mean over questions (ours).
+
+    1 where every answer is right and means something else. It depends on no other layer, so it does not move when a
+    layer is added; it does depend on the number of samples, since fifty answers seldom find fifty meanings.
+
+    Args:
+        outcomes: ``[num_questions, E, num_samples]`` as in ``OutcomeTable``.
+
+    Returns:
+        ``[E]`` in [0, 1]; NaN at a layer without any answer.
+    """
+    return mean_over_questions(_num_clusters(outcomes), (outcomes != MISSING).sum(axis=2))
+
+
+def _num_clusters(outcomes: NDArray[np.int16]) -> NDArray[np.int64]:
+    """``[num_questions, E]``."""
     # Distinct numbers, not the highest: a resample may have lost a cluster.
     ordered = np.sort(outcomes, axis=2)
     opens = np.diff(ordered, axis=2, prepend=np.int16(MISSING)) != 0
-    num_clusters = ((ordered >= 0) & opens).sum(axis=2)
-    given = (outcomes != MISSING).any(axis=2)
-    return _mean_over_questions(num_clusters, given.astype(np.int64))
+    count: NDArray[np.int64] = ((ordered >= 0) & opens).sum(axis=2)
+    return count
 
 
 def min_max_scale(values: FloatArray) -> FloatArray:
@@ -93,11 +113,11 @@ def balanced_layer(scores: Sequence[LayerScore]) -> int | None:
     return optimal_layer(scores) if any(score.num_correct for score in scores) else None
 
 
-def score_layers(table: OutcomeTable, weights: Weights) -> list[LayerScore]:
+def score_layers(table: OutcomeTable, weights: Weights, scaling: Scaling = "min_max") -> list[LayerScore]:
     """The scores of every exit layer of ``table``; a layer without samples has NaN scores."""
     outcomes = table.outcomes
     hallucination, raw = hallucination_rate(outcomes), creativity_raw(outcomes)
-    creativity = min_max_scale(raw)
+    creativity = min_max_scale(raw) if scaling == "min_max" else creativity_absolute(outcomes)
     hcb = hcb_score(creativity, hallucination, weights)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is NaN, as it should be
@@ -118,7 +138,7 @@ def score_layers(table: OutcomeTable, weights: Weights) -> list[LayerScore]:
     ]
 
 
-def _mean_over_questions(totals: NDArray[np.int64], given: NDArray[np.int64]) -> FloatArray:
+def mean_over_questions(totals: NDArray[np.int64], given: NDArray[np.int64]) -> FloatArray:
     """Mean over the questions with answers of ``totals / given``, each ``[num_questions, E]``: ``[E]``."""
     shares = np.divide(totals, given, out=np.zeros(totals.shape), where=given > 0)
     num_questions = (given > 0).sum(axis=0)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from hcl_core.manifest import Manifest, RunSettings
+from hcl_core.manifest import Manifest, ModelCost, RunSettings
 from hcl_core.metrics import OutcomeTable
 from hcl_core.ports import Decoder
 from hcl_core.records import Question, Sample, SampleKey, StoredQuestion
@@ -65,6 +65,8 @@ def new_manifest(
     device: str,
     judge: str,
     embedder: str,
+    cost: ModelCost | None = None,
+    preset: str | None = None,
 ) -> Manifest:
     """The manifest of a run that starts now."""
     return Manifest(
@@ -76,6 +78,8 @@ def new_manifest(
         device=device,
         judge=judge,
         embedder=embedder,
+        cost=cost,
+        preset=preset,
         versions={package: importlib.metadata.version(package) for package in _RECORDED_PACKAGES},
         created_at=_now(),
     )

@@ -11,6 +11,8 @@ from hcl_core.errors import SettingsError
 
 Outcome = Literal["correct", "incorrect", "not_attempted"]
 FinishReason = Literal["stop", "length"]
+Scaling = Literal["min_max", "absolute"]
+SCALINGS: tuple[Scaling, ...] = ("min_max", "absolute")
 
 
 class SampleKey(NamedTuple):
@@ -158,7 +160,8 @@ class LayerScore:
         exit_layer: Decoder blocks run, from 1.
         hallucination_rate: Share of answers not judged correct, mean over questions, in [0, 1].
         creativity_raw: Meaning clusters among the correct answers, mean over questions, from 0.
-        creativity: ``creativity_raw`` min-max scaled over the layers of the run, in [0, 1].
+        creativity: The same scaled to [0, 1]: ``min_max`` over the layers of the run, or ``absolute``, clusters
+            over answers.
         hcb_score: ``w_c * creativity + w_h * (1 - hallucination_rate)``, in [0, 1].
         confidence: Mean over answers of their geometric-mean token probability, in (0, 1].
         num_correct: Answers judged correct, over all questions.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hcl_core.catalogue import CatalogueModel
-from hcl_core.errors import SettingsError
+from hcl_core.errors import QuestionFileError, SettingsError
 from hcl_core.folders import own_heads_folder
 from hcl_core.heads import FitProgress, FitSettings, HeadConfig
 from hcl_core.lens import LensTable
@@ -149,8 +149,30 @@ def load_embedder(name: str = EMBEDDER_NAMES[0]) -> Embedder:
     return MiniLmEmbedder()
 
 
-def load_questions(name: str) -> QuestionSource:
-    """The starter set, or the question file at that path."""
-    from hcl_core.questions.jsonl import JsonlQuestions, starter_questions
+def load_questions(name: str, split: str | None = None) -> QuestionSource:
+    """The question set called ``name``: the starter set, one known on the Hub, or the one at that path.
 
-    return starter_questions() if name == "starter" else JsonlQuestions(Path(name).expanduser())
+    Args:
+        name: See above.
+        split: Of a set that has several.
+
+    Raises:
+        SettingsError: There is none, or it has no such split.
+    """
+    from hcl_core.questions.files import LocalQuestions
+    from hcl_core.questions.hub import HUB_SETS, HubQuestions
+    from hcl_core.questions.jsonl import starter_questions
+
+    if name == "starter":
+        if split is not None:
+            raise SettingsError("the starter set has no splits: leave --split out")
+        return starter_questions()
+    if (known := next((each for each in HUB_SETS if each.name == name), None)) is not None:
+        return HubQuestions(known, split)
+    path = Path(name).expanduser()
+    if not path.exists():
+        known_names = ", ".join(("starter", *(each.name for each in HUB_SETS)))
+        raise QuestionFileError(
+            f"cannot read the question file {name}: no such file, and no set of that name; known are {known_names}"
+        )
+    return LocalQuestions(path, split)

@@ -34,6 +34,7 @@ class RunRequest:
         template: How a question becomes a prompt.
         exit_head: Name of the exit head, or its file.
         judge: Name of the judge.
+        preset: What the manifest says of the protocol, if any.
     """
 
     model: str
@@ -45,6 +46,7 @@ class RunRequest:
     template: PromptTemplate
     exit_head: str = "auto"
     judge: str = "alias"
+    preset: str | None = None
 
     def __post_init__(self) -> None:
         known = find_model(self.model)
@@ -94,6 +96,8 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         device=str(lm.readout_device),
         judge=judge.name,
         embedder=registry.EMBEDDER_NAMES[0],
+        cost=decoder.cost(),
+        preset=request.preset,
     )
     scorer = Scorer(request.questions, settings.exit_layers, settings.num_samples, judge, embeddings)
     return PreparedRun(manifest, request.questions, decoder, scorer)

@@ -6,6 +6,7 @@
     verdicts.parquet          derived: outcome and reason by sample
     clusters.parquet          derived: meaning cluster of each correct sample
     layer_scores.parquet      derived: the scores at equal weights
+    measures.parquet          derived, when asked for: measures of the answers' texts
 
 A row's key is ``(question_id, exit_layer, sample_idx)``. Derived files can be deleted and made again from
 the others without a model. Verdicts and clusters bear a stamp that says what made them.
@@ -224,6 +225,22 @@ class RunFolder:
         with atomic_file(self.path / "layer_scores.parquet") as temporary:
             pq.write_table(pa.Table.from_pylist([asdict(score) for score in scores]), temporary)
 
+    def write_measures(self, rows: Sequence[dict[str, Any]], stamp: str) -> None:
+        """Replace ``measures.parquet``; ``stamp`` says what made them, and of how many samples."""
+        with atomic_file(self.path / "measures.parquet") as temporary:
+            pq.write_table(_stamped(pa.Table.from_pylist(list(rows)), stamp), temporary)
+
+    def measures(self, stamp: str) -> list[dict[str, Any]] | None:
+        """Rows of ``measures.parquet``; ``None`` where they were not made, or not as ``stamp`` says."""
+        path = self.path / "measures.parquet"
+        if _read_stamp(path) != stamp:
+            return None
+        try:
+            rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        except (pa.ArrowException, OSError):
+            return None
+        return rows
+
     def verdict_table(self) -> pa.Table | None:
         """``verdicts.parquet``, or ``None`` where it has not been made or is damaged: it can be made again."""
         return _read_derived(self.path / "verdicts.parquet", _VERDICT_SCHEMA)
@@ -255,8 +272,9 @@ class RunFolder:
             raise RunFolderError(f"{target} exists already")
         with atomic_folder(target) as made:
             (made / "samples").mkdir()
-            for name in ("manifest.json", "questions.jsonl", "layer_scores.parquet"):
-                shutil.copyfile(self.path / name, made / name)
+            for name in ("manifest.json", "questions.jsonl", "layer_scores.parquet", "measures.parquet"):
+                if name != "measures.parquet" or (self.path / name).is_file():
+                    shutil.copyfile(self.path / name, made / name)
             tables = {
                 "samples/part-00000.parquet": self.sample_table(),
                 "verdicts.parquet": self.verdict_table(),

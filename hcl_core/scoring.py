@@ -1,7 +1,8 @@
 """Samples in, judged and clustered outcomes out: live, wave by wave, or from a run folder without a model."""
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,11 +12,13 @@ import pyarrow.compute as pc
 from hcl_core import registry
 from hcl_core.clustering import COSINE_THRESHOLD, leader_clusters
 from hcl_core.errors import RunFolderError
-from hcl_core.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, score_layers
+from hcl_core.measures import MEASURES_VERSION, TextMeasures, measure_texts
+from hcl_core.metrics import INCORRECT, MISSING, NOT_ATTEMPTED, OutcomeTable, score_layers
 from hcl_core.ports import Embedder, Judge, Judgement
 from hcl_core.records import ClusterMember, Question, Sample, SampleKey, Verdict, Weights
 from hcl_core.runs import RunFolder, mean_logprobs
 
+_log = logging.getLogger(__name__)
 _MOST_VECTORS = 20_000
 
 
@@ -143,9 +146,12 @@ def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings) -> Scorer:
         scorer.add(folder.samples())
     except (KeyError, IndexError) as error:
         raise RunFolderError(f"{folder.path}: a sample belongs to no question or layer of the run: {error}") from None
-    if manifest.judge != judge.name:  # first: verdicts without the stamp of the manifest's judge are made again
-        folder.write_manifest(replace(manifest, judge=judge.name))
-    scorer.store(folder)
+    try:
+        if manifest.judge != judge.name:  # first: verdicts without the stamp of the manifest's judge are made again
+            folder.write_manifest(replace(manifest, judge=judge.name))
+        scorer.store(folder)
+    except PermissionError:
+        _log.warning("%s cannot be written to: its new verdicts are not kept", folder.path)
     return scorer
 
 
@@ -174,6 +180,33 @@ def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
     table.outcomes[_cells(clusters, question_ids, settings.exit_layers)] = clusters.column("cluster_id").to_numpy()
     table.confidences[_cells(samples, question_ids, settings.exit_layers)] = np.exp(mean_logprobs(samples))
     return table
+
+
+def measure(
+    folder: RunFolder, table: OutcomeTable, embeddings: Embeddings, on_progress: Callable[[int], None] = lambda _: None
+) -> list[TextMeasures]:
+    """The measures of the answers' texts: stored ones where they are of these verdicts, else made and stored.
+
+    Args:
+        folder: The run, judged and clustered.
+        table: Its outcomes.
+        embeddings: Of the embedder that the manifest names.
+        on_progress: Told the number of questions measured.
+    """
+    num_samples = int((table.outcomes != MISSING).sum())
+    stamp = f"measures {MEASURES_VERSION}; {folder.stamps()[1]}; {num_samples} samples"
+    if (rows := folder.measures(stamp)) is not None:
+        return [TextMeasures(**row) for row in rows]
+    answers: dict[str, dict[int, dict[int, str]]] = {stored.question.id: {} for stored in folder.questions()}
+    columns = ["question_id", "exit_layer", "sample_idx", "answer"]
+    for row in folder.sample_table(columns).to_pylist():
+        answers[row["question_id"]].setdefault(row["exit_layer"], {})[row["sample_idx"]] = row["answer"]
+    measured = measure_texts(table, answers.values(), embeddings.of, on_progress)
+    try:
+        folder.write_measures([asdict(each) for each in measured], stamp)
+    except PermissionError:
+        _log.warning("%s cannot be written to: its measures are not kept", folder.path)
+    return measured
 
 
 def _cells(table: pa.Table, question_ids: list[str], exit_layers: tuple[int, ...]) -> tuple[np.ndarray, ...]:

@@ -18,7 +18,7 @@ from hcl_core.runs import RunFolder
 
 REPO = Path(__file__).parent.parent
 OWN = ["--question", "Name a planet", "--accept", "Mars"]
-SCORE_KEYS = {"run_id", "model", "complete", "layers", "optimal_layer", "verdict", "tied_layers"}
+SCORE_KEYS = {"judge", "scaling"} | {"run_id", "model", "complete", "layers", "optimal_layer", "verdict", "tied_layers"}
 LAYER_KEYS = {
     "hallucination_ci",
     "creativity_raw_ci",
@@ -365,7 +365,7 @@ MISTAKES = {
     "accept with questions": (["--questions", "starter", "--accept", "x"], "--accept goes with --question"),
     "missing question file": (["--questions", "none.jsonl"], "none.jsonl"),
     "question file with a name of two lines": (["--questions", "two\nlines.jsonl"], "two lines.jsonl"),
-    "question file is a folder": (["--questions", "."], "Is a directory"),
+    "question file is a folder": (["--questions", "."], "a folder saved by datasets was wanted"),
     "limit of 0": (["--questions", "starter", "--limit", "0"], "--limit"),
     "bad layers": ([*OWN, "--layers", "some"], "layers must be 'all'"),
     "layer too deep": ([*OWN, "--layers", "5"], "exit layer 5 does not exist: this model has layers 1 to 4"),
@@ -556,3 +556,44 @@ def test_score_of_samples_cut_off_is_one_line(command, finished_run):
     part = finished_run / "samples" / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:-30])
     assert_one_line_error(command("score", finished_run), "a samples part cannot be read")
+
+
+# Another judge.
+
+
+def test_run_takes_the_judge_that_is_named(run_tiny, tmp_path):
+    code, _, _ = run_tiny(
+        "--question", "Name a city.", "--accept", "Rome", "--judge", "paper", "--out", tmp_path / "own"
+    )
+    assert code == 0 and RunFolder(tmp_path / "own").manifest().judge == "paper"
+    assert RunFolder(tmp_path / "own").stamps()[0] == "paper 1"
+
+
+def test_score_judges_anew_and_keeps_it(command, run_tiny, tmp_path):
+    run_tiny("--question", "Name a city.", "--accept", "Rome", "--out", tmp_path / "own")
+    assert json.loads(command("score", tmp_path / "own", "--json")[1])["judge"] == "alias"
+    for _ in range(2):
+        assert json.loads(command("score", tmp_path / "own", "--json", "--judge", "paper")[1])["judge"] == "paper"
+    assert json.loads(command("score", tmp_path / "own", "--json")[1])["judge"] == "paper"
+
+
+def test_verdicts_of_an_older_version_of_a_judge_are_made_again(command, run_tiny, tmp_path):
+    run_tiny("--question", "Name a city.", "--accept", "Rome", "--out", tmp_path / "own")
+    folder = RunFolder(tmp_path / "own")
+    folder.write_verdicts([], "alias 1")
+    assert command("score", tmp_path / "own", "--json")[0] == 0
+    assert folder.stamps()[0] == "alias 2" and len(folder.verdict_table()) == 12
+
+
+@pytest.mark.parametrize("judge", ["best", "llm:"])
+def test_score_with_an_unknown_judge_changes_nothing(command, run_tiny, tmp_path, judge):
+    run_tiny("--question", "Name a city.", "--accept", "Rome", "--out", tmp_path / "own")
+    before = (tmp_path / "own" / "manifest.json").read_bytes()
+    code, out, err = command("score", tmp_path / "own", "--judge", judge)
+    assert (code, out) == (2, "") and "judge must be one of" in err
+    assert (tmp_path / "own" / "manifest.json").read_bytes() == before
+
+
+def test_options_of_a_set_need_a_set(command):
+    code, _, err = command("run", "--question", "Name a city.", "--accept", "Rome", "--shuffle-seed", "1")
+    assert code == 2 and "go with --questions" in err

@@ -52,7 +52,9 @@ def test_agreement_by_hand(file):
 def test_kappa_is_scikit_learns(file):
     answers = ["Paris", "Rome", "Paris", "Rome", "Paris", "Oslo", "Paris"]
     labels = [True, False, False, True, True, False, True]
-    entries = [entry(n, answer_small=a, judge_small=said) for n, (a, said) in enumerate(zip(answers, labels, strict=True))]
+    entries = [
+        entry(n, answer_small=a, judge_small=said) for n, (a, said) in enumerate(zip(answers, labels, strict=True))
+    ]
     report = evaluate(registry.load_judge("alias"), read_labelled(file(*entries))[0])
     expected = cohen_kappa_score(labels, [answer == "Paris" for answer in answers])
     assert report.models["small"].kappa == pytest.approx(expected)

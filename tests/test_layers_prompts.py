@@ -15,6 +15,8 @@ LAYERS = st.sets(st.integers(1, 100), min_size=1).map(lambda layers: tuple(sorte
     ("text", "layers"),
     [
         ("all", (1, 2, 3, 4, 5, 6)),
+        ("2::2", (2, 4, 6)),
+        ("4:", (4, 5, 6)),
         (" ALL ", (1, 2, 3, 4, 5, 6)),
         ("2:4", (2, 3, 4)),
         ("1:6:2", (1, 3, 5)),
@@ -42,7 +44,6 @@ def test_parse_layers_reads(text, layers):
         ",1",
         "1,,2",
         "1.5",
-        "1:",
         ":4",
         ":",
         "1:2:",

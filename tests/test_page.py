@@ -161,6 +161,22 @@ def test_a_public_page_refuses_what_could_harm(monkeypatch, changes, words):
     assert [name for _, name in public.model_choices()] == ["smollm2-135m"]
 
 
+def test_a_public_page_asks_no_grader_at_its_owners_cost(monkeypatch):
+    from dataclasses import replace
+
+    from app.handlers import make_request
+    from app.service import Service
+    from hcl_core import registry
+    from hcl_core.errors import SettingsError
+
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    monkeypatch.setattr(registry, "load_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(registry, "is_available", lambda model: True)
+    request = replace(make_request(*controls()), judge="llm:grader")
+    with pytest.raises(SettingsError, match="this public page has no llm judge"):
+        next(Service(is_public=True).run(request, "visitor"))
+
+
 def test_every_control_reaches_the_request():
     from app.handlers import make_request
 

@@ -15,6 +15,7 @@ from hcl_core.metrics import (
     NOT_ATTEMPTED,
     OutcomeTable,
     balanced_layer,
+    creativity_absolute,
     creativity_raw,
     hallucination_rate,
     hcb_score,
@@ -90,6 +91,22 @@ def test_creativity_raw_leaves_out_a_question_without_answers():
 
 def test_creativity_raw_of_nothing_is_nan():
     assert math.isnan(creativity_raw(np.array([[[M, M]]]))[0])
+
+
+def test_creativity_absolute_is_clusters_over_answers():
+    # Layer 2: 2/4 and 0/4, mean 1/4. Layer 4: 1/4 and 2/4, mean 3/8.
+    assert creativity_absolute(OUTCOMES).tolist() == [0.25, 0.375]
+
+
+def test_creativity_absolute_divides_by_the_answers_that_came():
+    # 2 of 2 and 1 of 2: (1 + 1/2) / 2
+    assert creativity_absolute(np.array([[[0, 1, M, M]], [[0, X, M, M]]])).tolist() == [0.75]
+
+
+def test_absolute_scores_are_worked_by_hand():
+    low, high = score_layers(make_table(OUTCOMES, (2, 4)), Weights(), "absolute")
+    # (1/4 + 1/4) / 2 and (3/8 + 3/4) / 2
+    assert (low.creativity, low.hcb_score, high.hcb_score) == (0.25, 0.25, 0.5625)
 
 
 def test_min_max_scale_maps_the_ends_to_0_and_1():

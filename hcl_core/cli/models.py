@@ -17,12 +17,16 @@ from hcl_core.cli.terminal import app, stderr, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.heads import FitSettings
+from hcl_core.presets import PRESETS, describe_preset, find_preset
 from hcl_core.prompts import TEMPLATE_NAMES, load_template
+from hcl_core.questions.hub import HUB_SET_NAMES
 from hcl_core.questions.jsonl import make_question
+from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, SamplingSettings, Weights
 from hcl_core.request import RunRequest, prepare
 from hcl_core.runs import RunFolder
 
+QUESTIONS_HELP = f"starter, {', '.join(HUB_SET_NAMES)}, or a file or folder of questions."
 _DEFAULTS = SamplingSettings()
 _FIT = FitSettings()
 
@@ -40,11 +44,16 @@ def models() -> None:
 
 @app.command()
 def run(
+    context: typer.Context,
     model: Annotated[str, typer.Option(help="Catalogue name, Hub id or local folder.")] = DEFAULT_MODEL.name,
     question: Annotated[str | None, typer.Option(help="A question of your own; needs --accept.")] = None,
     accept: Annotated[list[str] | None, typer.Option(help="An accepted answer; may be given many times.")] = None,
-    questions: Annotated[str | None, typer.Option(help="'starter' or a JSON-lines file.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first so many questions.")] = None,
+    questions: Annotated[str | None, typer.Option(help=QUESTIONS_HELP)] = None,
+    split: Annotated[str | None, typer.Option(help="Of a data set; default the one that has answers.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask only so many questions.")] = None,
+    shuffle_seed: Annotated[int | None, typer.Option(min=0, help="Shuffle the questions first.")] = None,
+    min_answers: Annotated[int, typer.Option(min=1, help="Only questions with so many distinct accepted answers.")] = 1,
+    preset: Annotated[str | None, typer.Option(help="paper: its protocol, but by true early exit.")] = None,
     layers: Annotated[str, typer.Option(help="'all', start:stop[:step] (stop included) or a list 24,28,30.")] = "all",
     samples: Annotated[int, typer.Option(help="Answers a question and layer.")] = 50,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = _DEFAULTS.temperature,
@@ -62,11 +71,30 @@ def run(
 ) -> None:
     """Sample answers at every exit layer, judge, cluster and score them. Stopped, it goes on where it was."""
     # Everything that can be wrong without the model is found before the model is loaded.
-    asked, question_set = _questions(question, accept or [], questions, limit)
-    sampling = SamplingSettings(temperature, top_p, top_k, max_new_tokens, seed)
-    prompt_template = load_template(template, template_file)
+    chosen = {name: context.params[name] for name in PRESETS[0].options()}
+    protocol = None
+    if preset is not None:
+        wanted = find_preset(preset)
+        said = {name for name in chosen if _was_said(context, name)}
+        if template_file is not None:
+            said, chosen["template"] = said | {"template"}, "file"
+        chosen = wanted.options() | {name: chosen[name] for name in said}
+        protocol = describe_preset(wanted, chosen)
+    sampling = SamplingSettings(chosen["temperature"], chosen["top_p"], chosen["top_k"], chosen["max_new_tokens"], seed)
+    prompt_template = load_template(chosen["template"], template_file)
+    selection = Selection(limit, shuffle_seed, min_answers)
+    asked, question_set = _questions(question, accept or [], questions, split, selection)
     request = RunRequest(
-        model, tuple(asked), question_set, layers, samples, sampling, prompt_template, exit_head, judge
+        model=model,
+        questions=tuple(asked),
+        question_set=question_set,
+        layers=chosen["layers"],
+        num_samples=chosen["samples"],
+        sampling=sampling,
+        template=prompt_template,
+        exit_head=exit_head,
+        judge=chosen["judge"],
+        preset=protocol,
     )
     with stderr.status(f"Loading {model}"):
         lm, checkpoint = registry.load_model(model, dtype, device)
@@ -159,16 +187,25 @@ def lens(
         print_lens(table)
 
 
+def _was_said(context: typer.Context, name: str) -> bool:
+    """Whether option ``name`` was given, rather than left at its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def _questions(
-    text: str | None, accepted: list[str], source: str | None, limit: int | None
+    text: str | None, accepted: list[str], source: str | None, split: str | None, selection: Selection
 ) -> tuple[list[Question], str]:
     if (text is None) == (source is None):
-        raise SettingsError("give either --question TEXT with --accept ANSWER, or --questions starter|FILE.jsonl")
+        raise SettingsError("give either --question TEXT with --accept ANSWER, or --questions NAME|PATH")
     if source is not None:
         if accepted:
             raise SettingsError("--accept goes with --question; a question file brings its own accepted answers")
-        loader = registry.load_questions(source)
-        return loader.load(limit), loader.name
+        loader = registry.load_questions(source, split)
+        with stderr.status(f"Loading {loader.name}"):
+            return selection.of(loader), selection.describe(loader.name)
+    if split is not None or selection != Selection():
+        raise SettingsError("--split, --limit, --shuffle-seed and --min-answers go with --questions")
     if not accepted:
         raise SettingsError("--question needs at least one --accept ANSWER, so that answers can be judged")
     return [make_question(text or "", accepted)], "own"

@@ -1,43 +1,64 @@
-"""Commands on run folders, which need no language model: score, show."""
+"""Commands on run folders, which need no language model: score, show, compare."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from hcl_core import answers, registry, scoring
 from hcl_core.cli.judges import JUDGE_HELP
-from hcl_core.cli.tables import answer_line, print_scores
+from hcl_core.cli.progress import bars
+from hcl_core.cli.tables import answer_line, print_comparison, print_layer_comparison, print_measures, print_scores
 from hcl_core.cli.terminal import app, stderr, stdout
+from hcl_core.comparison import RunComparison, compare_layers, compare_runs
 from hcl_core.errors import SettingsError
-from hcl_core.intervals import uncertainty
-from hcl_core.manifest import Manifest
+from hcl_core.intervals import Difference, uncertainty
+from hcl_core.manifest import Manifest, differing_settings
+from hcl_core.measures import MEASURE_NAMES, TEXT_MEASURES, measure_outcomes, reliability
 from hcl_core.metrics import OutcomeTable, optimal_layer, score_layers
-from hcl_core.records import Weights
+from hcl_core.records import SCALINGS, Scaling, Weights
 from hcl_core.runs import RunFolder, finite
+
+SCALING_HELP = (
+    "Of creativity: min_max (over the run's layers, as the paper has it) or absolute (clusters over answers)."
+)
 
 
 @app.command()
 def score(
     run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
     weights: Annotated[str, typer.Option(help="creativity,accuracy; they sum to 1.")] = "0.5,0.5",
+    scaling: Annotated[str, typer.Option(help=SCALING_HELP)] = "min_max",
+    measures: Annotated[
+        str | None, typer.Option(help=f"More columns: all, or some of {', '.join(MEASURE_NAMES)}.")
+    ] = None,
     judge: Annotated[
         str | None, typer.Option(help=f"Judge anew, and keep these verdicts: {JUDGE_HELP} Default: as last time.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a run folder; needs no language model."""
-    parsed = _weights(weights)
+    parsed, checked, wanted = _weights(weights), _scaling(scaling), _measure_names(measures)
     folder = RunFolder(run_dir)
     table = _outcomes(folder, judge)
     manifest = folder.manifest()
+    columns = _measure_columns(folder, manifest, table, wanted)
     if as_json:
-        print(json.dumps(scores_as_json(manifest, table, parsed), indent=1))
+        result = scores_as_json(manifest, table, parsed, checked)
+        for place, layer in enumerate(result["layers"]):
+            layer |= {name: finite(values[place]) for name, values in columns.items()}
+            if "calibration_error" in columns:
+                layer["reliability"] = [
+                    {name: finite(value) for name, value in asdict(each).items()} for each in reliability(table, place)
+                ]
+        print(json.dumps(result, indent=1))
     else:
-        print_scores(manifest, table, parsed)
+        print_scores(manifest, table, parsed, checked)
+        if columns:
+            print_measures(table.exit_layers, columns)
 
 
 @app.command()
@@ -63,9 +84,11 @@ def show(
         stdout.print(f"\n{len(chosen) - limit} more questions: --limit N, or --question ID for one.", highlight=False)
 
 
-def scores_as_json(manifest: Manifest, table: OutcomeTable, weights: Weights) -> dict[str, object]:
-    """What ``score --json`` prints."""
-    scores, sure = score_layers(table, weights), uncertainty(table, weights)
+def scores_as_json(
+    manifest: Manifest, table: OutcomeTable, weights: Weights, scaling: Scaling = "min_max"
+) -> dict[str, Any]:
+    """What ``score --json`` prints, but for the measures."""
+    scores, sure = score_layers(table, weights, scaling), uncertainty(table, weights, scaling)
     layers = []
     for each, layer in zip(scores, sure.layers, strict=True):
         entry: dict[str, object] = {name: finite(value) for name, value in asdict(each).items()}
@@ -76,6 +99,8 @@ def scores_as_json(manifest: Manifest, table: OutcomeTable, weights: Weights) ->
         "run_id": manifest.run_id,
         "model": manifest.settings.model,
         "complete": manifest.finished_at is not None,
+        "judge": manifest.judge,
+        "scaling": scaling,
         "layers": layers,
         "optimal_layer": optimal_layer(scores),
         "verdict": sure.verdict,
@@ -93,6 +118,29 @@ def _weights(text: str) -> Weights:
     return Weights(creativity, accuracy)
 
 
+def _measure_names(text: str | None) -> list[str]:
+    if text is None:
+        return []
+    names = list(MEASURE_NAMES) if text.strip() == "all" else [part.strip() for part in text.split(",")]
+    if unknown := [name for name in names if name not in MEASURE_NAMES]:
+        raise SettingsError(f"measures must be all, or some of {', '.join(MEASURE_NAMES)}; got {unknown[0]!r}")
+    return names
+
+
+def _measure_columns(
+    folder: RunFolder, manifest: Manifest, table: OutcomeTable, names: list[str]
+) -> dict[str, list[float]]:
+    """Values by layer of each measure that is wanted; the embedder is loaded only where it is needed."""
+    rows: list[dict[str, float]] = [asdict(each) for each in measure_outcomes(table, manifest.cost)]
+    if set(names) & set(TEXT_MEASURES):
+        embeddings = scoring.Embeddings(registry.load_embedder)
+        with bars() as progress:
+            task = progress.add_task("Measuring", total=manifest.num_questions, unit="questions")
+            texts = scoring.measure(folder, table, embeddings, lambda done: progress.update(task, completed=done))
+        rows = [row | asdict(each) for row, each in zip(rows, texts, strict=True)]
+    return {name: [row[name] for row in rows] for name in names}
+
+
 def _outcomes(folder: RunFolder, judge: str | None = None) -> OutcomeTable:
     """The stored outcomes, made from the samples where they are missing or another judge is wanted."""
     stored = folder.manifest().judge
@@ -103,3 +151,74 @@ def _outcomes(folder: RunFolder, judge: str | None = None) -> OutcomeTable:
     loaded = registry.load_judge(wanted, embeddings.of)
     with stderr.status("Judging and clustering"):
         return scoring.rescore(folder, loaded, embeddings).table
+
+
+@app.command()
+def compare(
+    run_dirs: Annotated[list[Path], typer.Argument(metavar="DIR [DIR]", help="Two run folders of the same questions.")],
+    layers: Annotated[str | None, typer.Option(help="Or one run folder and two of its layers, as 24,30.")] = None,
+    weights: Annotated[str, typer.Option(help="creativity,accuracy; they sum to 1.")] = "0.5,0.5",
+    scaling: Annotated[str, typer.Option(help=SCALING_HELP)] = "min_max",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say how much two runs, or two layers of a run, differ, and how sure that is; needs no language model."""
+    parsed, checked = _weights(weights), _scaling(scaling)
+    if len(run_dirs) != (1 if layers else 2):
+        raise SettingsError("give two run folders, or one and --layers FIRST,SECOND")
+    folders = [RunFolder(path) for path in run_dirs]
+    manifests = [folder.manifest() for folder in folders]
+    tables = [_outcomes(folder) for folder in folders]
+    if layers is not None:
+        first, second = _two_layers(layers)
+        differences = compare_layers(tables[0], first, second, parsed, checked)
+        if as_json:
+            print(
+                json.dumps({"layers": [first, second]} | {n: _difference(d) for n, d in differences.items()}, indent=1)
+            )
+        else:
+            stdout.print(Text(manifests[0].describe()))
+            print_layer_comparison(first, second, differences)
+        return
+    ids = [[stored.question.id for stored in folder.questions()] for folder in folders]
+    comparison = compare_runs((tables[0], tables[1]), (ids[0], ids[1]), parsed, checked)
+    if as_json:
+        print(json.dumps(comparison_as_json(manifests, comparison), indent=1))
+    else:
+        print_comparison(manifests, comparison)
+
+
+def comparison_as_json(manifests: list[Manifest], comparison: RunComparison) -> dict[str, object]:
+    """What ``compare --json`` prints of two runs."""
+    return {
+        "runs": [manifest.run_id for manifest in manifests],
+        "settings_that_differ": differing_settings(*manifests),
+        "num_questions": comparison.num_questions,
+        "optimal_layers": list(comparison.optimal_layers),
+        "p_same_optimal": comparison.p_same_optimal,
+        "rank_correlation": {
+            name: {"estimate": finite(each.estimate), "ci": [finite(bound) for bound in each.interval]}
+            for name, each in comparison.rank_correlation.items()
+        },
+        "layers": [
+            {"exit_layer": layer} | {name: _difference(each[place]) for name, each in comparison.differences.items()}
+            for place, layer in enumerate(comparison.exit_layers)
+        ],
+    }
+
+
+def _difference(difference: Difference) -> dict[str, object]:
+    return {"difference": finite(difference.estimate), "ci": [finite(bound) for bound in difference.interval]}
+
+
+def _two_layers(text: str) -> tuple[int, int]:
+    try:
+        first, second = (int(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(f"--layers must be two layers, such as 24,30; got {text!r}") from None
+    return first, second
+
+
+def _scaling(text: str) -> Scaling:
+    if text not in SCALINGS:
+        raise SettingsError(f"scaling must be one of {', '.join(SCALINGS)}; got {text!r}")
+    return text

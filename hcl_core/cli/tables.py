@@ -1,16 +1,19 @@
 """Records as tables and lines of a terminal."""
 
+import math
+
 from rich.table import Table
 from rich.text import Text
 
 from hcl_core import answers
 from hcl_core.cli.terminal import stdout
+from hcl_core.comparison import COMPARED, RunComparison
 from hcl_core.heads import HeadConfig
-from hcl_core.intervals import Interval, describe_verdict, uncertainty
+from hcl_core.intervals import Difference, Interval, describe_verdict, uncertainty
 from hcl_core.lens import LensTable
-from hcl_core.manifest import Manifest
+from hcl_core.manifest import Manifest, differing_settings
 from hcl_core.metrics import OutcomeTable, balanced_layer, score_layers
-from hcl_core.records import Weights
+from hcl_core.records import Scaling, Weights
 
 
 def print_fidelity(config: HeadConfig) -> None:
@@ -53,9 +56,9 @@ def token(text: str, width: int = 14) -> Text:
     return Text(visible if len(visible) <= width else visible[: width - 1] + "…")
 
 
-def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights) -> None:
+def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, scaling: Scaling = "min_max") -> None:
     """A row a layer, and the verdict in words."""
-    scores, sure = score_layers(outcomes, weights), uncertainty(outcomes, weights)
+    scores, sure = score_layers(outcomes, weights, scaling), uncertainty(outcomes, weights, scaling)
     best = balanced_layer(scores)
     headings = ["layer", "hallucination", "creativity", "(clusters)", "HCB", "best in", "confidence", "right"]
     columns = (
@@ -83,6 +86,73 @@ def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights) -
     if manifest.finished_at is None:
         stdout.print("This run is not complete: give its `run` command again to go on.")
     stdout.print(Text(describe_verdict(best, sure)))
+
+
+def print_measures(exit_layers: tuple[int, ...], columns: dict[str, list[float]]) -> None:
+    """A row a layer, a column a measure; a dash where there is no number."""
+    table = Table("layer", *(name.replace("_", " ") for name in columns), box=None)
+    for column in table.columns:
+        column.justify = "right"
+    for place, layer in enumerate(exit_layers):
+        values = [each[place] for each in columns.values()]
+        table.add_row(str(layer), *(f"{value:.3f}" if math.isfinite(value) else "-" for value in values))
+    stdout.print(table)
+
+
+_WORDS = {
+    "hallucination_rate": "hallucination",
+    "creativity_raw": "clusters",
+    "creativity": "creativity",
+    "hcb_score": "HCB",
+}
+
+
+def print_layer_comparison(first: int, second: int, differences: dict[str, Difference]) -> None:
+    """One layer minus another, a row a score."""
+    table = Table("score", f"layer {first} - layer {second}", "95% interval", "", box=None)
+    for column in table.columns[1:3]:
+        column.justify = "right"
+    for name, each in differences.items():
+        table.add_row(_WORDS[name], f"{each.estimate:+.3f}", signed_bounds(each.interval), _told_apart(each))
+    stdout.print(table)
+
+
+def print_comparison(manifests: list[Manifest], comparison: RunComparison) -> None:
+    """First run minus second, a row a layer, and whether the best layer repeats."""
+    for number, manifest in zip(("first ", "second"), manifests, strict=True):
+        stdout.print(Text(f"{number} {manifest.run_id}: {manifest.describe()}"))
+    for name, (mine, theirs) in differing_settings(*manifests).items():
+        stdout.print(Text(f"  {name}: {mine} / {theirs}"[:200]))
+    table = Table("layer", *(heading for name in COMPARED for heading in (_WORDS[name], "95%")), box=None)
+    for column in table.columns:
+        column.justify = "right"
+    for place, layer in enumerate(comparison.exit_layers):
+        cells = [comparison.differences[name][place] for name in COMPARED]
+        row = [text for each in cells for text in (f"{each.estimate:+.3f}", signed_bounds(each.interval))]
+        table.add_row(str(layer), *row)
+    stdout.print(f"First minus second, {comparison.num_questions} questions:", highlight=False)
+    stdout.print(table)
+    for name, each in comparison.rank_correlation.items():
+        stdout.print(
+            f"Rank correlation of {_WORDS[name]} over layers: {each.estimate:.2f} ({signed_bounds(each.interval)}).",
+            highlight=False,
+        )
+    first, second = comparison.optimal_layers
+    stdout.print(
+        f"Best layers: {first or 'none'} and {second or 'none'}; the same in {comparison.p_same_optimal:.0%} of "
+        "resampled pairs.",
+        highlight=False,
+    )
+
+
+def _told_apart(difference: Difference) -> str:
+    low, high = difference.interval
+    return "" if low > 0 or high < 0 else "can't be told apart"
+
+
+def signed_bounds(interval: Interval) -> str:
+    """An interval that may lie below 0."""
+    return "{:+.2f} to {:+.2f}".format(*interval)
 
 
 def bounds(interval: Interval) -> str:

@@ -107,6 +107,11 @@ class CausalLM:
             digest.update(name.encode() + str(tuple(weights.shape)).encode() + some.cpu().numpy().tobytes())
         return digest.hexdigest()
 
+    @property
+    def block_flops(self) -> int:
+        """Floating-point operations of one token in one decoder block: two a weight of its matrices."""
+        return 2 * sum(weights.numel() for weights in self._blocks[0].parameters() if weights.dim() == 2)
+
     def tokenize(self, prompt: str, *, is_chat: bool = False) -> list[int]:
         """Token ids of a prompt; a chat prompt already carries its special tokens."""
         return list(self.tokenizer(prompt, add_special_tokens=not is_chat).input_ids)

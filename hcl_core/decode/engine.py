@@ -14,6 +14,7 @@ from hcl_core.decode.exit_heads import ExitHead
 from hcl_core.decode.memory import explain_out_of_memory, free_memory
 from hcl_core.decode.session import PromptSession
 from hcl_core.errors import ContextTooLongError, SettingsError
+from hcl_core.manifest import ModelCost
 from hcl_core.ports import DecodeProgress
 from hcl_core.prompts import PromptTemplate
 from hcl_core.records import Question, SamplingSettings
@@ -42,6 +43,16 @@ class TrieDecoder:
     def prompt_for(self, question: Question) -> str:
         """The exact text sent for ``question``."""
         return self.template.render(question.text, self.lm.wrap_chat)
+
+    def cost(self) -> ModelCost:
+        """What a token costs at each exit."""
+        width, has_map = self.lm.hidden_size, self.exit_head.name == "linear"
+        return ModelCost(
+            num_hidden_layers=self.num_hidden_layers,
+            block=self.lm.block_flops,
+            readout=2 * width * self.lm.vocab_size,
+            exit_head=2 * width * width if has_map else 0,
+        )
 
     def tokenize_checked(self, question: Question, settings: SamplingSettings) -> list[int]:
         """Token ids of the prompt for ``question``.

@@ -1,0 +1,44 @@
+"""Time of a text search over 100,000 questions: ``python -m bench.search``.
+
+The questions are made of the starter set's words, drawn as often as they stand there, and begin alike: the hard case.
+"""
+
+import random
+import statistics
+import time
+
+from hcl_core import registry
+from hcl_core.questions.jsonl import make_question
+from hcl_core.questions.search import QuestionIndex
+
+NUM_QUESTIONS, REPEATS = 100_000, 20
+SEARCHES = ("w", "wh", "what", "what is the", "planet", "what is the capital of france", "zzz")
+
+
+def main() -> None:
+    """Print the time to build the index, and the median of each search."""
+    starter = registry.load_questions("starter").load()
+    words = [word for each in starter for word in each.text.split()]
+    draw = random.Random(0)
+    questions = [
+        make_question(
+            "What is the " + " ".join(draw.choices(words, k=8)),
+            list(draw.choice(starter).accepted_answers[:5]),
+            str(number),
+        )
+        for number in range(NUM_QUESTIONS)
+    ]
+    started = time.perf_counter()
+    index = QuestionIndex(questions)
+    print(f"{NUM_QUESTIONS:,} questions indexed in {time.perf_counter() - started:.1f} s")
+    for text in SEARCHES:
+        times = []
+        for _ in range(REPEATS):
+            started = time.perf_counter()
+            found = index.search(text)
+            times.append(time.perf_counter() - started)
+        print(f"{text!r:34} {1000 * statistics.median(times):6.1f} ms  {len(found)} shown")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Two layers of a run, or two runs of the same questions: how much they differ, and how sure that is.
+
+Both sides of a difference are resampled with the same questions, so what the questions have in common cancels
+(a paired bootstrap); the answers within a question are drawn for each run by itself. Free of torch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+from hcl_core.errors import SettingsError
+from hcl_core.intervals import (
+    NUM_REPLICATES,
+    Difference,
+    Interval,
+    Replicates,
+    best_places,
+    draw_questions,
+    paired_difference,
+    percentile_intervals,
+    resample,
+)
+from hcl_core.metrics import FloatArray, OutcomeTable, balanced_layer, score_layers
+from hcl_core.records import LayerScore, Scaling, Weights
+
+# Scores that are compared, as ``LayerScore`` names them.
+COMPARED = ("hallucination_rate", "creativity_raw", "creativity", "hcb_score")
+
+
+@dataclass(frozen=True, slots=True)
+class RankCorrelation:
+    """Spearman's correlation of two runs' curves over layers: 1 where both order the layers alike.
+
+    Attributes:
+        estimate: In [-1, 1]; NaN where a curve is flat or has fewer than three layers.
+        interval: 95%, from the replicates that have one. A resample adds noise to the order of layers, so the
+            interval may lie below the estimate.
+    """
+
+    estimate: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """First run minus second, on the questions and layers that both have.
+
+    Attributes:
+        num_questions: In both.
+        exit_layers: In both, ascending.
+        differences: By score, one a layer.
+        rank_correlation: By score, over the layers.
+        optimal_layers: Of the first and the second; ``None`` where no layer has a right answer.
+        p_same_optimal: Share of replicates in which both have the same optimal layer, in [0, 1].
+    """
+
+    num_questions: int
+    exit_layers: tuple[int, ...]
+    differences: dict[str, tuple[Difference, ...]]
+    rank_correlation: dict[str, RankCorrelation]
+    optimal_layers: tuple[int | None, int | None]
+    p_same_optimal: float
+
+
+def compare_layers(
+    table: OutcomeTable,
+    first: int,
+    second: int,
+    weights: Weights,
+    scaling: Scaling = "min_max",
+    num_replicates: int = NUM_REPLICATES,
+    seed: int = 0,
+) -> dict[str, Difference]:
+    """Layer ``first`` minus layer ``second`` of one run, by score.
+
+    Raises:
+        SettingsError: The run lacks one of them.
+    """
+    for layer in (first, second):
+        if layer not in table.exit_layers:
+            raise SettingsError(f"this run has no exit layer {layer}; it has {', '.join(map(str, table.exit_layers))}")
+    places = [table.exit_layers.index(layer) for layer in (first, second)]
+    scores = score_layers(table, weights, scaling)
+    replicates = resample(table, draw_questions(len(table.outcomes), num_replicates, seed), seed)
+    columns = _columns(replicates, weights, scaling)
+    return {
+        name: paired_difference(
+            (getattr(scores[places[0]], name), getattr(scores[places[1]], name)),
+            (columns[name][:, places[0]], columns[name][:, places[1]]),
+            len(table.outcomes),
+        )
+        for name in COMPARED
+    }
+
+
+def compare_runs(
+    tables: tuple[OutcomeTable, OutcomeTable],
+    question_ids: tuple[Sequence[str], Sequence[str]],
+    weights: Weights,
+    scaling: Scaling = "min_max",
+    num_replicates: int = NUM_REPLICATES,
+    seed: int = 0,
+) -> RunComparison:
+    """The first run against the second.
+
+    Args:
+        tables: Outcomes of the two.
+        question_ids: Of their questions, in the tables' order.
+        weights: Of the HCB score.
+        scaling: Of creativity; ``min_max`` is over the layers that both have.
+        num_replicates: Resampled pairs of runs.
+        seed: Of the resampling.
+
+    Raises:
+        SettingsError: They have no question or no layer in common.
+    """
+    common = [each for each in question_ids[0] if each in set(question_ids[1])]
+    layers = tuple(layer for layer in tables[0].exit_layers if layer in tables[1].exit_layers)
+    if not common or not layers:
+        raise SettingsError(
+            f"two runs of the same questions and layers are wanted; these have {len(common)} questions and "
+            f"{len(layers)} layers in common"
+        )
+    first, second = (_restricted(table, ids, common, layers) for table, ids in zip(tables, question_ids, strict=True))
+    drawn = draw_questions(len(common), num_replicates, seed)
+    # Another seed for the second run's answers: equal runs would else be drawn as one.
+    replicates = (resample(first, drawn, seed), resample(second, drawn, seed + 1))
+    scores = (score_layers(first, weights, scaling), score_layers(second, weights, scaling))
+    columns = tuple(_columns(each, weights, scaling) for each in replicates)
+    best = [best_places(each["hcb_score"]) for each in columns]
+    return RunComparison(
+        len(common),
+        layers,
+        {name: _differences(name, scores, columns, len(common)) for name in COMPARED},
+        {name: _rank_correlation(name, scores, columns, len(common)) for name in COMPARED},
+        (balanced_layer(scores[0]), balanced_layer(scores[1])),
+        float((best[0] == best[1]).mean()),
+    )
+
+
+def _columns(replicates: Replicates, weights: Weights, scaling: Scaling) -> dict[str, FloatArray]:
+    """Replicates by score, ``[R, E]`` each."""
+    return {
+        "hallucination_rate": replicates.hallucination_rate,
+        "creativity_raw": replicates.creativity_raw,
+        "creativity": replicates.creativity(scaling),
+        "hcb_score": replicates.hcb_score(weights, scaling),
+    }
+
+
+def _restricted(
+    table: OutcomeTable, ids: Sequence[str], wanted: Sequence[str], layers: tuple[int, ...]
+) -> OutcomeTable:
+    place_of = {question_id: place for place, question_id in enumerate(ids)}
+    cells = np.ix_([place_of[each] for each in wanted], [table.exit_layers.index(layer) for layer in layers])
+    return OutcomeTable(layers, table.outcomes[cells], table.confidences[cells])
+
+
+def _differences(
+    name: str,
+    scores: tuple[list[LayerScore], list[LayerScore]],
+    columns: tuple[dict[str, FloatArray], ...],
+    num_questions: int,
+) -> tuple[Difference, ...]:
+    return tuple(
+        paired_difference(
+            (getattr(mine, name), getattr(theirs, name)),
+            (columns[0][name][:, place], columns[1][name][:, place]),
+            num_questions,
+        )
+        for place, (mine, theirs) in enumerate(zip(*scores, strict=True))
+    )
+
+
+def _rank_correlation(
+    name: str,
+    scores: tuple[list[LayerScore], list[LayerScore]],
+    columns: tuple[dict[str, FloatArray], ...],
+    num_questions: int,
+) -> RankCorrelation:
+    curves = [np.array([[getattr(each, name) for each in mine]]) for mine in scores]
+    (estimate,) = _spearman(curves[0], curves[1])
+    drawn = _spearman(columns[0][name], columns[1][name])
+    return RankCorrelation(float(estimate), percentile_intervals(drawn[:, None], num_questions)[0])
+
+
+def _spearman(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Spearman's correlation of each row of ``first [R, E]`` with that of ``second [R, E]``: ``[R]``."""
+    if first.shape[1] < 3:
+        return np.full(len(first), np.nan)
+    ranks = [rankdata(np.round(each, 9), axis=1, nan_policy="propagate") for each in (first, second)]
+    centred = [each - each.mean(axis=1, keepdims=True) for each in ranks]
+    norms = np.sqrt((centred[0] ** 2).sum(axis=1) * (centred[1] ** 2).sum(axis=1))
+    products = (centred[0] * centred[1]).sum(axis=1)
+    correlations: FloatArray = np.divide(products, norms, out=np.full(len(first), np.nan), where=norms > 0)
+    return correlations

@@ -1,0 +1,112 @@
+"""A local copy of a published question set: jsonl, json, parquet, csv, tsv, or a folder saved by ``datasets``."""
+
+import csv
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hcl_core.errors import QuestionFileError, SettingsError
+from hcl_core.questions.jsonl import JsonlQuestions
+from hcl_core.questions.schemas import COLUMNS, questions_of
+from hcl_core.records import Question
+
+SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".tsv")
+# Of a set with several splits, the first of these that it has: the ones with answers.
+_SPLITS = ("validation", "test", "train")
+
+
+class LocalQuestions:
+    """Questions of a file or a folder.
+
+    Args:
+        path: The file, or a folder made by ``save_to_disk``.
+        split: Of a folder with several; a file has none.
+    """
+
+    def __init__(self, path: Path, split: str | None = None) -> None:
+        self._path, self._split = path, split
+        self.name = path.name
+
+    def load(self, limit: int | None = None) -> list[Question]:
+        """The first ``limit`` questions, or all.
+
+        Raises:
+            QuestionFileError: The file is missing or cannot be read; the message names the row.
+            SettingsError: The split is not there.
+        """
+        path = self._path
+        if path.is_file() and self._split is not None:
+            raise SettingsError(f"{path} is a file and has no splits: leave --split out")
+        if path.suffix == ".jsonl" and _is_own(path):
+            return JsonlQuestions(path).load(limit)  # whose errors name the line
+        try:
+            questions = list(itertools.islice(questions_of(self._rows(), str(path)), limit))
+        except (OSError, ValueError, pa.ArrowException, csv.Error) as error:
+            raise QuestionFileError(f"cannot read the question file {path}: {error}") from None
+        if not questions:
+            raise QuestionFileError(f"{path}: no question in it")
+        return questions
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        path = self._path
+        if path.is_dir():
+            yield from _saved_rows(path, self._split)
+        elif path.suffix == ".parquet":
+            file = pq.ParquetFile(path)
+            wanted = [name for name in file.schema_arrow.names if name in COLUMNS]
+            for batch in file.iter_batches(columns=wanted):
+                yield from batch.to_pylist()
+        elif path.suffix in (".csv", ".tsv"):
+            csv.field_size_limit(sys.maxsize)
+            with path.open(encoding="utf-8-sig", newline="") as opened:
+                yield from csv.DictReader(opened, delimiter="\t" if path.suffix == ".tsv" else ",")
+        elif path.suffix == ".json":
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
+            # Some writers put the rows under "data".
+            rows = content.get("data") if isinstance(content, dict) else content
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise ValueError("an array of objects was wanted")
+            yield from rows
+        else:
+            with path.open(encoding="utf-8-sig") as opened:
+                for number, line in enumerate(opened, 1):
+                    if line.strip():
+                        row = json.loads(line)
+                        if not isinstance(row, dict):
+                            raise ValueError(f"line {number}: an object was wanted; got {type(row).__name__}")
+                        yield row
+
+
+def _saved_rows(path: Path, split: str | None) -> Iterator[dict[str, Any]]:
+    """Rows of a folder that ``datasets`` saved."""
+    if not any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
+        raise QuestionFileError(
+            f"{path} is no question set: a file ({', '.join(SUFFIXES)}) or a folder saved by datasets was wanted"
+        )
+    import datasets
+
+    saved = datasets.load_from_disk(str(path))
+    if isinstance(saved, datasets.DatasetDict):
+        name = split or next((each for each in _SPLITS if each in saved), next(iter(saved)))
+        if name not in saved:
+            raise SettingsError(f"{path} has no split {name!r}; it has {', '.join(saved)}")
+        saved = saved[name]
+    elif split is not None:
+        raise SettingsError(f"{path} has no splits: leave --split out")
+    yield from saved.select_columns([name for name in saved.column_names if name in COLUMNS])
+
+
+def _is_own(path: Path) -> bool:
+    """Whether the first line that says something is of our own schema, or cannot be read at all."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as opened:
+            first = json.loads(next((line for line in opened if line.strip()), "{}"))
+    except (OSError, ValueError):
+        return True
+    return not isinstance(first, dict) or not {"answer", "possible_answers", "golden_answer"} & first.keys()

@@ -1,0 +1,63 @@
+"""Which questions of a set are asked: shuffled, cut, and only those with several different answers."""
+
+import random
+from dataclasses import dataclass
+
+from hcl_core.errors import SettingsError
+from hcl_core.ports import QuestionSource
+from hcl_core.records import Question
+from hcl_core.words import split_words
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A choice of questions.
+
+    Attributes:
+        limit: So many at most; ``None`` takes all.
+        shuffle_seed: Shuffles before the cut; ``None`` keeps the set's order.
+        min_answers: Only questions with so many distinct accepted answers, see ``num_distinct_answers``.
+    """
+
+    limit: int | None = None
+    shuffle_seed: int | None = None
+    min_answers: int = 1
+
+    def of(self, source: QuestionSource) -> list[Question]:
+        """The chosen questions of ``source``.
+
+        Raises:
+            SettingsError: None is left.
+            HclError: The set cannot be loaded.
+        """
+        if self.shuffle_seed is None and self.min_answers == 1:
+            return source.load(self.limit)
+        questions = [each for each in source.load() if num_distinct_answers(each) >= self.min_answers]
+        if not questions:
+            raise SettingsError(f"{source.name} has no question with {self.min_answers} distinct accepted answers")
+        if self.shuffle_seed is not None:
+            random.Random(self.shuffle_seed).shuffle(questions)
+        return questions[: self.limit]
+
+    def describe(self, name: str) -> str:
+        """``name`` and what was chosen of it, for the manifest."""
+        parts = [name]
+        if self.min_answers > 1:
+            parts.append(f"at least {self.min_answers} answers")
+        if self.shuffle_seed is not None:
+            parts.append(f"shuffled by {self.shuffle_seed}")
+        return ", ".join(parts)
+
+
+def num_distinct_answers(question: Question) -> int:
+    """How many different ideas the accepted answers are, at most.
+
+    Spellings of one answer count once, and so does an answer beside a longer form of it ("ten", "10", "10 years").
+    Names for one thing that share no word still count apart.
+    """
+    ideas: list[frozenset[str]] = []
+    for answer in question.accepted_answers:
+        words = frozenset(split_words(answer).words)
+        if words and not any(words <= idea or idea <= words for idea in ideas):
+            ideas.append(words)
+    return len(ideas)

@@ -1,0 +1,138 @@
+"""Differences of layers and of runs, by hand where there is no chance, and against scipy."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+from test_intervals import table_of
+
+from hcl_core import cli
+from hcl_core.comparison import COMPARED, _spearman, compare_layers, compare_runs
+from hcl_core.errors import SettingsError
+from hcl_core.folders import precomputed_folder
+from hcl_core.metrics import INCORRECT
+from hcl_core.records import Weights
+
+EQUAL = Weights()
+SURE = table_of([[[-1, -1], [0, 0], [0, 1]]] * 3)  # three layers without any chance
+
+
+def test_layers_without_chance_differ_by_their_scores_alone():
+    differences = compare_layers(SURE, 3, 2, EQUAL)
+    assert tuple(differences) == COMPARED
+    assert (differences["hallucination_rate"].estimate, differences["hallucination_rate"].interval) == (0, (0, 0))
+    # Clusters 2 and 1 of at most 2: scaled 1 and 1/2.
+    assert differences["creativity"].estimate == pytest.approx(0.5)
+    assert differences["hcb_score"].estimate == pytest.approx(0.25)
+
+
+def test_a_difference_and_its_reverse_are_mirror_images():
+    table = table_of(np.random.default_rng(0).integers(-1, 3, (8, 3, 6)))
+    there, back = (compare_layers(table, *pair, EQUAL)["hcb_score"] for pair in ((1, 3), (3, 1)))
+    assert there.estimate == pytest.approx(-back.estimate)
+    assert there.interval == pytest.approx((-back.interval[1], -back.interval[0]))
+
+
+def test_pairing_cancels_what_the_questions_have_in_common():
+    # Two layers alike on every question, questions very unlike: the difference is nothing, each rate uncertain.
+    cells = np.repeat(np.array([[[-1] * 4, [-1] * 4], [[0] * 4, [0] * 4]]), 5, axis=0)
+    assert compare_layers(table_of(cells), 1, 2, EQUAL)["hallucination_rate"].interval == (0, 0)
+
+
+def test_a_layer_that_the_run_lacks_is_refused():
+    with pytest.raises(SettingsError, match="no exit layer 9; it has 1, 2, 3"):
+        compare_layers(SURE, 1, 9, EQUAL)
+
+
+def test_two_runs_are_compared_on_what_both_have():
+    rng = np.random.default_rng(1)
+    cells = rng.integers(-1, 3, (5, 4, 6))
+    first = table_of(cells)
+    # The second has the questions backwards, one of them no more, and no layer 4.
+    second = table_of(cells[[3, 2, 1, 0], :3])
+    comparison = compare_runs((first, second), ("abcde", "dcba"), EQUAL)
+    assert (comparison.num_questions, comparison.exit_layers) == (4, (1, 2, 3))
+    for name in COMPARED:
+        assert [each.estimate for each in comparison.differences[name]] == pytest.approx([0, 0, 0])
+        assert comparison.rank_correlation[name].estimate == pytest.approx(1)
+    first_best, second_best = comparison.optimal_layers
+    assert first_best == second_best
+    # The answers of two equal runs are drawn apart: they differ from resample to resample.
+    low, high = comparison.differences["hallucination_rate"][0].interval
+    assert low < 0 < high and comparison.p_same_optimal < 1
+
+
+def test_runs_without_anything_in_common_are_refused():
+    with pytest.raises(SettingsError, match="0 questions and 3 layers in common"):
+        compare_runs((SURE, SURE), ("abc", "xyz"), EQUAL)
+
+
+def test_a_better_run_is_told_apart():
+    rng = np.random.default_rng(2)
+    good, bad = (np.where(rng.random((30, 3, 10)) < share, 0, INCORRECT) for share in (0.8, 0.3))
+    ids = [str(number) for number in range(30)]
+    comparison = compare_runs((table_of(good), table_of(bad)), (ids, ids), EQUAL)
+    for difference in comparison.differences["hallucination_rate"]:
+        assert difference.interval[1] < 0
+
+
+def test_rank_correlation_is_scipys_ties_included():
+    rng = np.random.default_rng(3)
+    first, second = rng.integers(0, 4, (20, 6)).astype(float), rng.integers(0, 4, (20, 6)).astype(float)
+    expected = [spearmanr(mine, theirs).statistic for mine, theirs in zip(first, second, strict=True)]
+    np.testing.assert_allclose(_spearman(first, second), expected)
+
+
+def test_flat_or_short_curves_have_no_rank_correlation():
+    assert np.isnan(_spearman(np.zeros((1, 4)), np.arange(4.0)[None])).all()
+    assert np.isnan(_spearman(np.array([[1.0, 2.0]]), np.array([[1.0, 2.0]]))).all()
+
+
+# The command, on shipped runs.
+
+RUNS = [str(precomputed_folder() / name) for name in ("0be6b1cadd189061", "a9a4b3a8654fe9da")]
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compare", *arguments])
+    return ended.value.code, *capsys.readouterr()
+
+
+def test_compare_prints_json_of_two_runs(capsys):
+    code, printed, _ = run(capsys, *RUNS, "--json")
+    said = json.loads(printed)
+    assert code == 0 and said["num_questions"] == 174 and len(said["layers"]) == 30
+    assert said["settings_that_differ"] == {"temperature": [0.6, 1.0]}
+    last = said["layers"][-1]["hallucination_rate"]
+    assert last["ci"][0] <= last["difference"] <= last["ci"][1] < 0  # the cooler run is less often wrong
+    assert set(said["rank_correlation"]) == set(COMPARED)
+
+
+def test_compare_prints_two_layers(capsys):
+    code, printed, _ = run(capsys, RUNS[0], "--layers", "29,30")
+    assert code == 0 and "layer 29 - layer 30" in printed and "HCB" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ((RUNS[0],), "give two run folders"),
+        ((*RUNS, "--layers", "1,2"), "give two run folders"),
+        ((RUNS[0], "--layers", "1"), "two layers, such as 24,30"),
+        ((RUNS[0], "--layers", "1,99"), "no exit layer 99"),
+        ((*RUNS, "--scaling", "log"), "scaling must be one of min_max, absolute; got 'log'"),
+    ],
+)
+def test_bad_options_are_one_line_and_code_2(capsys, arguments, problem):
+    code, printed, complaint = run(capsys, *arguments)
+    assert (code, printed) == (2, "") and problem in complaint and complaint.count("\n") == 1
+
+
+def test_compare_leaves_shipped_runs_as_they_are(capsys, tmp_path):
+    copy = shutil.copytree(RUNS[0], tmp_path / "run")
+    before = {file.name: file.stat().st_mtime_ns for file in copy.rglob("*")}
+    run(capsys, str(copy), "--layers", "29,30")
+    assert {file.name: file.stat().st_mtime_ns for file in copy.rglob("*")} == before
