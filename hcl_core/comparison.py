@@ -4,7 +4,7 @@ Both sides of a difference are resampled with the same questions, so what the qu
 (a paired bootstrap); the answers within a question are drawn for each run by itself. Free of torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +22,14 @@ from hcl_core.intervals import (
     percentile_intervals,
     resample,
 )
-from hcl_core.metrics import FloatArray, OutcomeTable, balanced_layer, score_layers
+from hcl_core.metrics import MISSING, FloatArray, OutcomeTable, answered, balanced_layer, score_layers
 from hcl_core.records import LayerScore, Scaling, Weights
 
 # Scores that are compared, as ``LayerScore`` names them.
 COMPARED = ("hallucination_rate", "creativity_raw", "creativity", "hcb_score")
+
+# Scaled creativity orders the layers as the unscaled one does.
+CORRELATED = ("hallucination_rate", "creativity_raw", "hcb_score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,12 @@ class RankCorrelation:
 
     Attributes:
         estimate: In [-1, 1]; NaN where a curve is flat or has fewer than three layers.
-        interval: 95%, from the replicates that have one. A resample adds noise to the order of layers, so the
-            interval may lie below the estimate.
+        resampled: Middle 95% of the replicates that have one. No confidence interval: a resample adds noise to the
+            order of layers, which lowers the correlation.
     """
 
     estimate: float
-    interval: Interval
+    resampled: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,13 @@ class RunComparison:
     """First run minus second, on the questions and layers that both have.
 
     Attributes:
-        num_questions: In both.
+        num_questions: In both, and answered in both.
         exit_layers: In both, ascending.
         differences: By score, one a layer.
         rank_correlation: By score, over the layers.
         optimal_layers: Of the first and the second; ``None`` where no layer has a right answer.
-        p_same_optimal: Share of replicates in which both have the same optimal layer, in [0, 1].
+        p_same_optimal: Share of replicates in which both have the same optimal layer, in [0, 1]; ``None`` where a
+            run has no right answer.
     """
 
     num_questions: int
@@ -61,7 +65,7 @@ class RunComparison:
     differences: dict[str, tuple[Difference, ...]]
     rank_correlation: dict[str, RankCorrelation]
     optimal_layers: tuple[int | None, int | None]
-    p_same_optimal: float
+    p_same_optimal: float | None
 
 
 def compare_layers(
@@ -78,6 +82,7 @@ def compare_layers(
     Raises:
         SettingsError: The run lacks one of them.
     """
+    table = answered(table)
     for layer in (first, second):
         if layer not in table.exit_layers:
             raise SettingsError(f"this run has no exit layer {layer}; it has {', '.join(map(str, table.exit_layers))}")
@@ -97,7 +102,7 @@ def compare_layers(
 
 def compare_runs(
     tables: tuple[OutcomeTable, OutcomeTable],
-    question_ids: tuple[Sequence[str], Sequence[str]],
+    questions: tuple[Sequence[Hashable], Sequence[Hashable]],
     weights: Weights,
     scaling: Scaling = "min_max",
     num_replicates: int = NUM_REPLICATES,
@@ -107,7 +112,7 @@ def compare_runs(
 
     Args:
         tables: Outcomes of the two.
-        question_ids: Of their questions, in the tables' order.
+        questions: What tells their questions apart, in the tables' order.
         weights: Of the HCB score.
         scaling: Of creativity; ``min_max`` is over the layers that both have.
         num_replicates: Resampled pairs of runs.
@@ -116,27 +121,36 @@ def compare_runs(
     Raises:
         SettingsError: They have no question or no layer in common.
     """
-    common = [each for each in question_ids[0] if each in set(question_ids[1])]
+    theirs = set(questions[1])
+    common = [each for each in questions[0] if each in theirs]
     layers = tuple(layer for layer in tables[0].exit_layers if layer in tables[1].exit_layers)
     if not common or not layers:
         raise SettingsError(
             f"two runs of the same questions and layers are wanted; these have {len(common)} questions and "
             f"{len(layers)} layers in common"
         )
-    first, second = (_restricted(table, ids, common, layers) for table, ids in zip(tables, question_ids, strict=True))
-    drawn = draw_questions(len(common), num_replicates, seed)
+    first, second = (_restricted(table, ids, common, layers) for table, ids in zip(tables, questions, strict=True))
+    has_both = (first.outcomes != MISSING).any(axis=(1, 2)) & (second.outcomes != MISSING).any(axis=(1, 2))
+    if not has_both.any():
+        raise SettingsError("these runs have no question that both have answered: let them finish first")
+    first, second = (
+        OutcomeTable(layers, each.outcomes[has_both], each.confidences[has_both]) for each in (first, second)
+    )
+    num_questions = int(has_both.sum())
+    drawn = draw_questions(num_questions, num_replicates, seed)
     # Another seed for the second run's answers: equal runs would else be drawn as one.
     replicates = (resample(first, drawn, seed), resample(second, drawn, seed + 1))
     scores = (score_layers(first, weights, scaling), score_layers(second, weights, scaling))
     columns = tuple(_columns(each, weights, scaling) for each in replicates)
+    optimal = (balanced_layer(scores[0]), balanced_layer(scores[1]))
     best = [best_places(each["hcb_score"]) for each in columns]
     return RunComparison(
-        len(common),
+        num_questions,
         layers,
-        {name: _differences(name, scores, columns, len(common)) for name in COMPARED},
-        {name: _rank_correlation(name, scores, columns, len(common)) for name in COMPARED},
-        (balanced_layer(scores[0]), balanced_layer(scores[1])),
-        float((best[0] == best[1]).mean()),
+        {name: _differences(name, scores, columns, num_questions) for name in COMPARED},
+        {name: _rank_correlation(name, scores, columns, num_questions) for name in CORRELATED},
+        optimal,
+        None if None in optimal else float((best[0] == best[1]).mean()),
     )
 
 
@@ -151,7 +165,7 @@ def _columns(replicates: Replicates, weights: Weights, scaling: Scaling) -> dict
 
 
 def _restricted(
-    table: OutcomeTable, ids: Sequence[str], wanted: Sequence[str], layers: tuple[int, ...]
+    table: OutcomeTable, ids: Sequence[Hashable], wanted: Sequence[Hashable], layers: tuple[int, ...]
 ) -> OutcomeTable:
     place_of = {question_id: place for place, question_id in enumerate(ids)}
     cells = np.ix_([place_of[each] for each in wanted], [table.exit_layers.index(layer) for layer in layers])

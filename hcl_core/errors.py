@@ -55,3 +55,7 @@ class JudgeError(HclError):
 
 class RunFolderError(HclError):
     """A run folder is missing, damaged, from another version, or holds another run."""
+
+
+class RunBusyError(RunFolderError):
+    """Another process is writing to the run folder."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from hcl_core.layers import format_layers
-from hcl_core.metrics import MISSING, FloatArray, OutcomeTable, hcb_score, min_max_scale
+from hcl_core.metrics import MISSING, FloatArray, OutcomeTable, answered, hcb_score, min_max_scale
 from hcl_core.records import Scaling, Weights
 
 NUM_REPLICATES = 1000
@@ -28,6 +28,7 @@ class Replicates:
 
     Attributes:
         num_questions: Of the run.
+        num_samples: Answers a question and layer.
         exit_layers: ``E`` layers, ascending.
         hallucination_rate: ``[R, E]`` in [0, 1]; NaN at a layer without answers.
         creativity_raw: ``[R, E]`` meaning clusters a question, from 0; likewise.
@@ -35,6 +36,7 @@ class Replicates:
     """
 
     num_questions: int
+    num_samples: int
     exit_layers: tuple[int, ...]
     hallucination_rate: FloatArray
     creativity_raw: FloatArray
@@ -72,7 +74,7 @@ def resample(table: OutcomeTable, drawn: NDArray[np.int64], seed: int = 0) -> Re
     the answers too would count it twice. So what the answers' draw
     adds is shrunk by ``1 / sqrt(num_questions)``: all of it for a single question, next to nothing for many.
     """
-    num_questions, num_layers, _ = table.outcomes.shape
+    num_questions, num_layers, num_samples = table.outcomes.shape
     num_replicates = len(drawn)
     rng = np.random.default_rng([seed, 1])
     shrink = num_questions**-0.5
@@ -91,6 +93,7 @@ def resample(table: OutcomeTable, drawn: NDArray[np.int64], seed: int = 0) -> Re
     clusters = num_clusters.reshape(by_replicate)
     return Replicates(
         num_questions,
+        num_samples,
         table.exit_layers,
         _nan_mean(wrong_share.reshape(by_replicate)),
         _nan_mean(clusters),
@@ -177,6 +180,7 @@ def uncertainty(
     seed: int = 0,
 ) -> Uncertainty:
     """Intervals, ``p_optimal`` and verdict of a run."""
+    table = answered(table)
     replicates = resample(table, draw_questions(len(table.outcomes), num_replicates, seed), seed)
     return judge_replicates(replicates, weights, bool((table.outcomes >= 0).any()), scaling)
 
@@ -215,7 +219,18 @@ def judge_replicates(
     if not has_right_answer:
         p_optimal = np.zeros_like(p_optimal)
     columns = (replicates.hallucination_rate, replicates.creativity_raw, replicates.creativity(scaling), hcb)
-    intervals = zip(*(percentile_intervals(column, replicates.num_questions) for column in columns), strict=True)
+    # What putting lost clusters back adds can reach beyond what a score can be.
+    most = (1, replicates.num_samples, 1, 1)
+    intervals = zip(
+        *(
+            [
+                (max(low, 0.0), min(high, float(top)))
+                for low, high in percentile_intervals(column, replicates.num_questions)
+            ]
+            for column, top in zip(columns, most, strict=True)
+        ),
+        strict=True,
+    )
     layers = tuple(
         LayerIntervals(exit_layer, wrong, clusters, creativity, balance, float(share))
         for exit_layer, (wrong, clusters, creativity, balance), share in zip(

@@ -15,6 +15,7 @@ from typing import Any
 
 from hcl_core.errors import QuestionFileError, SettingsError
 from hcl_core.ports import Judge
+from hcl_core.questions.schemas import evouna_question
 from hcl_core.records import Question
 
 HALVES = ("all", "tuned", "held-out")
@@ -28,11 +29,13 @@ class LabelledQuestion:
         question: With its accepted answers.
         answers: By answering model.
         is_right: By answering model.
+        is_tuned_on: Whether rules were tuned on this question.
     """
 
     question: Question
     answers: dict[str, str]
     is_right: dict[str, bool]
+    is_tuned_on: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,11 @@ class JudgeReport:
         """Over all models."""
         return sum(each.n for each in self.models.values())
 
+    @property
+    def judgements_per_second(self) -> float:
+        """The reading of accepted answers included."""
+        return self.num_judgements / max(self.seconds, 1e-9)
+
 
 def read_labelled(file: Path, half: str = "all") -> tuple[list[LabelledQuestion], int]:
     """The labelled questions of ``file``, and how many were left out: improper ones, and ones without a label.
@@ -90,30 +98,30 @@ def read_labelled(file: Path, half: str = "all") -> tuple[list[LabelledQuestion]
         raise SettingsError(f"half must be one of {', '.join(HALVES)}; got {half!r}")
     try:
         entries = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise QuestionFileError(f"cannot read {file} as JSON: {error}") from None
     if not isinstance(entries, list) or not entries:
         raise QuestionFileError(f"{file}: an array of labelled questions was wanted; got {type(entries).__name__}")
     labelled, num_left_out = [], 0
     for number, entry in enumerate(entries, 1):
         try:
-            parsed = _parse(entry, number)
+            parsed = _parse(entry)
         except (KeyError, TypeError, AttributeError, SettingsError) as error:
             raise QuestionFileError(
                 f"{file}, entry {number}: question, golden_answer, answer_<model>, judge_<model> are wanted: {error}"
             ) from None
         if parsed is None:
             num_left_out += 1
-        elif half == "all" or is_tuning_half(parsed.question) == (half == "tuned"):
+        elif half == "all" or parsed.is_tuned_on == (half == "tuned"):
             labelled.append(parsed)
     if not labelled:
         raise SettingsError(f"{file} has no labelled question in this half")
     return labelled, num_left_out
 
 
-def is_tuning_half(question: Question) -> bool:
-    """Whether the rules were tuned on this question's half of the set: a coin that the question's text decides."""
-    return hashlib.blake2b(question.text.encode("utf-8", "backslashreplace"), digest_size=1).digest()[0] % 2 == 0
+def is_tuning_half(text: str) -> bool:
+    """Whether the rules were tuned on this question's half of the set: a coin that its text, as published, decides."""
+    return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=1).digest()[0] % 2 == 0
 
 
 def evaluate(
@@ -154,7 +162,7 @@ def _agreement(pairs: list[tuple[bool, bool]]) -> Agreement:
     )
 
 
-def _parse(entry: dict[str, Any], number: int) -> LabelledQuestion | None:
+def _parse(entry: dict[str, Any]) -> LabelledQuestion | None:
     models = list(_models(entry))
     if not models:
         raise KeyError("no answer_<model> in it")
@@ -162,12 +170,11 @@ def _parse(entry: dict[str, Any], number: int) -> LabelledQuestion | None:
     # Where people gave no label, the published file has the text "nan".
     if entry.get("improper") is True or not all(isinstance(label, bool) for label in labels.values()):
         return None
-    accepted = [part.strip() for part in entry["golden_answer"].split("/")]
-    question = Question(str(number), entry["question"], tuple(dict.fromkeys(part for part in accepted if part)))
+    question = evouna_question(entry)
     answers = {model: entry[f"answer_{model}"] for model in models}
     if not all(isinstance(answer, str) for answer in answers.values()):
         raise TypeError("an answer is no text")
-    return LabelledQuestion(question, answers, labels)
+    return LabelledQuestion(question, answers, labels, is_tuning_half(entry["question"]))
 
 
 def _models(entry: dict[str, Any]) -> Iterator[str]:

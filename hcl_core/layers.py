@@ -23,7 +23,7 @@ def parse_layers(text: str, num_hidden_layers: int) -> tuple[int, ...]:
     try:
         if ":" in cleaned:
             parts = cleaned.split(":")
-            if len(parts) > 1 and not parts[1].strip():
+            if not parts[1].strip():
                 parts[1] = str(num_hidden_layers)
             bounds = [int(part) for part in parts]
             if len(bounds) not in (2, 3):

@@ -51,6 +51,8 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         check_num_samples(self.num_samples)
+        if not all(type(layer) is int for layer in self.exit_layers):
+            raise SettingsError(f"exit layers must be whole numbers; got {self.exit_layers}")
         if not self.exit_layers or list(self.exit_layers) != sorted(set(self.exit_layers)) or self.exit_layers[0] < 1:
             raise SettingsError(f"exit layers must be ascending and from 1; got {self.exit_layers}")
 
@@ -87,6 +89,14 @@ class ModelCost:
     block: int
     readout: int
     exit_head: int
+
+    def __post_init__(self) -> None:
+        numbers = (self.num_hidden_layers, self.block, self.readout, self.exit_head)
+        if (
+            not all(type(number) is int and number >= 0 for number in numbers)
+            or not self.num_hidden_layers * self.block
+        ):
+            raise SettingsError(f"a cost is four whole numbers, layers and blocks above 0; got {numbers}")
 
     def relative_flops(self, exit_layer: int) -> float:
         """Cost of a token from ``exit_layer`` over that of the full model, above 0."""
@@ -133,6 +143,11 @@ class Manifest:
     cost: ModelCost | None = None
     schema_version: int = SCHEMA_VERSION
 
+    def __post_init__(self) -> None:
+        for name in ("run_id", "question_set", "device", "judge", "embedder"):
+            if not isinstance(getattr(self, name), str):
+                raise SettingsError(f"{name} must be a text; got {getattr(self, name)!r}")
+
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
         """Read ``manifest.json``; raises ``RunFolderError`` for what this version cannot read."""
@@ -152,14 +167,20 @@ class Manifest:
                 cost=None if cost is None else ModelCost(**cost),
                 **fields,
             )
-        except (KeyError, TypeError, ValueError, AttributeError, SettingsError) as error:
-            raise RunFolderError(f"the manifest cannot be read: {error}") from None
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, SettingsError) as error:
+            raise RunFolderError(f"the manifest cannot be read: {str(error)[:200]}") from None
 
     @property
     def asked(self) -> dict[str, object]:
         """Everything that was asked for, by name."""
         everything = asdict(self.settings) | asdict(self.settings.sampling)
-        everything |= {"template": self.settings.template.name, "judge": self.judge, "embedder": self.embedder}
+        template = self.settings.template
+        everything |= {
+            "template": template.name if template.name != "file" else template.text,
+            "question_set": self.question_set,
+            "judge": self.judge,
+            "embedder": self.embedder,
+        }
         return {name: value for name, value in everything.items() if name != "sampling"}
 
     def describe(self) -> str:

@@ -37,6 +37,14 @@ class OutcomeTable:
         return cls(exit_layers, np.full(shape, MISSING, np.int16), np.full(shape, np.nan, np.float32))
 
 
+def answered(table: OutcomeTable) -> OutcomeTable:
+    """Without the questions that have no answer yet: they say nothing, and would pass for certainty."""
+    has_answers = (table.outcomes != MISSING).any(axis=(1, 2))
+    if has_answers.all() or not has_answers.any():
+        return table
+    return OutcomeTable(table.exit_layers, table.outcomes[has_answers], table.confidences[has_answers])
+
+
 def hallucination_rate(outcomes: NDArray[np.int16]) -> FloatArray:
     """Answers not judged correct over answers given, mean over questions (paper; DESIGN section 2).
 

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from hcl_core.errors import RunFolderError, SettingsError
+from hcl_core.errors import RunBusyError, RunFolderError, SettingsError
 from hcl_core.folders import atomic_file, atomic_folder
 from hcl_core.manifest import Manifest
 from hcl_core.records import ClusterMember, LayerScore, Question, Sample, SampleKey, StoredQuestion, Verdict
@@ -91,7 +91,7 @@ class RunFolder:
         try:
             lock.acquire()
         except Timeout:
-            raise RunFolderError(f"another process is writing to {self.path}: wait for it, or stop it") from None
+            raise RunBusyError(f"another process is writing to {self.path}: wait for it, or stop it") from None
         try:
             yield
         finally:
@@ -114,7 +114,7 @@ class RunFolder:
                 raise RunFolderError(f"{self.path} is not empty and holds no run: choose another folder")
 
     def create(self, manifest: Manifest, questions: Sequence[StoredQuestion]) -> Manifest:
-        """Start the run of ``manifest`` here, or go on with it if it is here already.
+        """Start the run of ``manifest`` here, or go on with it if it is here already, judged as is asked now.
 
         Returns:
             The manifest that is now in the folder.
@@ -126,7 +126,17 @@ class RunFolder:
         if self.exists:
             if self.questions() != list(questions):  # the same prompts, judged by other accepted answers now
                 self._write_questions(questions)
-            return self.manifest()
+            present = self.manifest()
+            asked = replace(
+                present,
+                judge=manifest.judge,
+                embedder=manifest.embedder,
+                preset=manifest.preset,
+                cost=present.cost or manifest.cost,
+            )
+            if asked != present:  # the same samples, judged or asked for in another way now
+                self.write_manifest(asked)
+            return asked
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
         self._write_questions(questions)
         self.write_manifest(manifest)  # last: a folder with a manifest is whole

@@ -1,5 +1,7 @@
 """Samples in, judged and clustered outcomes out: live, wave by wave, or from a run folder without a model."""
 
+import errno
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -11,9 +13,10 @@ import pyarrow.compute as pc
 
 from hcl_core import registry
 from hcl_core.clustering import COSINE_THRESHOLD, leader_clusters
-from hcl_core.errors import RunFolderError
+from hcl_core.errors import RunBusyError, RunFolderError
+from hcl_core.manifest import RunSettings
 from hcl_core.measures import MEASURES_VERSION, TextMeasures, measure_texts
-from hcl_core.metrics import INCORRECT, MISSING, NOT_ATTEMPTED, OutcomeTable, score_layers
+from hcl_core.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, score_layers
 from hcl_core.ports import Embedder, Judge, Judgement
 from hcl_core.records import ClusterMember, Question, Sample, SampleKey, Verdict, Weights
 from hcl_core.runs import RunFolder, mean_logprobs
@@ -134,25 +137,42 @@ def _stamps(judge_stamp: str, embedder: str) -> tuple[str, str]:
 def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings) -> Scorer:
     """Judge and cluster all samples of a run folder again and store what comes out; no model decodes.
 
-    The manifest names the new judge from then on.
+    The manifest names the new judge from then on. Where the folder can't be written to, or another process is
+    writing to it, nothing is kept, and the log says so.
 
     Raises:
         RunFolderError: A file is damaged, or a sample belongs to no question or layer of the run.
     """
-    manifest, stored = folder.manifest(), folder.questions()
-    settings = manifest.settings
+    stored, settings = folder.questions(), folder.manifest().settings
     scorer = Scorer([s.question for s in stored], settings.exit_layers, settings.num_samples, judge, embeddings)
     try:
         scorer.add(folder.samples())
     except (KeyError, IndexError) as error:
         raise RunFolderError(f"{folder.path}: a sample belongs to no question or layer of the run: {error}") from None
-    try:
-        if manifest.judge != judge.name:  # first: verdicts without the stamp of the manifest's judge are made again
+
+    def store() -> None:
+        # Read again: a run that went on meanwhile has changed it. Written first: verdicts without the stamp of the
+        # manifest's judge are made again.
+        manifest = folder.manifest()
+        if manifest.judge != judge.name:
             folder.write_manifest(replace(manifest, judge=judge.name))
         scorer.store(folder)
-    except PermissionError:
-        _log.warning("%s cannot be written to: its new verdicts are not kept", folder.path)
+
+    _keep(folder, "verdicts", store)
     return scorer
+
+
+def _keep(folder: RunFolder, what: str, store: Callable[[], None]) -> None:
+    """``store`` derived files with the run held; a folder that can't be written to is left as it is."""
+    try:
+        with folder.writing():
+            store()
+    except RunBusyError:
+        _log.warning("another process is writing to %s: its %s are not kept", folder.path, what)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        _log.warning("%s cannot be written to: its %s are not kept", folder.path, what)
 
 
 def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
@@ -176,25 +196,30 @@ def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
     is_correct = np.asarray(pc.equal(outcomes, "correct"))
     if is_correct.sum() != len(clusters):
         return None
-    table.outcomes[_cells(verdicts, question_ids, settings.exit_layers)] = codes
-    table.outcomes[_cells(clusters, question_ids, settings.exit_layers)] = clusters.column("cluster_id").to_numpy()
-    table.confidences[_cells(samples, question_ids, settings.exit_layers)] = np.exp(mean_logprobs(samples))
+    judged, clustered, sampled = (_cells(each, question_ids, settings) for each in (verdicts, clusters, samples))
+    if sampled is None:
+        raise RunFolderError(f"{folder.path}: a sample belongs to no question or layer of the run")
+    if judged is None or clustered is None:  # of other samples: made again from these
+        return None
+    table.outcomes[judged] = codes
+    table.outcomes[clustered] = clusters.column("cluster_id").to_numpy()
+    table.confidences[sampled] = np.exp(mean_logprobs(samples))
     return table
 
 
 def measure(
     folder: RunFolder, table: OutcomeTable, embeddings: Embeddings, on_progress: Callable[[int], None] = lambda _: None
 ) -> list[TextMeasures]:
-    """The measures of the answers' texts: stored ones where they are of these verdicts, else made and stored.
+    """The measures of the answers' texts: stored ones where they are of these outcomes, else made and stored.
 
     Args:
-        folder: The run, judged and clustered.
+        folder: The run.
         table: Its outcomes.
         embeddings: Of the embedder that the manifest names.
         on_progress: Told the number of questions measured.
     """
-    num_samples = int((table.outcomes != MISSING).sum())
-    stamp = f"measures {MEASURES_VERSION}; {folder.stamps()[1]}; {num_samples} samples"
+    outcomes = hashlib.blake2b(table.outcomes.tobytes(), digest_size=8).hexdigest()
+    stamp = f"measures {MEASURES_VERSION}; {folder.manifest().embedder}; outcomes {outcomes}"
     if (rows := folder.measures(stamp)) is not None:
         return [TextMeasures(**row) for row in rows]
     answers: dict[str, dict[int, dict[int, str]]] = {stored.question.id: {} for stored in folder.questions()}
@@ -202,16 +227,16 @@ def measure(
     for row in folder.sample_table(columns).to_pylist():
         answers[row["question_id"]].setdefault(row["exit_layer"], {})[row["sample_idx"]] = row["answer"]
     measured = measure_texts(table, answers.values(), embeddings.of, on_progress)
-    try:
-        folder.write_measures([asdict(each) for each in measured], stamp)
-    except PermissionError:
-        _log.warning("%s cannot be written to: its measures are not kept", folder.path)
+    _keep(folder, "measures", lambda: folder.write_measures([asdict(each) for each in measured], stamp))
     return measured
 
 
-def _cells(table: pa.Table, question_ids: list[str], exit_layers: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    """Where each row stands in the outcome table: question, layer and sample places."""
+def _cells(table: pa.Table, question_ids: list[str], settings: RunSettings) -> tuple[np.ndarray, ...] | None:
+    """Where each row stands in the outcome table: question, layer and sample places; ``None`` if one has no place."""
     ids = table.column("question_id").combine_chunks().dictionary_decode()
-    questions = pc.index_in(ids, pa.array(question_ids)).to_numpy(zero_copy_only=False)
-    layers = np.searchsorted(np.array(exit_layers), table.column("exit_layer").to_numpy())
-    return questions, layers, table.column("sample_idx").to_numpy()
+    questions = pc.fill_null(pc.index_in(ids, pa.array(question_ids)), -1).to_numpy(zero_copy_only=False)
+    known, wanted = np.array(settings.exit_layers), table.column("exit_layer").to_numpy()
+    layers = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    sample_idx = table.column("sample_idx").to_numpy()
+    is_known = (questions >= 0) & (known[layers] == wanted) & (sample_idx >= 0) & (sample_idx < settings.num_samples)
+    return (questions, layers, sample_idx) if is_known.all() else None

@@ -15,14 +15,15 @@ _POSSESSIVE = re.compile(rf"(?<=\w)[{_QUOTES}]s\b")
 _APOSTROPHES = re.compile(rf"(?<=\w)[{_QUOTES}](?=\w)")
 # U.S.A., J. R. R., D-I-V-O-R-C-E
 _INITIALS = re.compile(r"\b(?:(?:[^\W\d_]\.)+[^\W\d_]\b\.?|(?:[^\W\d_]\.\s?){2,}|(?:[^\W\d_]-){2,}[^\W\d_]\b)")
-# A reference mark after a word: "Il trovatore1."
-_MARK = re.compile(r"(?<=[a-z]{3})\d{1,2}(?=[.,;](?:\s|$))")
 _DIGIT = re.compile(r"\d")
 _DIGIT_GROUPS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 # 3.14 is one word, and a trailing + or # is part of a name: C++, C#.
 _PIECES = re.compile(r"\d+(?:\.\d+)+|\w+[+#]*|[,.;:!?()\u2013\u2014\n]")
 
 _CLAUSE_ENDS = frozenset(",.;:!?()\u2013\u2014\n")
+
+# "Vitamin A is" has a letter where "Once Upon A Time" has an article.
+_LETTER_A = re.compile(r"(?<=\w )A(?= [a-z])")
 
 _TEENS = "ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
 _TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
@@ -35,7 +36,7 @@ _NUMBER_WORD = re.compile(
 )
 _AND_IN_NUMBER = re.compile(r"\b(hundred|thousand|million|billion),? and (?=\w)|\b(thousand|million|billion), (?=\w)")
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_SCALED = re.compile(r"\b(\d+(?:\.\d+)?)[ -]?(1000000000000|1000000000|1000000|1000|" + "|".join(_SCALES) + r")\b")
+_SCALED = re.compile(rf"\b(\d+(?:\.\d+)?)[ -]?({'|'.join(_SCALES)})\b")
 _MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
     *("july", "august", "september", "october", "november", "december"),
@@ -47,10 +48,10 @@ _MONTH_DAY = re.compile(rf"\b{_MONTH} (?:the )?{_DAY}\b(?!,?\d)")
 _ISO_DATE = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")
 _DATE_YEAR = re.compile(rf"\b({'|'.join(_MONTHS)}) (\d{{1,2}}),?(?: of)?,? (\d{{3,4}})\b")
 _CURRENCIES = {"$": "dollar", "£": "pound", "€": "euro", "¥": "yen"}
-_MONEY = re.compile(
-    r"[$£€¥]\s?(\d+(?:\.\d+)?)(?:\s?(m|bn|k|thousand|million|billion)\b|\s(1000|1000000|1000000000)\b)?"
-)
-_MONEY_SCALES = {"k": "1000", "m": "1000000", "bn": "1000000000"}
+_MONEY = re.compile(r"[$£€¥]\s?(\d+(?:\.\d+)?)(?:\s?(m|bn|k)\b)?")
+_MONEY_SCALES = {"k": 10**3, "m": 10**6, "bn": 10**9}
+# "No. 1" is a number and denies nothing.
+_NUMBER_SIGN = re.compile(r"\bno\.?\s*(?=\d)")
 _SHORT_UNITS = {
     "m": "meter", "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "mi": "mile", "ft": "foot",
     "kg": "kilogram", "g": "gram", "lb": "pound", "lbs": "pound", "oz": "ounce", "sec": "second",
@@ -61,7 +62,7 @@ _MEASURE = re.compile(rf"\b(\d+(?:\.\d+)?)\s?({'|'.join(sorted(_SHORT_UNITS, key
 # Words that say little by themselves.
 FUNCTION_WORDS = frozenset(
     {
-        *("a", "an", "the", "if", "not", "no", "1", "than", "then", "there", "about", "1st", "only"),
+        *("a", "an", "the", "if", "not", "no", "than", "then", "there", "about", "only"),
         *("of", "in", "on", "at", "to", "by", "from", "for", "with", "and", "or", "as", "into"),
         *("is", "was", "are", "were", "be", "been", "did", "do", "does", "had", "has", "have"),
         *("it", "its", "his", "her", "their", "he", "she", "they", "this", "that", "these", "those"),
@@ -74,7 +75,6 @@ _SAME_WORD = {
     "saint": "st", "mount": "mt", "doctor": "dr", "mister": "mr", "versus": "vs", "cent": "cent",
     "men": "man", "women": "woman", "children": "child", "teeth": "tooth", "mice": "mouse", "geese": "goose",
     "wolve": "wolf", "wive": "wife", "knive": "knife", "shelve": "shelf", "thieve": "thief",
-    "buse": "bus", "gase": "gas",
 }  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def fold(text: str) -> str:
     if any(mark in plain for mark in _QUOTES):
         plain = _APOSTROPHES.sub("", _POSSESSIVE.sub("", plain))
     if _DIGIT.search(plain):
-        plain = _DIGIT_GROUPS.sub("", _MARK.sub("", plain))
+        plain = _DIGIT_GROUPS.sub("", plain)
     if "." in plain or "-" in plain:
         plain = _INITIALS.sub(lambda match: re.sub(r"[.\s-]", "", match.group()) + " ", plain)
     return plain
@@ -107,43 +107,62 @@ def fold(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def split_words(text: str) -> Words:
-    """Folded words in one spelling, articles left out unless nothing else is there ("A" can be an answer)."""
+    """Folded words in one spelling, articles left out unless they end a clause ("vitamin A")."""
     words: list[str] = []
     clauses: list[int] = []
     clause = 0
-    for piece in _PIECES.findall(_one_spelling(fold(text))):
+    for piece in _PIECES.findall(_one_spelling(fold(_LETTER_A.sub("a_", text)))):
         if piece in _CLAUSE_ENDS:
             clause += 1
         else:
             words.append(singular(piece))
             clauses.append(clause)
-    kept = [place for place, word in enumerate(words) if word not in _ARTICLES] or range(len(words))
-    return Words(tuple(words[place] for place in kept), tuple(clauses[place] for place in kept))
+    # The last word of a clause is no article: "vitamin A".
+    ends = [place + 1 == len(words) or clauses[place + 1] != clauses[place] for place in range(len(words))]
+    kept = [place for place, word in enumerate(words) if word not in _ARTICLES or ends[place]]
+    return Words(
+        tuple("a" if words[place] == "a_" else words[place] for place in kept), tuple(clauses[place] for place in kept)
+    )
 
 
 @lru_cache(maxsize=50_000)
 def singular(word: str) -> str:
-    """``word`` without its plural ending, in American spelling; not always a word, but the same for both forms."""
-    if len(word) > 3 and word.isalpha() and word[:-1] not in FUNCTION_WORDS:  # "Ares" is no plural
-        if word.endswith("ies"):
-            word = word[:-3] + "y"
-        elif word.endswith(("sses", "xes", "ches", "shes", "zzes", "oes")):
-            word = word[:-2]
-        elif word.endswith("s") and not word.endswith(("ss", "us", "is")):
-            word = word[:-1]
-        if len(word) > 4:
-            if word.endswith("our"):
-                word = word[:-3] + "or"
-            elif word.endswith("tre"):
-                word = word[:-3] + "ter"
-            else:
-                word = re.sub(r"is(e|ed|er|ing|ation)$", r"iz\1", word)
-    return _SAME_WORD.get(word, word)
+    """One key for a noun's singular and plural and for its British and American spelling; not always a word."""
+    if len(word) <= 3 or word in FUNCTION_WORDS or not word.isalpha():
+        return _SAME_WORD.get(word, word)
+    key = _without_plural(word)
+    if key in FUNCTION_WORDS:  # "toes" is no "to", and "Ares" is no "are"
+        key = word[:-1] if word.endswith("s") and word[:-1] not in FUNCTION_WORDS else word
+    if len(key) > 4:
+        if key.endswith("our"):
+            key = key[:-3] + "or"
+        elif key.endswith("tre"):
+            key = key[:-3] + "ter"
+        else:
+            key = re.sub(r"is(e|ed|er|ing|ation)$", r"iz\1", key)
+    return _SAME_WORD.get(key, key)
+
+
+def _without_plural(word: str) -> str:
+    if word.endswith(("ies", "ie")):
+        return word[: word.rindex("ie")] + "y"
+    if word.endswith("zzes"):
+        return word[:-3]
+    if word.endswith("sis"):
+        return word[:-2]
+    for ending in ("s", "x", "z", "ch", "sh", "o"):  # both "headaches" and "headache", "boxes" and "box"
+        if word.endswith((f"{ending}es", f"{ending}e")):
+            return word[: word.rindex("e")]
+    return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) and word != "lens" else word
 
 
 def _one_spelling(text: str) -> str:
     """Numbers in digits, dates as month, day, year, units in full."""
     text = text.replace("&", " and ").replace("%", " percent ").replace("per cent", "percent")
+    text = text.replace("rather than", "instead of")
+    if _DIGIT.search(text):
+        text = _NUMBER_SIGN.sub("number ", text)
+        text = _SCALED.sub(lambda match: f"{float(match[1]) * _SCALES[match[2]]:.0f}", text)
     if _NUMBER_WORD.search(text):
         text = _YEAR_IN_WORDS.sub(lambda match: "".join(alpha2digit(part, "en", 0) for part in match.groups()), text)
         text = alpha2digit(_AND_IN_NUMBER.sub(lambda match: f"{match[1] or match[2]} ", text), "en", 0)
@@ -154,7 +173,6 @@ def _one_spelling(text: str) -> str:
     text = _MONTH_DAY.sub(lambda match: f"{_month(match[1])} {int(match[2])}", text)
     text = _DATE_YEAR.sub(r"\1 \2 \3", text)
     text = _MONEY.sub(_money, text)
-    text = _SCALED.sub(_scaled, text)
     return _MEASURE.sub(lambda match: f"{match[1]} {_SHORT_UNITS[match[2]]}", text)
 
 
@@ -165,11 +183,5 @@ def _month(name: str) -> str:
 
 
 def _money(match: re.Match[str]) -> str:
-    factor = match[3] or (match[2] and (_MONEY_SCALES.get(match[2]) or _SCALES[match[2]])) or 1
-    amount = match[1] if factor == 1 else f"{float(match[1]) * int(factor):.0f}"
+    amount = f"{float(match[1]) * _MONEY_SCALES[match[2]]:.0f}" if match[2] else match[1]
     return f"{amount} {_CURRENCIES[match[0][0]]} "
-
-
-def _scaled(match: re.Match[str]) -> str:
-    factor = _SCALES.get(match[2]) or int(match[2])
-    return f"{float(match[1]) * factor:.0f}"

@@ -1,15 +1,17 @@
 """Make the runs that ship with the program: ``python -m precomputed.make`` or ``make precomputed``.
 
 Every run goes through the same doors as a user's. Stopped, it goes on where it was; a run that is here
-already is made again only with ``--again``. ``--rescore`` judges and clusters what is here anew, without a model.
+already is made again only with ``--again``. ``--rescore`` judges and clusters what is here anew; nothing is decoded.
 """
 
 import argparse
 import importlib.metadata
 import shutil
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -22,6 +24,9 @@ from hcl_core.records import SamplingSettings
 from hcl_core.request import RunRequest, prepare
 from hcl_core.runs import RunFolder
 from hcl_core.scoring import Embeddings, rescore
+
+if TYPE_CHECKING:
+    from hcl_core.decode.causal_lm import CausalLM
 
 MAX_NEW_TOKENS = 20
 TEMPERATURES = (0.6, 1.0)
@@ -40,12 +45,12 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="also what is there already")
     parser.add_argument("--rescore", action="store_true", help="judge what is there anew, and make nothing else")
     options = parser.parse_args()
-    if options.rescore:
-        rescore_all(options.out)
-        return
     with console.status(f"Loading {DEFAULT_MODEL.name}"):
         lm, checkpoint = registry.load_model(DEFAULT_MODEL.name, "float32", "cpu")
     embeddings = Embeddings(registry.load_embedder)
+    if options.rescore:
+        rescore_all(options.out, lm, embeddings)
+        return
     questions = tuple(registry.load_questions("starter").load(options.limit))
     for exit_head, num_samples in NUM_SAMPLES.items():
         for temperature in TEMPERATURES:
@@ -91,16 +96,22 @@ def main() -> None:
         console.print(f"lens-{head.name}: {len(tables)} questions", highlight=False)
 
 
-def rescore_all(out: Path) -> None:
+def rescore_all(out: Path, lm: "CausalLM", embeddings: Embeddings) -> None:
     """Replace every run of ``out`` by its copy with new verdicts, clusters and scores."""
-    embeddings = Embeddings(registry.load_embedder)
     for path in sorted(path for path in out.iterdir() if (path / "questions.jsonl").is_file()):
         with tempfile.TemporaryDirectory(dir=out, prefix=".rescore-") as temporary:
             copy = RunFolder(Path(shutil.copytree(path, Path(temporary) / "run")))
+            settings = copy.manifest().settings
+            cost = registry.make_decoder(lm, settings.exit_head, settings.template).cost()
+            copy.write_manifest(replace(copy.manifest(), cost=cost))
             rescore(copy, registry.load_judge(copy.manifest().judge, embeddings.of), embeddings)
             compact = copy.write_compact_copy(Path(temporary) / "compact")
-            path.rename(Path(temporary) / "old")
-            compact.path.rename(path)
+            old = path.rename(Path(temporary) / "old")
+            try:
+                compact.path.rename(path)
+            except BaseException:
+                old.rename(path)
+                raise
         console.print(f"{path.name} is judged anew", highlight=False)
 
 

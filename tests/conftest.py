@@ -155,5 +155,5 @@ class FakeEmbedder:
     def embed(self, texts) -> np.ndarray:
         self.embedded += texts
         vectors = np.zeros((len(texts), 128), np.float32)
-        vectors[range(len(texts)), [ord(text[0].lower()) % 128 for text in texts]] = 1
+        vectors[range(len(texts)), [ord(text[:1].lower() or " ") % 128 for text in texts]] = 1
         return vectors

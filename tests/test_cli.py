@@ -569,6 +569,24 @@ def test_run_takes_the_judge_that_is_named(run_tiny, tmp_path):
     assert RunFolder(tmp_path / "own").stamps()[0] == "paper 1"
 
 
+def test_run_again_with_another_judge_is_judged_by_that_one(command, run_tiny, tmp_path):
+    asked = ("--question", "Name a city.", "--accept", "Rome", "--out", tmp_path / "own")
+    run_tiny(*asked)
+    run_tiny(*asked, "--judge", "paper")
+    folder = RunFolder(tmp_path / "own")
+    assert (folder.manifest().judge, folder.stamps()[0]) == ("paper", "paper 1")
+    assert json.loads(command("score", tmp_path / "own", "--json")[1])["judge"] == "paper"
+
+
+def test_score_of_a_run_that_is_being_written_keeps_nothing(command, run_tiny, tmp_path):
+    run_tiny("--question", "Name a city.", "--accept", "Rome", "--out", tmp_path / "own")
+    folder = RunFolder(tmp_path / "own")
+    with folder.writing():
+        code, out, err = command("score", tmp_path / "own", "--judge", "paper", "--json")
+    assert code == 0 and json.loads(out)["judge"] == "paper"
+    assert folder.manifest().judge == "alias" and folder.stamps()[0] == "alias 2"
+
+
 def test_score_judges_anew_and_keeps_it(command, run_tiny, tmp_path):
     run_tiny("--question", "Name a city.", "--accept", "Rome", "--out", tmp_path / "own")
     assert json.loads(command("score", tmp_path / "own", "--json")[1])["judge"] == "alias"

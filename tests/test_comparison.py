@@ -9,10 +9,10 @@ from scipy.stats import spearmanr
 from test_intervals import table_of
 
 from hcl_core import cli
-from hcl_core.comparison import COMPARED, _spearman, compare_layers, compare_runs
+from hcl_core.comparison import COMPARED, CORRELATED, _spearman, compare_layers, compare_runs
 from hcl_core.errors import SettingsError
 from hcl_core.folders import precomputed_folder
-from hcl_core.metrics import INCORRECT
+from hcl_core.metrics import INCORRECT, MISSING
 from hcl_core.records import Weights
 
 EQUAL = Weights()
@@ -56,6 +56,7 @@ def test_two_runs_are_compared_on_what_both_have():
     assert (comparison.num_questions, comparison.exit_layers) == (4, (1, 2, 3))
     for name in COMPARED:
         assert [each.estimate for each in comparison.differences[name]] == pytest.approx([0, 0, 0])
+    for name in CORRELATED:
         assert comparison.rank_correlation[name].estimate == pytest.approx(1)
     first_best, second_best = comparison.optimal_layers
     assert first_best == second_best
@@ -67,6 +68,25 @@ def test_two_runs_are_compared_on_what_both_have():
 def test_runs_without_anything_in_common_are_refused():
     with pytest.raises(SettingsError, match="0 questions and 3 layers in common"):
         compare_runs((SURE, SURE), ("abc", "xyz"), EQUAL)
+
+
+def test_questions_that_one_run_has_not_answered_are_left_out():
+    rng = np.random.default_rng(4)
+    cells = rng.integers(-1, 3, (6, 3, 5))
+    unfinished = cells.copy()
+    unfinished[2:] = MISSING
+    ids = list("abcdef")
+    whole = compare_runs((table_of(cells[:2]), table_of(cells[:2])), (ids[:2], ids[:2]), EQUAL)
+    partial = compare_runs((table_of(cells), table_of(unfinished)), (ids, ids), EQUAL)
+    assert partial.num_questions == 2 and partial.differences == whole.differences
+    with pytest.raises(SettingsError, match="let them finish first"):
+        compare_runs((table_of(cells), table_of(np.full_like(cells, MISSING))), (ids, ids), EQUAL)
+
+
+def test_runs_without_a_right_answer_have_no_best_layer_to_repeat():
+    wrong = table_of([[[-1, -1], [-1, -1]]] * 3)
+    comparison = compare_runs((wrong, wrong), ("abc", "abc"), EQUAL)
+    assert (comparison.optimal_layers, comparison.p_same_optimal) == ((None, None), None)
 
 
 def test_a_better_run_is_told_apart():
@@ -108,7 +128,7 @@ def test_compare_prints_json_of_two_runs(capsys):
     assert said["settings_that_differ"] == {"temperature": [0.6, 1.0]}
     last = said["layers"][-1]["hallucination_rate"]
     assert last["ci"][0] <= last["difference"] <= last["ci"][1] < 0  # the cooler run is less often wrong
-    assert set(said["rank_correlation"]) == set(COMPARED)
+    assert set(said["rank_correlation"]) == set(CORRELATED)
 
 
 def test_compare_prints_two_layers(capsys):

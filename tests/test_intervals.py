@@ -68,6 +68,20 @@ def test_missing_answers_and_questions_are_left_out():
     assert np.isnan(second).mean() == pytest.approx(0.25, abs=0.04), "a replicate without the second question"
 
 
+def test_questions_without_answers_yet_do_not_narrow_the_intervals():
+    rng = np.random.default_rng(0)
+    cells = rng.integers(-1, 2, (3, 2, 10))
+    unfinished = np.full((174, 2, 10), MISSING)
+    unfinished[[5, 50, 100]] = cells
+    assert uncertainty(table_of(unfinished), EQUAL) == uncertainty(table_of(cells), EQUAL)
+
+
+def test_intervals_stay_within_what_a_score_can_be():
+    sure = uncertainty(table_of([[list(range(10)), [0] * 10]]), EQUAL, "absolute")
+    assert sure.layers[0].creativity_raw_ci[1] <= 10
+    assert sure.layers[0].creativity_ci[1] <= 1 and sure.layers[0].hcb_ci[1] <= 1
+
+
 def test_the_chain_is_recomputed_in_each_replicate():
     rng = np.random.default_rng(0)
     outcomes = table_of(rng.integers(-1, 3, (6, 4, 5)))

@@ -1,5 +1,6 @@
 """The alias judge: what counts as right, word by word."""
 
+import time
 import unicodedata
 
 import pytest
@@ -415,6 +416,73 @@ def test_the_question_is_read_too(question, answer, alias, expected):
     assert (reason_for(answer, alias, question=question) is not None) == expected
 
 
+@pytest.mark.parametrize(
+    ("answer", "alias"),
+    [
+        ("11,000", "1,000"),
+        ("2,001,000", "200,000"),
+        ("World War One", "World War II"),
+        ("Rocky", "Rocky IV"),
+        ("King George", "George VI"),
+        ("Virginia", "West Virginia"),
+        ("Jersey", "New Jersey"),
+        ("Formula", "Formula One"),
+        ("vitamin D", "Vitamin A"),
+        ("The Lion King", "The Lion, the Witch and the Wardrobe"),
+        ("Boy George", "About a Boy"),
+        ("The Road to Wigan Pier", "On the Road"),
+        ("Grateful Dead", "Dead or Alive"),
+        ("a magic trick", "Trick or Treat"),
+        ("David Beckham", "Bend It like Beckham"),
+        ("Not yes", "Yes"),
+        ("It isn't true", "Yes"),
+        ("That is not true", "True"),
+        ("There is no reason to say so", "No"),
+        ("no doubt it is true", "No"),
+        ("no one", "1"),
+        ("Rome rather than Paris", "Paris"),
+        ("Rome instead of Paris", "Paris"),
+    ],
+)
+def test_what_only_looks_alike_is_incorrect(answer, alias):
+    assert outcome(answer, alias) == "incorrect"
+
+
+@pytest.mark.parametrize(
+    ("answer", "alias"),
+    [
+        ("It was none other than Madonna", "Madonna"),
+        ("Charles the First", "Charles I"),
+        ("Louis 18", "Louis XVIII"),
+        ("They are walruses.", "Walrus"),
+        ("Cookies", "Cookie"),
+        ("vitamin A is good for the eyes", "Vitamin A"),
+        ("Once Upon A Time in the West", "Once upon a time in the West"),
+        ("It is Sum41.", "Sum41"),
+    ],
+)
+def test_what_only_looks_unlike_is_correct(answer, alias):
+    assert outcome(answer, alias) == "correct"
+
+
+def test_a_word_that_the_question_leaves_open_means_nothing_within_a_sentence():
+    sentence = "It rises in the Black Forest and flows into the Adriatic Sea"
+    assert reason_for(sentence, "Black Sea", question="Which sea does the Danube flow into?") is None
+    assert reason_for("the Black", "Black Sea", question="Which sea does the Danube flow into?") is not None
+
+
+@pytest.mark.parametrize("gap", [" ", "\t", "\n", " ,", "(", "a "])
+def test_a_long_accepted_answer_is_judged_at_once(gap):
+    # The work grows with the length, not with its square: 40 times the length may cost 400 times, not 1,600.
+    def seconds(length):
+        question = Question("q", "Which?", (f"x{gap * length}y",))
+        started = time.perf_counter()
+        AliasJudge().judge_one(question, "z")
+        return time.perf_counter() - started
+
+    assert seconds(8_000) < 400 * max(seconds(200), 1e-4)
+
+
 def test_a_short_form_of_one_of_many_answers_is_incorrect():
     beatles = ("John Lennon", "Paul McCartney", "George Harrison", "Ringo Starr")
     assert reason_for("John", *beatles) is None
@@ -490,7 +558,8 @@ def test_folded_text_is_without_case(text):
 
 @given(NAME, FILLER, FILLER)
 def test_words_around_an_alias_never_make_it_wrong(alias, before, after):
-    # The fixed word keeps an alias of articles alone ("A") from being dropped as an article.
+    # The fixed word keeps an alias of articles alone from being dropped as one; a last "A" is a letter, not an article.
+    assume(alias.split()[-1] not in ("A", "a"))
     assert outcome(f"{before} Xanadu {alias} {after}", f"Xanadu {alias}") == "correct"
 
 

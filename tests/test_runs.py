@@ -541,7 +541,7 @@ def test_second_process_is_refused(folder):
     with folder.writing():
         other = subprocess.run([sys.executable, "-c", code, folder.path], cwd=REPO, capture_output=True, text=True)
     assert other.returncode == 1
-    assert "RunFolderError: another process is writing to" in other.stderr
+    assert "RunBusyError: another process is writing to" in other.stderr
 
 
 def test_next_writer_is_let_in(folder):

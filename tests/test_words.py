@@ -1,7 +1,7 @@
 """One spelling for what people write in many ways."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hcl_core.words import FUNCTION_WORDS, singular, split_words
@@ -46,7 +46,6 @@ def words(text):
         ("Roger Maris's", "Roger Maris"),
         ("U.S.A", "USA"),
         ("D-I-V-O-R-C-E", "D.I.V.O.R.C.E."),
-        ("Il trovatore1. It is an opera.", "Il trovatore. It is an opera."),
     ],
 )
 def test_two_ways_of_writing_have_the_same_words(one, other):
@@ -83,6 +82,8 @@ def test_any_text_has_words(text):
 
 
 @given(st.integers(0, 10**12))
+@example(11_000)
+@example(21_000_000)
 def test_every_number_is_one_word(number):
     assert split_words(f"{number:,}").words == (str(number),)
 
@@ -95,5 +96,20 @@ def test_every_month_is_known(month):
     assert words(f"3 {month} 1999").split()[1:] == ["3", "1999"]
 
 
-def test_no_plural_becomes_a_word_that_says_nothing():
-    assert singular("ares") == "ares" and "are" in FUNCTION_WORDS
+@pytest.mark.parametrize("word", ["ares", "toes", "doe", "thes", "ifs", "ases", "nos"])
+def test_no_plural_becomes_a_word_that_says_nothing(word):
+    assert singular(word) not in FUNCTION_WORDS
+
+
+@pytest.mark.parametrize(
+    ("one", "many"),
+    [
+        ("movie", "movies"), ("cookie", "cookies"), ("city", "cities"), ("headache", "headaches"), ("shoe", "shoes"),
+        ("canoe", "canoes"), ("avalanche", "avalanches"), ("walrus", "walruses"), ("virus", "viruses"),
+        ("octopus", "octopuses"), ("lens", "lenses"), ("crisis", "crises"), ("quiz", "quizzes"),
+        ("house", "houses"), ("bus", "buses"), ("glass", "glasses"), ("box", "boxes"), ("hero", "heroes"),
+        ("time", "times"), ("toe", "toes"), ("horse", "horses"), ("prize", "prizes"), ("match", "matches"),
+    ],
+)  # fmt: skip
+def test_singular_and_plural_have_one_key(one, many):
+    assert singular(one) == singular(many)

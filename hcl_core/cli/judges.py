@@ -34,7 +34,7 @@ def judge_eval(
     with bars() as progress:
         task = progress.add_task("Judging", total=len(labelled), unit="questions")
         report = evaluate(loaded, labelled, lambda done: progress.update(task, completed=done))
-    usage = loaded.usage_as_dict() if isinstance(loaded, LlmJudge) else None
+    usage = asdict(loaded.usage) if isinstance(loaded, LlmJudge) else None
     if as_json:
         print(json.dumps(report_as_json(report, half, num_left_out, usage), indent=1))
         return
@@ -45,10 +45,9 @@ def judge_eval(
         counts = (f"{each.false_positives}", f"{each.false_negatives}")
         table.add_row(model, str(each.n), f"{each.agreement:.4f}", *counts, f"{each.kappa:.3f}")
     stdout.print(table)
-    speed = report.num_judgements / max(report.seconds, 1e-9)
     stdout.print(
         f"{report.judge}: mean agreement {report.mean_agreement:.4f}; {num_left_out} questions without a label or "
-        f"improper were left out; {speed:,.0f} judgements a second.",
+        f"improper were left out; {report.judgements_per_second:,.0f} judgements a second.",
         highlight=False,
     )
     if usage is not None:
@@ -70,5 +69,5 @@ def report_as_json(
         "models": models,
         "mean_agreement": finite(report.mean_agreement),
         "num_left_out": num_left_out,
-        "judgements_per_second": round(report.num_judgements / max(report.seconds, 1e-9)),
+        "judgements_per_second": round(report.judgements_per_second),
     } | ({} if usage is None else {"usage": usage})

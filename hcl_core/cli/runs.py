@@ -1,7 +1,8 @@
 """Commands on run folders, which need no language model: score, show, compare."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,8 +44,7 @@ def score(
     """Score a run folder; needs no language model."""
     parsed, checked, wanted = _weights(weights), _scaling(scaling), _measure_names(measures)
     folder = RunFolder(run_dir)
-    table = _outcomes(folder, judge)
-    manifest = folder.manifest()
+    manifest, table = _outcomes(folder, judge)
     columns = _measure_columns(folder, manifest, table, wanted)
     if as_json:
         result = scores_as_json(manifest, table, parsed, checked)
@@ -69,8 +69,7 @@ def show(
 ) -> None:
     """Print a run's scores and every layer's answers with their counts."""
     folder = RunFolder(run_dir)
-    manifest = folder.manifest()
-    print_scores(manifest, _outcomes(folder), Weights())
+    print_scores(*_outcomes(folder), Weights())
     stored = [each.question for each in folder.questions()]
     chosen = [each for each in stored if question in (None, each.id)]
     if not chosen:
@@ -141,16 +140,20 @@ def _measure_columns(
     return {name: [row[name] for row in rows] for name in names}
 
 
-def _outcomes(folder: RunFolder, judge: str | None = None) -> OutcomeTable:
-    """The stored outcomes, made from the samples where they are missing or another judge is wanted."""
-    stored = folder.manifest().judge
-    wanted = stored if judge is None else registry.full_judge_name(judge)
-    if wanted == stored and (table := scoring.read_outcomes(folder)) is not None:
-        return table
+def _outcomes(folder: RunFolder, judge: str | None = None) -> tuple[Manifest, OutcomeTable]:
+    """The stored outcomes, made from the samples where they are missing or another judge is wanted.
+
+    The manifest names the judge whose outcomes they are, whether or not they could be kept.
+    """
+    manifest = folder.manifest()
+    wanted = manifest.judge if judge is None else registry.full_judge_name(judge)
+    if wanted == manifest.judge and (table := scoring.read_outcomes(folder)) is not None:
+        return manifest, table
     embeddings = scoring.Embeddings(registry.load_embedder)
     loaded = registry.load_judge(wanted, embeddings.of)
     with stderr.status("Judging and clustering"):
-        return scoring.rescore(folder, loaded, embeddings).table
+        table = scoring.rescore(folder, loaded, embeddings).table
+    return replace(manifest, judge=loaded.name), table
 
 
 @app.command()
@@ -166,8 +169,7 @@ def compare(
     if len(run_dirs) != (1 if layers else 2):
         raise SettingsError("give two run folders, or one and --layers FIRST,SECOND")
     folders = [RunFolder(path) for path in run_dirs]
-    manifests = [folder.manifest() for folder in folders]
-    tables = [_outcomes(folder) for folder in folders]
+    manifests, tables = zip(*(_outcomes(folder) for folder in folders), strict=True)
     if layers is not None:
         first, second = _two_layers(layers)
         differences = compare_layers(tables[0], first, second, parsed, checked)
@@ -179,15 +181,16 @@ def compare(
             stdout.print(Text(manifests[0].describe()))
             print_layer_comparison(first, second, differences)
         return
-    ids = [[stored.question.id for stored in folder.questions()] for folder in folders]
-    comparison = compare_runs((tables[0], tables[1]), (ids[0], ids[1]), parsed, checked)
+    # An id alone says little: two files may both number their questions from 1.
+    asked = [[(each.question.id, each.question.text) for each in folder.questions()] for folder in folders]
+    comparison = compare_runs((tables[0], tables[1]), (asked[0], asked[1]), parsed, checked)
     if as_json:
         print(json.dumps(comparison_as_json(manifests, comparison), indent=1))
     else:
         print_comparison(manifests, comparison)
 
 
-def comparison_as_json(manifests: list[Manifest], comparison: RunComparison) -> dict[str, object]:
+def comparison_as_json(manifests: Sequence[Manifest], comparison: RunComparison) -> dict[str, object]:
     """What ``compare --json`` prints of two runs."""
     return {
         "runs": [manifest.run_id for manifest in manifests],
@@ -196,7 +199,7 @@ def comparison_as_json(manifests: list[Manifest], comparison: RunComparison) -> 
         "optimal_layers": list(comparison.optimal_layers),
         "p_same_optimal": comparison.p_same_optimal,
         "rank_correlation": {
-            name: {"estimate": finite(each.estimate), "ci": [finite(bound) for bound in each.interval]}
+            name: {"estimate": finite(each.estimate), "resampled": [finite(bound) for bound in each.resampled]}
             for name, each in comparison.rank_correlation.items()
         },
         "layers": [

@@ -1,6 +1,7 @@
 """Records as tables and lines of a terminal."""
 
 import math
+from collections.abc import Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -117,7 +118,7 @@ def print_layer_comparison(first: int, second: int, differences: dict[str, Diffe
     stdout.print(table)
 
 
-def print_comparison(manifests: list[Manifest], comparison: RunComparison) -> None:
+def print_comparison(manifests: Sequence[Manifest], comparison: RunComparison) -> None:
     """First run minus second, a row a layer, and whether the best layer repeats."""
     for number, manifest in zip(("first ", "second"), manifests, strict=True):
         stdout.print(Text(f"{number} {manifest.run_id}: {manifest.describe()}"))
@@ -133,16 +134,12 @@ def print_comparison(manifests: list[Manifest], comparison: RunComparison) -> No
     stdout.print(f"First minus second, {comparison.num_questions} questions:", highlight=False)
     stdout.print(table)
     for name, each in comparison.rank_correlation.items():
-        stdout.print(
-            f"Rank correlation of {_WORDS[name]} over layers: {each.estimate:.2f} ({signed_bounds(each.interval)}).",
-            highlight=False,
-        )
+        correlation = f"{each.estimate:.2f} (resampled: {signed_bounds(each.resampled)})"
+        stdout.print(f"Rank correlation of {_WORDS[name]} over layers: {correlation}.", highlight=False)
     first, second = comparison.optimal_layers
-    stdout.print(
-        f"Best layers: {first or 'none'} and {second or 'none'}; the same in {comparison.p_same_optimal:.0%} of "
-        "resampled pairs.",
-        highlight=False,
-    )
+    repeats = comparison.p_same_optimal
+    same = "" if repeats is None else f"; the same in {repeats:.0%} of resampled pairs"
+    stdout.print(f"Best layers: {first or 'none'} and {second or 'none'}{same}.", highlight=False)
 
 
 def _told_apart(difference: Difference) -> str:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.text import Text
 
+from hcl_core.answers import printable
 from hcl_core.errors import HclError
 
 app = typer.Typer(
@@ -38,5 +39,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _fail(message: str, code: int = 2) -> int:
-    stderr.print(Text(" ".join(f"error: {message}".split())), soft_wrap=True)
+    stderr.print(Text(printable(" ".join(f"error: {message}".split()))), soft_wrap=True)
     return code

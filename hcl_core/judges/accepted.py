@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from hcl_core.records import Question
-from hcl_core.words import FUNCTION_WORDS, split_words
+from hcl_core.words import FUNCTION_WORDS, singular, split_words
 
-YES, NO = frozenset({"yes", "true"}), frozenset({"no", "false"})
+# As ``split_words`` gives them.
+TRUE, FALSE = "true", singular("false")
+YES, NO = frozenset({"yes", TRUE}), frozenset({"no", FALSE})
 
-_BRACKETED = re.compile(r"\s*[(\[][^()\[\]]*[)\]]\s*")
+_BRACKETED = re.compile(r"[(\[][^()\[\]]*[)\]]")
 _ALSO = re.compile(r"[(\[](?:accept|also|or|a\.?k\.?a\.?|formerly|now)\b[ :]*([^()\[\]]+)[)\]]", re.IGNORECASE)
-_ALTERNATIVES = re.compile(r"\s*(?:\bor\b|;|\ba\.?k\.?a\.?(?=\s)|\balso known as\b)\s*", re.IGNORECASE)
-_LIST = re.compile(r"\s*(?:,\s*(?:and\s|&\s)?|\band\b|&|;)\s*", re.IGNORECASE)
+_ALTERNATIVES = re.compile(r"\bor\b|;|\ba\.?k\.?a\.?(?=\s)|\balso known as\b", re.IGNORECASE)
+_LIST = re.compile(r",(?:\s(?:and|&)\s)?|\band\b|&|;", re.IGNORECASE)
 # What follows is a remark: ", who was ...", " - the ...", "Mississippi. He took ...", "Park in Augusta, Georgia".
 _REMARK = re.compile(
-    r",\s+(?:who|which|that|where|when|whose|as|in|at|on|by|from|for|near|after|before|because|then|the|an?|not|with|of"
+    r",\s+(?:who|which|that|where|when|whose|as|in|at|on|by|from|for|near|after|before|because|then|(?:the|an?)(?=\s[a-z])|not|with|of"
     r"|daughter|son|brother|sister|wife|husband|including|born|during)\b|\s[-\u2013\u2014]\s|(?<=[a-z]{4})\.\s+(?=[A-Z])"
-    r"|:\s|\s(?:in|at|near|on)\s(?=[^,]+,[^,]+$)",
+    r"|\s(?:in|at|near|on)\s(?=[^,]+,[^,]+$)",
 )
 _LEADING = re.compile(
     r"^(?:(?:it|they|he|she|this|that)\s+(?:is|was|are|were|has|had)\s+|(?:in|on|at|to|by|from|for|of|with|into|as|about|"
@@ -31,14 +33,27 @@ _LEADING = re.compile(
 )
 # "inventor Alexander Graham Bell": a name after what it is the name of.
 _NAME_AT_END = re.compile(
-    r"(?:^|\s)(?!and\b|or\b|the\b|of\b|for\b|with\b|from\b|[a-z]{1,2}\b)[a-z]+\s+((?:[A-Z][\w'’.-]*\s*)+)$"
+    r"(?:^|\s)(?!and\b|or\b|like\b|the\b|of\b|for\b|with\b|from\b|[a-z]{1,2}\b)[a-z]+\s+((?:[A-Z][\w'’.-]*\s*)+)$"
 )
 _CAPITALISED = re.compile(r"^[^\W\d_a-zß-öø-ÿ][\w'’.-]*$")
 INITIALS = re.compile(r"\b(?:[A-Z]\.\s?)+")
 _TITLES = frozenset({"mr", "mrs", "ms", "miss", "dr", "sir", "dame", "professor", "prof", "president", "jr", "sr"})
-_NUMERALS = {"ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "x": 10, "xi": 11, "xii": 12}
-_NUMERALS |= {"xiii": 13, "xiv": 14, "xv": 15, "xvi": 16}
-_ORDINALS = {number: {2: "2nd", 3: "3rd"}.get(number, f"{number}th") for number in _NUMERALS.values()}
+_ROMAN = (
+    *("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii", "xiii", "xiv", "xv", "xvi", "xvii"),
+    *("xviii", "xix", "xx", "xxi", "xxii", "xxiii", "xxiv", "xxv"),
+)
+_NUMERALS = {numeral: number for number, numeral in enumerate(_ROMAN, 1)}
+_ORDINALS = {
+    number: {1: "1st", 2: "2nd", 3: "3rd", 21: "21st", 22: "22nd", 23: "23rd"}.get(number, f"{number}th")
+    for number in _NUMERALS.values()
+}
+# Words that tell one of several from another: what is left without them is something else.
+_TELLING = (
+    frozenset({"north", "south", "east", "west", "northern", "southern", "eastern", "western", "central", "new", "old"})
+    | {"upper", "lower", "great", "greater", "little", "big", "first", "last", "equatorial"}
+    | _NUMERALS.keys()
+    | frozenset(_ORDINALS.values())
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +101,7 @@ def wider_patterns(question: Question) -> tuple[Pattern, ...]:
     found = []
     for alias in question.accepted_answers:
         for rule, text in _versions(alias):
-            for pattern in (*_patterns(alias, rule, text, asked), *_new_to(asked, alias, text, question)):
+            for pattern in (*_patterns(alias, rule, text, asked), *_new_to(asked, alias, text)):
                 if (key := (pattern.parts, pattern.is_name)) not in seen:
                     seen.add(key)
                     found.append(pattern)
@@ -99,6 +114,11 @@ def is_in_most(words: Iterable[str], question: Question) -> bool:
     return 2 * sum(wanted <= set(pattern.parts[0]) for pattern in accepted) > len(accepted)
 
 
+def tells_apart(word: str) -> bool:
+    """Whether ``word`` is a number, or one that tells like things apart: "West Virginia", "George VI"."""
+    return word in _TELLING or any(letter.isdigit() for letter in word)
+
+
 def is_list(alias: str) -> bool:
     """Whether ``alias`` names several things, all of which are wanted."""
     return len([part for part in _LIST.split(alias) if content_words(split_words(part).words)]) > 1
@@ -106,9 +126,9 @@ def is_list(alias: str) -> bool:
 
 def _versions(alias: str) -> Iterator[tuple[str, str]]:
     """``alias`` and its texts with less around them, each with the rule that made it; no text twice."""
-    bare = _BRACKETED.sub(" ", alias).strip()
+    bare = " ".join(_BRACKETED.sub(" ", alias).split())
     head = _REMARK.split(bare, maxsplit=1)[0]
-    versions = [("contains", alias), ("without brackets", bare), ("without the remark", head)]
+    versions = [("without brackets", bare), ("without the remark", head)]
     versions += [("an alternative", inner) for inner in _ALSO.findall(alias)]
     versions += [("without leading words", _LEADING.sub("", text)) for _, text in versions]
     versions += [("the name alone", match[1]) for _, text in versions if (match := _NAME_AT_END.search(text))]
@@ -126,7 +146,10 @@ def _patterns(alias: str, rule: str, text: str, asked: frozenset[str]) -> Iterat
     words = split_words(text).words
     if not content_words(words) or (rule != "contains" and not content_words(words, asked)):
         return
-    yield Pattern(alias, rule, (words,))
+    # One word left of a title could mean anything within a sentence: "boy" of "About a Boy".
+    is_whole = rule not in ("contains", "without brackets") and len(content_words(words, asked)) == 1
+    is_whole = is_whole and not _is_prose(alias)
+    yield Pattern(alias, rule, (words,), is_whole=is_whole)
     yield from _yes_or_no(alias, words)
     yield from _numeral(alias, words)
     listed = [split_words(part).words for part in _LIST.split(text)]
@@ -156,13 +179,12 @@ def _patterns(alias: str, rule: str, text: str, asked: frozenset[str]) -> Iterat
         yield Pattern(alias, "has all the words of", tuple((word,) for word in scattered))
 
 
-def _new_to(asked: frozenset[str], alias: str, text: str, question: Question) -> Iterator[Pattern]:
+def _new_to(asked: frozenset[str], alias: str, text: str) -> Iterator[Pattern]:
     """What ``text`` has that the question has not: "citric" of "Citric acid" where an acid is asked for."""
     words = split_words(text).words
     new = _without(words, asked)
     if new:
-        is_whole = len(new) == 1 and not is_in_most(new, question)
-        yield Pattern(alias, "the question says the rest of", (new,), is_whole=is_whole)
+        yield Pattern(alias, "the question says the rest of", (new,), is_whole=len(new) == 1 and not _is_prose(alias))
 
 
 def _yes_or_no(alias: str, words: tuple[str, ...]) -> Iterator[Pattern]:
@@ -195,6 +217,13 @@ def _without(words: tuple[str, ...], asked: frozenset[str]) -> tuple[str, ...]:
     while kept and kept[-1] in FUNCTION_WORDS:
         kept.pop()
     return tuple(kept) if any(len(word) > 2 or word.isdigit() for word in kept) else ()
+
+
+def _is_prose(alias: str) -> bool:
+    """Whether ``alias`` is said in words of its own, names among them, where a title would be all capitals."""
+    raw = re.findall(r"\w+", alias)
+    is_lower = any(word[0].islower() and content_words(split_words(word).words) for word in raw)
+    return is_lower and any(word[0].isupper() for word in raw)
 
 
 def _is_year(word: str) -> bool:

@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hcl_core.judges.accepted import (
+    FALSE,
     INITIALS,
     NO,
+    TRUE,
     YES,
     Pattern,
     content_words,
     is_in_most,
     is_list,
     literal_patterns,
+    tells_apart,
     wider_patterns,
     words_asked,
 )
@@ -26,10 +29,10 @@ _CONTRACTIONS = frozenset(
     {"isnt", "wasnt", "arent", "werent", "aint", "dont", "doesnt", "didnt", "cant", "couldnt", "wont", "wouldnt"}
     | {"shouldnt", "hasnt", "havent", "cannot"}
 )
-_NEGATIONS = _CONTRACTIONS | {"not", "never", "no", "nor", "neither", "none", "without", "except"}
+_NEGATIONS = _CONTRACTIONS | {"not", "never", "no", "nor", "neither", "none", "without", "except", "instead"}
 _VERBS = frozenset({"is", "was", "are", "were", "can", "could", "would", "has", "does", "did"})
-# "Not only Paris" and "no doubt Paris" affirm.
-_AFFIRMED_AFTER_NEGATION = frozenset({"only", "just", "merely", "surprisingly", "doubt", "question"})
+# "Not only Paris", "no doubt Paris" and "none other than Paris" affirm.
+_AFFIRMED_AFTER_NEGATION = frozenset({"other", "only", "just", "merely", "surprisingly", "doubt", "question"})
 # How far before the alias a negation may stand: "not the city of Paris".
 _NEGATION_REACH = 4
 # How far apart the scattered words of one accepted answer may stand.
@@ -69,7 +72,7 @@ class AliasJudge:
         Header and template text is not judged: a leading ``Answer:`` is taken off, and whatever follows a
         ``Question:`` is not the answer to ours.
         """
-        own_text = _PROMPT_LABEL.split(_ANSWER_LABEL.sub("", answer), maxsplit=1)[0]
+        own_text = text_of_its_own(answer)
         is_refusal = bool(_REFUSAL.match(" ".join(re.findall(r"\w+", fold(own_text[:_REFUSAL_REACH])))))
         if is_refusal:  # "I couldn't find the newspaper. However, there was one called Today" tells of something else
             own_text = _HOWEVER.split(own_text, maxsplit=1)[0]
@@ -95,6 +98,11 @@ class AliasJudge:
         return Judgement("incorrect", NOTHING_FOUND)
 
 
+def text_of_its_own(answer: str) -> str:
+    """``answer`` without a leading ``Answer:`` and without what follows a ``Question:``."""
+    return _PROMPT_LABEL.split(_ANSWER_LABEL.sub("", answer), maxsplit=1)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """The words of a text that may be names, and those that are initials: ``jmw`` for "J. M. W. Turner"."""
@@ -118,7 +126,7 @@ def _says(found: Words, pattern: Pattern, names: Names, asked: frozenset[str]) -
     places = []
     for part in pattern.parts:
         starts = _occurrences(found.words, part)
-        if not starts and pattern.is_name:
+        if not starts and pattern.is_name and part[-1] in found.words:
             initials = names.initials | Names.of(pattern.alias).initials
             starts = _name_occurrences(found.words, part, Names(names.capitalised, initials))
         start = _first_affirmed(found, part, starts, asked)
@@ -132,7 +140,7 @@ def _short_form(found: Words, question: Question) -> str | None:
     """The accepted answer of which the answer says a part and nothing else, if any: "rugby" for "Rugby union".
 
     Most of the accepted answers must have that part: "John" is no member of the Beatles. Half of a list is not the
-    list, and a number is no short form of another.
+    list, and what tells like things apart can't be left out: "Virginia" is not "West Virginia".
     """
     asked = words_asked(question)
     own = content_words(found.words, asked) or content_words(found.words)
@@ -144,10 +152,10 @@ def _short_form(found: Words, question: Question) -> str | None:
         return None
     for pattern in literal_patterns(question):
         alias = content_words(pattern.parts[0], asked)
-        digits = {word for word in alias if word.isdigit()}
+        dropped = set(pattern.parts[0]) - set(own)
         is_run = any(alias[start : start + len(own)] == own for start in range(len(alias)))
         is_long_enough = len(own) * 2 >= len(alias) and len(alias) <= _SHORT_FORM_OF
-        if is_run and is_long_enough and digits <= set(own) and not is_list(pattern.alias):
+        if is_run and is_long_enough and not any(map(tells_apart, dropped)) and not is_list(pattern.alias):
             return pattern.alias
     return None
 
@@ -156,9 +164,20 @@ def _first_affirmed(found: Words, run: tuple[str, ...], starts: list[int], asked
     """Where ``run`` first stands undenied, of the places where it stands at all."""
     if len(run) == 1 and run[0] in YES | NO:
         # Of "No, it is true that ..." the first word is the answer.
-        first = next((place for place, word in enumerate(found.words) if word in YES | NO), None)
-        return first if first in starts else None
+        first = next((place for place, word in enumerate(found.words) if _is_yes_or_no(found, place)), None)
+        return None if first not in starts or _is_negated(found, first, first + 1, asked) else first
     return next((start for start in starts if not _is_negated(found, start, start + len(run), asked)), None)
+
+
+def _is_yes_or_no(found: Words, place: int) -> bool:
+    """Whether the word there answers: not the "no" of "no reason", nor that of "no doubt"."""
+    words, clauses = found.words, found.clauses
+    if words[place] in (TRUE, FALSE):
+        return True
+    if words[place] not in YES | NO:
+        return False
+    ends_clause = place + 1 == len(words) or clauses[place + 1] != clauses[place]
+    return ends_clause or (place == 0 and words[1] not in _AFFIRMED_AFTER_NEGATION)
 
 
 def _occurrences(words: tuple[str, ...], run: tuple[str, ...]) -> list[int]:
@@ -209,10 +228,9 @@ def _is_negated(found: Words, start: int, stop: int, asked: frozenset[str]) -> b
         if clauses[place] != clauses[start] or words[place] == "but":
             break
         following = words[place + 1]
-        is_number_one = words[place] == "no" and following.isdigit()  # "her only no. 1 hit"
         if words[place] in asked:
             continue
-        if words[place] in _NEGATIONS and following not in _AFFIRMED_AFTER_NEGATION and not is_number_one:
+        if words[place] in _NEGATIONS and following not in _AFFIRMED_AFTER_NEGATION:
             return True
     after = [word for word, clause in zip(words[stop:], clauses[stop:], strict=True) if clause == clauses[stop - 1]]
     if not after or after[0] not in _CONTRACTIONS | _VERBS:

@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from hcl_core.errors import JudgeError, SettingsError
 from hcl_core.folders import cache_folder
@@ -98,36 +98,14 @@ class LlmJudge:
             for answer in answers
         ]
 
-    def usage_as_dict(self) -> dict[str, int]:
-        """``usage``, for JSON."""
-        return asdict(self.usage)
-
     def _grade(self, question: Question, answer: str) -> Outcome:
-        import openai
-
         asked = json.dumps(
             {"question": question.text, "accepted_answers": question.accepted_answers, "answer": answer},
             ensure_ascii=False,
         )
         if (known := self._grades.get(asked)) is not None:
             return known
-        try:
-            reply = self._client.chat.completions.create(
-                model=self._model,
-                messages=[{"role": "system", "content": _INSTRUCTIONS}, {"role": "user", "content": asked}],
-                temperature=0,
-            )
-        except openai.OpenAIError as error:
-            raise JudgeError(
-                f"the grader {self._model} at {self._client.base_url} failed: {_one_line(error)}; grades so far are "
-                "kept: give the same command again"
-            ) from None
-        with self._lock:
-            self.usage.requests += 1
-            if reply.usage is not None:
-                self.usage.prompt_tokens += reply.usage.prompt_tokens
-                self.usage.completion_tokens += reply.usage.completion_tokens
-        written = (reply.choices[0].message.content or "") if reply.choices else ""
+        written = self._ask(asked)
         outcome = _GRADES.get(written.strip())
         if outcome is None:
             raise JudgeError(
@@ -136,6 +114,32 @@ class LlmJudge:
             )
         self._grades.put(asked, outcome)
         return outcome
+
+    def _ask(self, asked: str) -> str:
+        """The grader's reply, its cost counted."""
+        import openai
+        from openai.types.chat import ChatCompletion
+
+        try:
+            reply = self._client.chat.completions.create(
+                model=self._model,
+                messages=[{"role": "system", "content": _INSTRUCTIONS}, {"role": "user", "content": asked}],
+                temperature=0,
+            )
+            if not isinstance(reply, ChatCompletion) or not reply.choices:
+                raise ValueError("the reply is no chat completion; should OPENAI_BASE_URL end in /v1?")
+        except (openai.OpenAIError, ValueError) as error:
+            # The host alone: a URL can have a password in it.
+            raise JudgeError(
+                f"the grader {self._model} at {self._client.base_url.host} failed: {_one_line(error)}; grades so far "
+                "are kept: give the same command again"
+            ) from None
+        with self._lock:
+            self.usage.requests += 1
+            if reply.usage is not None:
+                self.usage.prompt_tokens += reply.usage.prompt_tokens or 0
+                self.usage.completion_tokens += reply.usage.completion_tokens or 0
+        return reply.choices[0].message.content or ""
 
 
 class _GradeFile:
@@ -161,8 +165,10 @@ class _GradeFile:
         with self._lock:
             self._known[_digest(asked)] = outcome
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            with self._file.open("a", encoding="utf-8") as opened:
-                opened.write(f"{line}\n")
+            with self._file.open("ab+") as opened:
+                opened.seek(max(0, opened.seek(0, os.SEEK_END) - 1))
+                is_torn = opened.read() not in (b"", b"\n")  # a crash cut the last line short: leave it alone
+                opened.write((b"\n" if is_torn else b"") + line.encode() + b"\n")
 
 
 def stamp_of(model: str) -> str:

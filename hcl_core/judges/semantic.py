@@ -4,6 +4,7 @@ A logistic regression on four numbers says how probable it is that a person woul
 fitted on human judgements by ``python -m bench.semantic_judge``, which wrote ``assets/judges/semantic.json``.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcl_core.judges.accepted import content_words, literal_patterns, words_asked
-from hcl_core.judges.alias import NOTHING_FOUND, AliasJudge
+from hcl_core.judges.alias import NOTHING_FOUND, AliasJudge, text_of_its_own
 from hcl_core.ports import Judgement
 from hcl_core.records import Question
 from hcl_core.words import split_words
@@ -24,7 +25,8 @@ from hcl_core.words import split_words
 FEATURES = ("answer_like_accepted", "nearer_with_accepted", "share_of_words", "log_num_words")
 
 _FILE = Path(__file__).parents[2] / "assets" / "judges" / "semantic.json"
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s")
+# Not after "Dr." and initials.
+_SENTENCE_END = re.compile(r"(?<=\w{4}[.!?])\s|(?<=[!?])\s")
 # An embedder reads about so much of a text; the first sentence has the answer.
 _MAX_LETTERS = 400
 _MAX_ACCEPTED = 40
@@ -62,7 +64,7 @@ class SemanticJudge:
     """
 
     name = "semantic"
-    stamp = f"semantic 1, {AliasJudge.stamp}"
+    stamp = f"semantic {hashlib.blake2b(_FILE.read_bytes(), digest_size=4).hexdigest()}, {AliasJudge.stamp}"
 
     def __init__(self, embed: Embed) -> None:
         self._embed, self._alias = embed, AliasJudge()
@@ -94,15 +96,16 @@ def features(question: Question, answers: Sequence[str], embed: Embed) -> list[t
     ``log_num_words``: natural logarithm of 1 + the number of words: long answers are nearer to everything.
     """
     accepted = question.accepted_answers[:_MAX_ACCEPTED]
-    sentences = [_SENTENCE_END.split(answer.strip(), maxsplit=1)[0][:_MAX_LETTERS] for answer in answers]
+    own_texts = [text_of_its_own(answer).strip() for answer in answers]
+    sentences = [_SENTENCE_END.split(text, maxsplit=1)[0][:_MAX_LETTERS] for text in own_texts]
     together = [f"{question.text} {each}"[:_MAX_LETTERS] for each in accepted]
     texts = list(dict.fromkeys([question.text[:_MAX_LETTERS], *accepted, *together, *sentences]))
     vectors = dict(zip(texts, embed(texts), strict=True))
     asked = words_asked(question)
     wanted = [_stems(content_words(each.parts[0], asked)) for each in literal_patterns(question)]
     rows: list[tuple[float, ...]] = []
-    for answer, sentence in zip(answers, sentences, strict=True):
-        vector, words = vectors[sentence], split_words(answer).words
+    for text, sentence in zip(own_texts, sentences, strict=True):
+        vector, words = vectors[sentence], split_words(text).words
         own = _stems(content_words(words, asked))
         with_accepted = max(float(vector @ vectors[text]) for text in together)
         rows.append(

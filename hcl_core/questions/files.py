@@ -3,7 +3,6 @@
 import csv
 import itertools
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ class LocalQuestions:
             return JsonlQuestions(path).load(limit)  # whose errors name the line
         try:
             questions = list(itertools.islice(questions_of(self._rows(), str(path)), limit))
-        except (OSError, ValueError, pa.ArrowException, csv.Error) as error:
+        except (OSError, ValueError, RecursionError, pa.ArrowException, csv.Error) as error:
             raise QuestionFileError(f"cannot read the question file {path}: {error}") from None
         if not questions:
             raise QuestionFileError(f"{path}: no question in it")
@@ -63,7 +62,7 @@ class LocalQuestions:
             for batch in file.iter_batches(columns=wanted):
                 yield from batch.to_pylist()
         elif path.suffix in (".csv", ".tsv"):
-            csv.field_size_limit(sys.maxsize)
+            csv.field_size_limit(2**31 - 1)
             with path.open(encoding="utf-8-sig", newline="") as opened:
                 yield from csv.DictReader(opened, delimiter="\t" if path.suffix == ".tsv" else ",")
         elif path.suffix == ".json":
@@ -107,6 +106,6 @@ def _is_own(path: Path) -> bool:
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as opened:
             first = json.loads(next((line for line in opened if line.strip()), "{}"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return True
     return not isinstance(first, dict) or not {"answer", "possible_answers", "golden_answer"} & first.keys()

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ COLUMNS = frozenset(
     {"id", "question", "question_id", "answer", "answers", "possible_answers", "golden_answer", "context", "aliases"}
     | {"prop", "topic", "difficulty"}
 )
+# ['a' 'b'], which Python would join to one text.
+_ARRAY = re.compile(r"""['"]\s+['"]""")
 _MAX_PROBLEM = 300
 _NO_ANSWERS = "it has no answers, as in TriviaQA's test split: use the validation split"
 
@@ -48,7 +51,7 @@ def _schema_of(row: Row) -> Callable[[Row], Question]:
     columns = row.keys()
     for wanted, parse in (
         ({"question", "possible_answers"}, _popqa),
-        ({"question", "golden_answer"}, _evouna),
+        ({"question", "golden_answer"}, evouna_question),
         ({"context", "answer", "aliases"}, _foundry),
         ({"question", "answers"}, _own),
         ({"question", "answer"}, _nq_open_or_trivia_qa),
@@ -63,33 +66,30 @@ def _schema_of(row: Row) -> Callable[[Row], Question]:
 
 def _own(row: Row) -> Question:
     """Ours: ``question, answers``, optional ``id, topic, difficulty``."""
-    optional = (row.get(name) or None for name in ("id", "topic", "difficulty"))
-    return make_question(_text(row["question"]), _texts(row["answers"]), *optional)
+    topic, difficulty = (row.get(name) or None for name in ("topic", "difficulty"))
+    return make_question(_text(row["question"]), _texts(row["answers"]), _id(row, "id"), topic, difficulty)
 
 
 def _nq_open_or_trivia_qa(row: Row) -> Question:
     """``google-research-datasets/nq_open``: ``answer`` is a list; ``mandarjoshi/trivia_qa``: a record."""
     answer = _literal(row["answer"])
     if not isinstance(answer, Mapping):
-        return make_question(_text(row["question"]), _texts(answer), row.get("id"))
+        return make_question(_text(row["question"]), _texts(answer), _id(row, "id"))
     value, aliases = answer["value"], _texts(answer["aliases"])
     if not aliases and value == "<unk>":
         raise ValueError(_NO_ANSWERS)
-    return make_question(unquoted(_text(row["question"])), [_text(value), *aliases], row.get("question_id"))
+    return make_question(unquoted(_text(row["question"])), [_text(value), *aliases], _id(row, "question_id"))
 
 
 def _popqa(row: Row) -> Question:
     """``akariasai/PopQA``: ``possible_answers`` is a list written as JSON."""
-    number = row.get("id")
-    return make_question(
-        _text(row["question"]),
-        _texts(_literal(row["possible_answers"])),
-        None if number is None else str(number),
-        row.get("prop"),
-    )
+    answers = _literal(row["possible_answers"])
+    if isinstance(answers, str):
+        raise ValueError(f"possible_answers must be a list written as JSON; got {answers[:60]!r}")
+    return make_question(_text(row["question"]), _texts(answers), _id(row, "id"), row.get("prop"))
 
 
-def _evouna(row: Row) -> Question:
+def evouna_question(row: Row) -> Question:
     """EVOUNA: accepted answers joined by a slash."""
     accepted = (part.strip() for part in _text(row["golden_answer"]).split("/"))
     return make_question(unquoted(_text(row["question"])), [part for part in accepted if part])
@@ -112,10 +112,19 @@ def _literal(value: Any) -> Any:
     """A list or record that a CSV or TSV holds as text; another text is itself."""
     if not isinstance(value, str) or value[:1] not in ("[", "{"):
         return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return ast.literal_eval(value)
+    if _ARRAY.search(value):
+        raise ValueError(f"a list with commas was wanted; got an array as numpy prints it: {value[:60]}")
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return value
+
+
+def _id(row: Row, column: str) -> str | None:
+    value = row.get(column)
+    return None if value is None or value == "" else str(value)
 
 
 def _text(value: Any) -> str:
@@ -128,5 +137,7 @@ def _texts(value: Any) -> list[str]:
     value = _literal(value)
     if isinstance(value, str):
         value = [value]
+    if not isinstance(value, Iterable) or isinstance(value, Mapping):
+        raise TypeError(f"a list of answers was wanted; got {type(value).__name__}")
     texts = [_text(each) for each in value]
     return [text for text in texts if text.strip()]
