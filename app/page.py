@@ -7,6 +7,7 @@ import gradio as gr
 
 from app import handlers, service, views
 from app.components import AnswerColumns, LayerChart, plotly_js
+from hcl_core.catalogue import EXIT_HEAD_NAMES
 from hcl_core.prompts import TEMPLATE_NAMES
 from hcl_core.records import Question, SamplingSettings
 
@@ -25,25 +26,42 @@ def build(core: service.Service) -> gr.Blocks:
         gr.HTML(_TITLE)
         with gr.Row(equal_height=False, elem_classes="hcl-main"):
             with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
-                controls, run, stop, status = _controls(core, questions)
+                controls, run, stop, status, starter, stored_run = _controls(core, questions)
             with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
                 headline = gr.HTML(views.WELCOME, elem_id="headline")
                 with gr.Column(elem_classes="hcl-panel"):
                     chart = LayerChart(elem_id="curves")
+                    with gr.Row(elem_classes="hcl-balance"):
+                        balance = gr.Slider(
+                            0, 100, 50, step=5, label="Balance: % creativity, the rest accuracy", min_width=240
+                        )
+                        scaling = gr.Radio(
+                            [("over these layers", "min_max"), ("absolute", "absolute")],
+                            value="min_max",
+                            label="Creativity scaled",
+                            min_width=240,
+                        )
                 answers = AnswerColumns(elem_id="answers")
-        outputs = [headline, chart, answers, status]
+        shown = gr.State(None)
+        outputs = [headline, chart, answers, status, shown]
 
-        def explore(request: gr.Request, *values: Any) -> Iterator[handlers.Outputs]:
+        def explore(request: gr.Request, creativity: float, scaled: str, *values: Any) -> Iterator[handlers.Outputs]:
             """Sample, judge and score answers at every exit layer; a headline, a figure, answers and a status."""
-            yield from handlers.explore(core, request.session_hash or "", *values)
+            yield from handlers.explore(core, request.session_hash or "", creativity, scaled, *values)
 
         def stop_run(request: gr.Request) -> tuple[str, Any]:
             return handlers.stop(core, request.session_hash or ""), gr.update(interactive=False)
 
+        def show(text: str, run_id: str | None, creativity: float, scaled: str) -> handlers.Outputs:
+            """The stored answers to a starter question."""
+            if not run_id:
+                return (gr.skip(),) * 5
+            return handlers.show_stored(run_id, questions[text].id, creativity, scaled)
+
         begun = run.click(_while_running, None, [status, run, stop], queue=False, api_visibility="private")
         running = begun.then(
             explore,
-            controls,
+            [balance, scaling, *controls],
             outputs,
             api_name="explore",
             concurrency_id="model",
@@ -52,6 +70,18 @@ def build(core: service.Service) -> gr.Blocks:
         )
         running.then(_when_idle, None, [run, stop], queue=False, api_visibility="private")
         stop.click(stop_run, None, [status, stop], queue=False, api_visibility="private")
+        stored = [starter, stored_run, balance, scaling]
+        quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        page.load(show, stored, outputs, **quiet)
+        gr.on([starter.input, stored_run.input], show, stored, outputs, **quiet)
+        gr.on(
+            [balance.input, scaling.input],
+            handlers.rebalance,
+            [shown, balance, scaling],
+            [headline, chart],
+            trigger_mode="always_last",
+            **quiet,
+        )
     page.queue(max_size=32, default_concurrency_limit=4)
     return page
 
@@ -66,9 +96,15 @@ def _when_idle() -> tuple[Any, Any]:
     return gr.update(interactive=True), gr.update(interactive=False)
 
 
-def _controls(core: service.Service, questions: dict[str, Question]) -> tuple[list[Any], gr.Button, gr.Button, gr.HTML]:
-    """The left column: all inputs of a run in the order of ``handlers.make_request``, Run, Stop and the status."""
+def _controls(
+    core: service.Service, questions: dict[str, Question]
+) -> tuple[list[Any], gr.Button, gr.Button, gr.HTML, gr.Dropdown, gr.Dropdown]:
+    """The left column: a run's inputs as ``handlers.make_request`` takes them, Run, Stop, status, stored answers."""
     first = next(iter(questions.values()))
+    runs = [(run.describe(), run.manifest.run_id) for run in core.starter_runs()]
+    stored_run = gr.Dropdown(
+        runs, value=runs[0][1] if runs else None, label="Stored answers of", info="Shown at once, without a model"
+    )
     model = gr.Dropdown(
         core.model_choices(),
         value=service.DEFAULT_MODEL_NAME,
@@ -91,7 +127,7 @@ def _controls(core: service.Service, questions: dict[str, Question]) -> tuple[li
         temperature = gr.Number(
             _DEFAULTS.temperature, label="Temperature", minimum=0, maximum=10, step=0.1, min_width=120
         )
-    with gr.Accordion("Sampling and prompt", open=False):
+    with gr.Accordion("Sampling, prompt, head and judge", open=False):
         with gr.Row():
             top_p = gr.Number(_DEFAULTS.top_p, label="Top-p", minimum=0.01, maximum=1, step=0.05, min_width=120)
             top_k = gr.Number(_DEFAULTS.top_k, label="Top-k (0: off)", minimum=0, precision=0, min_width=120)
@@ -99,6 +135,8 @@ def _controls(core: service.Service, questions: dict[str, Question]) -> tuple[li
             max_new_tokens = gr.Number(20, label="Tokens at most", minimum=1, maximum=512, precision=0, min_width=120)
             seed = gr.Number(_DEFAULTS.seed, label="Seed", minimum=0, precision=0, min_width=120)
         template = gr.Radio(list(TEMPLATE_NAMES), value=TEMPLATE_NAMES[0], label="Prompt")
+        exit_head = gr.Radio(list(EXIT_HEAD_NAMES), value=EXIT_HEAD_NAMES[0], label="Exit head")
+        judge = gr.Radio(["alias", "semantic", "paper"], value="alias", label="Judge")
     with gr.Row():
         run = gr.Button("Run", variant="primary", size="lg", scale=2, min_width=120)
         stop = gr.Button("Stop", size="lg", scale=1, min_width=80, interactive=False)
@@ -121,5 +159,5 @@ def _controls(core: service.Service, questions: dict[str, Question]) -> tuple[li
     starter.change(choose, starter, [question, accepted], queue=False, api_visibility="private")
     model.change(fit_layers, model, [first_layer, last_layer, every], queue=False, api_visibility="private")
     inputs = [model, question, accepted, first_layer, last_layer, every, num_samples]
-    inputs += [temperature, top_p, top_k, max_new_tokens, seed, template]
-    return inputs, run, stop, status
+    inputs += [temperature, top_p, top_k, max_new_tokens, seed, template, exit_head, judge]
+    return inputs, run, stop, status, starter, stored_run

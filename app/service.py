@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app import library
 from hcl_core import pipeline, registry, scoring
 from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, find_model
 from hcl_core.errors import SettingsError
@@ -105,6 +106,11 @@ class Service:
             for model in CATALOGUE
             if not self._is_public or registry.is_available(model)
         ]
+
+    def starter_runs(self) -> list[library.StoredRun]:
+        """Stored runs of the starter set, the one to show first in front."""
+        runs = library.stored_runs(with_own=not self._is_public)
+        return [run for run in runs if run.manifest.question_set == "starter" and run.manifest.finished_at]
 
     @property
     def allows_any_model(self) -> bool:

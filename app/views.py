@@ -1,12 +1,11 @@
 """Records in, words and HTML out. Pure; every text from a model or a user is escaped here."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from app.library import Scored
 from hcl_core.answers import CountedAnswer, LayerAnswers, printable
-from hcl_core.records import LayerScore
 
 _MAX_CARDS = 12
 _MAX_CARD_TEXT = 120
@@ -20,39 +19,59 @@ WELCOME = (
 )
 
 
-def headline(scores: Sequence[LayerScore], best: int | None, is_complete: bool, asked: str = "") -> str:
-    """The result as a sentence, and what it does not say.
+def headline(scored: Scored, is_complete: bool, asked: str = "") -> str:
+    """The result as a sentence, how sure it is, and what it does not say.
 
     Args:
-        scores: Of all layers.
-        best: As ``metrics.balanced_layer`` gives it.
+        scored: Of all layers.
         is_complete: Whether all answers are in.
         asked: Question and model: the form may say something else by now.
     """
-    if best is None:
-        sentence = "No layer gave a right answer."
-        detail = "With nothing right there is nothing to balance."
-    else:
-        score = next(each for each in scores if each.exit_layer == best)
-        ideas = score.creativity_raw
-        counted = f"{ideas:.0f}" if float(ideas).is_integer() else f"{ideas:.1f}"
-        noun = "right idea" if ideas == 1 else "different right ideas"
-        sentence = f"Layer {best} balances best: {1 - score.hallucination_rate:.0%} right, {counted} {noun}."
-        detail = f"HCB {score.hcb_score:.2f}, the highest of {len(scores)} layers. " + _runner_up(scores, best)
+    sentence, detail = _sentence(scored), _detail(scored)
     partial = "" if is_complete else " So far; more answers are wanted."
     about = f'<p class="hcl-asked">{escape(printable(asked))}</p>' if asked else ""
     return f'<div class="hcl-headline">{about}<h2>{sentence}</h2><p>{detail}{partial}</p></div>'
 
 
-def _runner_up(scores: Sequence[LayerScore], best: int) -> str:
-    others = [each for each in scores if each.exit_layer != best and math.isfinite(each.hcb_score)]
-    if not others:
+def spoken_layers(layers: Sequence[int]) -> str:
+    """``28 to 30`` or ``24, 27 and 30``."""
+    is_run = len(layers) > 2 and len({after - before for before, after in zip(layers, layers[1:], strict=False)}) == 1
+    if is_run:
+        return f"{layers[0]} to {layers[-1]}"
+    return f"{', '.join(map(str, layers[:-1]))} and {layers[-1]}" if len(layers) > 1 else str(layers[0])
+
+
+def _sentence(scored: Scored) -> str:
+    if scored.best is None:
+        return "No layer gave a right answer."
+    if scored.sure.verdict == "none":
+        return "No layer is clearly best."
+    tied = tuple(sorted({scored.best, *scored.sure.tied_layers}))
+    if len(tied) > 1:
+        return f"Layers {spoken_layers(tied)} balance best, and can’t be told apart."
+    return f"Layer {scored.best} balances best: {_achieved(scored)}."
+
+
+def _detail(scored: Scored) -> str:
+    if scored.best is None:
+        return "With nothing right there is nothing to balance."
+    share = next(each.p_optimal for each in scored.sure.layers if each.exit_layer == scored.best)
+    if len(scored.scores) == 1:
         return "It is the only layer that was asked."
-    second = max(others, key=lambda each: each.hcb_score)
-    return (
-        f"Next is layer {second.exit_layer} with {second.hcb_score:.2f}. "
-        "A small lead may be chance: the command score says how sure it is."
-    )
+    if len(tied := {scored.best, *scored.sure.tied_layers}) == 1:
+        return f"It has the highest HCB in {share:.0%} of resampled runs."
+    lead = f"Layer {scored.best} leads in {share:.0%} of resampled runs: {_achieved(scored)}."
+    if scored.sure.verdict == "none":
+        lead += f" {len(tied)} of {len(scored.scores)} layers can’t be told apart."
+    return lead
+
+
+def _achieved(scored: Scored) -> str:
+    score = next(each for each in scored.scores if each.exit_layer == scored.best)
+    ideas = score.creativity_raw
+    counted = f"{ideas:.0f}" if float(ideas).is_integer() else f"{ideas:.1f}"
+    noun = "right idea" if ideas == 1 else "different right ideas"
+    return f"{1 - score.hallucination_rate:.0%} right, {counted} {noun}"
 
 
 def answer_columns(layers: Sequence[LayerAnswers], best: int | None) -> str:
@@ -75,7 +94,7 @@ def _column(layer: LayerAnswers, is_best: bool) -> str:
         count = sum(card.count for card in hidden)
         shown += f'<p class="hcl-more">{len(hidden)} more, {count} answers</p>'
     ideas = f" · {layer.num_clusters} {'idea' if layer.num_clusters == 1 else 'ideas'}" if layer.num_correct else ""
-    best = '<em title="highest HCB">best</em>' if is_best else ""
+    best = '<em title="highest HCB">best</em>'  # shown in the best column only, which the balance can move
     return (
         f'<section class="hcl-column{" best" if is_best else ""}" role="listitem" data-layer="{layer.exit_layer}">'
         f"<header><b>{layer.exit_layer}</b>{best}"

@@ -29,6 +29,13 @@ function markLayer(layer, scroll) {
 
 let listening = false;
 
+// The balance can change without the answers: the mark moves, the columns stay.
+function markBest(best) {
+  document.querySelectorAll(".hcl-column").forEach((column) => {
+    column.classList.toggle("best", best !== null && column.dataset.layer === String(best));
+  });
+}
+
 function draw() {
   const figure = props.value;
   if (!figure || !figure.data || !window.Plotly) {
@@ -58,6 +65,7 @@ function drawWhenReady() {
 
 watch("value", () => {
   drawWhenReady();
+  setTimeout(() => markBest(props.value ? props.value.best : null), 100);
   // The answers are drawn anew beside the chart; the mark is set again once they are.
   if (selectedLayer !== null) setTimeout(() => markLayer(selectedLayer, false), 100);
 });

@@ -78,7 +78,7 @@ def count_answers(
 
 def group_answers(folder: RunFolder, question_id: str) -> list[LayerAnswers]:
     """The answers to one question of a scored run folder."""
-    verdict_table, cluster_table = folder.verdict_table(), folder.cluster_table()
+    verdict_table, cluster_table = folder.verdict_table(question_id), folder.cluster_table(question_id)
     verdicts: dict[SampleKey, Verdict] = {}
     clusters: dict[SampleKey, int] = {}
     for row in verdict_table.to_pylist() if verdict_table is not None else []:
@@ -86,8 +86,7 @@ def group_answers(folder: RunFolder, question_id: str) -> list[LayerAnswers]:
         verdicts[key] = Verdict(key, row["outcome"], row["reason"])
     for row in cluster_table.to_pylist() if cluster_table is not None else []:
         clusters[SampleKey(row["question_id"], row["exit_layer"], row["sample_idx"])] = row["cluster_id"]
-    samples = [sample for sample in folder.samples() if sample.question_id == question_id]
-    return count_answers(samples, verdicts, clusters)
+    return count_answers(folder.samples(question_id), verdicts, clusters)
 
 
 def printable(text: str) -> str:

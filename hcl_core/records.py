@@ -15,6 +15,13 @@ Scaling = Literal["min_max", "absolute"]
 SCALINGS: tuple[Scaling, ...] = ("min_max", "absolute")
 
 
+def check_scaling(text: str) -> Scaling:
+    """``text`` as a scaling; raises ``SettingsError`` if it is none."""
+    if text not in SCALINGS:
+        raise SettingsError(f"scaling must be one of {', '.join(SCALINGS)}; got {text!r}")
+    return text
+
+
 class SampleKey(NamedTuple):
     """What identifies one sampled answer within a run."""
 

@@ -183,8 +183,8 @@ class RunFolder:
         }
         _write_table(folder / f"part-{number:05d}.parquet", [s.key for s in samples], columns, _SAMPLE_SCHEMA)
 
-    def sample_table(self, columns: list[str] | None = None) -> pa.Table:
-        """All samples as an Arrow table, in the order of their parts.
+    def sample_table(self, columns: list[str] | None = None, question_id: str | None = None) -> pa.Table:
+        """All samples, or those of one question, as an Arrow table, in the order of their parts.
 
         Raises:
             RunFolderError: A part is damaged.
@@ -193,12 +193,13 @@ class RunFolder:
         schema = pa.schema([_SAMPLE_SCHEMA.field(name) for name in wanted])
         parts = sorted((self.path / "samples").glob(_PARTS))
         try:
-            return pa.concat_tables([schema.empty_table(), *(_read_table(part, schema) for part in parts)])
+            tables = (_read_table(part, schema, question_id) for part in parts)
+            return pa.concat_tables([schema.empty_table(), *tables])
         except (pa.ArrowException, OSError, KeyError) as error:
             raise RunFolderError(f"{self.path}: a samples part cannot be read: {error}") from None
 
-    def samples(self) -> list[Sample]:
-        """All samples as records."""
+    def samples(self, question_id: str | None = None) -> list[Sample]:
+        """All samples, or those of one question, as records."""
         return [
             Sample(
                 **row
@@ -207,7 +208,7 @@ class RunFolder:
                     "token_logprobs": tuple(row["token_logprobs"]),
                 }
             )
-            for row in self.sample_table().to_pylist()
+            for row in self.sample_table(question_id=question_id).to_pylist()
         ]
 
     def sample_keys(self) -> set[SampleKey]:
@@ -251,13 +252,13 @@ class RunFolder:
             return None
         return rows
 
-    def verdict_table(self) -> pa.Table | None:
-        """``verdicts.parquet``, or ``None`` where it has not been made or is damaged: it can be made again."""
-        return _read_derived(self.path / "verdicts.parquet", _VERDICT_SCHEMA)
+    def verdict_table(self, question_id: str | None = None) -> pa.Table | None:
+        """``verdicts.parquet``, or one question's; ``None`` where it is missing or damaged: it can be made again."""
+        return _read_derived(self.path / "verdicts.parquet", _VERDICT_SCHEMA, question_id)
 
-    def cluster_table(self) -> pa.Table | None:
+    def cluster_table(self, question_id: str | None = None) -> pa.Table | None:
         """``clusters.parquet``, likewise."""
-        return _read_derived(self.path / "clusters.parquet", _CLUSTER_SCHEMA)
+        return _read_derived(self.path / "clusters.parquet", _CLUSTER_SCHEMA, question_id)
 
     def stamps(self) -> tuple[str | None, str | None]:
         """Those of the verdicts and of the clusters; ``None`` where there is none, or no file that can be read."""
@@ -370,9 +371,9 @@ def _write_compact(path: Path, table: pa.Table, places: dict[str, int]) -> None:
     )
 
 
-def _read_derived(path: Path, schema: pa.Schema) -> pa.Table | None:
+def _read_derived(path: Path, schema: pa.Schema, question_id: str | None = None) -> pa.Table | None:
     try:
-        return _read_table(path, schema)
+        return _read_table(path, schema, question_id)
     except (pa.ArrowException, OSError, KeyError):
         return None
 
@@ -385,11 +386,12 @@ def _read_stamp(path: Path) -> str | None:
     return stamp.decode("utf-8", "replace") if stamp is not None else None
 
 
-def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """The columns of ``schema``; arrow itself would fill a missing one with nulls."""
+def _read_table(path: Path, schema: pa.Schema, question_id: str | None = None) -> pa.Table:
+    """The columns of ``schema``, of one question or all; arrow itself would fill a missing column with nulls."""
     if missing := set(schema.names) - set(pq.read_schema(path).names):
         raise KeyError(f"{path.name} lacks {sorted(missing)[0]}")
-    return pq.read_table(path, schema=schema)
+    filters = None if question_id is None else [("question_id", "==", question_id)]
+    return pq.read_table(path, schema=schema, filters=filters)
 
 
 def finite(value: float) -> float | None:

@@ -25,9 +25,21 @@ CORE = sorted(name for name in FILES if name.split(".")[0] == "hcl_core")
 # Modules that must start without a model library; the page's are checked once they are there.
 LIGHT = [
     f"hcl_core.{name}"
-    for name in ("records", "metrics", "intervals", "lens", "published", "heads", "clustering", "runs", "cli")
+    for name in (
+        "records",
+        "metrics",
+        "intervals",
+        "lens",
+        "published",
+        "heads",
+        "clustering",
+        "runs",
+        "cli",
+        "comparison",
+    )
 ]
-LIGHT += [name for name in ("app.views", "app.plots", "app.figures") if name in FILES]
+LIGHT += [f"hcl_core.{name}" for name in ("measures", "words", "judge_eval", "presets", "scoring")]
+LIGHT += [name for name in ("app.views", "app.figures", "app.library") if name in FILES]
 
 
 def named_by(node, package):

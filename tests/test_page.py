@@ -1,5 +1,6 @@
 """The page's handlers on a tiny model, and its whole path in a real browser."""
 
+import json
 import re
 import subprocess
 import sys
@@ -44,6 +45,11 @@ def service(monkeypatch, tmp_path):
     return made
 
 
+# Weights and scaling, before the controls.
+BALANCE = (50, "min_max")
+SHIPPED = "0be6b1cadd189061"
+
+
 def controls(**changes):
     """Values of the controls in the page's order."""
     values = {
@@ -60,6 +66,8 @@ def controls(**changes):
         "max_new_tokens": 6,
         "seed": 0,
         "template": "few_shot",
+        "exit_head": "auto",
+        "judge": "alias",
     }
     return list((values | changes).values())
 
@@ -67,7 +75,7 @@ def controls(**changes):
 def test_a_run_shows_every_wave_and_ends_with_its_id(service):
     from app.handlers import explore
 
-    updates = list(explore(service, "visitor", *controls()))
+    updates = list(explore(service, "visitor", *BALANCE, *controls()))
     statuses = [update[3] for update in updates]
     assert "Loading tiny" in statuses[0]
     shown = [update for update in updates if isinstance(update[0], str)]
@@ -80,9 +88,9 @@ def test_a_run_shows_every_wave_and_ends_with_its_id(service):
 def test_the_same_request_again_is_found_not_computed(service, tmp_path):
     from app.handlers import explore
 
-    list(explore(service, "visitor", *controls()))
+    list(explore(service, "visitor", *BALANCE, *controls()))
     parts = {part: part.stat().st_mtime_ns for part in tmp_path.rglob("part-*.parquet")}
-    again = list(explore(service, "visitor", *controls()))
+    again = list(explore(service, "visitor", *BALANCE, *controls()))
     assert not any("Sampling" in update[3] for update in again)
     assert {part: part.stat().st_mtime_ns for part in tmp_path.rglob("part-*.parquet")} == parts
     assert service.loads == ["tiny"]
@@ -91,12 +99,12 @@ def test_the_same_request_again_is_found_not_computed(service, tmp_path):
 def test_a_stopped_run_goes_on_where_it_was(service):
     from app.handlers import explore
 
-    running = explore(service, "visitor", *controls())
+    running = explore(service, "visitor", *BALANCE, *controls())
     for update in running:
         if isinstance(update[0], str):
             break
     running.close()
-    resumed = [update[3] for update in explore(service, "visitor", *controls())]
+    resumed = [update[3] for update in explore(service, "visitor", *BALANCE, *controls())]
     assert any("Going on · 32 of 96" in status for status in resumed)
     assert "saved as run" in resumed[-1]
 
@@ -106,7 +114,7 @@ def test_a_visitor_stops_their_own_run_alone(service):
 
     def finish(stopped_by):
         statuses = []
-        for update in explore(service, "visitor", *controls(seed=1)):
+        for update in explore(service, "visitor", *BALANCE, *controls(seed=1)):
             statuses.append(update[3])
             if isinstance(update[0], str):
                 stop(service, stopped_by)
@@ -135,7 +143,7 @@ def test_a_visitor_stops_their_own_run_alone(service):
 def test_a_mistake_is_one_message_and_leaves_the_results(service, changes, words):
     from app.handlers import explore
 
-    last = list(explore(service, "visitor", *controls(**changes)))[-1]
+    last = list(explore(service, "visitor", *BALANCE, *controls(**changes)))[-1]
     assert not any(isinstance(part, str) for part in last[:3])
     assert 'role="alert"' in last[3] and words in last[3]
 
@@ -157,8 +165,62 @@ def test_a_public_page_refuses_what_could_harm(monkeypatch, changes, words):
     monkeypatch.setattr(registry, "load_model", lambda *_: pytest.fail("loaded"))
     monkeypatch.setattr(registry, "is_available", lambda model: model.name == "smollm2-135m")
     public = Service(is_public=True)
-    assert words in list(explore(public, "visitor", *controls(**changes)))[-1][3]
+    assert words in list(explore(public, "visitor", *BALANCE, *controls(**changes)))[-1][3]
     assert [name for _, name in public.model_choices()] == ["smollm2-135m"]
+
+
+def test_stored_answers_are_shown_without_a_model(monkeypatch):
+    from app import handlers
+    from hcl_core import registry
+
+    monkeypatch.setattr(registry, "load_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(registry, "load_embedder", lambda *_: pytest.fail("loaded"))
+    headline, chart, answers, status, shown = handlers.show_stored(SHIPPED, "name-a-planet", *BALANCE)
+    assert "Name a planet" in headline and "<h2>Layer" in headline and "Stored answers" in status
+    assert answers.count('data-layer="') == 30 and len(json.dumps(chart)) < 200_000
+    assert shown["run_id"] == SHIPPED and shown["question_id"] == "name-a-planet"
+
+
+@pytest.mark.parametrize("run_id", ["../../etc", "0" * 16, "", "nothing", ".lock", "0BE6B1CADD189061"])
+def test_a_run_id_that_is_none_is_a_message_and_no_path(run_id):
+    from app import handlers
+
+    *results, status, shown = handlers.show_stored(run_id, "name-a-planet", *BALANCE)
+    assert "no longer on this machine" in status and not any(isinstance(part, str) for part in [*results, shown])
+
+
+def test_the_balance_moves_the_optimum_without_new_answers():
+    from app import handlers
+
+    shown = handlers.show_stored(SHIPPED, "name-a-planet", *BALANCE)[-1]
+    by_weight = {}
+    for creativity in (0, 50, 100):
+        headline, chart = handlers.rebalance(shown, creativity, "min_max")
+        curves = {trace["name"]: trace["y"] for trace in chart["data"] if trace.get("name")}
+        by_weight[creativity] = chart["best"]
+        if creativity == 0:
+            expected = [1 - wrong for wrong in curves["Hallucination"]]
+            assert curves["HCB"] == pytest.approx(expected, abs=1e-3)
+        if creativity == 100:
+            assert curves["HCB"] == pytest.approx(curves["Creativity"], abs=1e-3)
+    assert len(set(by_weight.values())) > 1
+    _, absolute = handlers.rebalance(shown, 50, "absolute")
+    assert max(absolute["data"][4]["y"]) < 0.2  # few of fifty answers mean something of their own
+
+
+def test_the_balance_of_nothing_shown_changes_nothing():
+    from app import handlers
+
+    assert not any(isinstance(part, str) for part in handlers.rebalance(None, 50, "min_max"))
+
+
+def test_a_public_page_lists_no_visitors_runs(service, tmp_path):
+    from app.handlers import explore
+    from app.library import stored_runs
+
+    list(explore(service, "visitor", *BALANCE, *controls()))
+    assert [run.is_shipped for run in stored_runs(with_own=False)] == [True] * 4
+    assert [run.is_shipped for run in stored_runs(with_own=True)] == [True] * 4 + [False]
 
 
 def test_a_public_page_asks_no_grader_at_its_owners_cost(monkeypatch):
@@ -184,7 +246,7 @@ def test_every_control_reaches_the_request():
     changed = {
         "model": "other", "question": "Name a star", "accepted": "Sun", "first_layer": 2, "last_layer": 3, "every": 2,
         "num_samples": 5, "temperature": 0.3, "top_p": 0.5, "top_k": 7, "max_new_tokens": 9, "seed": 3,
-        "template": "chat",
+        "template": "chat", "exit_head": "shared", "judge": "paper",
     }  # fmt: skip
     assert len(changed) == len(controls())
     requests = [make_request(*controls(**{name: value})) for name, value in changed.items()]
@@ -201,10 +263,12 @@ def test_the_page_and_the_handler_agree_on_the_controls():
     (event,) = [fn for fn in built.fns.values() if fn.api_name == "explore"]
     labels = [block.label for block in event.inputs]
     assert labels == [
+        "Balance: % creativity, the rest accuracy", "Creativity scaled",
         "Model", "Question", "Accepted answers, one a line", "First layer", "Last layer", "Every", "Answers a layer",
-        "Temperature", "Top-p", "Top-k (0: off)", "Tokens at most", "Seed", "Prompt",
+        "Temperature", "Top-p", "Top-k (0: off)", "Tokens at most", "Seed", "Prompt", "Exit head",
+        "Judge",
     ]  # fmt: skip
-    assert len(inspect.signature(handlers.make_request).parameters) == len(labels)
+    assert len(inspect.signature(handlers.make_request).parameters) == len(labels) - len(BALANCE)
 
 
 def test_the_page_is_built_without_a_model_library():
@@ -260,6 +324,22 @@ def set_field(page, label, value):
 
 
 @pytest.mark.browser
+@pytest.mark.slow
+def test_a_first_visit_has_stored_answers_that_can_be_balanced(visit):
+    with visit() as page:
+        page.wait_for_function("document.querySelectorAll('.hcl-column').length === 30", timeout=20_000)
+        assert page.locator(".hcl-chart .barlayer .point").count() == 30
+        before = page.locator("#headline").inner_text()
+        marked = "document.querySelector('.hcl-column.best').dataset.layer"
+        best = page.evaluate(marked)
+        page.get_by_label("number input for Balance").fill("0")
+        page.get_by_label("number input for Balance").press("Enter")
+        page.wait_for_function(f"document.querySelector('#headline').innerText !== {json.dumps(before)}")
+        page.wait_for_function(f"{marked} !== {json.dumps(best)}")
+        assert page.locator(".hcl-column.best").count() == 1
+
+
+@pytest.mark.browser
 @pytest.mark.model
 @pytest.mark.slow
 def test_a_visitor_runs_a_question_of_their_own(visit):
@@ -271,7 +351,7 @@ def test_a_visitor_runs_a_question_of_their_own(visit):
         page.get_by_role("button", name="Run").click()
         page.get_by_text(re.compile("saved as run")).wait_for(timeout=120_000)
         assert page.locator(".hcl-column").count() == 4
-        assert page.locator(".hcl-chart .scatterlayer .trace").count() == 3
+        assert page.locator(".hcl-chart .scatterlayer .trace").count() == 6  # three curves and their intervals
         assert "Layer" in page.locator("#headline h2").inner_text()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         # A click on a layer marks its column.
@@ -287,7 +367,7 @@ def test_stop_keeps_what_came_and_run_goes_on(visit):
         set_field(page, "Answers a layer", 400)
         set_field(page, "Temperature", 1.5)
         page.get_by_role("button", name="Run").click()
-        page.locator(".hcl-column").first.wait_for(timeout=120_000)
+        page.wait_for_function("document.querySelectorAll('.hcl-column').length === 15", timeout=120_000)
         page.get_by_role("button", name="Stop").click()
         page.get_by_text("Stopped. What came so far stays").wait_for(timeout=60_000)
         assert page.locator(".hcl-column").count() == 15

@@ -1,10 +1,15 @@
+import json
 import re
 
 import pytest
+from test_intervals import table_of
 
 from app import figures, views
+from app.library import Outcome
 from hcl_core.answers import CountedAnswer, LayerAnswers
-from hcl_core.records import LayerScore
+from hcl_core.records import Weights
+
+EQUAL = Weights()
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -24,10 +29,6 @@ def layer(*answers, exit_layer=3):
 
 def answer(text, outcome="incorrect", count=1, cluster_id=None):
     return CountedAnswer(text, outcome, f"because “{text}”", count, cluster_id, 0.5)
-
-
-def score(exit_layer, hcb, num_correct=1, raw=1.0, hallucination=0.5):
-    return LayerScore(exit_layer, hallucination, raw, 0.5, hcb, 0.5, num_correct, 0, 4)
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
@@ -70,43 +71,93 @@ def test_a_long_column_says_what_it_leaves_out():
     assert "8 more, 8 answers" in html
 
 
-def test_the_headline_names_the_best_layer_and_the_next():
-    html = views.headline(
-        [score(1, 0.2), score(2, 0.9, raw=2.0, hallucination=0.25), score(3, 0.5)], 2, is_complete=True
-    )
-    assert "Layer 2 balances best: 75% right, 2 different right ideas." in html
-    assert "Next is layer 3 with 0.50" in html
-    assert "more answers are wanted" not in html
+def scored(outcomes, weights=EQUAL):
+    """``[layer][sample]`` of one question, as the page has it."""
+    return Outcome.of(table_of([outcomes])).scored(weights, "min_max")
+
+
+SURE = scored([[-1] * 4, [0, 0, 1, -1], [0, -1, -1, -1]])
+WRONG = scored([[-1] * 4, [-1, -1, -1, -2]])
+
+
+def test_the_headline_names_the_best_layer_and_how_sure_that_is():
+    clear = scored([[-1] * 40, [0] * 20 + [1] * 20, [-1] * 40])
+    html = views.headline(clear, is_complete=True)
+    assert "Layer 2 balances best: 100% right, 2 different right ideas." in html
+    assert "highest HCB in 100% of resampled runs" in html and "more answers are wanted" not in html
+
+
+def test_the_headline_names_layers_that_cannot_be_told_apart():
+    html = views.headline(scored([[-1] * 20, [0] * 10 + [-1] * 10, [0] * 9 + [-1] * 11, [-1] * 20]), is_complete=True)
+    assert "Layers 2 and 3 balance best, and can’t be told apart." in html
+    assert re.search(r"Layer 2 leads in \d+% of resampled runs: 50% right, 1 right idea\.", html)
+
+
+def test_the_headline_names_no_layer_where_most_are_alike():
+    html = views.headline(scored([[0, -1, 0, -1, 0]] * 6), is_complete=True)
+    assert "No layer is clearly best." in html and "6 of 6 layers can’t be told apart" in html
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"), [((3,), "3"), ((3, 4), "3 and 4"), ((3, 4, 5), "3 to 5"), ((2, 4, 7), "2, 4 and 7")]
+)
+def test_layers_are_spoken(layers, words):
+    assert views.spoken_layers(layers) == words
 
 
 def test_the_headline_says_when_nothing_is_right():
-    html = views.headline([score(1, 0.25, num_correct=0, raw=0.0, hallucination=1.0)], None, is_complete=True)
-    assert "No layer gave a right answer" in html
+    assert "No layer gave a right answer" in views.headline(WRONG, is_complete=True)
 
 
 def test_the_headline_says_when_the_run_is_partial():
-    assert "more answers are wanted" in views.headline([score(1, 0.5)], 1, is_complete=False)
-
-
-def test_the_chart_draws_each_score_and_marks_the_best_layer():
-    figure = figures.layer_curves([score(1, 0.2), score(2, 0.9)], 2)
-    assert {trace["name"]: trace["y"] for trace in figure["data"]}["HCB"] == [0.2, 0.9]
-    assert len({trace["marker"]["symbol"] for trace in figure["data"]}) == len(figure["data"])  # never colour alone
-    assert [shape["x0"] for shape in figure["layout"]["shapes"]] == [2]
-
-
-def test_the_chart_leaves_layers_without_samples_empty():
-    missing = LayerScore(2, float("nan"), float("nan"), float("nan"), float("nan"), float("nan"), 0, 0, 0)
-    figure = figures.layer_curves([score(1, 0.2), missing], 1)
-    assert all(trace["y"][1] is None for trace in figure["data"])
+    assert "more answers are wanted" in views.headline(SURE, is_complete=False)
 
 
 def test_the_headline_names_what_was_asked_as_text():
-    assert "&lt;b&gt;Who?&lt;/b&gt; · tiny" in views.headline(
-        [score(1, 0.5)], 1, is_complete=True, asked="<b>Who?</b> · tiny"
-    )
+    assert "&lt;b&gt;Who?&lt;/b&gt; · tiny" in views.headline(SURE, is_complete=True, asked="<b>Who?</b> · tiny")
+
+
+def draw(outcome):
+    return figures.layer_curves(outcome.scores, outcome.sure, outcome.best)
+
+
+def traces(figure):
+    return {trace["name"]: trace for trace in figure["data"] if "name" in trace}
+
+
+def test_the_chart_draws_each_score_with_its_interval_and_marks_the_best_layer():
+    figure = draw(SURE)
+    for name, field in (("Hallucination", "hallucination_rate"), ("Creativity", "creativity"), ("HCB", "hcb_score")):
+        curve = traces(figure)[name]
+        assert curve["y"] == pytest.approx([getattr(each, field) for each in SURE.scores], abs=1e-4)
+        assert re.fullmatch(r"\d\.\d\d to \d\.\d\d", curve["customdata"][1][0])
+    symbols = [trace["marker"]["symbol"] for trace in figure["data"] if trace.get("mode") == "lines+markers"]
+    assert len(set(symbols)) == len(symbols) == 4  # never colour alone
+    (line,) = [shape for shape in figure["layout"]["shapes"] if shape["type"] == "line"]
+    assert line["x0"] == figure["best"] == 2
+
+
+def test_the_chart_has_a_bar_for_how_often_each_layer_is_best():
+    bars = traces(draw(SURE))["Best in"]
+    assert bars["y"] == pytest.approx([each.p_optimal for each in SURE.sure.layers], abs=1e-4)
+
+
+def test_the_chart_shades_what_cannot_be_told_apart():
+    outcome = scored([[-1] * 20, [0] * 10 + [-1] * 10, [0] * 9 + [-1] * 11, [-1] * 20])
+    shades = [shape for shape in draw(outcome)["layout"]["shapes"] if shape["type"] == "rect"]
+    assert [(shade["x0"], shade["x1"]) for shade in shades] == [(1.5, 2.5), (2.5, 3.5)]
+
+
+def test_the_chart_leaves_layers_without_samples_empty():
+    figure = draw(scored([[0, 0, -1], [-3, -3, -3]]))
+    assert all(traces(figure)[name]["y"][1] is None for name in ("Hallucination", "Creativity", "HCB"))
+    assert "NaN" not in json.dumps(figure)
+
+
+def test_the_chart_of_nothing_right_marks_no_layer():
+    assert draw(WRONG)["layout"]["shapes"] == [] and draw(WRONG)["best"] is None
 
 
 def test_a_short_axis_has_ticks_at_layers_only():
-    assert figures.layer_curves([score(27, 0.2), score(30, 0.9)], 30)["layout"]["xaxis"]["dtick"] == 1
-    assert "dtick" not in figures.layer_curves([score(1, 0.2), score(30, 0.9)], 30)["layout"]["xaxis"]
+    assert draw(SURE)["layout"]["xaxis"]["dtick"] == 1
+    assert "dtick" not in draw(scored([[0, -1]] * 30))["layout"]["xaxis"]

@@ -20,7 +20,7 @@ from hcl_core.intervals import Difference, uncertainty
 from hcl_core.manifest import Manifest, differing_settings
 from hcl_core.measures import MEASURE_NAMES, TEXT_MEASURES, measure_outcomes, reliability
 from hcl_core.metrics import OutcomeTable, optimal_layer, score_layers
-from hcl_core.records import SCALINGS, Scaling, Weights
+from hcl_core.records import Scaling, Weights, check_scaling
 from hcl_core.runs import RunFolder, finite
 
 SCALING_HELP = (
@@ -42,7 +42,7 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a run folder; needs no language model."""
-    parsed, checked, wanted = _weights(weights), _scaling(scaling), _measure_names(measures)
+    parsed, checked, wanted = _weights(weights), check_scaling(scaling), _measure_names(measures)
     folder = RunFolder(run_dir)
     manifest, table = _outcomes(folder, judge)
     columns = _measure_columns(folder, manifest, table, wanted)
@@ -165,7 +165,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say how much two runs, or two layers of a run, differ, and how sure that is; needs no language model."""
-    parsed, checked = _weights(weights), _scaling(scaling)
+    parsed, checked = _weights(weights), check_scaling(scaling)
     if len(run_dirs) != (1 if layers else 2):
         raise SettingsError("give two run folders, or one and --layers FIRST,SECOND")
     folders = [RunFolder(path) for path in run_dirs]
@@ -219,9 +219,3 @@ def _two_layers(text: str) -> tuple[int, int]:
     except ValueError:
         raise SettingsError(f"--layers must be two layers, such as 24,30; got {text!r}") from None
     return first, second
-
-
-def _scaling(text: str) -> Scaling:
-    if text not in SCALINGS:
-        raise SettingsError(f"scaling must be one of {', '.join(SCALINGS)}; got {text!r}")
-    return text
