@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from hcl_core.intervals import Interval, Uncertainty
+from hcl_core.intervals import Difference, Interval, Uncertainty
 from hcl_core.records import LayerScore
 
 Figure = dict[str, Any]
@@ -15,6 +15,16 @@ _CURVES = (
     ("Creativity", "creativity", "creativity_ci", "var(--hcl-creativity)", "diamond"),
     ("HCB", "hcb_score", "hcb_ci", "var(--hcl-hcb)", "circle"),
 )
+# What two runs are compared by: words, field and interval.
+MEASURES = {
+    "hcb_score": ("HCB", "hcb_score", "hcb_ci"),
+    "hallucination_rate": ("hallucination", "hallucination_rate", "hallucination_ci"),
+    "creativity_raw": ("different right answers", "creativity_raw", "creativity_raw_ci"),
+}
+_COMPARED = ("var(--hcl-creativity)", "var(--hcl-hallucination)")
+
+Comparison = Sequence[tuple[int, Difference]]
+
 # The bars of p_optimal stand below the curves.
 _BARS, _CURVES_DOMAIN = (0.0, 0.13), (0.22, 1.0)
 
@@ -34,6 +44,87 @@ def layer_curves(scores: Sequence[LayerScore], sure: Uncertainty, best: int | No
         "layout": _layout(scores, sure, best),
         "best": best,
     }
+
+
+def compared_curves(
+    runs: Sequence[tuple[str, Sequence[LayerScore], Uncertainty]], differences: Comparison, measure: str
+) -> Figure:
+    """One score of two runs over exit layers, and below it the first minus the second, each with its 95% interval.
+
+    Args:
+        runs: Name, scores and intervals of the first and the second.
+        differences: By exit layer.
+        measure: A name of ``MEASURES``.
+    """
+    _, field, interval = MEASURES[measure]
+    data = []
+    for (name, scores, sure), colour, marker in zip(runs, _COMPARED, ("circle", "diamond"), strict=True):
+        data.append(_band(scores, sure, name, interval, colour))
+        curve = _curve(scores, sure, name, field, interval, colour, marker)
+        curve["hovertemplate"] = "<b>%{y:.2f}</b> (%{customdata[0]})<extra></extra>"
+        data.append(curve)
+    data += _differences(differences)
+    scores = runs[0][1]
+    layout = _layout(scores, runs[0][2], None)
+    most = max((abs(bound) for _, each in differences for bound in each.interval if math.isfinite(bound)), default=1)
+    highest = max((value for trace in data if trace.get("yaxis") != "y2" for value in trace["y"] if value), default=1)
+    layout["yaxis"] |= {"domain": [0.42, 1], "range": [-0.03 * highest, 1.05 * highest], "tickvals": None, "nticks": 5}
+    layout["yaxis2"] |= {
+        "domain": [0, 0.3],
+        "range": [-1.1 * most, 1.1 * most],
+        "showticklabels": True,
+        "nticks": 4,
+        "zeroline": True,
+        "zerolinecolor": "var(--hcl-muted)",
+        "gridcolor": "var(--hcl-line)",
+    }
+    layout["annotations"] = [
+        {
+            "text": "first minus second",
+            "xref": "paper",
+            "x": 0,
+            "xanchor": "left",
+            "yref": "paper",
+            "y": 0.31,
+            "yanchor": "bottom",
+            "showarrow": False,
+            "font": {"size": 12, "color": "var(--hcl-muted)"},
+        }
+    ]
+    layout["height"] = 460
+    return {"data": data, "layout": layout, "best": None}
+
+
+def _differences(differences: Comparison) -> list[dict[str, Any]]:
+    layers = [layer for layer, _ in differences]
+    lows, highs = zip(*(each.interval for _, each in differences), strict=True)
+    band = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [*layers, *layers[::-1]],
+        "y": _rounded([*highs, *lows[::-1]]),
+        "fill": "toself",
+        "fillcolor": "var(--hcl-hcb)",
+        "opacity": 0.14,
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+        "showlegend": False,
+        "yaxis": "y2",
+    }
+    line = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": "Difference",
+        "x": layers,
+        "y": _rounded([each.estimate for _, each in differences]),
+        "customdata": [_range(each.interval) for _, each in differences],
+        "hovertemplate": "first minus second <b>%{y:+.2f}</b> (%{customdata})<extra></extra>",
+        "line": {"color": "var(--hcl-hcb)", "width": 1.5},
+        "marker": {"symbol": "square", "size": 6, "color": "var(--hcl-hcb)"},
+        "showlegend": False,
+        "yaxis": "y2",
+    }
+    return [band, line]
 
 
 def _band(scores: Sequence[LayerScore], sure: Uncertainty, name: str, interval: str, colour: str) -> dict[str, Any]:

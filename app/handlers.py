@@ -13,7 +13,7 @@ from app.service import LiveEvent, Service, StoppedError
 from hcl_core import pipeline
 from hcl_core.answers import count_answers
 from hcl_core.errors import HclError, SettingsError
-from hcl_core.manifest import Manifest
+from hcl_core.manifest import Manifest, differing_settings
 from hcl_core.prompts import load_template
 from hcl_core.questions.jsonl import make_question
 from hcl_core.records import SamplingSettings, Scaling, Weights, check_scaling
@@ -173,6 +173,24 @@ def rebalance(shown: dict[str, str] | None, creativity: float, scaling: str) -> 
         views.headline(scored, is_complete, shown["asked"]),
         figures.layer_curves(scored.scores, scored.sure, scored.best),
     )
+
+
+def compare(first_id: str, second_id: str, measure: str) -> tuple[Any, Any]:
+    """Two stored runs against each other: what to say, and the curves with their difference."""
+    try:
+        if measure not in figures.MEASURES:
+            raise SettingsError(f"measure must be one of {', '.join(figures.MEASURES)}; got {measure!r}")
+        runs = [library.find_run(run_id or "") for run_id in (first_id, second_id)]
+        compared = library.compare(runs[0], runs[1], Weights(), "min_max")
+        scored = [library.outcome_of(run).scored(Weights(), "min_max") for run in runs]
+    except HclError as error:
+        return views.problem(str(error)), gr.skip()
+    names = (runs[0].describe(), runs[1].describe())
+    curves = [(name, each.scores, each.sure) for name, each in zip(names, scored, strict=True)]
+    differences = list(zip(compared.exit_layers, compared.differences[measure], strict=True))
+    differing = differing_settings(runs[0].manifest, runs[1].manifest)
+    said = views.comparison(compared, measure, names, differing)
+    return said, figures.compared_curves(curves, differences, measure)
 
 
 def _weights(creativity: float | None) -> Weights:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from hcl_core.answers import LayerAnswers, group_answers
+from hcl_core.comparison import RunComparison, compare_runs
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.intervals import Replicates, Uncertainty, draw_questions, judge_replicates, resample
@@ -159,6 +160,23 @@ def outcome_of(run: StoredRun, question_id: str | None = None) -> Outcome:
             raise RunFolderError("that run does not have this question: choose another")
         place = ids.index(question_id)
     return _outcome(run.folder.path, _changed_at(run), place)
+
+
+def compare(first: StoredRun, second: StoredRun, weights: Weights, scaling: Scaling) -> RunComparison:
+    """The first run against the second, on the questions and layers that both have.
+
+    Raises:
+        SettingsError: They have none in common.
+        RunFolderError: One has not been judged.
+    """
+    runs = ((first.folder.path, _changed_at(first)), (second.folder.path, _changed_at(second)))
+    return _compared(*runs, weights, scaling)
+
+
+@lru_cache(maxsize=32)
+def _compared(first: tuple[Path, int], second: tuple[Path, int], weights: Weights, scaling: Scaling) -> RunComparison:
+    asked = [[(each.id, each.text) for each in _questions(*run)] for run in (first, second)]
+    return compare_runs((_table(*first), _table(*second)), (asked[0], asked[1]), weights, scaling)
 
 
 def answers_of(run: StoredRun, question_id: str) -> list[LayerAnswers]:

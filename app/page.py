@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import handlers, service, views
+from app import figures, handlers, service, views
 from app.components import AnswerColumns, LayerChart, plotly_js
 from hcl_core.catalogue import EXIT_HEAD_NAMES
 from hcl_core.prompts import TEMPLATE_NAMES
@@ -21,69 +21,108 @@ _TITLE = (
 def build(core: service.Service) -> gr.Blocks:
     """The page around ``core``. Launching it is ``app.py``'s."""
     gr.set_static_paths([plotly_js()])
-    questions = {question.text: question for question in service.starter_questions()}
     with gr.Blocks(title="HCL Explorer", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(_TITLE)
-        with gr.Row(equal_height=False, elem_classes="hcl-main"):
-            with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
-                controls, run, stop, status, starter, stored_run = _controls(core, questions)
-            with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
-                headline = gr.HTML(views.WELCOME, elem_id="headline")
-                with gr.Column(elem_classes="hcl-panel"):
-                    chart = LayerChart(elem_id="curves")
-                    with gr.Row(elem_classes="hcl-balance"):
-                        balance = gr.Slider(
-                            0, 100, 50, step=5, label="Balance: % creativity, the rest accuracy", min_width=240
-                        )
-                        scaling = gr.Radio(
-                            [("over these layers", "min_max"), ("absolute", "absolute")],
-                            value="min_max",
-                            label="Creativity scaled",
-                            min_width=240,
-                        )
-                answers = AnswerColumns(elem_id="answers")
-        shown = gr.State(None)
-        outputs = [headline, chart, answers, status, shown]
-
-        def explore(request: gr.Request, creativity: float, scaled: str, *values: Any) -> Iterator[handlers.Outputs]:
-            """Sample, judge and score answers at every exit layer; a headline, a figure, answers and a status."""
-            yield from handlers.explore(core, request.session_hash or "", creativity, scaled, *values)
-
-        def stop_run(request: gr.Request) -> tuple[str, Any]:
-            return handlers.stop(core, request.session_hash or ""), gr.update(interactive=False)
-
-        def show(text: str, run_id: str | None, creativity: float, scaled: str) -> handlers.Outputs:
-            """The stored answers to a starter question."""
-            if not run_id:
-                return (gr.skip(),) * 5
-            return handlers.show_stored(run_id, questions[text].id, creativity, scaled)
-
-        begun = run.click(_while_running, None, [status, run, stop], queue=False, api_visibility="private")
-        running = begun.then(
-            explore,
-            [balance, scaling, *controls],
-            outputs,
-            api_name="explore",
-            concurrency_id="model",
-            concurrency_limit=1,
-            show_progress="hidden",
-        )
-        running.then(_when_idle, None, [run, stop], queue=False, api_visibility="private")
-        stop.click(stop_run, None, [status, stop], queue=False, api_visibility="private")
-        stored = [starter, stored_run, balance, scaling]
-        quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        page.load(show, stored, outputs, **quiet)
-        gr.on([starter.input, stored_run.input], show, stored, outputs, **quiet)
-        gr.on(
-            [balance.input, scaling.input],
-            handlers.rebalance,
-            [shown, balance, scaling],
-            [headline, chart],
-            trigger_mode="always_last",
-            **quiet,
-        )
+        with gr.Tabs():
+            with gr.Tab("Explore"):
+                _explore_tab(core, page)
+            with gr.Tab("Compare") as compare:
+                _compare_tab(core, compare)
     page.queue(max_size=32, default_concurrency_limit=4)
     return page
+
+
+def _explore_tab(core: service.Service, page: gr.Blocks) -> None:
+    """One question: its settings on the left, what came of it on the right."""
+    questions = {question.text: question for question in service.starter_questions()}
+    with gr.Row(equal_height=False, elem_classes="hcl-main"):
+        with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
+            controls, run, stop, status, starter, stored_run = _controls(core, questions)
+        with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
+            headline = gr.HTML(views.WELCOME, elem_id="headline")
+            with gr.Column(elem_classes="hcl-panel"):
+                chart = LayerChart(elem_id="curves")
+                with gr.Row(elem_classes="hcl-balance"):
+                    balance = gr.Slider(
+                        0, 100, 50, step=5, label="Balance: % creativity, the rest accuracy", min_width=240
+                    )
+                    scaling = gr.Radio(
+                        [("over these layers", "min_max"), ("absolute", "absolute")],
+                        value="min_max",
+                        label="Creativity scaled",
+                        min_width=240,
+                    )
+            answers = AnswerColumns(elem_id="answers")
+    shown = gr.State(None)
+    outputs = [headline, chart, answers, status, shown]
+
+    def explore(request: gr.Request, creativity: float, scaled: str, *values: Any) -> Iterator[handlers.Outputs]:
+        """Sample, judge and score answers at every exit layer; a headline, a figure, answers and a status."""
+        yield from handlers.explore(core, request.session_hash or "", creativity, scaled, *values)
+
+    def stop_run(request: gr.Request) -> tuple[str, Any]:
+        return handlers.stop(core, request.session_hash or ""), gr.update(interactive=False)
+
+    def show(text: str, run_id: str | None, creativity: float, scaled: str) -> handlers.Outputs:
+        """The stored answers to a starter question."""
+        if not run_id:
+            return (gr.skip(),) * 5
+        return handlers.show_stored(run_id, questions[text].id, creativity, scaled)
+
+    begun = run.click(_while_running, None, [status, run, stop], queue=False, api_visibility="private")
+    running = begun.then(
+        explore,
+        [balance, scaling, *controls],
+        outputs,
+        api_name="explore",
+        concurrency_id="model",
+        concurrency_limit=1,
+        show_progress="hidden",
+    )
+    running.then(_when_idle, None, [run, stop], queue=False, api_visibility="private")
+    stop.click(stop_run, None, [status, stop], queue=False, api_visibility="private")
+    stored = [starter, stored_run, balance, scaling]
+    quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    page.load(show, stored, outputs, **quiet)
+    gr.on([starter.input, stored_run.input], show, stored, outputs, **quiet)
+    gr.on(
+        [balance.input, scaling.input],
+        handlers.rebalance,
+        [shown, balance, scaling],
+        [headline, chart],
+        trigger_mode="always_last",
+        **quiet,
+    )
+
+
+def _compare_tab(core: service.Service, tab: gr.Tab) -> None:
+    """Two stored runs over each other; computed when the tab is opened, and when a choice changes."""
+    with gr.Row(equal_height=False, elem_classes="hcl-main"):
+        with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
+            first = gr.Dropdown(label="First run", allow_custom_value=False)
+            second = gr.Dropdown(label="Second run", allow_custom_value=False)
+            measure = gr.Radio(
+                [(words, name) for name, (words, *_) in figures.MEASURES.items()], value="hcb_score", label="Compare"
+            )
+        with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
+            said = gr.HTML(views.status("Comparing …"), elem_id="comparison")
+            with gr.Column(elem_classes="hcl-panel"):
+                chart = LayerChart(elem_id="compared")
+
+    def list_runs(first_id: str | None, second_id: str | None) -> tuple[Any, Any]:
+        """The runs there are now; a live one may have come since."""
+        runs = [(run.describe(), run.manifest.run_id) for run in core.starter_runs()]
+        ids = [run_id for _, run_id in runs]
+        chosen = [
+            each if each in ids else (ids[place] if place < len(ids) else None)
+            for place, each in enumerate((first_id, second_id))
+        ]
+        return gr.update(choices=runs, value=chosen[0]), gr.update(choices=runs, value=chosen[1])
+
+    choice, quiet = [first, second, measure], {"show_progress": "hidden", "api_visibility": "private"}
+    opened = tab.select(list_runs, [first, second], [first, second], queue=False, **quiet)
+    opened.then(handlers.compare, choice, [said, chart], **quiet)
+    gr.on([first.input, second.input, measure.input], handlers.compare, choice, [said, chart], **quiet)
 
 
 def _while_running() -> tuple[Any, Any, Any]:

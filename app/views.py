@@ -1,11 +1,14 @@
 """Records in, words and HTML out. Pure; every text from a model or a user is escaped here."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from app.figures import MEASURES
 from app.library import Scored
 from hcl_core.answers import CountedAnswer, LayerAnswers, printable
+from hcl_core.comparison import RunComparison
 
 _MAX_CARDS = 12
 _MAX_CARD_TEXT = 120
@@ -72,6 +75,48 @@ def _achieved(scored: Scored) -> str:
     counted = f"{ideas:.0f}" if float(ideas).is_integer() else f"{ideas:.1f}"
     noun = "right idea" if ideas == 1 else "different right ideas"
     return f"{1 - score.hallucination_rate:.0%} right, {counted} {noun}"
+
+
+def comparison(
+    compared: RunComparison, measure: str, names: tuple[str, str], differing: dict[str, list[object]]
+) -> str:
+    """Whether the best layer repeats, how many layers differ, and what was asked for differently.
+
+    Args:
+        compared: The first run against the second.
+        measure: A name of ``figures.MEASURES``.
+        names: Of the two runs.
+        differing: Settings by name, with both values.
+    """
+    word = MEASURES[measure][0]
+    first, second = compared.optimal_layers
+    if first is None or second is None:
+        sentence = "One of these runs has no right answer, so no best layer."
+    elif first == second:
+        sentence = f"Both put layer {first} first."
+    else:
+        sentence = f"One puts layer {first} first, the other layer {second}."
+    repeats = (
+        ""
+        if compared.p_same_optimal is None
+        else f"The same layer is best in {compared.p_same_optimal:.0%} of resampled pairs. "
+    )
+    differences = compared.differences[measure]
+    apart = sum(each.interval[0] > 0 or each.interval[1] < 0 for each in differences)
+    correlation = compared.rank_correlation[measure].estimate
+    order = f" Rank correlation over layers: {correlation:.2f}." if math.isfinite(correlation) else ""
+    rows = "".join(
+        f"<tr><th>{escape(printable(name.replace('_', ' ')))}</th>"
+        + "".join(f"<td>{escape(printable(str(value))[:120])}</td>" for value in values)
+        + "</tr>"
+        for name, values in differing.items()
+    )
+    heads = "".join(f"<th>{escape(printable(name))}</th>" for name in names)
+    table = f'<table class="hcl-settings"><tr><th>asked for differently</th>{heads}</tr>{rows}</table>' if rows else ""
+    return (
+        f'<div class="hcl-headline"><h2>{sentence}</h2><p>{repeats}In {word}, {apart} of {len(differences)} layers '
+        f"can be told apart.{order} {compared.num_questions} questions.</p>{table}</div>"
+    )
 
 
 def answer_columns(layers: Sequence[LayerAnswers], best: int | None) -> str:

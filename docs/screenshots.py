@@ -1,6 +1,7 @@
 """Take the README's screenshots from the running app: ``python docs/screenshots.py`` (needs Chromium).
 
-Starts the app, asks a question live on the embedded model, and saves the page, light and dark, wide and narrow.
+Starts the app, asks a question live on the embedded model, compares two shipped runs, and saves both tabs, light and
+dark, wide and narrow.
 """
 
 import argparse
@@ -81,6 +82,10 @@ def main() -> None:
                 with browser_page(width, height, color_scheme=scheme) as page:
                     ask(page, address, options.question)
                     page.screenshot(path=options.out / f"explore-{name}-{scheme}.png")
+                    page.get_by_role("tab", name="Compare").click()
+                    page.locator("#comparison h2").wait_for(timeout=60_000)
+                    page.wait_for_timeout(1200)
+                    page.screenshot(path=options.out / f"compare-{name}-{scheme}.png")
 
 
 if __name__ == "__main__":

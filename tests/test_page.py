@@ -208,6 +208,36 @@ def test_the_balance_moves_the_optimum_without_new_answers():
     assert max(absolute["data"][4]["y"]) < 0.2  # few of fifty answers mean something of their own
 
 
+WARMER = "a9a4b3a8654fe9da"
+
+
+@pytest.mark.parametrize("measure", ["hcb_score", "hallucination_rate", "creativity_raw"])
+def test_two_stored_runs_are_compared(measure):
+    from app import handlers
+
+    said, chart = handlers.compare(SHIPPED, WARMER, measure)
+    assert "Both put layer 30 first." in said and "174 questions" in said and "<td>0.6</td><td>1.0</td>" in said
+    first, second, difference = (trace["y"] for trace in chart["data"] if trace["mode"] == "lines+markers")
+    expected = [mine - theirs for mine, theirs in zip(first, second, strict=True)]
+    assert difference == pytest.approx(expected, abs=2e-4)
+    assert "NaN" not in json.dumps(chart)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((SHIPPED, "../etc", "hcb_score"), "no longer on this machine"),
+        ((None, SHIPPED, "hcb_score"), "no longer on this machine"),
+        ((SHIPPED, WARMER, "best"), "measure must be one of"),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_a_message(arguments, words):
+    from app import handlers
+
+    said, chart = handlers.compare(*arguments)
+    assert 'role="alert"' in said and words in said and "data" not in chart
+
+
 def test_the_balance_of_nothing_shown_changes_nothing():
     from app import handlers
 
@@ -337,6 +367,20 @@ def test_a_first_visit_has_stored_answers_that_can_be_balanced(visit):
         page.wait_for_function(f"document.querySelector('#headline').innerText !== {json.dumps(before)}")
         page.wait_for_function(f"{marked} !== {json.dumps(best)}")
         assert page.locator(".hcl-column.best").count() == 1
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+def test_two_runs_are_compared_in_a_tab_of_their_own(visit, width):
+    with visit(width=width) as page:
+        page.get_by_role("tab", name="Compare").click()
+        page.locator("#comparison h2").wait_for(timeout=30_000)
+        page.wait_for_function("document.querySelectorAll('#compared .scatterlayer .trace').length === 6")
+        before = page.locator("#comparison").inner_text()
+        page.get_by_label("hallucination", exact=True).click()
+        page.wait_for_function(f"document.querySelector('#comparison').innerText !== {json.dumps(before)}")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest.mark.browser
