@@ -54,7 +54,9 @@ def run(
     shuffle_seed: Annotated[int | None, typer.Option(min=0, help="Shuffle the questions first.")] = None,
     min_answers: Annotated[int, typer.Option(min=1, help="Only questions with so many distinct accepted answers.")] = 1,
     preset: Annotated[str | None, typer.Option(help="paper: its protocol, but by true early exit.")] = None,
-    layers: Annotated[str, typer.Option(help="'all', start:stop[:step] (stop included) or a list 24,28,30.")] = "all",
+    layers: Annotated[
+        str, typer.Option(help="'all', start:stop[:step] (stop included; 2::2 goes to the last) or a list 24,28,30.")
+    ] = "all",
     samples: Annotated[int, typer.Option(help="Answers a question and layer.")] = 50,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = _DEFAULTS.temperature,
     top_p: Annotated[float, typer.Option(help="Nucleus mass kept.")] = _DEFAULTS.top_p,
