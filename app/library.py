@@ -12,7 +12,7 @@ from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.intervals import Replicates, Uncertainty, draw_questions, judge_replicates, resample
 from hcl_core.manifest import Manifest
-from hcl_core.metrics import OutcomeTable, balanced_layer, score_layers
+from hcl_core.metrics import OutcomeTable, answered, balanced_layer, score_layers
 from hcl_core.records import LayerScore, Question, Scaling, Weights
 from hcl_core.runs import RunFolder
 from hcl_core.scoring import read_outcomes
@@ -36,7 +36,8 @@ class Outcome:
 
     @classmethod
     def of(cls, table: OutcomeTable) -> "Outcome":
-        """With the replicates that belong to ``table``."""
+        """With the replicates that belong to ``table``; questions without answers are left out."""
+        table = answered(table)
         return cls(table, resample(table, draw_questions(len(table.outcomes))))
 
     def scored(self, weights: Weights, scaling: Scaling) -> "Scored":

@@ -4,6 +4,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
+from hcl_core.errors import RunFolderError
 from hcl_core.records import Outcome, Sample, SampleKey, Verdict
 from hcl_core.runs import RunFolder
 
@@ -86,7 +87,12 @@ def group_answers(folder: RunFolder, question_id: str) -> list[LayerAnswers]:
         verdicts[key] = Verdict(key, row["outcome"], row["reason"])
     for row in cluster_table.to_pylist() if cluster_table is not None else []:
         clusters[SampleKey(row["question_id"], row["exit_layer"], row["sample_idx"])] = row["cluster_id"]
-    return count_answers(folder.samples(question_id), verdicts, clusters)
+    samples = folder.samples(question_id)
+    if any(sample.key not in verdicts for sample in samples):
+        raise RunFolderError(
+            f"{folder.path} has no verdicts of these answers: `score` makes them where the folder can be written to"
+        )
+    return count_answers(samples, verdicts, clusters)
 
 
 def printable(text: str) -> str:

@@ -1,9 +1,9 @@
 """The models and exit heads that the program knows by name. Any other Hub id or local folder works too."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from hcl_core.errors import SettingsError
+from hcl_core.folders import user_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +82,5 @@ def check_exit_head(name: str) -> None:
     if not name.endswith(".safetensors"):
         wanted = f"{', '.join(EXIT_HEAD_NAMES)} or a .safetensors file made by fit-head"
         raise SettingsError(f"exit head must be one of {wanted}; got {name!r}")
-    if not Path(name).expanduser().is_file():
+    if (file := user_path(name)) is None or not file.is_file():
         raise SettingsError(f"there is no exit head file {name!r}")

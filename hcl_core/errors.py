@@ -57,5 +57,9 @@ class RunFolderError(HclError):
     """A run folder is missing, damaged, from another version, or holds another run."""
 
 
+class RunReadOnlyError(RunFolderError):
+    """The run folder can't be written to."""
+
+
 class RunBusyError(RunFolderError):
     """Another process is writing to the run folder."""

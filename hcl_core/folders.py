@@ -40,6 +40,15 @@ def precomputed_folder() -> Path:
     return _PROGRAM / "precomputed"
 
 
+def user_path(text: str) -> Path | None:
+    """What a user typed as a path, ``~`` resolved; ``None`` if nothing is there, or nothing could be."""
+    try:
+        path = Path(text).expanduser()
+        return path if path.exists() else None
+    except (OSError, RuntimeError, ValueError):  # too long, a folder that can't be looked into, a user that is none
+        return None
+
+
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes ``target`` when the block ends well, and vanishes when it does not.

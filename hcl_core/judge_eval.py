@@ -101,7 +101,8 @@ def read_labelled(file: Path, half: str = "all") -> tuple[list[LabelledQuestion]
     except (OSError, ValueError, RecursionError) as error:
         raise QuestionFileError(f"cannot read {file} as JSON: {error}") from None
     if not isinstance(entries, list) or not entries:
-        raise QuestionFileError(f"{file}: an array of labelled questions was wanted; got {type(entries).__name__}")
+        came = "an empty one" if entries == [] else type(entries).__name__
+        raise QuestionFileError(f"{file}: an array of labelled questions was wanted; got {came}")
     labelled, num_left_out = [], 0
     for number, entry in enumerate(entries, 1):
         try:
@@ -174,6 +175,8 @@ def _parse(entry: dict[str, Any]) -> LabelledQuestion | None:
     answers = {model: entry[f"answer_{model}"] for model in models}
     if not all(isinstance(answer, str) for answer in answers.values()):
         raise TypeError("an answer is no text")
+    if any("\ud800" <= letter <= "\udfff" for text in (*answers, *answers.values()) for letter in text):
+        raise TypeError("an answer is no Unicode text")
     return LabelledQuestion(question, answers, labels, is_tuning_half(entry["question"]))
 
 

@@ -17,7 +17,7 @@ ENGINE_VERSION = 1
 
 def check_num_samples(num_samples: int) -> None:
     """Raise ``SettingsError`` unless so many answers a question and layer can be asked for."""
-    if not 1 <= num_samples <= 10_000:
+    if type(num_samples) is not int or not 1 <= num_samples <= 10_000:
         raise SettingsError(f"samples must be between 1 and 10000; got {num_samples}")
 
 
@@ -147,6 +147,11 @@ class Manifest:
         for name in ("run_id", "question_set", "device", "judge", "embedder"):
             if not isinstance(getattr(self, name), str):
                 raise SettingsError(f"{name} must be a text; got {getattr(self, name)!r}")
+        for name in ("created_at", "finished_at", "preset"):
+            if not isinstance(getattr(self, name), str | None):
+                raise SettingsError(f"{name} must be a text or nothing; got {getattr(self, name)!r}")
+        if not isinstance(self.decode_seconds, int | float):
+            raise SettingsError(f"decode_seconds must be a number; got {self.decode_seconds!r}")
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":

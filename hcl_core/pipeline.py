@@ -11,7 +11,7 @@ from hcl_core.metrics import OutcomeTable
 from hcl_core.ports import Decoder
 from hcl_core.records import Question, Sample, SampleKey, StoredQuestion
 from hcl_core.runs import RunFolder
-from hcl_core.scoring import Scorer
+from hcl_core.scoring import Scorer, add_stored
 
 _RECORDED_PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy", "pyarrow")
 
@@ -136,7 +136,7 @@ def run(
         manifest = folder.create(manifest, stored)
         settings = manifest.settings
         present = folder.sample_keys()
-        scorer.add(folder.samples() if present else [])
+        add_stored(scorer, folder.samples() if present else [], folder)
         num_wanted, num_done = len(questions) * len(settings.exit_layers) * settings.num_samples, len(present)
         yield Started(manifest, num_done, num_wanted)
         for question in questions:

@@ -50,6 +50,8 @@ class Question:
 
     def __post_init__(self) -> None:
         parts = [("id", self.id), ("text", self.text), *(("accepted answer", each) for each in self.accepted_answers)]
+        optional = (("topic", self.topic), ("difficulty", self.difficulty))
+        parts += [(part, text) for part, text in optional if text is not None]
         for part, text in parts:
             if not isinstance(text, str) or any("\ud800" <= letter <= "\udfff" for letter in text):
                 raise SettingsError(f"a question's {part} must be Unicode text; got {ascii(text)[:80]}")

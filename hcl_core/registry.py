@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hcl_core.catalogue import CatalogueModel
 from hcl_core.errors import QuestionFileError, SettingsError
-from hcl_core.folders import own_heads_folder
+from hcl_core.folders import own_heads_folder, user_path
 from hcl_core.heads import FitProgress, FitSettings, HeadConfig
 from hcl_core.lens import LensTable
 from hcl_core.ports import Embedder, Judge, QuestionSource
@@ -167,12 +167,11 @@ def load_questions(name: str, split: str | None = None) -> QuestionSource:
         if split is not None:
             raise SettingsError("the starter set has no splits: leave --split out")
         return starter_questions()
-    if (known := next((each for each in HUB_SETS if each.name == name), None)) is not None:
-        return HubQuestions(known, split)
-    path = Path(name).expanduser()
-    if not path.exists():
-        known_names = ", ".join(("starter", *(each.name for each in HUB_SETS)))
+    if (hub_set := next((each for each in HUB_SETS if each.name == name), None)) is not None:
+        return HubQuestions(hub_set, split)
+    if (path := user_path(name)) is None:
+        known = ", ".join(("starter", *(each.name for each in HUB_SETS)))
         raise QuestionFileError(
-            f"cannot read the question file {name}: no such file, and no set of that name; known are {known_names}"
+            f"cannot read the question file {name[:200]}: no such file, and no set of that name; known are {known}"
         )
     return LocalQuestions(path, split)

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from hcl_core.errors import RunBusyError, RunFolderError, SettingsError
+from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError, SettingsError
 from hcl_core.folders import atomic_file, atomic_folder
 from hcl_core.manifest import Manifest
 from hcl_core.records import ClusterMember, LayerScore, Question, Sample, SampleKey, StoredQuestion, Verdict
@@ -92,6 +92,8 @@ class RunFolder:
             lock.acquire()
         except Timeout:
             raise RunBusyError(f"another process is writing to {self.path}: wait for it, or stop it") from None
+        except OSError as error:
+            raise RunReadOnlyError(f"cannot write to the run folder {self.path}: {error.strerror}") from None
         try:
             yield
         finally:
@@ -124,6 +126,7 @@ class RunFolder:
         """
         self.check_free_for(manifest.run_id)
         if self.exists:
+            (self.path / "samples").mkdir(exist_ok=True)
             if self.questions() != list(questions):  # the same prompts, judged by other accepted answers now
                 self._write_questions(questions)
             present = self.manifest()
@@ -162,7 +165,7 @@ class RunFolder:
         try:
             with (self.path / "questions.jsonl").open(encoding="utf-8") as opened:
                 stored = [_stored_question(json.loads(line)) for line in opened]
-        except (OSError, ValueError, KeyError, TypeError, SettingsError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, SettingsError) as error:
             raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: {error}") from None
         if len(stored) != (wanted := self.manifest().num_questions):
             raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: it has {len(stored)} of {wanted}")
@@ -194,8 +197,10 @@ class RunFolder:
         parts = sorted((self.path / "samples").glob(_PARTS))
         try:
             tables = (_read_table(part, schema, question_id) for part in parts)
-            return pa.concat_tables([schema.empty_table(), *tables])
-        except (pa.ArrowException, OSError, KeyError) as error:
+            table = pa.concat_tables([schema.empty_table(), *tables])
+            _check_samples(table)
+            return table
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise RunFolderError(f"{self.path}: a samples part cannot be read: {error}") from None
 
     def samples(self, question_id: str | None = None) -> list[Sample]:
@@ -318,6 +323,21 @@ class RunFolder:
     def _write_text(self, name: str, text: str) -> None:
         with atomic_file(self.path / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+
+def _check_samples(table: pa.Table) -> None:
+    """Raise ``ValueError`` for what no run writes: a missing value, or a probability that is none."""
+    for name in table.column_names:
+        if table.column(name).null_count:
+            raise ValueError(f"column {name} has a missing value")
+    if "token_logprobs" in table.column_names:
+        column = table.column("token_logprobs").combine_chunks()
+        values = column.flatten()
+        numbers = values.to_numpy(zero_copy_only=False)
+        if values.null_count or not np.isfinite(numbers).all() or (numbers > 1e-3).any():
+            raise ValueError("token_logprobs has a value that is no log-probability")
+        if len(column) and (np.diff(column.offsets.to_numpy()) == 0).any():
+            raise ValueError("token_logprobs has a sample without tokens")
 
 
 def mean_logprobs(table: pa.Table) -> NDArray[np.float64]:

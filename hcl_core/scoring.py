@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +14,8 @@ import pyarrow.compute as pc
 
 from hcl_core import registry
 from hcl_core.clustering import COSINE_THRESHOLD, leader_clusters
-from hcl_core.errors import RunBusyError, RunFolderError
-from hcl_core.manifest import RunSettings
+from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError
+from hcl_core.manifest import Manifest, RunSettings
 from hcl_core.measures import MEASURES_VERSION, TextMeasures, measure_texts
 from hcl_core.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, score_layers
 from hcl_core.ports import Embedder, Judge, Judgement
@@ -122,16 +123,17 @@ class Scorer:
 
     def store(self, folder: RunFolder) -> None:
         """Write verdicts, clusters and the scores at equal weights to the run folder."""
-        stamps = _stamps(self._judge.stamp, folder.manifest().embedder)
+        stamps = _stamps(self._judge.stamp, folder.manifest())
         folder.write_verdicts(list(self.verdicts.values()), stamps[0])
         members = [ClusterMember(key, cluster_id) for key, cluster_id in self.clusters.items()]
         folder.write_clusters(members, stamps[1])
         folder.write_layer_scores(score_layers(self.table, Weights()))
 
 
-def _stamps(judge_stamp: str, embedder: str) -> tuple[str, str]:
-    """What verdicts and clusters bear: everything that made them."""
-    return judge_stamp, f"{judge_stamp}; {embedder} at {COSINE_THRESHOLD}"
+def _stamps(judge_stamp: str, manifest: Manifest) -> tuple[str, str]:
+    """What verdicts and clusters bear: everything that made them, and the run whose samples they are of."""
+    made_of = f"{judge_stamp}; run {manifest.run_id}"
+    return made_of, f"{made_of}; {manifest.embedder} at {COSINE_THRESHOLD}"
 
 
 def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings) -> Scorer:
@@ -145,10 +147,9 @@ def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings) -> Scorer:
     """
     stored, settings = folder.questions(), folder.manifest().settings
     scorer = Scorer([s.question for s in stored], settings.exit_layers, settings.num_samples, judge, embeddings)
-    try:
-        scorer.add(folder.samples())
-    except (KeyError, IndexError) as error:
-        raise RunFolderError(f"{folder.path}: a sample belongs to no question or layer of the run: {error}") from None
+    samples = folder.samples()
+    _check_whole(folder, len(samples))
+    add_stored(scorer, samples, folder)
 
     def store() -> None:
         # Read again: a run that went on meanwhile has changed it. Written first: verdicts without the stamp of the
@@ -162,6 +163,25 @@ def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings) -> Scorer:
     return scorer
 
 
+def add_stored(scorer: Scorer, samples: Sequence[Sample], folder: RunFolder) -> None:
+    """Add samples of ``folder`` to ``scorer``; raises ``RunFolderError`` for one of no question or layer of the run."""
+    try:
+        scorer.add(samples)
+    except (KeyError, IndexError) as error:
+        raise RunFolderError(f"{folder.path}: a sample belongs to no question or layer of the run: {error}") from None
+
+
+def _check_whole(folder: RunFolder, num_samples: int) -> None:
+    """Raise ``RunFolderError`` where a finished run has lost samples: what is left would pass for the result."""
+    manifest = folder.manifest()
+    settings = manifest.settings
+    wanted = manifest.num_questions * len(settings.exit_layers) * settings.num_samples
+    if manifest.finished_at is not None and num_samples != wanted:
+        raise RunFolderError(
+            f"{folder.path} is a finished run and has {num_samples} of {wanted} samples: give its `run` command again"
+        )
+
+
 def _keep(folder: RunFolder, what: str, store: Callable[[], None]) -> None:
     """``store`` derived files with the run held; a folder that can't be written to is left as it is."""
     try:
@@ -169,8 +189,8 @@ def _keep(folder: RunFolder, what: str, store: Callable[[], None]) -> None:
             store()
     except RunBusyError:
         _log.warning("another process is writing to %s: its %s are not kept", folder.path, what)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+    except (OSError, RunReadOnlyError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         _log.warning("%s cannot be written to: its %s are not kept", folder.path, what)
 
@@ -182,9 +202,10 @@ def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
     """
     manifest = folder.manifest()
     judge_stamp = registry.judge_stamp(manifest.judge)
-    if judge_stamp is not None and folder.stamps() != _stamps(judge_stamp, manifest.embedder):
+    if judge_stamp is not None and folder.stamps() != _stamps(judge_stamp, manifest):
         return None
     samples = folder.sample_table(["question_id", "exit_layer", "sample_idx", "token_logprobs"])
+    _check_whole(folder, len(samples))
     verdicts, clusters = folder.verdict_table(), folder.cluster_table()
     if verdicts is None or clusters is None or len(verdicts) != len(samples):
         return None
@@ -198,7 +219,7 @@ def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
         return None
     judged, clustered, sampled = (_cells(each, question_ids, settings) for each in (verdicts, clusters, samples))
     if sampled is None:
-        raise RunFolderError(f"{folder.path}: a sample belongs to no question or layer of the run")
+        raise RunFolderError(f"{folder.path}: a sample belongs to no question or layer of the run, or stands twice")
     if judged is None or clustered is None:  # of other samples: made again from these
         return None
     table.outcomes[judged] = codes
@@ -218,10 +239,10 @@ def measure(
         embeddings: Of the embedder that the manifest names.
         on_progress: Told the number of questions measured.
     """
-    outcomes = hashlib.blake2b(table.outcomes.tobytes(), digest_size=8).hexdigest()
-    stamp = f"measures {MEASURES_VERSION}; {folder.manifest().embedder}; outcomes {outcomes}"
-    if (rows := folder.measures(stamp)) is not None:
-        return [TextMeasures(**row) for row in rows]
+    outcomes, manifest = hashlib.blake2b(table.outcomes.tobytes(), digest_size=8).hexdigest(), folder.manifest()
+    stamp = f"measures {MEASURES_VERSION}; {manifest.embedder}; run {manifest.run_id}; outcomes {outcomes}"
+    if (stored := _stored_measures(folder.measures(stamp), table.exit_layers)) is not None:
+        return stored
     answers: dict[str, dict[int, dict[int, str]]] = {stored.question.id: {} for stored in folder.questions()}
     columns = ["question_id", "exit_layer", "sample_idx", "answer"]
     for row in folder.sample_table(columns).to_pylist():
@@ -231,12 +252,25 @@ def measure(
     return measured
 
 
+def _stored_measures(rows: list[dict[str, Any]] | None, exit_layers: tuple[int, ...]) -> list[TextMeasures] | None:
+    """``rows`` as records; ``None`` where they are not a row of numbers a layer."""
+    try:
+        measured = [TextMeasures(**row) for row in rows or ()]
+        is_numbers = all(isinstance(value, float) for each in measured for value in list(asdict(each).values())[1:])
+    except TypeError:
+        return None
+    return measured if is_numbers and tuple(each.exit_layer for each in measured) == exit_layers else None
+
+
 def _cells(table: pa.Table, question_ids: list[str], settings: RunSettings) -> tuple[np.ndarray, ...] | None:
-    """Where each row stands in the outcome table: question, layer and sample places; ``None`` if one has no place."""
+    """Question, layer and sample places of each row; ``None`` if one has no place in the table, or two have one."""
     ids = table.column("question_id").combine_chunks().dictionary_decode()
     questions = pc.fill_null(pc.index_in(ids, pa.array(question_ids)), -1).to_numpy(zero_copy_only=False)
     known, wanted = np.array(settings.exit_layers), table.column("exit_layer").to_numpy()
     layers = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
     sample_idx = table.column("sample_idx").to_numpy()
     is_known = (questions >= 0) & (known[layers] == wanted) & (sample_idx >= 0) & (sample_idx < settings.num_samples)
-    return (questions, layers, sample_idx) if is_known.all() else None
+    if not is_known.all():
+        return None
+    cells = np.ravel_multi_index((questions, layers, sample_idx), (len(question_ids), len(known), settings.num_samples))
+    return (questions, layers, sample_idx) if len(np.unique(cells)) == len(cells) else None

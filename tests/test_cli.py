@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -306,6 +307,8 @@ def test_score_prints_a_row_for_every_layer(command, finished_run):
 def test_score_of_a_run_without_samples_has_no_optimal_layer(command, finished_run):
     for part in (finished_run / "samples").iterdir():
         part.unlink()
+    folder = RunFolder(finished_run)
+    folder.write_manifest(replace(folder.manifest(), finished_at=None))
     result = scored(command, finished_run)
     assert result["optimal_layer"] is None
     assert {layer["hcb_score"] for layer in result["layers"]} == {None}
@@ -566,7 +569,7 @@ def test_run_takes_the_judge_that_is_named(run_tiny, tmp_path):
         "--question", "Name a city.", "--accept", "Rome", "--judge", "paper", "--out", tmp_path / "own"
     )
     assert code == 0 and RunFolder(tmp_path / "own").manifest().judge == "paper"
-    assert RunFolder(tmp_path / "own").stamps()[0] == "paper 1"
+    assert RunFolder(tmp_path / "own").stamps()[0].startswith("paper 1; run ")
 
 
 def test_run_again_with_another_judge_is_judged_by_that_one(command, run_tiny, tmp_path):
@@ -574,7 +577,7 @@ def test_run_again_with_another_judge_is_judged_by_that_one(command, run_tiny, t
     run_tiny(*asked)
     run_tiny(*asked, "--judge", "paper")
     folder = RunFolder(tmp_path / "own")
-    assert (folder.manifest().judge, folder.stamps()[0]) == ("paper", "paper 1")
+    assert folder.manifest().judge == "paper" and folder.stamps()[0].startswith("paper 1; run ")
     assert json.loads(command("score", tmp_path / "own", "--json")[1])["judge"] == "paper"
 
 
@@ -584,7 +587,7 @@ def test_score_of_a_run_that_is_being_written_keeps_nothing(command, run_tiny, t
     with folder.writing():
         code, out, err = command("score", tmp_path / "own", "--judge", "paper", "--json")
     assert code == 0 and json.loads(out)["judge"] == "paper"
-    assert folder.manifest().judge == "alias" and folder.stamps()[0] == "alias 2"
+    assert folder.manifest().judge == "alias" and folder.stamps()[0].startswith("alias 2; run ")
 
 
 def test_score_judges_anew_and_keeps_it(command, run_tiny, tmp_path):
@@ -600,7 +603,7 @@ def test_verdicts_of_an_older_version_of_a_judge_are_made_again(command, run_tin
     folder = RunFolder(tmp_path / "own")
     folder.write_verdicts([], "alias 1")
     assert command("score", tmp_path / "own", "--json")[0] == 0
-    assert folder.stamps()[0] == "alias 2" and len(folder.verdict_table()) == 12
+    assert folder.stamps()[0].startswith("alias 2; run ") and len(folder.verdict_table()) == 12
 
 
 @pytest.mark.parametrize("judge", ["best", "llm:"])
@@ -615,3 +618,40 @@ def test_score_with_an_unknown_judge_changes_nothing(command, run_tiny, tmp_path
 def test_options_of_a_set_need_a_set(command):
     code, _, err = command("run", "--question", "Name a city.", "--accept", "Rome", "--shuffle-seed", "1")
     assert code == 2 and "go with --questions" in err
+
+
+def test_verdicts_of_another_run_are_not_believed(command, run_tiny, tmp_path):
+    for name, seed in (("one", 0), ("other", 1)):
+        run_tiny("--question", "Name a city.", "--accept", "Rome", "--seed", seed, "--out", tmp_path / name)
+    expected = command("score", tmp_path / "one", "--json")[1]
+    for file in ("verdicts.parquet", "clusters.parquet"):
+        shutil.copy(tmp_path / "other" / file, tmp_path / "one" / file)
+    assert command("score", tmp_path / "one", "--json")[1] == expected
+    assert RunFolder(tmp_path / "one").stamps()[0].endswith(RunFolder(tmp_path / "one").manifest().run_id)
+
+
+def test_a_finished_run_that_lost_samples_is_no_result(command, run_tiny, tmp_path):
+    run_tiny("--question", "Name a city.", "--accept", "Rome", "--out", tmp_path / "own")
+    shutil.rmtree(tmp_path / "own" / "samples")
+    code, out, err = command("score", tmp_path / "own")
+    assert (code, out) == (2, "") and "has 0 of 12 samples: give its `run` command again" in err
+    assert run_tiny("--question", "Name a city.", "--accept", "Rome", "--out", tmp_path / "own")[0] == 0
+    assert command("score", tmp_path / "own")[0] == 0
+
+
+def test_a_run_judged_by_a_grader_asks_it_only_when_told(command, run_tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    run_tiny("--question", "Name a city.", "--accept", "Rome", "--out", tmp_path / "own")
+    manifest = tmp_path / "own" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"judge": "alias"', '"judge": "llm:grader"'))
+    code, out, err = command("score", tmp_path / "own")
+    assert (code, out) == (2, "") and "give --judge llm:grader to ask that model again" in err
+
+
+@pytest.mark.parametrize("name", ["[/nope]", "[bold]x", "~nobody-at-all/x", "x" * 5000])
+def test_hostile_names_are_one_line(command, name):
+    for option in ("--model", "--questions"):
+        rest = ("--question", "Name a city.", "--accept", "Rome") if option == "--model" else ()
+        code, out, err = command("run", option, name, *rest)
+        assert (code, out) == (2, "") and err.count("error: ") == 1 and len(err) < 1_500

@@ -79,6 +79,25 @@ def test_one_judgement_an_answer_in_order(stub):
     assert judgements[0].reason == "grader says so" and judgements[3].reason == "empty"
 
 
+@pytest.mark.parametrize("usage", [5, [], {"prompt_tokens": "many", "completion_tokens": -5}, None])
+def test_a_cost_that_is_no_number_counts_as_none(stub, usage):
+    message = {"role": "assistant", "content": "CORRECT"}
+    choice = {"index": 0, "finish_reason": "stop", "message": message}
+    reply = {"id": "1", "object": "chat.completion", "created": 0, "model": "x", "choices": [choice], "usage": usage}
+    stub.raw = json.dumps(reply).encode()
+    judge = llm.LlmJudge("grader", max_retries=0)
+    assert judge.judge(QUESTION, ["Paris"])[0].outcome == "correct"
+    assert judge.usage == llm.Usage(requests=1)
+
+
+@pytest.mark.parametrize("content", [5, ["CORRECT"], {"a": 1}])
+def test_a_grade_that_is_no_text_is_an_error(stub, content):
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}
+    stub.raw = json.dumps({"id": "1", "object": "chat.completion", "choices": [choice]}).encode()
+    with pytest.raises(JudgeError, match="the reply is no text"):
+        llm.LlmJudge("grader", max_retries=0).judge(QUESTION, ["Rome"])
+
+
 def test_not_attempted_is_a_grade(stub):
     stub.grade = lambda _: " NOT_ATTEMPTED\n"
     assert llm.LlmJudge("grader").judge(QUESTION, ["Who knows?"])[0].outcome == "not_attempted"
@@ -125,7 +144,19 @@ def test_a_damaged_line_of_kept_grades_is_asked_again(stub, tmp_path):
     assert len(stub.requests) == 2, "the grade after the damaged line was lost too"
 
 
-@pytest.mark.parametrize("body", [b"<html>hello</html>", b"{", b"{}", b"[]", b'{"choices": []}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>hello</html>",
+        b"{",
+        b"{}",
+        b"[]",
+        b'{"choices": []}',
+        b'{"choices": 5}',
+        b'{"choices": [null]}',
+        b"[" * 100_000,
+    ],
+)
 def test_a_reply_that_is_no_completion_is_an_error(stub, body):
     stub.raw = body
     with pytest.raises(JudgeError, match="the grader grader at 127.0.0.1 failed: "):

@@ -79,6 +79,23 @@ def test_trivia_qa_has_a_record_and_each_question_once():
     assert questions[0].accepted_answers == ("Bob", "Bob (disambiguation)", "Robert")
 
 
+def test_an_id_of_two_questions_is_refused():
+    rows = [{"question": "One?", "answer": ["a"], "id": "1"}, {"question": "Two?", "answer": ["b"], "id": "1"}]
+    with pytest.raises(QuestionFileError, match="row 2: id '1' is another question's already"):
+        list(questions_of(rows, "rows"))
+
+
+def test_a_damaged_saved_folder_is_one_named_error(tmp_path):
+    for name in ("dataset_dict.json", "state.json"):
+        (tmp_path / name).write_text("{}")
+        with pytest.raises(QuestionFileError, match="cannot be read as saved by datasets"):
+            registry.load_questions(str(tmp_path)).load()
+    save_folder(tmp_path / "empty", [{"question": "a", "answer": ["b"]}])
+    datasets.load_from_disk(str(tmp_path / "empty")).select([]).save_to_disk(str(tmp_path / "none"))
+    with pytest.raises(QuestionFileError, match="no question in it|cannot be read as saved"):
+        registry.load_questions(str(tmp_path / "none")).load()
+
+
 def test_a_number_may_be_an_id_and_a_bracket_may_begin_an_answer():
     (question,) = questions_of([{"id": 5, "question": "Which film?", "answer": "[REC]"}], "rows")
     assert (question.id, question.accepted_answers) == ("5", ("[REC]",))
@@ -110,6 +127,8 @@ def test_trivia_qas_test_split_is_refused_by_what_is_wrong_with_it():
         ({"question": "Who?", "answer": {"aliases": ["x"]}}, "row 1: column 'value' is missing"),
         ({"question": "Who?", "possible_answers": "[1"}, "row 1: "),
         ({"question": " ", "answer": ["a"]}, "row 1: a question needs a text"),
+        ({"question": "Who?", "answers": ["a"], "topic": ["b"]}, "row 1: a question's topic must be Unicode text"),
+        ({"question": "Who?", "answer": "['a', 'b'"}, "row 1: a list or record was wanted"),
         ({"question": "Who?", "answers": {"text": ["a"]}}, "row 1: a list of answers was wanted; got dict"),
         ({"question": "Who?", "answer": "['a' 'b']"}, "row 1: a list with commas was wanted"),
     ],
@@ -206,6 +225,7 @@ def test_a_saved_folder_with_splits_takes_the_one_with_answers_or_the_one_asked_
         ("set.parquet", "junk", "cannot read the question file"),
         ("set.csv", "a,b\n1,2\n", "row 1: question with answers"),
         ("set.csv", "", "no question in it"),
+        ("set.csv", "question,answers\nCapital?,Paris, France\n", "row 1 has more cells than the header"),
         ("set.jsonl", '{"question": "x", "answer": ["y"]}\n[1]\n', "line 2: an object was wanted; got list"),
         ("set.jsonl", "[" * 100_000, "set.jsonl"),
         ("set.json", "[" * 100_000, "cannot read the question file"),

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from hcl_core import registry
+from hcl_core.answers import printable
 from hcl_core.cli.progress import bars
 from hcl_core.cli.terminal import app, stdout
 from hcl_core.judge_eval import HALVES, JudgeReport, evaluate, read_labelled
@@ -43,11 +46,11 @@ def judge_eval(
         column.justify = "right"
     for model, each in report.models.items():
         counts = (f"{each.false_positives}", f"{each.false_negatives}")
-        table.add_row(model, str(each.n), f"{each.agreement:.4f}", *counts, f"{each.kappa:.3f}")
+        table.add_row(Text(printable(model)[:60]), str(each.n), f"{each.agreement:.4f}", *counts, f"{each.kappa:.3f}")
     stdout.print(table)
     stdout.print(
-        f"{report.judge}: mean agreement {report.mean_agreement:.4f}; {num_left_out} questions without a label or "
-        f"improper were left out; {report.judgements_per_second:,.0f} judgements a second.",
+        f"{escape(printable(report.judge))}: mean agreement {report.mean_agreement:.4f}; {num_left_out} questions "
+        f"without a label or improper were left out; {report.judgements_per_second:,.0f} judgements a second.",
         highlight=False,
     )
     if usage is not None:

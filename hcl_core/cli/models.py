@@ -13,7 +13,7 @@ from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, EXIT_HEAD_NAMES, check_
 from hcl_core.cli.judges import JUDGE_HELP
 from hcl_core.cli.progress import follow_fit, follow_run
 from hcl_core.cli.tables import print_fidelity, print_lens, print_scores
-from hcl_core.cli.terminal import app, stderr, stdout
+from hcl_core.cli.terminal import app, loading, stderr, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.heads import FitSettings
@@ -98,7 +98,7 @@ def run(
         judge=chosen["judge"],
         preset=protocol,
     )
-    with stderr.status(f"Loading {model}"):
+    with stderr.status(loading(model)):
         lm, checkpoint = registry.load_model(model, dtype, device)
     ready = prepare(request, lm, checkpoint, scoring.Embeddings(registry.load_embedder))
     folder = RunFolder(out or runs_folder() / ready.manifest.run_id)
@@ -137,7 +137,7 @@ def fit_head(
     if texts is not None and not texts.is_file():
         raise SettingsError(f"there is no text file {str(texts)!r}")
     settings = FitSettings(tokens, texts, answer_weight, refine_steps, seed)
-    with stderr.status(f"Loading {model}"):
+    with stderr.status(loading(model)):
         lm, checkpoint = registry.load_model(model, dtype, device)
     file, events = registry.fit_head(lm, checkpoint.revision, settings, out)
     print_fidelity(follow_fit(events))
@@ -167,7 +167,7 @@ def lens(
         raise SettingsError("the lens needs a text to go on from; got an empty one")
     check_exit_head(exit_head)
     prompt_template = load_template(template, template_file)
-    with stderr.status(f"Loading {model}"):
+    with stderr.status(loading(model)):
         lm, checkpoint = registry.load_model(model, dtype, device)
     head = registry.load_exit_head(exit_head, lm)
     is_chat = prompt is None and prompt_template.is_chat
@@ -204,7 +204,7 @@ def _questions(
         if accepted:
             raise SettingsError("--accept goes with --question; a question file brings its own accepted answers")
         loader = registry.load_questions(source, split)
-        with stderr.status(f"Loading {loader.name}"):
+        with stderr.status(loading(loader.name)):
             return selection.of(loader), selection.describe(loader.name)
     if split is not None or selection != Selection():
         raise SettingsError("--split, --limit, --shuffle-seed and --min-answers go with --questions")

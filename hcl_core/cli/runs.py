@@ -149,6 +149,11 @@ def _outcomes(folder: RunFolder, judge: str | None = None) -> tuple[Manifest, Ou
     wanted = manifest.judge if judge is None else registry.full_judge_name(judge)
     if wanted == manifest.judge and (table := scoring.read_outcomes(folder)) is not None:
         return manifest, table
+    if judge is None and wanted.startswith("llm:"):  # nobody asked for a request to an endpoint
+        raise SettingsError(
+            f"{folder.path} was judged by {wanted}, and its verdicts are missing or old: give --judge {wanted} to ask "
+            "that model again, or another judge"
+        )
     embeddings = scoring.Embeddings(registry.load_embedder)
     loaded = registry.load_judge(wanted, embeddings.of)
     with stderr.status("Judging and clustering"):
@@ -178,7 +183,7 @@ def compare(
                 json.dumps({"layers": [first, second]} | {n: _difference(d) for n, d in differences.items()}, indent=1)
             )
         else:
-            stdout.print(Text(manifests[0].describe()))
+            stdout.print(Text(answers.printable(manifests[0].describe())))
             print_layer_comparison(first, second, differences)
         return
     # An id alone says little: two files may both number their questions from 1.

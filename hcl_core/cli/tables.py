@@ -81,7 +81,7 @@ def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, s
         ]
         shown = dict(zip(headings, cells, strict=True))
         table.add_row(*(shown[name] for name in columns), style="bold" if each.exit_layer == best else "")
-    stdout.print(Text(manifest.describe()))
+    stdout.print(Text(answers.printable(manifest.describe())))
     stdout.print(table)
     stdout.print("Ranges: 95% intervals. Best in: share of resampled runs with this layer on top.", highlight=False)
     if manifest.finished_at is None:
@@ -121,9 +121,9 @@ def print_layer_comparison(first: int, second: int, differences: dict[str, Diffe
 def print_comparison(manifests: Sequence[Manifest], comparison: RunComparison) -> None:
     """First run minus second, a row a layer, and whether the best layer repeats."""
     for number, manifest in zip(("first ", "second"), manifests, strict=True):
-        stdout.print(Text(f"{number} {manifest.run_id}: {manifest.describe()}"))
+        stdout.print(Text(answers.printable(f"{number} {manifest.run_id}: {manifest.describe()}")))
     for name, (mine, theirs) in differing_settings(*manifests).items():
-        stdout.print(Text(f"  {name}: {mine} / {theirs}"[:200]))
+        stdout.print(Text(answers.printable(f"  {name}: {mine} / {theirs}")[:200]))
     table = Table("layer", *(heading for name in COMPARED for heading in (_WORDS[name], "95%")), box=None)
     for column in table.columns:
         column.justify = "right"

@@ -1,5 +1,6 @@
 """The program, its consoles, and how it ends."""
 
+import io
 import logging
 import sys
 
@@ -20,10 +21,17 @@ app = typer.Typer(
 stdout, stderr = Console(width=None if sys.stdout.isatty() else 200), Console(stderr=True)
 
 
+# Letters; what is quoted can be a user's whole file.
+_MAX_MESSAGE = 1_000
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; a user's mistake is one line on stderr and exit code 2."""
     logging.basicConfig(level=logging.WARNING, handlers=[RichHandler(console=stderr, show_path=False, show_time=False)])
     logging.getLogger("hcl_core").setLevel(logging.INFO)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is no reason to stop
+            stream.reconfigure(errors="replace")
     try:
         given = sys.argv[1:] if arguments is None else arguments
         code = app(args=given or ["--help"], standalone_mode=False)
@@ -38,6 +46,12 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def loading(name: str) -> Text:
+    """What stands beside the spinner; ``name`` is a user's, and no markup."""
+    return Text(f"Loading {printable(name)[:200]}")
+
+
 def _fail(message: str, code: int = 2) -> int:
-    stderr.print(Text(printable(" ".join(f"error: {message}".split()))), soft_wrap=True)
+    line = printable(" ".join(f"error: {message}".split()))
+    stderr.print(Text(line if len(line) <= _MAX_MESSAGE else f"{line[:_MAX_MESSAGE]} …"), soft_wrap=True)
     return code

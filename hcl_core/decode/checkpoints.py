@@ -32,7 +32,7 @@ from hcl_core.errors import (
     NoNetworkError,
     UnsafeWeightsError,
 )
-from hcl_core.folders import atomic_folder, cache_folder, lock_for
+from hcl_core.folders import atomic_folder, cache_folder, lock_for, user_path
 
 # Never the pickled *.bin or *.pt, never code, and no second copy of the weights (consolidated.safetensors).
 _WANTED_FILES = ["model*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
@@ -86,7 +86,9 @@ def resolve(name: str, convert: Convert) -> Checkpoint:
     """
     known = find_model(name)
     if known is None and _looks_like_folder(name):
-        return _local_folder(Path(name).expanduser())
+        if (path := user_path(name)) is None:
+            raise ModelNotFoundError(f"there is no model folder {name[:200]!r}")
+        return _local_folder(path)
     label, repo_id = (known.name, known.repo_id) if known else (name, name)
     wheel = _find_wheel(known)
     if wheel is not None and known is not None and name.strip().lower() == known.name:
@@ -142,7 +144,8 @@ def _find_wheel(model: CatalogueModel | None) -> _Wheel | None:
 
 
 def _looks_like_folder(name: str) -> bool:
-    return name.startswith((".", "/", "~")) or Path(name).is_dir() or name.count("/") > 1
+    path = user_path(name)
+    return name.startswith((".", "/", "~")) or (path is not None and path.is_dir()) or name.count("/") > 1
 
 
 def _local_folder(path: Path) -> Checkpoint:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from hcl_core.errors import JudgeError, SettingsError
 from hcl_core.folders import cache_folder
@@ -126,9 +127,14 @@ class LlmJudge:
                 messages=[{"role": "system", "content": _INSTRUCTIONS}, {"role": "user", "content": asked}],
                 temperature=0,
             )
-            if not isinstance(reply, ChatCompletion) or not reply.choices:
+            if not isinstance(reply, ChatCompletion):
                 raise ValueError("the reply is no chat completion; should OPENAI_BASE_URL end in /v1?")
-        except (openai.OpenAIError, ValueError) as error:
+            written = reply.choices[0].message.content or ""
+            prompt_tokens, completion_tokens = _tokens_of(reply.usage)
+            if not isinstance(written, str):
+                raise ValueError(f"the reply is no text but {type(written).__name__}")
+        # The client checks no types: a reply of another shape fails where it is first looked at.
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
             # The host alone: a URL can have a password in it.
             raise JudgeError(
                 f"the grader {self._model} at {self._client.base_url.host} failed: {_one_line(error)}; grades so far "
@@ -136,10 +142,9 @@ class LlmJudge:
             ) from None
         with self._lock:
             self.usage.requests += 1
-            if reply.usage is not None:
-                self.usage.prompt_tokens += reply.usage.prompt_tokens or 0
-                self.usage.completion_tokens += reply.usage.completion_tokens or 0
-        return reply.choices[0].message.content or ""
+            self.usage.prompt_tokens += prompt_tokens
+            self.usage.completion_tokens += completion_tokens
+        return written
 
 
 class _GradeFile:
@@ -150,11 +155,11 @@ class _GradeFile:
         self._lock = threading.Lock()
         self._known: dict[str, Outcome] = {}
         if self._file.is_file():
-            for line in self._file.read_text(encoding="utf-8").splitlines():
+            for line in self._file.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     entry = json.loads(line)
                     self._known[entry["asked"]] = _GRADES[entry["grade"]]
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, RecursionError):
                     continue  # a line that a crash cut short: asked again
 
     def get(self, asked: str) -> Outcome | None:
@@ -169,6 +174,13 @@ class _GradeFile:
                 opened.seek(max(0, opened.seek(0, os.SEEK_END) - 1))
                 is_torn = opened.read() not in (b"", b"\n")  # a crash cut the last line short: leave it alone
                 opened.write((b"\n" if is_torn else b"") + line.encode() + b"\n")
+
+
+def _tokens_of(usage: Any) -> tuple[int, int]:
+    """Tokens read and written; 0 where the endpoint does not say."""
+    counts = [getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
+    read, written = (count if type(count) is int and count > 0 else 0 for count in counts)
+    return read, written
 
 
 def stamp_of(model: str) -> str:

@@ -64,7 +64,12 @@ class LocalQuestions:
         elif path.suffix in (".csv", ".tsv"):
             csv.field_size_limit(2**31 - 1)
             with path.open(encoding="utf-8-sig", newline="") as opened:
-                yield from csv.DictReader(opened, delimiter="\t" if path.suffix == ".tsv" else ",")
+                for number, row in enumerate(
+                    csv.DictReader(opened, delimiter="\t" if path.suffix == ".tsv" else ","), 1
+                ):
+                    if None in row:
+                        raise ValueError(f"row {number} has more cells than the header; quote a cell that has a comma")
+                    yield row
         elif path.suffix == ".json":
             content = json.loads(path.read_text(encoding="utf-8-sig"))
             # Some writers put the rows under "data".
@@ -90,15 +95,21 @@ def _saved_rows(path: Path, split: str | None) -> Iterator[dict[str, Any]]:
         )
     import datasets
 
-    saved = datasets.load_from_disk(str(path))
-    if isinstance(saved, datasets.DatasetDict):
-        name = split or next((each for each in _SPLITS if each in saved), next(iter(saved)))
-        if name not in saved:
-            raise SettingsError(f"{path} has no split {name!r}; it has {', '.join(saved)}")
-        saved = saved[name]
-    elif split is not None:
-        raise SettingsError(f"{path} has no splits: leave --split out")
-    yield from saved.select_columns([name for name in saved.column_names if name in COLUMNS])
+    try:
+        saved = datasets.load_from_disk(str(path))
+        if isinstance(saved, datasets.DatasetDict):
+            name = split or next((each for each in _SPLITS if each in saved), next(iter(saved)))
+            if name not in saved:
+                raise SettingsError(f"{path} has no split {name!r}; it has {', '.join(saved)}")
+            saved = saved[name]
+        elif split is not None:
+            raise SettingsError(f"{path} has no splits: leave --split out")
+        rows = saved.select_columns([name for name in saved.column_names if name in COLUMNS]) if len(saved) else []
+    except SettingsError:
+        raise
+    except Exception as error:  # whatever a damaged folder makes it trip over
+        raise QuestionFileError(f"{path} cannot be read as saved by datasets: {type(error).__name__}") from None
+    yield from rows
 
 
 def _is_own(path: Path) -> bool:

@@ -33,7 +33,8 @@ def questions_of(rows: Iterable[Row], source: str) -> Iterator[Question]:
     Raises:
         QuestionFileError: A row cannot be read, or its schema is unknown.
     """
-    seen, parse = set(), None
+    seen: dict[str, str] = {}
+    parse = None
     for number, row in enumerate(rows, 1):
         try:
             if parse is None:
@@ -43,8 +44,10 @@ def questions_of(rows: Iterable[Row], source: str) -> Iterator[Question]:
             what = f"column {error} is missing" if isinstance(error, KeyError) else str(error)
             raise QuestionFileError(f"{source}, row {number}: {what[:_MAX_PROBLEM]}") from None
         if question.id not in seen:
-            seen.add(question.id)
+            seen[question.id] = question.text
             yield question
+        elif seen[question.id] != question.text:
+            raise QuestionFileError(f"{source}, row {number}: id {question.id!r} is another question's already")
 
 
 def _schema_of(row: Row) -> Callable[[Row], Question]:
@@ -119,6 +122,8 @@ def _literal(value: Any) -> Any:
             return read(value)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
+    if value[:2] in ("['", '["', "{'", '{"', "[[", "{}"):
+        raise ValueError(f"a list or record was wanted; got {value[:60]!r}")
     return value
 
 
