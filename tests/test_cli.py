@@ -655,3 +655,12 @@ def test_hostile_names_are_one_line(command, name):
         rest = ("--question", "Name a city.", "--accept", "Rome") if option == "--model" else ()
         code, out, err = command("run", option, name, *rest)
         assert (code, out) == (2, "") and err.count("error: ") == 1 and len(err) < 1_500
+
+
+def test_score_prints_no_control_characters_of_a_manifest(command, run_tiny, tmp_path):
+    run_tiny("--question", "Name a city.", "--accept", "Rome", "--out", tmp_path / "own")
+    manifest = tmp_path / "own" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"model": "tiny-llama"', '"model": "\\u001b]0;x\\u0007[bold]"'))
+    for arguments in (("score", tmp_path / "own"), ("compare", tmp_path / "own", "--layers", "1,2")):
+        code, out, _ = command(*arguments)
+        assert code == 0 and "[bold]" in out and not set("\x1b\x07") & set(out)

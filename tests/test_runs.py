@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import fake_sample
@@ -608,3 +609,27 @@ def test_mean_logprobs_of_no_samples_are_none(folder):
 @pytest.mark.parametrize(("value", "stored"), [(0.5, 0.5), (float("nan"), None), (float("inf"), None)])
 def test_finite_leaves_out_what_json_lacks(value, stored):
     assert finite(value) == stored
+
+
+# What no run writes.
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "problem"),
+    [
+        ("token_logprobs", [float("nan"), -1.0], "no log-probability"),
+        ("token_logprobs", [1e30], "no log-probability"),
+        ("token_logprobs", [None], "no log-probability"),
+        ("token_logprobs", [], "a sample without tokens"),
+        ("token_logprobs", None, "column token_logprobs has a missing value"),
+        ("answer", None, "column answer has a missing value"),
+    ],
+)
+def test_a_part_with_values_that_no_run_writes_is_one_named_error(folder, column, value, problem):
+    folder.append_samples([fake_sample(Question("planet", "Name a planet.", ("Mars",)), 3, 0)])
+    (part,) = (folder.path / "samples").iterdir()
+    table = pq.read_table(part)
+    place = table.column_names.index(column)
+    pq.write_table(table.set_column(place, table.field(column), pa.array([value], table.field(column).type)), part)
+    with pytest.raises(RunFolderError, match=f"a samples part cannot be read: .*{problem}"):
+        folder.samples()
