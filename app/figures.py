@@ -15,11 +15,11 @@ _CURVES = (
     ("Creativity", "creativity", "creativity_ci", "var(--hcl-creativity)", "diamond"),
     ("HCB", "hcb_score", "hcb_ci", "var(--hcl-hcb)", "circle"),
 )
-# What two runs are compared by: words, field and interval.
+# What two runs are compared by: words and interval, by score.
 MEASURES = {
-    "hcb_score": ("HCB", "hcb_score", "hcb_ci"),
-    "hallucination_rate": ("hallucination", "hallucination_rate", "hallucination_ci"),
-    "creativity_raw": ("different right answers", "creativity_raw", "creativity_raw_ci"),
+    "hcb_score": ("HCB", "hcb_ci"),
+    "hallucination_rate": ("hallucination", "hallucination_ci"),
+    "creativity_raw": ("different right answers", "creativity_raw_ci"),
 }
 _COMPARED = ("var(--hcl-creativity)", "var(--hcl-hallucination)")
 
@@ -56,11 +56,11 @@ def compared_curves(
         differences: By exit layer.
         measure: A name of ``MEASURES``.
     """
-    _, field, interval = MEASURES[measure]
+    _, interval = MEASURES[measure]
     data = []
     for (name, scores, sure), colour, marker in zip(runs, _COMPARED, ("circle", "diamond"), strict=True):
         data.append(_band(scores, sure, name, interval, colour))
-        curve = _curve(scores, sure, name, field, interval, colour, marker)
+        curve = _curve(scores, sure, name, measure, interval, colour, marker)
         curve["hovertemplate"] = "<b>%{y:.2f}</b> (%{customdata[0]})<extra></extra>"
         data.append(curve)
     data += _differences(differences)
@@ -97,20 +97,8 @@ def compared_curves(
 
 def _differences(differences: Comparison) -> list[dict[str, Any]]:
     layers = [layer for layer, _ in differences]
-    lows, highs = zip(*(each.interval for _, each in differences), strict=True)
-    band = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [*layers, *layers[::-1]],
-        "y": _rounded([*highs, *lows[::-1]]),
-        "fill": "toself",
-        "fillcolor": "var(--hcl-hcb)",
-        "opacity": 0.14,
-        "line": {"width": 0},
-        "hoverinfo": "skip",
-        "showlegend": False,
-        "yaxis": "y2",
-    }
+    band = _filled([(layer, *each.interval) for layer, each in differences], "var(--hcl-hcb)")
+    band |= {"opacity": 0.14, "yaxis": "y2"}
     line = {
         "type": "scatter",
         "mode": "lines+markers",
@@ -128,11 +116,13 @@ def _differences(differences: Comparison) -> list[dict[str, Any]]:
 
 
 def _band(scores: Sequence[LayerScore], sure: Uncertainty, name: str, interval: str, colour: str) -> dict[str, Any]:
-    given = [
-        (score.exit_layer, *getattr(layer, interval))
-        for score, layer in zip(scores, sure.layers, strict=True)
-        if all(map(math.isfinite, getattr(layer, interval)))
-    ]
+    bounds = [(score.exit_layer, *getattr(layer, interval)) for score, layer in zip(scores, sure.layers, strict=True)]
+    return _filled(bounds, colour) | {"legendgroup": name}
+
+
+def _filled(bounds: Sequence[tuple[int, float, float]], colour: str) -> dict[str, Any]:
+    """The area between the lower and the upper bound of each layer that has them."""
+    given = [each for each in bounds if all(map(math.isfinite, each))]
     layers, lows, highs = zip(*given, strict=True) if given else ((), (), ())
     return {
         "type": "scatter",
@@ -144,7 +134,6 @@ def _band(scores: Sequence[LayerScore], sure: Uncertainty, name: str, interval: 
         "opacity": 0.16,
         "line": {"width": 0},
         "hoverinfo": "skip",
-        "legendgroup": name,
         "showlegend": False,
     }
 

@@ -113,10 +113,11 @@ def find_run(run_id: str) -> StoredRun:
     Raises:
         RunFolderError: There is none, or it cannot be read.
     """
-    for root, is_shipped in ((precomputed_folder(), True), (runs_folder(), False)):
+    # An id and nothing else: what a browser sends is no path.
+    roots = ((precomputed_folder(), True), (runs_folder(), False)) if _RUN_ID.fullmatch(run_id) else ()
+    for root, is_shipped in roots:
         folder = RunFolder(root / run_id)
-        # An id and nothing else: what a browser sends is no path.
-        if _RUN_ID.fullmatch(run_id) and folder.exists:
+        if folder.exists:
             return StoredRun(folder, folder.manifest(), is_shipped)
     raise RunFolderError("that run is no longer on this machine: choose another")
 

@@ -102,7 +102,7 @@ def _compare_tab(core: service.Service, tab: gr.Tab) -> None:
             first = gr.Dropdown(label="First run", allow_custom_value=False)
             second = gr.Dropdown(label="Second run", allow_custom_value=False)
             measure = gr.Radio(
-                [(words, name) for name, (words, *_) in figures.MEASURES.items()], value="hcb_score", label="Compare"
+                [(words, name) for name, (words, _) in figures.MEASURES.items()], value="hcb_score", label="Compare"
             )
         with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
             said = gr.HTML(views.status("Comparing …"), elem_id="comparison")

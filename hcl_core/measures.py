@@ -15,12 +15,11 @@ from scipy.stats import binned_statistic, entropy
 from hcl_core.clustering import leader_clusters
 from hcl_core.manifest import ModelCost
 from hcl_core.metrics import MISSING, NOT_ATTEMPTED, FloatArray, OutcomeTable, creativity_absolute, mean_over_questions
+from hcl_core.ports import Embed
 from hcl_core.words import split_words
 
 MEASURES_VERSION = 1
 NUM_BINS = 10
-
-Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The ports of the pipeline: what a decoder, a judge, an embedder and a question source must offer."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,6 +90,10 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """``[n, width]`` unit vectors, one a text."""
         ...
+
+
+# ``[n, width]`` unit vectors, one a text: an embedder's ``embed``, or one that remembers.
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 class QuestionSource(Protocol):

@@ -10,7 +10,7 @@ from hcl_core.errors import QuestionFileError, SettingsError
 from hcl_core.folders import own_heads_folder, user_path
 from hcl_core.heads import FitProgress, FitSettings, HeadConfig
 from hcl_core.lens import LensTable
-from hcl_core.ports import Embedder, Judge, QuestionSource
+from hcl_core.ports import Embed, Embedder, Judge, QuestionSource
 from hcl_core.prompts import PromptTemplate
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from hcl_core.decode.checkpoints import Checkpoint
     from hcl_core.decode.engine import TrieDecoder
     from hcl_core.decode.exit_heads import ExitHead
-    from hcl_core.judges.semantic import Embed
 
 JUDGE_NAMES = ("alias", "semantic", "paper", "llm")
 EMBEDDER_NAMES = ("all-MiniLM-L6-v2",)
@@ -106,7 +105,7 @@ def judge_stamp(name: str) -> str | None:
     return known.get(name)
 
 
-def load_judge(name: str = "alias", embed: "Embed | None" = None) -> Judge:
+def load_judge(name: str = "alias", embed: Embed | None = None) -> Judge:
     """The judge called ``name``.
 
     Args:
@@ -160,7 +159,7 @@ def load_questions(name: str, split: str | None = None) -> QuestionSource:
         SettingsError: There is none, or it has no such split.
     """
     from hcl_core.questions.files import LocalQuestions
-    from hcl_core.questions.hub import HUB_SETS, HubQuestions
+    from hcl_core.questions.hub import HUB_SET_NAMES, HUB_SETS, HubQuestions
     from hcl_core.questions.jsonl import starter_questions
 
     if name == "starter":
@@ -170,7 +169,7 @@ def load_questions(name: str, split: str | None = None) -> QuestionSource:
     if (hub_set := next((each for each in HUB_SETS if each.name == name), None)) is not None:
         return HubQuestions(hub_set, split)
     if (path := user_path(name)) is None:
-        known = ", ".join(("starter", *(each.name for each in HUB_SETS)))
+        known = ", ".join(("starter", *HUB_SET_NAMES))
         raise QuestionFileError(
             f"cannot read the question file {name[:200]}: no such file, and no set of that name; known are {known}"
         )

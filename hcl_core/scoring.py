@@ -145,18 +145,19 @@ def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings) -> Scorer:
     Raises:
         RunFolderError: A file is damaged, or a sample belongs to no question or layer of the run.
     """
-    stored, settings = folder.questions(), folder.manifest().settings
+    stored, manifest = folder.questions(), folder.manifest()
+    settings = manifest.settings
     scorer = Scorer([s.question for s in stored], settings.exit_layers, settings.num_samples, judge, embeddings)
     samples = folder.samples()
-    _check_whole(folder, len(samples))
+    _check_whole(folder, manifest, len(samples))
     add_stored(scorer, samples, folder)
 
     def store() -> None:
         # Read again: a run that went on meanwhile has changed it. Written first: verdicts without the stamp of the
         # manifest's judge are made again.
-        manifest = folder.manifest()
-        if manifest.judge != judge.name:
-            folder.write_manifest(replace(manifest, judge=judge.name))
+        present = folder.manifest()
+        if present.judge != judge.name:
+            folder.write_manifest(replace(present, judge=judge.name))
         scorer.store(folder)
 
     _keep(folder, "verdicts", store)
@@ -171,9 +172,8 @@ def add_stored(scorer: Scorer, samples: Sequence[Sample], folder: RunFolder) -> 
         raise RunFolderError(f"{folder.path}: a sample belongs to no question or layer of the run: {error}") from None
 
 
-def _check_whole(folder: RunFolder, num_samples: int) -> None:
+def _check_whole(folder: RunFolder, manifest: Manifest, num_samples: int) -> None:
     """Raise ``RunFolderError`` where a finished run has lost samples: what is left would pass for the result."""
-    manifest = folder.manifest()
     settings = manifest.settings
     wanted = manifest.num_questions * len(settings.exit_layers) * settings.num_samples
     if manifest.finished_at is not None and num_samples != wanted:
@@ -205,7 +205,7 @@ def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
     if judge_stamp is not None and folder.stamps() != _stamps(judge_stamp, manifest):
         return None
     samples = folder.sample_table(["question_id", "exit_layer", "sample_idx", "token_logprobs"])
-    _check_whole(folder, len(samples))
+    _check_whole(folder, manifest, len(samples))
     verdicts, clusters = folder.verdict_table(), folder.cluster_table()
     if verdicts is None or clusters is None or len(verdicts) != len(samples):
         return None

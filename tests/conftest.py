@@ -88,6 +88,15 @@ def smollm2():
     return load_model("smollm2-135m")[0]
 
 
+def run_command(capsys, *arguments):
+    """Runs a terminal command here; its exit code, stdout and stderr."""
+    from hcl_core import cli
+
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(argument) for argument in arguments])
+    return ended.value.code, *capsys.readouterr()
+
+
 @pytest.fixture
 def tiny_folder(tmp_path: Path) -> Path:
     """A tiny Llama saved as a user would have it."""

@@ -5,10 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import run_command
 from scipy.stats import spearmanr
 from test_intervals import table_of
 
-from hcl_core import cli
 from hcl_core.comparison import COMPARED, CORRELATED, _spearman, compare_layers, compare_runs
 from hcl_core.errors import SettingsError
 from hcl_core.folders import precomputed_folder
@@ -115,14 +115,8 @@ def test_flat_or_short_curves_have_no_rank_correlation():
 RUNS = [str(precomputed_folder() / name) for name in ("0be6b1cadd189061", "a9a4b3a8654fe9da")]
 
 
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["compare", *arguments])
-    return ended.value.code, *capsys.readouterr()
-
-
 def test_compare_prints_json_of_two_runs(capsys):
-    code, printed, _ = run(capsys, *RUNS, "--json")
+    code, printed, _ = run_command(capsys, "compare", *RUNS, "--json")
     said = json.loads(printed)
     assert code == 0 and said["num_questions"] == 174 and len(said["layers"]) == 30
     assert said["settings_that_differ"] == {"temperature": [0.6, 1.0]}
@@ -132,7 +126,7 @@ def test_compare_prints_json_of_two_runs(capsys):
 
 
 def test_compare_prints_two_layers(capsys):
-    code, printed, _ = run(capsys, RUNS[0], "--layers", "29,30")
+    code, printed, _ = run_command(capsys, "compare", RUNS[0], "--layers", "29,30")
     assert code == 0 and "layer 29 - layer 30" in printed and "HCB" in printed
 
 
@@ -147,12 +141,12 @@ def test_compare_prints_two_layers(capsys):
     ],
 )
 def test_bad_options_are_one_line_and_code_2(capsys, arguments, problem):
-    code, printed, complaint = run(capsys, *arguments)
+    code, printed, complaint = run_command(capsys, "compare", *arguments)
     assert (code, printed) == (2, "") and problem in complaint and complaint.count("\n") == 1
 
 
 def test_compare_leaves_shipped_runs_as_they_are(capsys, tmp_path):
     copy = shutil.copytree(RUNS[0], tmp_path / "run")
     before = {file.name: file.stat().st_mtime_ns for file in copy.rglob("*")}
-    run(capsys, str(copy), "--layers", "29,30")
+    run_command(capsys, "compare", str(copy), "--layers", "29,30")
     assert {file.name: file.stat().st_mtime_ns for file in copy.rglob("*")} == before

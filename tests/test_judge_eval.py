@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import run_command
 from sklearn.metrics import cohen_kappa_score
 
-from hcl_core import cli, registry
+from hcl_core import registry
 from hcl_core.errors import QuestionFileError, SettingsError
 from hcl_core.judge_eval import evaluate, is_tuning_half, read_labelled
 
@@ -105,14 +106,8 @@ def test_an_unknown_half_is_refused(file):
         read_labelled(file(entry()), "left")
 
 
-def run_cli(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        cli.main([str(argument) for argument in arguments])
-    return ended.value.code, *capsys.readouterr()
-
-
 def test_the_command_prints_json_of_this_shape(file, capsys):
-    code, printed, _ = run_cli(capsys, "judge-eval", file(entry(0), entry(1)), "--json")
+    code, printed, _ = run_command(capsys, "judge-eval", file(entry(0), entry(1)), "--json")
     said = json.loads(printed)
     assert code == 0 and set(said) >= {"judge", "models", "mean_agreement"} and said["judge"] == "alias"
     assert set(said["models"]) == {"small", "large"}
@@ -121,13 +116,13 @@ def test_the_command_prints_json_of_this_shape(file, capsys):
 
 
 def test_the_command_prints_a_row_a_model(file, capsys):
-    code, printed, _ = run_cli(capsys, "judge-eval", file(entry(0), entry(1)), "--judge", "paper")
+    code, printed, _ = run_command(capsys, "judge-eval", file(entry(0), entry(1)), "--judge", "paper")
     assert code == 0 and "small" in printed and "large" in printed and "paper: mean agreement 1.0000" in printed
 
 
 @pytest.mark.parametrize("arguments", [("--judge", "best"), ("--half", "left"), ("--judge", "llm:")])
 def test_bad_options_are_one_line_and_code_2(file, capsys, arguments):
-    code, printed, complaint = run_cli(capsys, "judge-eval", file(entry()), *arguments)
+    code, printed, complaint = run_command(capsys, "judge-eval", file(entry()), *arguments)
     assert (code, printed) == (2, "") and complaint.startswith("error: ") and complaint.count("\n") == 1
 
 

@@ -6,12 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import FakeEmbedder, make_decoder, make_lm
+from conftest import FakeEmbedder, make_decoder, make_lm, run_command
 from hypothesis import given
 from hypothesis import strategies as st
 from test_intervals import table_of
 
-from hcl_core import cli, registry, scoring
+from hcl_core import registry, scoring
 from hcl_core.folders import precomputed_folder
 from hcl_core.manifest import ModelCost
 from hcl_core.measures import (
@@ -161,12 +161,6 @@ def test_text_measures_are_means_over_the_questions_with_answers():
 # The command.
 
 
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        cli.main([str(argument) for argument in arguments])
-    return ended.value.code, *capsys.readouterr()
-
-
 @pytest.fixture
 def shipped(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "load_embedder", FakeEmbedder)  # the real one takes minutes for early layers' noise
@@ -174,7 +168,7 @@ def shipped(tmp_path, monkeypatch):
 
 
 def test_score_adds_the_columns_that_are_asked_for(capsys, shipped):
-    code, printed, _ = run(capsys, "score", shipped, "--json", "--measures", "calibration_error,relative_flops")
+    code, printed, _ = run_command(capsys, "score", shipped, "--json", "--measures", "calibration_error,relative_flops")
     last = json.loads(printed)["layers"][-1]
     assert code == 0 and last["relative_flops"] == 1 and 0 <= last["calibration_error"] <= 1
     assert sum(each["count"] for each in last["reliability"]) == last["num_samples"]
@@ -182,11 +176,11 @@ def test_score_adds_the_columns_that_are_asked_for(capsys, shipped):
 
 
 def test_score_adds_all_measures(capsys, shipped):
-    _, printed, _ = run(capsys, "score", shipped, "--json", "--measures", "all")
+    _, printed, _ = run_command(capsys, "score", shipped, "--json", "--measures", "all")
     for layer in json.loads(printed)["layers"]:
         assert set(MEASURE_NAMES) <= set(layer)
         assert 0 <= layer["vendi_score"] <= 10 and 0 <= layer["semantic_entropy"] <= math.log(10) + 1e-9
-    _, printed, _ = run(capsys, "score", shipped, "--measures", "all")
+    _, printed, _ = run_command(capsys, "score", shipped, "--measures", "all")
     assert "semantic entropy" in printed
 
 
@@ -204,5 +198,5 @@ def test_text_measures_are_kept_until_the_outcomes_change(shipped):
 
 
 def test_an_unknown_measure_is_one_line_and_code_2(capsys, shipped):
-    code, printed, complaint = run(capsys, "score", shipped, "--measures", "vendi_score,best")
+    code, printed, complaint = run_command(capsys, "score", shipped, "--measures", "vendi_score,best")
     assert (code, printed) == (2, "") and "got 'best'" in complaint

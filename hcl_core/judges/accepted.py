@@ -50,9 +50,8 @@ _ORDINALS = {
 # Words that tell one of several from another: what is left without them is something else.
 _TELLING = (
     frozenset({"north", "south", "east", "west", "northern", "southern", "eastern", "western", "central", "new", "old"})
-    | {"upper", "lower", "great", "greater", "little", "big", "first", "last", "equatorial"}
+    | {"upper", "lower", "great", "greater", "little", "big", "last", "equatorial"}
     | _NUMERALS.keys()
-    | frozenset(_ORDINALS.values())
 )
 
 
@@ -144,11 +143,11 @@ def _versions(alias: str) -> Iterator[tuple[str, str]]:
 
 def _patterns(alias: str, rule: str, text: str, asked: frozenset[str]) -> Iterator[Pattern]:
     words = split_words(text).words
-    if not content_words(words) or (rule != "contains" and not content_words(words, asked)):
+    content = content_words(words, asked)
+    if not content:
         return
     # One word left of a title could mean anything within a sentence: "boy" of "About a Boy".
-    is_whole = rule not in ("contains", "without brackets") and len(content_words(words, asked)) == 1
-    is_whole = is_whole and not _is_prose(alias)
+    is_whole = rule != "without brackets" and len(content) == 1 and not _is_prose(alias)
     yield Pattern(alias, rule, (words,), is_whole=is_whole)
     yield from _yes_or_no(alias, words)
     yield from _numeral(alias, words)
@@ -174,7 +173,7 @@ def _patterns(alias: str, rule: str, text: str, asked: frozenset[str]) -> Iterat
         if len(name) > 2:
             yield Pattern(alias, "without the middle name", ((name[0], name[-1]),), is_name=True)
         return
-    scattered = sorted(set(content_words(words, asked)))
+    scattered = sorted(set(content))
     if len(scattered) >= 3 or (len(scattered) == 2 and len(words) > 2):
         yield Pattern(alias, "has all the words of", tuple((word,) for word in scattered))
 

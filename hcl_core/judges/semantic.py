@@ -8,17 +8,14 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hcl_core.judges.accepted import content_words, literal_patterns, words_asked
 from hcl_core.judges.alias import NOTHING_FOUND, AliasJudge, text_of_its_own
-from hcl_core.ports import Judgement
+from hcl_core.ports import Embed, Judgement
 from hcl_core.records import Question
 from hcl_core.words import split_words
 
@@ -32,8 +29,6 @@ _MAX_LETTERS = 400
 _MAX_ACCEPTED = 40
 # Words that begin alike are forms of one word: "magnetised", "magnetism".
 _STEM = 5
-
-Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
