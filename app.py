@@ -2,13 +2,15 @@
 
 import argparse
 import os
+import threading
 
 # Before gradio is imported: no usage statistics are sent.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
-from app.quick_import import no_stub_files
+from app.quick_start import no_stub_files, one_application
 
 with no_stub_files():
+    from app.language import labels
     from app.page import build
     from app.service import Service
     from app.theme import STYLE_SHEET, make_theme
@@ -23,7 +25,11 @@ def main() -> None:
     parser.add_argument("--open", action="store_true", help="open a browser window")
     options = parser.parse_args()
     is_public = options.host not in ("127.0.0.1", "localhost", "::1") or "SPACE_ID" in os.environ
-    build(Service(is_public)).launch(
+    service = Service(is_public)
+    threading.Thread(target=service.warm_up, daemon=True).start()
+    with one_application():
+        page = build(service)
+    page.launch(
         server_name=options.host,
         server_port=options.port,
         inbrowser=options.open,
@@ -36,6 +42,7 @@ def main() -> None:
         ssr_mode=False,
         footer_links=["settings"],
         theme=make_theme(),
+        i18n=labels(),
         css_paths=STYLE_SHEET,
     )
 

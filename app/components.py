@@ -16,19 +16,34 @@ def plotly_js() -> Path:
     return Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
+def _script(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")
+
+
 class LayerChart(gr.HTML):
     """Shows a figure of ``figures``; updates in place, without flicker, with zoom kept and the theme's colours.
 
-    A click on a layer marks that layer's column of answers.
+    A click, or an arrow key, chooses a layer (of a token lens: a cell) in every part of the same group, and the event
+    ``choose`` brings ``layer`` (and ``place``) to the server.
+
+    Args:
+        value: A figure.
+        group: Parts of one group share the chosen layer.
+        label: What the chart shows, for those who don't see it.
+        settings: As ``gr.HTML``.
     """
 
-    def __init__(self, value: dict[str, Any] | None = None, **settings: Any) -> None:
+    def __init__(
+        self, value: dict[str, Any] | None = None, group: str = "", label: str | Any = "", **settings: Any
+    ) -> None:
         super().__init__(
             value,
-            html_template='<div class="hcl-chart" hidden role="img" aria-label="Curves over exit layers"></div>',
-            js_on_load=(_ASSETS / "chart.js").read_text(encoding="utf-8"),
+            label=label,
+            html_template='<div class="hcl-chart" hidden tabindex="0" role="application"></div>',
+            js_on_load=_script("chart.js"),
             head=f'<script src="gradio_api/file={plotly_js().as_posix()}"></script>',
             apply_default_css=False,
+            group=group,
             **settings,
         )
 
@@ -42,7 +57,38 @@ class LayerChart(gr.HTML):
 
 
 class AnswerColumns(gr.HTML):
-    """Shows ``views.answer_columns``: brings the best layer into view, lights up the same answer in every layer."""
+    """Shows ``views.answers``: follows a meaning through the layers, thins the columns, chooses a layer.
+
+    The event ``choose`` brings ``layer`` to the server.
+
+    Args:
+        group: Parts of one group share the chosen layer.
+        settings: As ``gr.HTML``.
+    """
+
+    def __init__(self, group: str = "", **settings: Any) -> None:
+        super().__init__(js_on_load=_script("answers.js"), group=group, **settings)
+
+
+class LinkBox(gr.HTML):
+    """Shows ``views.runs.link_box``: the whole address, and a button that copies it."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(js_on_load=(_ASSETS / "answers.js").read_text(encoding="utf-8"), **settings)
+        super().__init__(js_on_load=_script("link.js"), **settings)
+
+
+class Title(gr.HTML):
+    """The program's name; its script minds the page's two switches, large type and dark colours.
+
+    Args:
+        tagline: What the program does.
+        settings: As ``gr.HTML``.
+    """
+
+    def __init__(self, tagline: Any, **settings: Any) -> None:
+        super().__init__(
+            f"<h1>HCL Explorer</h1><span>{tagline}</span>",
+            js_on_load=_script("title.js"),
+            apply_default_css=False,
+            **settings,
+        )

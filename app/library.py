@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from hcl_core.answers import LayerAnswers, group_answers
+from hcl_core.answers import LayerAnswers, count_answers, read_verdicts
 from hcl_core.comparison import RunComparison, compare_runs
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
-from hcl_core.intervals import Replicates, Uncertainty, draw_questions, judge_replicates, resample
+from hcl_core.intervals import NUM_REPLICATES, Replicates, Uncertainty, draw_questions, judge_replicates, resample
+from hcl_core.layers import format_layers
 from hcl_core.manifest import Manifest
-from hcl_core.metrics import OutcomeTable, answered, balanced_layer, score_layers
-from hcl_core.records import LayerScore, Question, Scaling, Weights
+from hcl_core.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, answered, balanced_layer, score_layers
+from hcl_core.records import LayerScore, Sample, SampleKey, Scaling, StoredQuestion, Verdict, Weights
 from hcl_core.runs import RunFolder
-from hcl_core.scoring import read_outcomes
+from hcl_core.scoring import Scorer, is_judged_now, read_outcomes
 
 # The run that a first visit shows: the head that lets early layers speak, at the paper's temperature.
 FIRST_RUN = ("linear", 0.6)
@@ -35,10 +36,10 @@ class Outcome:
     replicates: Replicates
 
     @classmethod
-    def of(cls, table: OutcomeTable) -> "Outcome":
+    def of(cls, table: OutcomeTable, num_replicates: int = NUM_REPLICATES) -> "Outcome":
         """With the replicates that belong to ``table``; questions without answers are left out."""
         table = answered(table)
-        return cls(table, resample(table, draw_questions(len(table.outcomes))))
+        return cls(table, resample(table, draw_questions(len(table.outcomes), num_replicates)))
 
     def scored(self, weights: Weights, scaling: Scaling) -> "Scored":
         """Scores, intervals and verdict; arithmetic on what is there already."""
@@ -63,6 +64,48 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """One question of a run, stored or under way: everything that the Explore tab shows.
+
+    Attributes:
+        manifest: Of the run.
+        stored: The question and the prompt sent.
+        outcome: Of this question.
+        layers: Answers by layer, counted.
+        samples: Of all layers.
+        verdicts: By sample.
+        token_texts: What each token says; empty where that is not known.
+        is_complete: Whether all answers are in.
+    """
+
+    manifest: Manifest
+    stored: StoredQuestion
+    outcome: Outcome
+    layers: tuple[LayerAnswers, ...]
+    samples: tuple[Sample, ...]
+    verdicts: dict[SampleKey, Verdict]
+    token_texts: dict[int, str]
+    is_complete: bool
+
+    @classmethod
+    def at_live(cls, manifest: Manifest, stored: StoredQuestion, scorer: Scorer, token_texts: dict[int, str]) -> "Look":
+        """At the answers that have come so far."""
+        samples = scorer.samples[stored.question.id]
+        place = list(scorer.samples).index(stored.question.id)
+        wanted = len(manifest.settings.exit_layers) * manifest.settings.num_samples
+        return cls(
+            manifest,
+            stored,
+            Outcome.of(_question_rows(scorer.table, place)),
+            tuple(count_answers(samples, scorer.verdicts, scorer.clusters)),
+            tuple(samples),
+            {sample.key: scorer.verdicts[sample.key] for sample in samples},
+            token_texts,
+            len(samples) == wanted,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class StoredRun:
     """A run on disk.
 
@@ -79,8 +122,10 @@ class StoredRun:
     def describe(self) -> str:
         """One line for a list."""
         settings = self.manifest.settings
-        what = f"{settings.exit_head} head · T {settings.sampling.temperature:g} · {settings.num_samples} answers"
-        return what if self.is_shipped else f"{what} · {settings.model}"
+        return (
+            f"{settings.exit_head} · T {settings.sampling.temperature:g} · {settings.num_samples} × "
+            f"{format_layers(settings.exit_layers)} · {settings.model}"
+        )
 
 
 def stored_runs(with_own: bool) -> list[StoredRun]:
@@ -107,6 +152,11 @@ def _order(run: StoredRun) -> tuple[bool, float]:
     return (settings.exit_head != FIRST_RUN[0], settings.sampling.temperature)
 
 
+def spoken_layers(run: StoredRun) -> str:
+    """The run's layers, short."""
+    return format_layers(run.manifest.settings.exit_layers)
+
+
 def find_run(run_id: str) -> StoredRun:
     """The run of that id.
 
@@ -126,8 +176,12 @@ def find_run(run_id: str) -> StoredRun:
 def _table(path: Path, changed_at: int) -> OutcomeTable:
     table = read_outcomes(RunFolder(path))
     if table is None:
-        raise RunFolderError(f"{path.name} has not been judged yet: python -m hcl_core score {path}")
+        raise _not_judged(path)
     return table
+
+
+def _not_judged(path: Path) -> RunFolderError:
+    return RunFolderError(f"{path.name} has not been judged yet: python -m hcl_core score {path}")
 
 
 @lru_cache(maxsize=64)
@@ -135,18 +189,40 @@ def _outcome(path: Path, changed_at: int, question: int | None) -> Outcome:
     table = _table(path, changed_at)
     if question is None:
         return Outcome.of(table)
-    cells = slice(question, question + 1)
-    return Outcome.of(OutcomeTable(table.exit_layers, table.outcomes[cells], table.confidences[cells]))
+    return Outcome.of(_question_rows(table, question))
 
 
-def questions_of(run: StoredRun) -> Sequence[Question]:
-    """The run's questions, in order."""
+def _question_rows(table: OutcomeTable, place: int) -> OutcomeTable:
+    cells = slice(place, place + 1)
+    return OutcomeTable(table.exit_layers, table.outcomes[cells], table.confidences[cells])
+
+
+def questions_of(run: StoredRun) -> Sequence[StoredQuestion]:
+    """The run's questions with their prompts, in order."""
     return _questions(run.folder.path, _changed_at(run))
 
 
 @lru_cache(maxsize=8)
-def _questions(path: Path, changed_at: int) -> tuple[Question, ...]:
-    return tuple(stored.question for stored in RunFolder(path).questions())
+def _questions(path: Path, changed_at: int) -> tuple[StoredQuestion, ...]:
+    return tuple(RunFolder(path).questions())
+
+
+def question_id_of(run: StoredRun, text: str) -> str | None:
+    """The id under which ``run`` has asked the question of that text."""
+    try:
+        return _ids_by_text(run.folder.path, _changed_at(run)).get(text)
+    except RunFolderError:  # damaged: `score` says what is wrong with it
+        return None
+
+
+@lru_cache(maxsize=512)
+def _ids_by_text(path: Path, changed_at: int) -> dict[str, str]:
+    return {stored.question.text: stored.question.id for stored in RunFolder(path).questions()}
+
+
+def table_of(run: StoredRun) -> OutcomeTable:
+    """The outcomes of all questions of a run; raises ``RunFolderError`` if it has not been judged."""
+    return _table(run.folder.path, _changed_at(run))
 
 
 def outcome_of(run: StoredRun, question_id: str | None = None) -> Outcome:
@@ -155,13 +231,63 @@ def outcome_of(run: StoredRun, question_id: str | None = None) -> Outcome:
     Raises:
         RunFolderError: The run lacks the question, or has not been judged.
     """
-    place = None
-    if question_id is not None:
-        ids = [question.id for question in questions_of(run)]
-        if question_id not in ids:
-            raise RunFolderError("that run does not have this question: choose another")
-        place = ids.index(question_id)
+    place = None if question_id is None else _place(run, question_id)
     return _outcome(run.folder.path, _changed_at(run), place)
+
+
+def look_at(run: StoredRun, question_id: str) -> Look:
+    """One question of a stored run.
+
+    Raises:
+        RunFolderError: The run lacks the question, or has not been judged.
+    """
+    return _look(run.folder.path, _changed_at(run), question_id, _place(run, question_id))
+
+
+@lru_cache(maxsize=32)
+def _look(path: Path, changed_at: int, question_id: str, place: int) -> Look:
+    folder = RunFolder(path)
+    manifest = folder.manifest()
+    if not is_judged_now(folder, manifest):
+        raise _not_judged(path)
+    samples = folder.samples(question_id)
+    verdicts, clusters = read_verdicts(folder, question_id, samples)
+    try:
+        table = _table_of_question(manifest, samples, verdicts, clusters)
+    except (KeyError, IndexError):
+        raise RunFolderError(f"{path.name} has a sample of no layer of the run, or a right one of no cluster") from None
+    return Look(
+        manifest,
+        _questions(path, changed_at)[place],
+        Outcome.of(table),
+        tuple(count_answers(samples, verdicts, clusters)),
+        tuple(samples),
+        verdicts,
+        folder.token_texts(),
+        manifest.finished_at is not None,
+    )
+
+
+def _table_of_question(
+    manifest: Manifest, samples: list[Sample], verdicts: dict[SampleKey, Verdict], clusters: dict[SampleKey, int]
+) -> OutcomeTable:
+    """What ``read_outcomes`` has in one of its rows, without reading the others."""
+    places = {layer: place for place, layer in enumerate(manifest.settings.exit_layers)}
+    table = OutcomeTable.empty(1, manifest.settings.exit_layers, manifest.settings.num_samples)
+    for sample in samples:
+        cell = (0, places[sample.exit_layer], sample.sample_idx)
+        outcome = verdicts[sample.key].outcome
+        wrong = NOT_ATTEMPTED if outcome == "not_attempted" else INCORRECT
+        table.outcomes[cell] = clusters[sample.key] if outcome == "correct" else wrong
+        table.confidences[cell] = sample.confidence
+    return table
+
+
+def _place(run: StoredRun, question_id: str) -> int:
+    ids = [stored.question.id for stored in questions_of(run)]
+    if question_id not in ids:
+        raise RunFolderError("that run does not have this question: choose another")
+    return ids.index(question_id)
 
 
 def compare(first: StoredRun, second: StoredRun, weights: Weights, scaling: Scaling) -> RunComparison:
@@ -177,13 +303,8 @@ def compare(first: StoredRun, second: StoredRun, weights: Weights, scaling: Scal
 
 @lru_cache(maxsize=32)
 def _compared(first: tuple[Path, int], second: tuple[Path, int], weights: Weights, scaling: Scaling) -> RunComparison:
-    asked = [[(each.id, each.text) for each in _questions(*run)] for run in (first, second)]
+    asked = [[(each.question.id, each.question.text) for each in _questions(*run)] for run in (first, second)]
     return compare_runs((_table(*first), _table(*second)), (asked[0], asked[1]), weights, scaling)
-
-
-def answers_of(run: StoredRun, question_id: str) -> list[LayerAnswers]:
-    """The answers of every layer to one question."""
-    return group_answers(run.folder, question_id)
 
 
 def _changed_at(run: StoredRun) -> int:

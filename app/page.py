@@ -1,202 +1,94 @@
-"""The page: what stands where, and which event calls which handler."""
+"""The page: its title bar and tabs, and what an address opens. Each tab is a file of ``tabs``."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
-from app import figures, handlers, service, views
-from app.components import AnswerColumns, LayerChart, plotly_js
-from hcl_core.catalogue import EXIT_HEAD_NAMES
-from hcl_core.prompts import TEMPLATE_NAMES
-from hcl_core.records import Question, SamplingSettings
+from app.components import Title, plotly_js
+from app.handlers.base import Parts
+from app.handlers.links import read_link
+from app.handlers.opening import open_view
+from app.language import Words, labels
+from app.service import Service
+from app.tabs.base import QUIET, placed
+from app.tabs.compare import build_compare
+from app.tabs.dataset import build_dataset
+from app.tabs.explore import build_explore
+from app.tabs.form import NAMES, Form
+from app.tabs.learn import build_learn
+from app.tabs.lens import build_lens
+from app.tabs.runs import build_runs
 
-_DEFAULTS = SamplingSettings()
-_TITLE = (
-    '<div class="hcl-title"><h1>HCL Explorer</h1>'
-    "<span>How a language model’s answers change with the layer at which it stops</span></div>"
-)
+# Parts of the Explore tab that an address can change.
+_EXPLORE = (
+    "headline", "chart", "answers", "river", "numbers", "detail", "link", "shown", "status", "balance", "scaling",
+    "stored_run", "prompt", "estimate", *NAMES,
+)  # fmt: skip
 
 
-def build(core: service.Service) -> gr.Blocks:
+def build(core: Service) -> gr.Blocks:
     """The page around ``core``. Launching it is ``app.py``'s."""
     gr.set_static_paths([plotly_js()])
-    with gr.Blocks(title="HCL Explorer", analytics_enabled=False, fill_width=True) as page:
-        gr.HTML(_TITLE)
-        with gr.Tabs():
-            with gr.Tab("Explore"):
-                _explore_tab(core, page)
-            with gr.Tab("Compare") as compare:
-                _compare_tab(core, compare)
+    say = labels()
+    with gr.Blocks(title="HCL Explorer", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86_400)) as page:
+        with gr.Row(elem_classes="hcl-title"):
+            Title(say("tagline"), elem_classes="hcl-name")
+            # Their clicks are the title's script's: nothing of it concerns the server.
+            gr.Button(say("large_type"), size="sm", min_width=0, elem_id="switch-large")
+            gr.Button(say("dark_mode"), size="sm", min_width=0, elem_id="switch-dark")
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab(say("tab_explore"), id="explore"):
+                form = build_explore(core)
+            with gr.Tab(say("tab_lens"), id="lens") as lens:
+                build_lens(core, lens)
+            with gr.Tab(say("tab_compare"), id="compare") as compare:
+                comparison = build_compare(core, compare)
+            with gr.Tab(say("tab_dataset"), id="dataset") as dataset:
+                questions = build_dataset(core, dataset, tabs, form)
+            with gr.Tab(say("tab_runs"), id="runs") as runs:
+                stored = build_runs(core, runs)
+            with gr.Tab(say("tab_learn"), id="learn"):
+                build_learn()
+        _wire_opening(core, page, tabs, form, comparison, questions, stored)
     page.queue(max_size=32, default_concurrency_limit=4)
     return page
 
 
-def _explore_tab(core: service.Service, page: gr.Blocks) -> None:
-    """One question: its settings on the left, what came of it on the right."""
-    questions = {question.text: question for question in service.starter_questions()}
-    with gr.Row(equal_height=False, elem_classes="hcl-main"):
-        with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
-            controls, run, stop, status, starter, stored_run = _controls(core, questions)
-        with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
-            headline = gr.HTML(views.WELCOME, elem_id="headline")
-            with gr.Column(elem_classes="hcl-panel"):
-                chart = LayerChart(elem_id="curves")
-                with gr.Row(elem_classes="hcl-balance"):
-                    balance = gr.Slider(
-                        0, 100, 50, step=5, label="Balance: % creativity, the rest accuracy", min_width=240
-                    )
-                    scaling = gr.Radio(
-                        [("over these layers", "min_max"), ("absolute", "absolute")],
-                        value="min_max",
-                        label="Creativity scaled",
-                        min_width=240,
-                    )
-            answers = AnswerColumns(elem_id="answers")
-    shown = gr.State(None)
-    outputs = [headline, chart, answers, status, shown]
+def _wire_opening(
+    core: Service,
+    page: gr.Blocks,
+    tabs: gr.Tabs,
+    form: Form,
+    comparison: dict[str, Any],
+    questions: dict[str, Any],
+    stored: dict[str, Any],
+) -> None:
+    """A first visit, or what the address names; a row of the runs opens like an address; a visitor who leaves."""
+    parts = {name: form.parts[name] for name in _EXPLORE} | {"tabs": tabs}
+    parts |= {f"compare_{name}": comparison[name] for name in ("runs", "measure", "said", "chart", "link")}
+    parts |= {
+        f"set_{name}": questions[name]
+        for name in ("headline", "chart", "rows", "link", "status", "shown", "stored_run")
+    }
+    parts |= {
+        f"runs_{name}": stored[name]
+        for name in ("rows", "chosen", "manifest", "chart", "link", "open", "export", "delete", "status")
+    }
+    outputs = list(parts.values())
 
-    def explore(request: gr.Request, creativity: float, scaled: str, *values: Any) -> Iterator[handlers.Outputs]:
-        """Sample, judge and score answers at every exit layer; a headline, a figure, answers and a status."""
-        yield from handlers.explore(core, request.session_hash or "", creativity, scaled, *values)
+    def open_page(request: gr.Request, *controls: Any) -> Any:
+        query = dict(request.query_params)
+        answers = request.query_params.getlist("a")
+        return placed(parts, open_view(Words.of(request), core, read_link(query, answers), controls))
 
-    def stop_run(request: gr.Request) -> tuple[str, Any]:
-        return handlers.stop(core, request.session_hash or ""), gr.update(interactive=False)
+    def open_run(request: gr.Request, run_id: str | None, *controls: Any) -> Any:
+        given: Parts = open_view(Words.of(request), core, read_link({"run": run_id or ""}, []), controls)
+        return placed(parts, given)
 
-    def show(text: str, run_id: str | None, creativity: float, scaled: str) -> handlers.Outputs:
-        """The stored answers to a starter question."""
-        if not run_id:
-            return (gr.skip(),) * 5
-        return handlers.show_stored(run_id, questions[text].id, creativity, scaled)
+    def leave(request: gr.Request) -> None:
+        core.stop(request.session_hash or "")
+        core.forget(request.session_hash or "")
 
-    begun = run.click(_while_running, None, [status, run, stop], queue=False, api_visibility="private")
-    running = begun.then(
-        explore,
-        [balance, scaling, *controls],
-        outputs,
-        api_name="explore",
-        concurrency_id="model",
-        concurrency_limit=1,
-        show_progress="hidden",
-    )
-    running.then(_when_idle, None, [run, stop], queue=False, api_visibility="private")
-    stop.click(stop_run, None, [status, stop], queue=False, api_visibility="private")
-    stored = [starter, stored_run, balance, scaling]
-    quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    page.load(show, stored, outputs, **quiet)
-    gr.on([starter.input, stored_run.input], show, stored, outputs, **quiet)
-    gr.on(
-        [balance.input, scaling.input],
-        handlers.rebalance,
-        [shown, balance, scaling],
-        [headline, chart],
-        trigger_mode="always_last",
-        **quiet,
-    )
-
-
-def _compare_tab(core: service.Service, tab: gr.Tab) -> None:
-    """Two stored runs over each other; computed when the tab is opened, and when a choice changes."""
-    with gr.Row(equal_height=False, elem_classes="hcl-main"):
-        with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
-            first = gr.Dropdown(label="First run", allow_custom_value=False)
-            second = gr.Dropdown(label="Second run", allow_custom_value=False)
-            measure = gr.Radio(
-                [(words, name) for name, (words, _) in figures.MEASURES.items()], value="hcb_score", label="Compare"
-            )
-        with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
-            said = gr.HTML(views.status("Comparing …"), elem_id="comparison")
-            with gr.Column(elem_classes="hcl-panel"):
-                chart = LayerChart(elem_id="compared")
-
-    def list_runs(first_id: str | None, second_id: str | None) -> tuple[Any, Any]:
-        """The runs there are now; a live one may have come since."""
-        runs = [(run.describe(), run.manifest.run_id) for run in core.starter_runs()]
-        ids = [run_id for _, run_id in runs]
-        chosen = [
-            each if each in ids else (ids[place] if place < len(ids) else None)
-            for place, each in enumerate((first_id, second_id))
-        ]
-        return gr.update(choices=runs, value=chosen[0]), gr.update(choices=runs, value=chosen[1])
-
-    choice, quiet = [first, second, measure], {"show_progress": "hidden", "api_visibility": "private"}
-    opened = tab.select(list_runs, [first, second], [first, second], queue=False, **quiet)
-    opened.then(handlers.compare, choice, [said, chart], **quiet)
-    gr.on([first.input, second.input, measure.input], handlers.compare, choice, [said, chart], **quiet)
-
-
-def _while_running() -> tuple[Any, Any, Any]:
-    """A word at once, also where others are before this run; Run rests, Stop is ready."""
-    return views.status("Waiting for its turn …"), gr.update(interactive=False), gr.update(interactive=True)
-
-
-def _when_idle() -> tuple[Any, Any]:
-    """Run is ready, Stop rests."""
-    return gr.update(interactive=True), gr.update(interactive=False)
-
-
-def _controls(
-    core: service.Service, questions: dict[str, Question]
-) -> tuple[list[Any], gr.Button, gr.Button, gr.HTML, gr.Dropdown, gr.Dropdown]:
-    """The left column: a run's inputs as ``handlers.make_request`` takes them, Run, Stop, status, stored answers."""
-    first = next(iter(questions.values()))
-    runs = [(run.describe(), run.manifest.run_id) for run in core.starter_runs()]
-    stored_run = gr.Dropdown(
-        runs, value=runs[0][1] if runs else None, label="Stored answers of", info="Shown at once, without a model"
-    )
-    model = gr.Dropdown(
-        core.model_choices(),
-        value=service.DEFAULT_MODEL_NAME,
-        label="Model",
-        info="Or type a Hub id or a local folder" if core.allows_any_model else None,
-        allow_custom_value=core.allows_any_model,
-    )
-    starter = gr.Dropdown(list(questions), value=first.text, label="Starter question", filterable=True)
-    question = gr.Textbox(first.text, label="Question", lines=2, max_lines=6)
-    accepted = gr.Textbox("\n".join(first.accepted_answers), label="Accepted answers, one a line", lines=3, max_lines=6)
-    deepest = service.num_hidden_layers(service.DEFAULT_MODEL_NAME) or 32
-    with gr.Row():
-        first_layer = gr.Number(
-            deepest // 2 + 1, label="First layer", minimum=1, maximum=deepest, precision=0, min_width=80
-        )
-        last_layer = gr.Number(deepest, label="Last layer", minimum=1, maximum=deepest, precision=0, min_width=80)
-        every = gr.Number(1, label="Every", minimum=1, maximum=deepest, precision=0, min_width=80)
-    with gr.Row():
-        num_samples = gr.Number(56, label="Answers a layer", minimum=1, maximum=1000, precision=0, min_width=120)
-        temperature = gr.Number(
-            _DEFAULTS.temperature, label="Temperature", minimum=0, maximum=10, step=0.1, min_width=120
-        )
-    with gr.Accordion("Sampling, prompt, head and judge", open=False):
-        with gr.Row():
-            top_p = gr.Number(_DEFAULTS.top_p, label="Top-p", minimum=0.01, maximum=1, step=0.05, min_width=120)
-            top_k = gr.Number(_DEFAULTS.top_k, label="Top-k (0: off)", minimum=0, precision=0, min_width=120)
-        with gr.Row():
-            max_new_tokens = gr.Number(20, label="Tokens at most", minimum=1, maximum=512, precision=0, min_width=120)
-            seed = gr.Number(_DEFAULTS.seed, label="Seed", minimum=0, precision=0, min_width=120)
-        template = gr.Radio(list(TEMPLATE_NAMES), value=TEMPLATE_NAMES[0], label="Prompt")
-        exit_head = gr.Radio(list(EXIT_HEAD_NAMES), value=EXIT_HEAD_NAMES[0], label="Exit head")
-        judge = gr.Radio(["alias", "semantic", "paper"], value="alias", label="Judge")
-    with gr.Row():
-        run = gr.Button("Run", variant="primary", size="lg", scale=2, min_width=120)
-        stop = gr.Button("Stop", size="lg", scale=1, min_width=80, interactive=False)
-    status = gr.HTML(views.status("Ready. The model is loaded on the first run."), elem_id="status")
-
-    def choose(text: str) -> tuple[str, str]:
-        chosen = questions[text]
-        return chosen.text, "\n".join(chosen.accepted_answers)
-
-    def fit_layers(name: str) -> list[Any]:
-        layers = service.num_hidden_layers(name)
-        if layers is None:  # not known before it is loaded; the run will say if a layer does not exist
-            return [gr.update(maximum=None)] * 3
-        return [
-            gr.update(value=layers // 2 + 1, maximum=layers),
-            gr.update(value=layers, maximum=layers),
-            gr.update(maximum=layers),
-        ]
-
-    starter.change(choose, starter, [question, accepted], queue=False, api_visibility="private")
-    model.change(fit_layers, model, [first_layer, last_layer, every], queue=False, api_visibility="private")
-    inputs = [model, question, accepted, first_layer, last_layer, every, num_samples]
-    inputs += [temperature, top_p, top_k, max_new_tokens, seed, template, exit_head, judge]
-    return inputs, run, stop, status, starter, stored_run
+    page.load(open_page, form.controls, outputs, **QUIET)
+    stored["open"].click(open_run, [stored["chosen"], *form.controls], outputs, **QUIET)
+    page.unload(leave)

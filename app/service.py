@@ -1,17 +1,24 @@
-"""What the page may do: which models there are, and a live run."""
+"""What the page may do: which models there are, a live run, a look through the token lens."""
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from app import library
+from app.sets import QuestionSets
 from hcl_core import pipeline, registry, scoring
 from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, find_model
-from hcl_core.errors import SettingsError
+from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.layers import parse_layers
-from hcl_core.records import Question
+from hcl_core.lens import LensTable
+from hcl_core.manifest import Manifest
+from hcl_core.measures import TextMeasures, measure_texts
+from hcl_core.prompts import PromptTemplate
+from hcl_core.records import Question, StoredQuestion
 from hcl_core.request import RunRequest, prepare
 from hcl_core.runs import RunFolder
 
@@ -23,10 +30,18 @@ if TYPE_CHECKING:
 _FIRST_WAVE = 8
 # Tokens that one run may ask for on a page that others can reach: 30 layers x 100 answers x 40 tokens.
 _PUBLIC_TOKENS = 120_000
-
-
+# Letters of a prompt that is read through the token lens: about ten times what a screen can show.
+_LENS_LETTERS = 4_000
 # Seconds between two looks at whether a visitor who waits for their turn has stopped waiting.
 _PATIENCE = 0.25
+# Visitors whose last run is kept in memory, for its stopped and half-done answers.
+_MOST_VISITORS = 64
+# Questions whose texts have been measured.
+_MOST_MEASURED = 64
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 class StoppedError(Exception):
@@ -34,15 +49,43 @@ class StoppedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class LiveRun:
+    """A run under way, or the last one of a visitor.
+
+    Attributes:
+        folder: Where it is stored.
+        manifest: Of it.
+        questions: With their prompts.
+        scorer: Up to date with the last wave.
+    """
+
+    folder: RunFolder
+    manifest: Manifest
+    questions: tuple[StoredQuestion, ...]
+    scorer: scoring.Scorer
+
+    def look(self, question_id: str) -> library.Look:
+        """At one of its questions; raises ``RunFolderError`` if it has no answers to that yet."""
+        stored = next((each for each in self.questions if each.question.id == question_id), None)
+        if stored is None or not self.scorer.samples[question_id]:
+            raise RunFolderError("that question has no answers yet: wait for its first wave")
+        return library.Look.at_live(self.manifest, stored, self.scorer, self.folder.token_texts())
+
+
+@dataclass(frozen=True, slots=True)
 class LiveEvent:
-    """An event of a run, and the scorer that it has brought up to date."""
+    """An event of a run, and the run as the event leaves it."""
 
     event: pipeline.Event
-    scorer: scoring.Scorer
+    run: LiveRun
 
 
 class Service:
     """One for the whole program: the loaded model, the judge and the embedder, shared by all visitors.
+
+    Attributes:
+        sets: The question sets that each visitor has.
+        is_public: See below.
 
     Args:
         is_public: Whether others than the owner of the machine can reach the page. They may use only the
@@ -51,12 +94,21 @@ class Service:
     """
 
     def __init__(self, is_public: bool = False) -> None:
-        self._is_public = is_public
+        self.is_public = is_public
+        self.sets = QuestionSets(is_public)
         # Held from loading to the last event: one model in memory, one run at a time.
         self._turn = threading.Lock()
         self._stopping: set[str] = set()
         self._loaded: tuple[str, CausalLM, Checkpoint] | None = None
         self._embeddings = scoring.Embeddings(registry.load_embedder)
+        self._live: OrderedDict[str, LiveRun] = OrderedDict()
+        self._lenses: OrderedDict[str, LensTable] = OrderedDict()
+        self._measured: OrderedDict[tuple[str, str, str, int], tuple[TextMeasures, ...]] = OrderedDict()
+
+    def warm_up(self) -> None:
+        """Read what a first visit shows, so that it is there when the browser asks."""
+        for run in self.stored_runs()[:1]:
+            library.look_at(run, library.questions_of(run)[0].question.id)
 
     def loaded_model(self) -> str | None:
         """Name of the model in memory."""
@@ -84,55 +136,129 @@ class Service:
         """
         self._stopping.add(visitor)
 
+    def live_run(self, visitor: str) -> LiveRun:
+        """The visitor's run under way, or their last one; raises ``RunFolderError`` if there is none."""
+        live = self._live.get(visitor)
+        if live is None:
+            raise RunFolderError("this run is no longer in memory: press Run to go on with it")
+        return live
+
+    def forget(self, visitor: str) -> None:
+        """The visitor has left."""
+        self._live.pop(visitor, None)
+        self._lenses.pop(visitor, None)
+        self._stopping.discard(visitor)
+        self.sets.forget(visitor)
+
     def _run_in_turn(self, request: RunRequest, visitor: str) -> Iterator[LiveEvent]:
-        while not self._turn.acquire(timeout=_PATIENCE):
-            if visitor in self._stopping:
-                raise StoppedError
-        try:
+        with self._my_turn(visitor):
             ready = prepare(request, *self._model(request.model), self._embeddings)
             folder = RunFolder(runs_folder() / ready.manifest.run_id)
+            prompts = tuple(pipeline.with_prompts(ready.questions, ready.decoder))
+            live = LiveRun(folder, ready.manifest, prompts, ready.scorer)
+            _keep(self._live, visitor, live, _MOST_VISITORS)
             events = pipeline.run(
                 folder, ready.manifest, ready.questions, ready.decoder, ready.scorer, first_wave=_FIRST_WAVE
             )
             for event in events:
-                yield LiveEvent(event, ready.scorer)
+                yield LiveEvent(event, live)
+
+    @contextmanager
+    def _my_turn(self, visitor: str) -> Iterator[None]:
+        """Hold the model; raises ``StoppedError`` if the visitor stops waiting for it."""
+        while not self._turn.acquire(timeout=_PATIENCE):
+            if visitor in self._stopping:
+                raise StoppedError
+        try:
+            yield
         finally:
             self._turn.release()
+
+    def look_through_lens(
+        self, model: str, exit_head: str, prompt: str, whole_text: bool, max_new_tokens: int, visitor: str
+    ) -> LensTable:
+        """What every layer would say along the model's own greedy answer to ``prompt``.
+
+        Raises:
+            HclError: Anything that the visitor can mend.
+            StoppedError: The visitor stopped waiting.
+        """
+        self._check_model(model)
+        if not prompt.strip():
+            raise SettingsError("the token lens needs a prompt: type one, or take a question's")
+        if len(prompt) > _LENS_LETTERS:
+            raise SettingsError(f"this prompt has {len(prompt):,} letters; the token lens takes {_LENS_LETTERS:,}")
+        self._stopping.discard(visitor)
+        with self._my_turn(visitor):
+            lm, _ = self._model(model)
+            head = registry.load_exit_head(exit_head, lm)
+            table = registry.look_at_answer(
+                lm, head, "prompt", prompt, max_new_tokens=max_new_tokens, whole_text=whole_text
+            )
+        _keep(self._lenses, visitor, table, _MOST_VISITORS)
+        return table
+
+    def live_lens(self, visitor: str) -> LensTable:
+        """The visitor's last look; raises ``RunFolderError`` if it is gone."""
+        if visitor not in self._lenses:
+            raise RunFolderError("this look is no longer in memory: press Look again")
+        return self._lenses[visitor]
+
+    def text_measures(self, look: library.Look) -> tuple[TextMeasures, ...]:
+        """The measures of one question's texts, by layer; the embedder is loaded for the first ones."""
+        key = (look.manifest.run_id, look.stored.question.id, look.manifest.judge, len(look.samples))
+        if key not in self._measured:
+            by_layer: dict[int, dict[int, str]] = {}
+            for sample in look.samples:
+                by_layer.setdefault(sample.exit_layer, {})[sample.sample_idx] = sample.answer
+            measured = tuple(measure_texts(look.outcome.table, [by_layer], self._embeddings.of))
+            _keep(self._measured, key, measured, _MOST_MEASURED)
+        return self._measured[key]
 
     def model_choices(self) -> list[tuple[str, str]]:
         """Label and name of the models that can be chosen."""
         return [
             (f"{model.name} · {model.num_hidden_layers} layers", model.name)
             for model in CATALOGUE
-            if not self._is_public or registry.is_available(model)
+            if not self.is_public or registry.is_available(model)
         ]
 
-    def starter_runs(self) -> list[library.StoredRun]:
-        """Stored runs of the starter set, the one to show first in front."""
-        runs = library.stored_runs(with_own=not self._is_public)
-        return [run for run in runs if run.manifest.question_set == "starter" and run.manifest.finished_at]
+    def stored_runs(self) -> list[library.StoredRun]:
+        """Finished stored runs that a visitor may see, the one to show first in front."""
+        return [run for run in library.stored_runs(with_own=not self.is_public) if run.manifest.finished_at]
+
+    def exact_prompt(self, model: str, question: str, template: PromptTemplate) -> str | None:
+        """The text that would be sent; ``None`` where only the model's tokenizer knows and is not in memory."""
+        loaded = self._loaded
+        if not template.is_chat:
+            return template.render(question)
+        return template.render(question, loaded[1].wrap_chat) if loaded and loaded[0] == model else None
 
     @property
     def allows_any_model(self) -> bool:
         """Whether a Hub id or a local folder may be typed."""
-        return not self._is_public
+        return not self.is_public
 
-    def _check_public(self, request: RunRequest) -> None:
-        if not self._is_public:
-            return
-        known = find_model(request.model)
-        if known is None or not registry.is_available(known):
+    def _check_model(self, model: str) -> None:
+        known = find_model(model)
+        if self.is_public and (known is None or not registry.is_available(known)):
             raise SettingsError(
                 "this public page offers only the models of its list: run the program yourself for others"
             )
+
+    def _check_public(self, request: RunRequest) -> None:
+        self._check_model(request.model)
+        if not self.is_public:
+            return
         if request.judge.startswith("llm"):
             raise SettingsError("this public page has no llm judge: run the program yourself for it")
-        num_layers = len(parse_layers(request.layers, known.num_hidden_layers))
-        tokens = num_layers * request.num_samples * request.sampling.max_new_tokens
+        num_layers = len(parse_layers(request.layers, num_hidden_layers(request.model) or 0))
+        counts = (len(request.questions), num_layers, request.num_samples, request.sampling.max_new_tokens)
+        tokens = counts[0] * counts[1] * counts[2] * counts[3]
         if tokens > _PUBLIC_TOKENS:
+            asked = "{} questions × {} layers × {} answers × {} tokens".format(*counts)
             raise SettingsError(
-                f"{num_layers} layers × {request.num_samples} answers × {request.sampling.max_new_tokens} tokens is "
-                f"{tokens:,}; this public page allows {_PUBLIC_TOKENS:,}: ask for fewer of one of them"
+                f"{asked} is {tokens:,}; this public page allows {_PUBLIC_TOKENS:,}: ask for fewer of one of them"
             )
 
     def _model(self, name: str) -> "tuple[CausalLM, Checkpoint]":
@@ -140,6 +266,14 @@ class Service:
             self._loaded = None  # free the old weights before the new ones come
             self._loaded = (name, *registry.load_model(name))
         return self._loaded[1], self._loaded[2]
+
+
+def _keep(kept: OrderedDict[_Key, _Value], key: _Key, value: _Value, most: int) -> None:
+    """Keep ``value``; of more than ``most``, the oldest go."""
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > most:
+        kept.popitem(last=False)
 
 
 def num_hidden_layers(model: str) -> int | None:

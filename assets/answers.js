@@ -1,22 +1,99 @@
-// Around the columns of answers that views.answer_columns makes. Runs once for the component.
+// Around the columns of answers that views.answers makes. Runs once for the component.
 
-// The best layer comes into view while no one has scrolled; afterwards the reader's place is kept, until
-// another run's columns come.
 let ours = 0; // where this script last scrolled to
-let isReading = false;
+let isReading = false; // the reader has scrolled: their place is kept until another run's columns come
 let shownLayers = "";
+let chosenLayer = null;
+let every = 1; // each how many columns are shown
+let pinned = null; // a meaning that stays lit after a click
 
-watch("value", () => {
+const all = (selector) => [...element.querySelectorAll(selector)];
+const layerOf = (node) => Number(node.closest(".hcl-column").dataset.layer);
+
+function thin() {
+  const columns = all(".hcl-column");
+  columns.forEach((column, place) => {
+    const stays =
+      (columns.length - 1 - place) % every === 0 ||
+      column.classList.contains("best") ||
+      column.classList.contains("selected");
+    column.hidden = !stays;
+  });
+  all("[data-every]").forEach((button) => {
+    button.setAttribute("aria-pressed", String(Number(button.dataset.every) === every));
+  });
+}
+
+function mark(layer, scroll) {
+  chosenLayer = layer;
+  all(".hcl-column").forEach((column) => column.classList.toggle("selected", column.dataset.layer === String(layer)));
+  thin();
+  const column = element.querySelector(".hcl-column.selected");
+  if (!column || !scroll) return;
+  isReading = true;
+  const reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  column.parentElement.scrollTo({ left: middleOf(column), behavior: reduced ? "auto" : "smooth" });
+}
+
+// Where to scroll so that a column stands in the middle; its own place says nothing while it sticks to a side.
+function middleOf(column) {
+  const columns = column.parentElement;
+  const shown = all(".hcl-column:not([hidden])");
+  const step = column.offsetWidth + (parseFloat(getComputedStyle(columns).columnGap) || 0);
+  return shown.indexOf(column) * step - (columns.clientWidth - column.offsetWidth) / 2;
+}
+
+// One meaning lit up in every layer, so that one sees where it is born and where it dies.
+function light(meaning) {
+  let lit = null;
+  all(".hcl-card").forEach((card) => {
+    const isLit = meaning !== null && card.dataset.meaning === meaning;
+    card.classList.toggle("echo", isLit);
+    if (isLit) lit = card;
+  });
+  const columns = element.querySelector(".hcl-columns");
+  if (columns) columns.classList.toggle("following", lit !== null);
+  const followed = element.querySelector(".hcl-followed");
+  if (!followed) return;
+  followed.textContent = lit ? `${lit.querySelector("span").textContent} · ${lit.dataset.life}` : followed.dataset.hint;
+  followed.classList.toggle("lit", lit !== null);
+}
+
+// One stop for the Tab key; arrows move inside.
+function rove(target) {
+  all(".hcl-choose, .hcl-card").forEach((stop) => (stop.tabIndex = stop === target ? 0 : -1));
+}
+
+function settle() {
   const columns = element.querySelector(".hcl-columns");
   if (!columns) return;
-  const layers = [...columns.querySelectorAll(".hcl-column")].map((column) => column.dataset.layer).join();
+  columns.dataset.group = props.group;
+  const layers = all(".hcl-column").map((column) => column.dataset.layer).join();
   if (layers !== shownLayers) isReading = false;
   shownLayers = layers;
+  mark(chosenLayer, false);
+  light(pinned);
   const best = columns.querySelector(".hcl-column.best");
+  const start = element.querySelector(".hcl-column.best .hcl-choose") || element.querySelector(".hcl-choose");
+  rove(start);
   if (!isReading && best) {
-    columns.scrollLeft = best.offsetLeft - columns.offsetLeft - (columns.clientWidth - best.offsetWidth) / 2;
+    columns.scrollLeft = middleOf(best);
     ours = columns.scrollLeft;
   }
+}
+
+function choose(layer) {
+  mark(layer, true);
+  document.dispatchEvent(new CustomEvent("hcl:layer", { detail: { group: props.group, layer } }));
+  trigger("choose", { layer });
+}
+
+watch("value", settle);
+settle();
+
+document.addEventListener("hcl:layer", (event) => {
+  if (!element.isConnected || event.detail.group !== props.group || event.detail.layer === chosenLayer) return;
+  mark(event.detail.layer, event.detail.layer !== null);
 });
 
 // Scrolling does not bubble; one listener that captures serves whatever columns there will be.
@@ -28,10 +105,60 @@ element.addEventListener(
   { capture: true, passive: true },
 );
 
-// The same answer lights up in every layer, so that one sees where it is born.
 element.addEventListener("pointerover", (event) => {
   const card = event.target.closest(".hcl-card");
-  element.querySelectorAll(".hcl-card").forEach((other) => {
-    other.classList.toggle("echo", card !== null && other.dataset.meaning === card.dataset.meaning);
-  });
+  light(card ? card.dataset.meaning : pinned);
+});
+element.addEventListener("pointerleave", () => light(pinned));
+element.addEventListener("focusin", (event) => {
+  const card = event.target.closest(".hcl-card");
+  light(card ? card.dataset.meaning : pinned);
+});
+
+element.addEventListener("click", (event) => {
+  const step = event.target.closest("[data-every]");
+  if (step) {
+    every = Number(step.dataset.every);
+    thin();
+    return;
+  }
+  const card = event.target.closest(".hcl-card");
+  if (card) {
+    pinned = pinned === card.dataset.meaning ? null : card.dataset.meaning;
+    light(pinned);
+  }
+  if (card || event.target.closest(".hcl-choose")) choose(layerOf(event.target));
+});
+
+element.addEventListener("keydown", (event) => {
+  const stop = event.target.closest(".hcl-choose, .hcl-card");
+  if (!stop) return;
+  const columns = all(".hcl-column:not([hidden])");
+  const column = stop.closest(".hcl-column");
+  const at = columns.indexOf(column);
+  const stops = [...column.querySelectorAll(".hcl-choose, .hcl-card")];
+  const row = stops.indexOf(stop);
+  const beside = (step) => {
+    const other = columns[at + step];
+    if (!other) return stop;
+    const theirs = [...other.querySelectorAll(".hcl-choose, .hcl-card")];
+    return theirs[Math.min(row, theirs.length - 1)];
+  };
+  let target = null;
+  if (event.key === "ArrowRight") target = beside(1);
+  else if (event.key === "ArrowLeft") target = beside(-1);
+  else if (event.key === "ArrowDown") target = stops[Math.min(row + 1, stops.length - 1)];
+  else if (event.key === "ArrowUp") target = stops[Math.max(row - 1, 0)];
+  else if (event.key === "Home") target = columns[0].querySelector(".hcl-choose");
+  else if (event.key === "End") target = columns[columns.length - 1].querySelector(".hcl-choose");
+  else if (event.key === "Escape") {
+    pinned = null;
+    light(null);
+    return;
+  } else if (event.key === "Enter" && stop.matches(".hcl-card")) stop.click();
+  if (!target) return;
+  event.preventDefault();
+  rove(target);
+  target.focus();
+  target.scrollIntoView({ block: "nearest", inline: "nearest" });
 });

@@ -1,37 +1,96 @@
 // Draws props.value, a Plotly figure whose colours are names of CSS variables. Runs once for the component.
 const box = element.querySelector(".hcl-chart");
+const isMap = () => Boolean(props.value && props.value.data && props.value.data[0].type === "heatmap");
+let chosen = { layer: null, place: null };
+let listening = false;
+let telling = null;
 
-function resolved(value, style) {
+function resolved(value, style, scale, key) {
   if (typeof value === "string") {
     if (value === "inherit") return style.fontFamily;
     const name = /^var\((--[\w-]+)\)$/.exec(value);
     return name ? style.getPropertyValue(name[1]).trim() : value;
   }
-  if (Array.isArray(value)) return value.map((item) => resolved(item, style));
+  if (Array.isArray(value)) return value.map((item) => resolved(item, style, scale));
   if (value && typeof value === "object") {
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, resolved(item, style)]));
+    const isFont = /font$/.test(key || "");
+    return Object.fromEntries(
+      Object.entries(value).map(([name, item]) => [
+        name,
+        isFont && name === "size" ? item * scale : resolved(item, style, scale, name),
+      ]),
+    );
   }
   return value;
 }
 
-let selectedLayer = null;
-
-function markLayer(layer, scroll) {
-  selectedLayer = layer;
-  document.querySelectorAll(".hcl-column.selected").forEach((column) => column.classList.remove("selected"));
-  const column = document.querySelector(`.hcl-column[data-layer="${layer}"]`);
-  if (!column) return;
-  column.classList.add("selected");
-  if (!scroll) return;
-  const reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  column.scrollIntoView({ behavior: reduced ? "auto" : "smooth", inline: "center", block: "nearest" });
+// The layers that can be chosen: those of the first curve.
+function layers() {
+  if (!props.value) return [];
+  const curve = props.value.data.find((trace) => trace.fill !== "toself" && trace.x && trace.x.length);
+  if (!curve) return [];
+  return isMap() ? curve.y : curve.x;
 }
 
-let listening = false;
+function tell(detail) {
+  clearTimeout(telling); // an arrow key that is held down asks the server once
+  telling = setTimeout(() => trigger("choose", detail), 120);
+}
+
+function choose(layer, place) {
+  chosen = { layer, place: place ?? null };
+  if (props.group) document.dispatchEvent(new CustomEvent("hcl:layer", { detail: { group: props.group, layer } }));
+  draw();
+  tell(isMap() ? { layer, place: chosen.place } : { layer });
+}
+
+// A layer that was chosen in another part of the page.
+document.addEventListener("hcl:layer", (event) => {
+  if (!box.isConnected || !props.group || event.detail.group !== props.group || event.detail.layer === chosen.layer) return;
+  chosen = { layer: event.detail.layer, place: null };
+  draw();
+});
+
+function chosenShapes(style) {
+  if (chosen.layer === null || !layers().includes(chosen.layer)) return [];
+  const line = { color: style.getPropertyValue("--hcl-accent").trim(), width: 2 };
+  if (!isMap()) {
+    return [{ type: "line", x0: chosen.layer, x1: chosen.layer, yref: "paper", y0: 0, y1: 1, line, layer: "below" }];
+  }
+  const { place, layer } = chosen;
+  return [{ type: "rect", x0: place - 0.5, x1: place + 0.5, y0: layer - 0.5, y1: layer + 0.5, line }];
+}
+
+// Layers of a chart, cells of a lens, by keys; what is chosen is told to the server as a click is.
+box.addEventListener("keydown", (event) => {
+  const all = layers();
+  if (!all.length || event.ctrlKey || event.altKey || event.metaKey) return;
+  const at = Math.max(all.indexOf(chosen.layer), 0);
+  const last = all.length - 1;
+  if (isMap()) {
+    const width = props.value.data[0].x.length - 1;
+    const place = chosen.place ?? 0;
+    const to = {
+      ArrowLeft: [at, Math.max(place - 1, 0)],
+      ArrowRight: [at, Math.min(place + 1, width)],
+      ArrowUp: [Math.min(at + 1, last), place],
+      ArrowDown: [Math.max(at - 1, 0), place],
+    }[event.key];
+    if (!to) return;
+    event.preventDefault();
+    choose(all[to[0]], to[1]);
+    return;
+  }
+  const to = { ArrowLeft: at - 1, ArrowRight: chosen.layer === null ? at : at + 1, Home: 0, End: last }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  choose(all[Math.min(Math.max(to, 0), last)]);
+});
 
 // The balance can change without the answers: the mark moves, the columns stay.
 function markBest(best) {
-  document.querySelectorAll(".hcl-column").forEach((column) => {
+  if (!props.group) return;
+  document.querySelectorAll(`.hcl-columns[data-group="${props.group}"] .hcl-column`).forEach((column) => {
     column.classList.toggle("best", best !== null && column.dataset.layer === String(best));
   });
 }
@@ -43,7 +102,20 @@ function draw() {
     return;
   }
   box.hidden = false;
-  const { data, layout } = resolved(figure, getComputedStyle(box));
+  box.setAttribute("aria-label", props.label || "");
+  const style = getComputedStyle(box);
+  const scale = parseFloat(style.getPropertyValue("--hcl-scale")) || 1;
+  const { data, layout } = resolved(figure, style, scale);
+  layout.height *= scale;
+  layout.margin = Object.fromEntries(Object.entries(layout.margin).map(([side, size]) => [side, size * scale]));
+  box.style.minHeight = `${layout.height}px`;
+  if (layout.hcl_width) {
+    const width = Math.min(layout.hcl_width * scale, 12000);
+    box.style.minWidth = `${width}px`;
+    box.style.maxWidth = `${Math.max(width, 620)}px`;
+  }
+  delete layout.hcl_width;
+  layout.shapes = [...(layout.shapes || []), ...chosenShapes(style)];
   const options = {
     responsive: true,
     displaylogo: false,
@@ -53,7 +125,11 @@ function draw() {
   Plotly.react(box, data, layout, options).then(() => {
     if (listening) return;
     listening = true;
-    box.on("plotly_click", (event) => markLayer(event.points[0].x, true));
+    box.on("plotly_click", (event) => {
+      const point = event.points[0];
+      if (isMap()) choose(point.y, point.x);
+      else choose(point.x);
+    });
   });
 }
 
@@ -64,11 +140,15 @@ function drawWhenReady() {
 }
 
 watch("value", () => {
+  const figure = props.value;
+  if (figure && "layer" in figure && figure.layer !== chosen.layer) {
+    chosen = { layer: figure.layer, place: null };
+    const detail = { group: props.group, layer: figure.layer };
+    if (props.group) document.dispatchEvent(new CustomEvent("hcl:layer", { detail }));
+  }
   drawWhenReady();
-  setTimeout(() => markBest(props.value ? props.value.best : null), 100);
-  // The answers are drawn anew beside the chart; the mark is set again once they are.
-  if (selectedLayer !== null) setTimeout(() => markLayer(selectedLayer, false), 100);
+  if (figure && "best" in figure) setTimeout(() => markBest(figure.best), 100);
 });
-new ResizeObserver(() => listening && Plotly.Plots.resize(box)).observe(box);
+new ResizeObserver(() => listening && !box.hidden && box.clientWidth && Plotly.Plots.resize(box)).observe(box);
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 drawWhenReady();

@@ -1,7 +1,6 @@
 """Take the README's screenshots from the running app: ``python docs/screenshots.py`` (needs Chromium).
 
-Starts the app, asks a question live on the embedded model, compares two shipped runs, and saves both tabs, light and
-dark, wide and narrow.
+Starts the app, asks a question live on the embedded model, and saves every tab, light and dark, wide and narrow.
 """
 
 import argparse
@@ -10,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,36 +56,51 @@ def browser_page(width: int, height: int, **context: str) -> Iterator[Page]:
             browser.close()
 
 
-def ask(page: Page, address: str, question: str | None = None) -> None:
-    """Open the page and run a starter question to its end."""
+def ask(page: Page, address: str) -> None:
+    """Open the page, run its first question to its end, and choose the best layer."""
     page.goto(address)
-    page.get_by_role("button", name="Run").wait_for()
-    if question:
-        page.get_by_label("Starter question").click()
-        page.get_by_role("option", name=question).click()
-    page.get_by_role("button", name="Run").click()
+    page.locator(".hcl-column").first.wait_for()
+    page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_text(re.compile("saved as run")).wait_for(timeout=120_000)
-    page.wait_for_timeout(800)
+    page.locator(".hcl-column.best .hcl-choose").click()
+    page.locator("#detail .hcl-detail").wait_for()
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(1200)
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Open a tab and wait until it has something to show; a narrow page has the last ones in a menu."""
+    tab = page.get_by_role("tab", name=name, exact=True).first
+    if tab.is_visible():
+        tab.click()
+    else:
+        page.locator("#tabs .overflow-menu > button").first.click()
+        page.locator("#tabs .overflow-dropdown button", has_text=name).click()
+    if name == "Learn":
+        page.get_by_label("In the last third").locator("visible=true").click()
+        page.get_by_role("button", name="Show what happened").locator("visible=true").click()
+    page.wait_for_timeout(2500)
+
+
+TABS = {"lens": "Token lens", "compare": "Compare", "dataset": "Data set", "runs": "Runs", "learn": "Learn"}
 
 
 def main() -> None:
     """Save the screenshots."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "screenshots")
-    parser.add_argument("--question", default=None)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     sizes = {"wide": (1440, 980), "narrow": (390, 1900)}
-    with running_app() as address:
+    with tempfile.TemporaryDirectory() as runs, running_app(HCL_RUNS=runs) as address:
         for scheme in ("light", "dark"):
-            for name, (width, height) in sizes.items():
-                with browser_page(width, height, color_scheme=scheme) as page:
-                    ask(page, address, options.question)
-                    page.screenshot(path=options.out / f"explore-{name}-{scheme}.png")
-                    page.get_by_role("tab", name="Compare").click()
-                    page.locator("#comparison h2").wait_for(timeout=60_000)
-                    page.wait_for_timeout(1200)
-                    page.screenshot(path=options.out / f"compare-{name}-{scheme}.png")
+            for size, (width, height) in sizes.items():
+                with browser_page(width, height, color_scheme=scheme, locale="en-GB") as page:
+                    ask(page, address)
+                    page.screenshot(path=options.out / f"explore-{size}-{scheme}.png")
+                    for file, name in TABS.items():
+                        open_tab(page, name)
+                        page.screenshot(path=options.out / f"{file}-{size}-{scheme}.png")
 
 
 if __name__ == "__main__":

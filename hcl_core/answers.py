@@ -79,6 +79,18 @@ def count_answers(
 
 def group_answers(folder: RunFolder, question_id: str) -> list[LayerAnswers]:
     """The answers to one question of a scored run folder."""
+    samples = folder.samples(question_id)
+    return count_answers(samples, *read_verdicts(folder, question_id, samples))
+
+
+def read_verdicts(
+    folder: RunFolder, question_id: str, samples: list[Sample]
+) -> tuple[dict[SampleKey, Verdict], dict[SampleKey, int]]:
+    """Verdicts, and clusters of the correct ones, of one question's ``samples``.
+
+    Raises:
+        RunFolderError: A sample has no verdict.
+    """
     verdict_table, cluster_table = folder.verdict_table(question_id), folder.cluster_table(question_id)
     verdicts: dict[SampleKey, Verdict] = {}
     clusters: dict[SampleKey, int] = {}
@@ -87,12 +99,11 @@ def group_answers(folder: RunFolder, question_id: str) -> list[LayerAnswers]:
         verdicts[key] = Verdict(key, row["outcome"], row["reason"])
     for row in cluster_table.to_pylist() if cluster_table is not None else []:
         clusters[SampleKey(row["question_id"], row["exit_layer"], row["sample_idx"])] = row["cluster_id"]
-    samples = folder.samples(question_id)
     if any(sample.key not in verdicts for sample in samples):
         raise RunFolderError(
             f"{folder.path} has no verdicts of these answers: `score` makes them where the folder can be written to"
         )
-    return count_answers(samples, verdicts, clusters)
+    return verdicts, clusters
 
 
 def printable(text: str) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from hcl_core.errors import SettingsError
 from hcl_core.intervals import (
@@ -202,6 +201,8 @@ def _rank_correlation(
 
 def _spearman(first: FloatArray, second: FloatArray) -> FloatArray:
     """Spearman's correlation of each row of ``first [R, E]`` with that of ``second [R, E]``: ``[R]``."""
+    from scipy.stats import rankdata  # half a second, which a page that compares nothing need not wait for
+
     if first.shape[1] < 3:
         return np.full(len(first), np.nan)
     ranks = [rankdata(np.round(each, 9), axis=1, nan_policy="propagate") for each in (first, second)]

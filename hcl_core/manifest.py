@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -13,6 +14,14 @@ from hcl_core.records import SamplingSettings, StoredQuestion
 SCHEMA_VERSION = 1
 # Raised when the engine draws other samples from the same settings.
 ENGINE_VERSION = 1
+_RUN_ID = re.compile(r"[0-9a-f]{16}")
+
+
+def check_run_id(text: str) -> str:
+    """``text``; raises ``RunFolderError`` unless it has the form of a run's id, and so is no path."""
+    if not _RUN_ID.fullmatch(text):
+        raise RunFolderError(f"a run's id of 16 hexadecimal digits was wanted; got {text[:80]!r}")
+    return text
 
 
 def check_num_samples(num_samples: int) -> None:

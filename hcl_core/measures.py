@@ -7,10 +7,11 @@ one's definition, range, unit and source.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binned_statistic, entropy
+from scipy.special import entr
 
 from hcl_core.clustering import leader_clusters
 from hcl_core.manifest import ModelCost
@@ -105,6 +106,8 @@ def measure_outcomes(table: OutcomeTable, cost: ModelCost | None) -> list[Outcom
 
 def reliability(table: OutcomeTable, place: int) -> list[ReliabilityBin]:
     """The reliability curve of the ``place``-th layer: ten bins of equal width, from confidence 0 to 1."""
+    from scipy.stats import binned_statistic  # half a second, which a page that measures nothing need not wait for
+
     outcomes = table.outcomes[:, place].ravel()
     given = outcomes != MISSING
     confidence = table.confidences[:, place].ravel()[given].astype(np.float64)
@@ -168,7 +171,7 @@ def vendi_score(vectors: NDArray[np.float32]) -> float:
     # The eigenvalues of the smaller of the two products of the same matrix are all that are not 0.
     scaled = vectors.astype(np.float64) / math.sqrt(len(vectors))
     eigenvalues = np.linalg.svd(scaled, compute_uv=False) ** 2
-    return float(np.exp(entropy(eigenvalues[eigenvalues > 1e-12])))
+    return math.exp(_entropy(eigenvalues[eigenvalues > 1e-12]))
 
 
 def distinct_n(texts: Iterable[str], n: int) -> float:
@@ -201,7 +204,12 @@ def _semantic_entropy(answers: list[tuple[str, int]], vectors: Mapping[str, NDAr
         dict(zip(texts, leader_clusters(np.stack([vectors[text] for text in texts])), strict=True)) if texts else {}
     )
     numbers = [cluster_of[text] for text in said] + [len(texts)] * (len(answers) - len(said))
-    return float(entropy(np.bincount(numbers)))
+    return _entropy(np.bincount(numbers))
+
+
+def _entropy(weights: NDArray[Any]) -> float:
+    """In nats, of the distribution that ``weights`` are in proportion to."""
+    return float(entr(weights / weights.sum()).sum())
 
 
 def _nan_means(cells: FloatArray) -> list[list[float]]:

@@ -153,6 +153,7 @@ def run(
                     continue
                 manifest = replace(manifest, decode_seconds=manifest.decode_seconds + clock() - started)
                 folder.append_samples(finished)
+                folder.add_token_texts(_new_token_texts(finished, folder.token_texts(), decoder))
                 folder.write_manifest(manifest)
                 scorer.add(finished)
                 yield WaveDone(question, tuple(finished), scorer.table, num_done, num_wanted)
@@ -175,6 +176,11 @@ def _missing_waves(
         ]
         if wave:
             yield wave
+
+
+def _new_token_texts(samples: Sequence[Sample], known: dict[int, str], decoder: Decoder) -> dict[int, str]:
+    token_ids = {token_id for sample in samples for token_id in sample.completion_token_ids}
+    return {token_id: decoder.token_text(token_id) for token_id in sorted(token_ids - known.keys())}
 
 
 def _now() -> str:

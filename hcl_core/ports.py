@@ -40,6 +40,10 @@ class Decoder(Protocol):
         """The exact text that ``decode`` sends for a question."""
         ...
 
+    def token_text(self, token_id: int) -> str:
+        """One token as people should see it."""
+        ...
+
     def decode(
         self, question: Question, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
     ) -> Iterator[DecodeProgress]:
@@ -97,13 +101,12 @@ Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 class QuestionSource(Protocol):
-    """A set of questions.
+    """A set of questions."""
 
-    Attributes:
-        name: Stored with the run.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """Stored with the run."""
+        ...
 
     def load(self, limit: int | None = None) -> list[Question]:
         """The first ``limit`` questions, or all."""

@@ -3,6 +3,7 @@
     manifest.json             every setting, versions, times, and whether the run is complete
     questions.jsonl           id, question, accepted answers, topic, difficulty, and the exact prompt sent
     samples/part-*.parquet    immutable; one wave of one question each, renamed into place when whole
+    tokens.parquet            what each token of the samples says, for people; needs the model's tokenizer
     verdicts.parquet          derived: outcome and reason by sample
     clusters.parquet          derived: meaning cluster of each correct sample
     layer_scores.parquet      derived: the scores at equal weights
@@ -15,7 +16,7 @@ the others without a model. Verdicts and clusters bear a stamp that says what ma
 import json
 import math
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -58,6 +59,7 @@ _VERDICT_SCHEMA = pa.schema(
         ("reason", pa.dictionary(pa.int32(), pa.string())),
     ]
 )
+_TOKEN_SCHEMA = pa.schema([("token_id", pa.int32()), ("text", pa.string())])
 _CLUSTER_SCHEMA = pa.schema([*_KEY_FIELDS, ("cluster_id", pa.int32())])
 
 
@@ -221,6 +223,21 @@ class RunFolder:
         table = self.sample_table(["question_id", "exit_layer", "sample_idx"])
         return {SampleKey(*key) for key in zip(*(column.to_pylist() for column in table.columns), strict=True)}
 
+    def add_token_texts(self, texts: Mapping[int, str]) -> None:
+        """Keep what these tokens say beside those that are there."""
+        if not texts:
+            return
+        by_id = dict(sorted((self.token_texts() | dict(texts)).items()))
+        table = pa.table([pa.array(by_id, pa.int32()), pa.array(by_id.values(), pa.string())], schema=_TOKEN_SCHEMA)
+        with atomic_file(self.path / "tokens.parquet") as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+
+    def token_texts(self) -> dict[int, str]:
+        """What each token of the samples says; empty where that was not kept, or cannot be read."""
+        table = _read_derived(self.path / "tokens.parquet", _TOKEN_SCHEMA)
+        columns = [column.to_pylist() for column in table.columns] if table is not None else [[], []]
+        return {token_id: text for token_id, text in zip(*columns, strict=True) if None not in (token_id, text)}
+
     # Derived.
 
     def write_verdicts(self, verdicts: Sequence[Verdict], stamp: str) -> None:
@@ -288,8 +305,9 @@ class RunFolder:
             raise RunFolderError(f"{target} exists already")
         with atomic_folder(target) as made:
             (made / "samples").mkdir()
-            for name in ("manifest.json", "questions.jsonl", "layer_scores.parquet", "measures.parquet"):
-                if name != "measures.parquet" or (self.path / name).is_file():
+            optional = ("measures.parquet", "tokens.parquet")
+            for name in ("manifest.json", "questions.jsonl", "layer_scores.parquet", *optional):
+                if name not in optional or (self.path / name).is_file():
                     shutil.copyfile(self.path / name, made / name)
             tables = {
                 "samples/part-00000.parquet": self.sample_table(),

@@ -3,10 +3,10 @@
 import errno
 import hashlib
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +35,7 @@ class Embeddings:
 
     def __init__(self, load: Callable[[], Embedder]) -> None:
         self._load = load
+        self._lock = threading.Lock()  # a page measures texts while a run goes on
         self._vectors: dict[str, np.ndarray] = {}
 
     @cached_property
@@ -43,12 +44,13 @@ class Embeddings:
 
     def of(self, texts: Sequence[str]) -> np.ndarray:
         """``[n, width]`` unit vectors."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
-        if new:
-            if len(self._vectors) > _MOST_VECTORS:  # a page runs for months
-                self._vectors = {text: self._vectors[text] for text in texts if text in self._vectors}
-            self._vectors |= dict(zip(new, self._embedder.embed(new), strict=True))
-        return np.stack([self._vectors[text] for text in texts])
+        with self._lock:
+            new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+            if new:
+                if len(self._vectors) > _MOST_VECTORS:  # a page runs for months
+                    self._vectors = {text: self._vectors[text] for text in texts if text in self._vectors}
+                self._vectors |= dict(zip(new, self._embedder.embed(new), strict=True))
+            return np.stack([self._vectors[text] for text in texts])
 
 
 class Scorer:
@@ -123,14 +125,14 @@ class Scorer:
 
     def store(self, folder: RunFolder) -> None:
         """Write verdicts, clusters and the scores at equal weights to the run folder."""
-        stamps = _stamps(self._judge.stamp, folder.manifest())
+        stamps = stamps_of(self._judge.stamp, folder.manifest())
         folder.write_verdicts(list(self.verdicts.values()), stamps[0])
         members = [ClusterMember(key, cluster_id) for key, cluster_id in self.clusters.items()]
         folder.write_clusters(members, stamps[1])
         folder.write_layer_scores(score_layers(self.table, Weights()))
 
 
-def _stamps(judge_stamp: str, manifest: Manifest) -> tuple[str, str]:
+def stamps_of(judge_stamp: str, manifest: Manifest) -> tuple[str, str]:
     """What verdicts and clusters bear: everything that made them, and the run whose samples they are of."""
     made_of = f"{judge_stamp}; run {manifest.run_id}"
     return made_of, f"{made_of}; {manifest.embedder} at {COSINE_THRESHOLD}"
@@ -195,14 +197,19 @@ def _keep(folder: RunFolder, what: str, store: Callable[[], None]) -> None:
         _log.warning("%s cannot be written to: its %s are not kept", folder.path, what)
 
 
+def is_judged_now(folder: RunFolder, manifest: Manifest) -> bool:
+    """Whether verdicts and clusters are what the run's judge of today makes; a judge from elsewhere is believed."""
+    judge_stamp = registry.judge_stamp(manifest.judge)
+    return judge_stamp is None or folder.stamps() == stamps_of(judge_stamp, manifest)
+
+
 def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
     """The outcome table from the stored verdicts and clusters.
 
     ``None`` where they do not cover the samples, or were made by another judge or another version of it.
     """
     manifest = folder.manifest()
-    judge_stamp = registry.judge_stamp(manifest.judge)
-    if judge_stamp is not None and folder.stamps() != _stamps(judge_stamp, manifest):
+    if not is_judged_now(folder, manifest):
         return None
     samples = folder.sample_table(["question_id", "exit_layer", "sample_idx", "token_logprobs"])
     _check_whole(folder, manifest, len(samples))
@@ -217,7 +224,7 @@ def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
     is_correct = np.asarray(pc.equal(outcomes, "correct"))
     if is_correct.sum() != len(clusters):
         return None
-    judged, clustered, sampled = (_cells(each, question_ids, settings) for each in (verdicts, clusters, samples))
+    judged, clustered, sampled = (sample_cells(each, question_ids, settings) for each in (verdicts, clusters, samples))
     if sampled is None:
         raise RunFolderError(f"{folder.path}: a sample belongs to no question or layer of the run, or stands twice")
     if judged is None or clustered is None:  # of other samples: made again from these
@@ -239,10 +246,9 @@ def measure(
         embeddings: Of the embedder that the manifest names.
         on_progress: Told the number of questions measured.
     """
-    outcomes, manifest = hashlib.blake2b(table.outcomes.tobytes(), digest_size=8).hexdigest(), folder.manifest()
-    stamp = f"measures {MEASURES_VERSION}; {manifest.embedder}; run {manifest.run_id}; outcomes {outcomes}"
-    if (stored := _stored_measures(folder.measures(stamp), table.exit_layers)) is not None:
+    if (stored := stored_measures(folder, table)) is not None:
         return stored
+    stamp = _measures_stamp(folder.manifest(), table)
     answers: dict[str, dict[int, dict[int, str]]] = {stored.question.id: {} for stored in folder.questions()}
     columns = ["question_id", "exit_layer", "sample_idx", "answer"]
     for row in folder.sample_table(columns).to_pylist():
@@ -252,17 +258,23 @@ def measure(
     return measured
 
 
-def _stored_measures(rows: list[dict[str, Any]] | None, exit_layers: tuple[int, ...]) -> list[TextMeasures] | None:
-    """``rows`` as records; ``None`` where they are not a row of numbers a layer."""
+def _measures_stamp(manifest: Manifest, table: OutcomeTable) -> str:
+    outcomes = hashlib.blake2b(table.outcomes.tobytes(), digest_size=8).hexdigest()
+    return f"measures {MEASURES_VERSION}; {manifest.embedder}; run {manifest.run_id}; outcomes {outcomes}"
+
+
+def stored_measures(folder: RunFolder, table: OutcomeTable) -> list[TextMeasures] | None:
+    """The measures in the folder; ``None`` where they are not of these outcomes, or not a row of numbers a layer."""
+    rows = folder.measures(_measures_stamp(folder.manifest(), table))
     try:
         measured = [TextMeasures(**row) for row in rows or ()]
         is_numbers = all(isinstance(value, float) for each in measured for value in list(asdict(each).values())[1:])
     except TypeError:
         return None
-    return measured if is_numbers and tuple(each.exit_layer for each in measured) == exit_layers else None
+    return measured if is_numbers and tuple(each.exit_layer for each in measured) == table.exit_layers else None
 
 
-def _cells(table: pa.Table, question_ids: list[str], settings: RunSettings) -> tuple[np.ndarray, ...] | None:
+def sample_cells(table: pa.Table, question_ids: list[str], settings: RunSettings) -> tuple[np.ndarray, ...] | None:
     """Question, layer and sample places of each row; ``None`` if one has no place in the table, or two have one."""
     ids = table.column("question_id").combine_chunks().dictionary_decode()
     questions = pc.fill_null(pc.index_in(ids, pa.array(question_ids)), -1).to_numpy(zero_copy_only=False)

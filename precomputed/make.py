@@ -104,6 +104,8 @@ def rescore_all(out: Path, lm: "CausalLM", embeddings: Embeddings) -> None:
             settings = copy.manifest().settings
             cost = registry.make_decoder(lm, settings.exit_head, settings.template).cost()
             copy.write_manifest(replace(copy.manifest(), cost=cost))
+            tokens = copy.sample_table(["completion_token_ids"]).column(0).combine_chunks().flatten().unique()
+            copy.add_token_texts({token_id: lm.token_text(token_id) for token_id in tokens.to_pylist()})
             rescore(copy, registry.load_judge(copy.manifest().judge, embeddings.of), embeddings)
             compact = copy.write_compact_copy(Path(temporary) / "compact")
             old = path.rename(Path(temporary) / "old")

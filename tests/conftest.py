@@ -142,6 +142,9 @@ class FakeDecoder:
     def prompt_for(self, question) -> str:
         return f"Q: {question.text}\nA:"
 
+    def token_text(self, token_id: int) -> str:
+        return f"<{token_id}>"
+
     def decode(self, question, settings, waves):
         from hcl_core.ports import DecodeProgress
 

@@ -38,7 +38,8 @@ LIGHT = [
         "comparison",
     )
 ]
-LIGHT += [f"hcl_core.{name}" for name in ("measures", "words", "judge_eval", "presets", "scoring")]
+LIGHT += [f"hcl_core.{name}" for name in ("measures", "words", "judge_eval", "presets", "scoring", "archive")]
+LIGHT += [f"hcl_core.{name}" for name in ("vetting", "trash", "export", "notebook", "cli.files")]
 LIGHT += [name for name in ("app.views", "app.figures", "app.library") if name in FILES]
 
 

@@ -1,422 +1,477 @@
-"""The page's handlers on a tiny model, and its whole path in a real browser."""
+"""The page in a real browser: a visitor's whole path, by mouse and by keys alone, wide and narrow, light and dark."""
 
 import json
+import os
 import re
-import subprocess
+import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
-from conftest import make_lm
-
-from hcl_core.decode.checkpoints import Checkpoint
+from conftest import FakeEmbedder
+from test_runs import SETTINGS, make_manifest
+from test_views import HOSTILE
 
 ROOT = Path(__file__).parent.parent
+SHIPPED, WARMER = "0be6b1cadd189061", "a9a4b3a8654fe9da"
+TABS = ("Explore", "Token lens", "Compare", "Data set", "Runs", "Learn")
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-class LetterEmbedder:
-    """Texts that start alike mean the same."""
-
-    name = "letters"
-
-    def embed(self, texts):
-        vectors = np.zeros((len(texts), 256), np.float32)
-        vectors[np.arange(len(texts)), [ord(text[0].lower()) % 256 for text in texts]] = 1
-        return vectors
-
-
-@pytest.fixture
-def service(monkeypatch, tmp_path):
-    from app.service import Service
-    from hcl_core import registry
-
-    monkeypatch.setenv("HCL_RUNS", str(tmp_path / "runs"))
-    loads = []
-
-    def load(name, dtype="auto", device="auto"):
-        loads.append(name)
-        return make_lm(), Checkpoint(name, "tiny", tmp_path)
-
-    monkeypatch.setattr(registry, "load_model", load)
-    monkeypatch.setattr(registry, "load_embedder", LetterEmbedder)
-    made = Service()
-    made.loads = loads
-    return made
-
-
-# Weights and scaling, before the controls.
-BALANCE = (50, "min_max")
-SHIPPED = "0be6b1cadd189061"
-
-
-def controls(**changes):
-    """Values of the controls in the page's order."""
-    values = {
-        "model": "tiny",
-        "question": "Name a planet",
-        "accepted": "Mars\nVenus",
-        "first_layer": 1,
-        "last_layer": 4,
-        "every": 1,
-        "num_samples": 24,
-        "temperature": 1.0,
-        "top_p": 0.9,
-        "top_k": 0,
-        "max_new_tokens": 6,
-        "seed": 0,
-        "template": "few_shot",
-        "exit_head": "auto",
-        "judge": "alias",
-    }
-    return list((values | changes).values())
-
-
-def test_a_run_shows_every_wave_and_ends_with_its_id(service):
-    from app.handlers import explore
-
-    updates = list(explore(service, "visitor", *BALANCE, *controls()))
-    statuses = [update[3] for update in updates]
-    assert "Loading tiny" in statuses[0]
-    shown = [update for update in updates if isinstance(update[0], str)]
-    assert len(shown) == 3  # waves of 8 and 16, then the end
-    assert "so far" in shown[0][0].lower()
-    assert "saved as run" in statuses[-1]
-    assert shown[-1][2].count('class="hcl-column') == 5  # their frame, and four layers
-
-
-def test_the_same_request_again_is_found_not_computed(service, tmp_path):
-    from app.handlers import explore
-
-    list(explore(service, "visitor", *BALANCE, *controls()))
-    parts = {part: part.stat().st_mtime_ns for part in tmp_path.rglob("part-*.parquet")}
-    again = list(explore(service, "visitor", *BALANCE, *controls()))
-    assert not any("Sampling" in update[3] for update in again)
-    assert {part: part.stat().st_mtime_ns for part in tmp_path.rglob("part-*.parquet")} == parts
-    assert service.loads == ["tiny"]
-
-
-def test_a_stopped_run_goes_on_where_it_was(service):
-    from app.handlers import explore
-
-    running = explore(service, "visitor", *BALANCE, *controls())
-    for update in running:
-        if isinstance(update[0], str):
-            break
-    running.close()
-    resumed = [update[3] for update in explore(service, "visitor", *BALANCE, *controls())]
-    assert any("Going on · 32 of 96" in status for status in resumed)
-    assert "saved as run" in resumed[-1]
-
-
-def test_a_visitor_stops_their_own_run_alone(service):
-    from app.handlers import explore, stop
-
-    def finish(stopped_by):
-        statuses = []
-        for update in explore(service, "visitor", *BALANCE, *controls(seed=1)):
-            statuses.append(update[3])
-            if isinstance(update[0], str):
-                stop(service, stopped_by)
-        return statuses[-1]
-
-    assert "Stopped. What came so far stays" in finish("visitor")
-    assert "saved as run" in finish("somebody else")
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"question": "  "}, "needs a text"),
-        ({"accepted": "\n \n"}, "at least one accepted answer"),
-        ({"last_layer": 9}, "layer 9 does not exist: this model has layers 1 to 4"),
-        ({"num_samples": 0}, "samples must be between"),
-        ({"temperature": -1.0}, "temperature must be between"),
-        ({"top_p": 0}, "top_p must be above 0"),
-        ({"every": 0}, "step must be 1 or more"),
-        ({"question": "long " * 600}, "exceed this model"),
-        ({"temperature": None}, "Temperature is empty"),
-        ({"first_layer": None}, "First layer is empty"),
-    ],
-    ids=lambda value: str(value)[:30] if isinstance(value, dict) else "",
-)
-def test_a_mistake_is_one_message_and_leaves_the_results(service, changes, words):
-    from app.handlers import explore
-
-    last = list(explore(service, "visitor", *BALANCE, *controls(**changes)))[-1]
-    assert not any(isinstance(part, str) for part in last[:3])
-    assert 'role="alert"' in last[3] and words in last[3]
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"model": "/etc"}, "only the models of its list"),
-        ({"model": "layerskip-llama2-70b"}, "only the models of its list"),
-        ({"model": "smollm2-135m", "num_samples": 6000}, "this public page allows"),
-    ],
-    ids=["a folder", "a download", "too much"],
-)
-def test_a_public_page_refuses_what_could_harm(monkeypatch, changes, words):
-    from app.handlers import explore
-    from app.service import Service
-    from hcl_core import registry
-
-    monkeypatch.setattr(registry, "load_model", lambda *_: pytest.fail("loaded"))
-    monkeypatch.setattr(registry, "is_available", lambda model: model.name == "smollm2-135m")
-    public = Service(is_public=True)
-    assert words in list(explore(public, "visitor", *BALANCE, *controls(**changes)))[-1][3]
-    assert [name for _, name in public.model_choices()] == ["smollm2-135m"]
-
-
-def test_stored_answers_are_shown_without_a_model(monkeypatch):
-    from app import handlers
-    from hcl_core import registry
-
-    monkeypatch.setattr(registry, "load_model", lambda *_: pytest.fail("loaded"))
-    monkeypatch.setattr(registry, "load_embedder", lambda *_: pytest.fail("loaded"))
-    headline, chart, answers, status, shown = handlers.show_stored(SHIPPED, "name-a-planet", *BALANCE)
-    assert "Name a planet" in headline and "<h2>Layer" in headline and "Stored answers" in status
-    assert answers.count('data-layer="') == 30 and len(json.dumps(chart)) < 200_000
-    assert shown["run_id"] == SHIPPED and shown["question_id"] == "name-a-planet"
-
-
-@pytest.mark.parametrize("run_id", ["../../etc", "0" * 16, "", "nothing", ".lock", "0BE6B1CADD189061"])
-def test_a_run_id_that_is_none_is_a_message_and_no_path(run_id):
-    from app import handlers
-
-    *results, status, shown = handlers.show_stored(run_id, "name-a-planet", *BALANCE)
-    assert "no longer on this machine" in status and not any(isinstance(part, str) for part in [*results, shown])
-
-
-def test_the_balance_moves_the_optimum_without_new_answers():
-    from app import handlers
-
-    shown = handlers.show_stored(SHIPPED, "name-a-planet", *BALANCE)[-1]
-    by_weight = {}
-    for creativity in (0, 50, 100):
-        headline, chart = handlers.rebalance(shown, creativity, "min_max")
-        curves = {trace["name"]: trace["y"] for trace in chart["data"] if trace.get("name")}
-        by_weight[creativity] = chart["best"]
-        if creativity == 0:
-            expected = [1 - wrong for wrong in curves["Hallucination"]]
-            assert curves["HCB"] == pytest.approx(expected, abs=1e-3)
-        if creativity == 100:
-            assert curves["HCB"] == pytest.approx(curves["Creativity"], abs=1e-3)
-    assert len(set(by_weight.values())) > 1
-    _, absolute = handlers.rebalance(shown, 50, "absolute")
-    assert max(absolute["data"][4]["y"]) < 0.2  # few of fifty answers mean something of their own
-
-
-WARMER = "a9a4b3a8654fe9da"
-
-
-@pytest.mark.parametrize("measure", ["hcb_score", "hallucination_rate", "creativity_raw"])
-def test_two_stored_runs_are_compared(measure):
-    from app import handlers
-
-    said, chart = handlers.compare(SHIPPED, WARMER, measure)
-    assert "Both put layer 30 first." in said and "174 questions" in said and "<td>0.6</td><td>1.0</td>" in said
-    first, second, difference = (trace["y"] for trace in chart["data"] if trace["mode"] == "lines+markers")
-    expected = [mine - theirs for mine, theirs in zip(first, second, strict=True)]
-    assert difference == pytest.approx(expected, abs=2e-4)
-    assert "NaN" not in json.dumps(chart)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ((SHIPPED, "../etc", "hcb_score"), "no longer on this machine"),
-        ((None, SHIPPED, "hcb_score"), "no longer on this machine"),
-        ((SHIPPED, WARMER, "best"), "measure must be one of"),
-    ],
-)
-def test_runs_that_cannot_be_compared_are_a_message(arguments, words):
-    from app import handlers
-
-    said, chart = handlers.compare(*arguments)
-    assert 'role="alert"' in said and words in said and "data" not in chart
-
-
-def test_the_balance_of_nothing_shown_changes_nothing():
-    from app import handlers
-
-    assert not any(isinstance(part, str) for part in handlers.rebalance(None, 50, "min_max"))
-
-
-def test_a_public_page_lists_no_visitors_runs(service, tmp_path):
-    from app.handlers import explore
-    from app.library import stored_runs
-
-    list(explore(service, "visitor", *BALANCE, *controls()))
-    assert [run.is_shipped for run in stored_runs(with_own=False)] == [True] * 4
-    assert [run.is_shipped for run in stored_runs(with_own=True)] == [True] * 4 + [False]
-
-
-def test_a_public_page_asks_no_grader_at_its_owners_cost(monkeypatch):
+def write_hostile_run(runs):
+    """A finished run whose question, prompt, answers and tokens are made to do harm; its id."""
     from dataclasses import replace
 
-    from app.handlers import make_request
-    from app.service import Service
-    from hcl_core import registry
-    from hcl_core.errors import SettingsError
+    from hcl_core.judges.alias import AliasJudge
+    from hcl_core.records import Question, Sample, StoredQuestion
+    from hcl_core.runs import RunFolder
+    from hcl_core.scoring import Embeddings, rescore
 
-    monkeypatch.setenv("OPENAI_API_KEY", "key")
-    monkeypatch.setattr(registry, "load_model", lambda *_: pytest.fail("loaded"))
-    monkeypatch.setattr(registry, "is_available", lambda model: True)
-    request = replace(make_request(*controls(model="smollm2-135m")), judge="llm:grader")
-    with pytest.raises(SettingsError, match="this public page has no llm judge"):
-        next(Service(is_public=True).run(request, "visitor"))
-
-
-def test_every_control_reaches_the_request():
-    from app.handlers import make_request
-
-    plain = make_request(*controls())
-    changed = {
-        "model": "other", "question": "Name a star", "accepted": "Sun", "first_layer": 2, "last_layer": 3, "every": 2,
-        "num_samples": 5, "temperature": 0.3, "top_p": 0.5, "top_k": 7, "max_new_tokens": 9, "seed": 3,
-        "template": "chat", "exit_head": "shared", "judge": "paper",
-    }  # fmt: skip
-    assert len(changed) == len(controls())
-    requests = [make_request(*controls(**{name: value})) for name, value in changed.items()]
-    assert plain not in requests
-    assert len(set(requests)) == len(changed)
-
-
-def test_the_page_and_the_handler_agree_on_the_controls():
-    import inspect
-
-    from app import handlers, page
-
-    built = page.build(page.service.Service())
-    (event,) = [fn for fn in built.fns.values() if fn.api_name == "explore"]
-    labels = [block.label for block in event.inputs]
-    assert labels == [
-        "Balance: % creativity, the rest accuracy", "Creativity scaled",
-        "Model", "Question", "Accepted answers, one a line", "First layer", "Last layer", "Every", "Answers a layer",
-        "Temperature", "Top-p", "Top-k (0: off)", "Tokens at most", "Seed", "Prompt", "Exit head",
-        "Judge",
-    ]  # fmt: skip
-    assert len(inspect.signature(handlers.make_request).parameters) == len(labels) - len(BALANCE)
-
-
-def test_the_page_is_built_without_a_model_library():
-    code = (
-        "import sys; from app.page import build; from app.service import Service; build(Service());"
-        "print([name for name in ('torch', 'transformers', 'sentence_transformers') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.strip() == "[]"
+    # A run's questions and answers are JSON and Arrow texts, which hold every letter but half a pair.
+    texts = [*HOSTILE, "مرحبا ‮dlrow", "😀👩‍👩‍👧"]
+    question = Question("<img src=x onerror=alert(1)>", " ".join(HOSTILE)[:9_000], tuple(texts))
+    settings = replace(SETTINGS, num_samples=len(texts), model="<script>alert(1)</script>")
+    manifest = replace(make_manifest(settings, [question]), question_set="<b>set</b>")
+    stored = StoredQuestion(question, f"Q: {question.text}\nA:")
+    manifest = replace(manifest, run_id=settings.run_id([stored]), finished_at=manifest.created_at)
+    folder = RunFolder(runs / manifest.run_id)
+    folder.create(manifest, [stored])
+    samples = [
+        Sample(question.id, layer, number, " ".join(text.split()), text, (number,), (-0.5,), "length")
+        for layer in settings.exit_layers
+        for number, text in enumerate(texts)
+    ]
+    folder.append_samples(samples)
+    folder.add_token_texts(dict(enumerate(texts)))
+    rescore(folder, AliasJudge(), Embeddings(FakeEmbedder))
+    return manifest.run_id
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def runs(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def hostile_run(runs):
+    return write_hostile_run(runs)
+
+
+@pytest.fixture(scope="module")
+def address(runs, hostile_run):
     sys.path.insert(0, str(ROOT / "docs"))
     from screenshots import running_app
 
-    with running_app(HCL_RUNS=str(tmp_path_factory.mktemp("runs"))) as url:
+    with running_app(HCL_RUNS=str(runs)) as url:
         yield url
 
 
 @pytest.fixture
 def visit(address):
     """Opens the page; fails the test on an error in the console or a request that leaves the machine."""
-    import os
-    import shutil
-
     if shutil.which("chromium") is None:
         if os.environ.get("CI"):
             pytest.fail("CI must install chromium")
         pytest.skip("needs Chromium")
-    from contextlib import contextmanager
-
     from screenshots import browser_page
 
     @contextmanager
-    def opened(width=1280, **context):
+    def opened(query="", width=1280, **context):
         problems = []
-        with browser_page(width, 900, **context) as page:
+        with browser_page(width, 900, **{"locale": "en-GB"} | context) as page:
             page.on("console", lambda message: message.type == "error" and problems.append(message.text))
             page.on("pageerror", lambda error: problems.append(str(error)))
             page.on("dialog", lambda dialog: problems.append("a dialog opened"))
             page.on("request", lambda r: r.url.startswith((address, "data:", "blob:")) or problems.append(r.url))
-            page.goto(address)
-            page.get_by_role("button", name="Run").wait_for()
+            page.set_default_timeout(15_000)
+            page.goto(f"{address}/{query}")
+            page.locator("#headline h2").wait_for(state="attached", timeout=30_000)
             yield page
         assert problems == []
 
     return opened
 
 
+def open_tab(page, name):
+    """Opens a tab, from the menu of those that do not fit too."""
+    tab = page.get_by_role("tab", name=name, exact=True)
+    if not tab.first.is_visible():
+        page.locator("#tabs .overflow-menu > button").first.click()
+        page.locator("#tabs .overflow-dropdown button", has_text=name).click()
+    else:
+        tab.first.click()
+    page.wait_for_timeout(300)
+
+
 def set_field(page, label, value):
     page.get_by_label(label, exact=True).first.fill(str(value))
 
 
-@pytest.mark.browser
-@pytest.mark.slow
+def text_of(page, selector):
+    return page.locator(selector).inner_text()
+
+
+def changes(page, selector, before):
+    page.wait_for_function(
+        "([selector, before]) => document.querySelector(selector).innerText !== before", arg=[selector, before]
+    )
+
+
+def fits(page):
+    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def columns(page, number, timeout=30_000):
+    page.wait_for_function(f"document.querySelectorAll('.hcl-column').length === {number}", timeout=timeout)
+
+
 def test_a_first_visit_has_stored_answers_that_can_be_balanced(visit):
     with visit() as page:
-        page.wait_for_function("document.querySelectorAll('.hcl-column').length === 30", timeout=20_000)
-        assert page.locator(".hcl-chart .barlayer .point").count() == 30
-        before = page.locator("#headline").inner_text()
+        columns(page, 30)
+        assert page.locator("#curves .barlayer .point").count() == 30
+        before = text_of(page, "#headline .hcl-headline")
         marked = "document.querySelector('.hcl-column.best').dataset.layer"
         best = page.evaluate(marked)
-        page.get_by_label("number input for Balance").fill("0")
-        page.get_by_label("number input for Balance").press("Enter")
-        page.wait_for_function(f"document.querySelector('#headline').innerText !== {json.dumps(before)}")
+        page.get_by_label("number input for Balance").first.fill("0")
+        page.get_by_label("number input for Balance").first.press("Enter")
+        changes(page, "#headline .hcl-headline", before)
         page.wait_for_function(f"{marked} !== {json.dumps(best)}")
         assert page.locator(".hcl-column.best").count() == 1
 
 
-@pytest.mark.browser
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [1280, 390])
+def test_a_question_is_found_and_its_stored_answers_are_shown(visit):
+    with visit() as page:
+        before = text_of(page, "#headline .hcl-headline")
+        set_field(page, "Find a question", "baltic")
+        page.locator("#hits label", has_text="Baltic").first.click()
+        changes(page, "#headline .hcl-headline", before)
+        assert "Baltic" in text_of(page, "#headline .hcl-headline")
+        assert "Sweden" in page.get_by_label("Accepted answers, one a line").input_value()
+
+
+def test_a_layer_is_chosen_everywhere_and_shows_its_samples(visit):
+    with visit() as page:
+        columns(page, 30)
+        page.locator("#curves .nsewdrag").first.click()
+        page.locator("#detail h3").wait_for()
+        layer = page.locator("#detail .hcl-detail").get_attribute("data-layer")
+        assert page.locator(".hcl-column.selected").get_attribute("data-layer") == layer
+        assert f"layer={layer}" in page.locator("#link input").input_value()
+        assert page.locator("#detail .hcl-token").count() > 3
+        # Another layer, by its column: the chart's mark moves along.
+        page.locator(".hcl-column[data-layer='27'] .hcl-choose").click()
+        page.locator("#detail .hcl-detail[data-layer='27']").wait_for()
+        shapes = "document.querySelector('#curves .hcl-chart').layout.shapes"
+        page.wait_for_function(f"{shapes}.some((shape) => shape.x0 === 27 && shape.line.width === 2)")
+
+
+def test_a_meaning_is_followed_through_the_layers(visit):
+    with visit() as page:
+        columns(page, 30)
+        page.locator(".hcl-column[data-layer='30'] .hcl-card").first.hover()
+        lit = page.evaluate("[...document.querySelectorAll('.hcl-card.echo')].map((card) => card.dataset.meaning)")
+        assert len(lit) > 3 and len(set(lit)) == 1
+        assert re.search(r"layers \d+ to 30", text_of(page, ".hcl-followed"))
+
+
+def test_columns_are_thinned_and_the_best_and_the_last_stay(visit):
+    with visit() as page:
+        columns(page, 30)
+        page.get_by_role("button", name="1 in 5").click()
+        shown = page.evaluate(
+            "[...document.querySelectorAll('.hcl-column:not([hidden])')].map((c) => +c.dataset.layer)"
+        )
+        best = page.locator(".hcl-column.best").get_attribute("data-layer")
+        assert set(shown) == {5, 10, 15, 20, 25, 30, int(best)}
+
+
+def test_the_river_and_the_numbers_stand_beside_the_columns(visit):
+    with visit() as page:
+        page.get_by_role("tab", name="Answer river").click()
+        page.wait_for_function("document.querySelectorAll('#river .scatterlayer .trace').length >= 5")
+        page.get_by_role("tab", name="Numbers").click()
+        assert page.locator("#numbers tbody tr").count() == 30
+
+
+def test_further_curves_can_be_added(visit):
+    with visit() as page:
+        columns(page, 30)
+        page.get_by_label("Further curves").click()
+        page.get_by_role("option", name="Confidence").click()
+        page.wait_for_function("document.querySelector('#curves .legend').textContent.includes('Confidence')")
+
+
+@pytest.mark.parametrize("width", [1280, 380])
 def test_two_runs_are_compared_in_a_tab_of_their_own(visit, width):
     with visit(width=width) as page:
-        page.get_by_role("tab", name="Compare").click()
+        open_tab(page, "Compare")
         page.locator("#comparison h2").wait_for(timeout=30_000)
         page.wait_for_function("document.querySelectorAll('#compared .scatterlayer .trace').length === 6")
-        before = page.locator("#comparison").inner_text()
-        page.get_by_label("hallucination", exact=True).click()
-        page.wait_for_function(f"document.querySelector('#comparison').innerText !== {json.dumps(before)}")
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        before = text_of(page, "#comparison")
+        page.get_by_label("Hallucination", exact=True).click()
+        changes(page, "#comparison", before)
+        assert fits(page)
 
 
-@pytest.mark.browser
+def test_a_link_opens_the_same_view_again(visit):
+    with visit() as page:
+        columns(page, 30)
+        page.locator(".hcl-column[data-layer='26'] .hcl-choose").click()
+        page.locator("#detail .hcl-detail[data-layer='26']").wait_for()
+        before = text_of(page, "#headline .hcl-headline")
+        page.get_by_label("number input for Balance").first.fill("10")
+        page.get_by_label("number input for Balance").first.press("Enter")
+        changes(page, "#headline .hcl-headline", before)
+        page.wait_for_function("document.querySelector('#link input').value.includes('balance=10')")
+        link, wanted = page.locator("#link input").input_value(), text_of(page, "#headline .hcl-headline")
+    with visit(link[link.index("?") :]) as page:
+        page.locator("#detail .hcl-detail[data-layer='26']").wait_for()
+        assert text_of(page, "#headline .hcl-headline") == wanted
+        page.locator(".hcl-column.selected[data-layer='26']").wait_for()
+        assert page.get_by_label("number input for Balance").first.input_value() == "10"
+
+
+def test_a_link_fills_the_form_in(visit):
+    with visit("?q=Name%20a%20%3Cb%3Estar%3C/b%3E&a=Sun&a=Vega&temperature=0.3&last=20") as page:
+        assert page.get_by_label("Question", exact=True).input_value() == "Name a <b>star</b>"
+        assert page.get_by_label("Accepted answers, one a line").input_value() == "Sun\nVega"
+        assert page.get_by_label("Temperature", exact=True).input_value() == "0.3"
+        assert "Press Run" in text_of(page, "#status")
+
+
+@pytest.mark.parametrize("name", TABS)
+@pytest.mark.parametrize("width", [380, 1920])
+def test_every_tab_fits_from_a_telephone_to_a_projector(visit, name, width):
+    with visit(width=width) as page:
+        open_tab(page, name)
+        page.wait_for_timeout(1200)
+        assert fits(page)
+        if width == 1920:
+            page.get_by_role("button", name="Large type").click()
+            page.wait_for_timeout(500)
+            assert fits(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_any_tab(visit, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    with visit(color_scheme=scheme) as page:
+        columns(page, 30)
+        page.locator(".hcl-column[data-layer='26'] .hcl-choose").click()
+        page.locator("#detail .hcl-rows").wait_for()
+        found = []
+        for name in TABS:
+            open_tab(page, name)
+            page.wait_for_timeout(1500)
+            if name == "Learn":
+                page.get_by_role("button", name="Show what happened").locator("visible=true").click()
+                page.locator(".hcl-revealed").wait_for()
+            for each in Axe().run(page).response["violations"]:
+                if each["impact"] in ("serious", "critical"):
+                    found.append((name, each["id"], each["nodes"][0]["html"][:200]))
+        assert found == []
+
+
+def test_dark_and_large_are_kept_for_the_next_visit(visit):
+    with visit(color_scheme="light") as page:
+        columns(page, 30)
+        style = "getComputedStyle(document.querySelector('#curves .xtitle'))"
+        ink = f"{style}.fontSize + {style}.fill"
+        before = page.evaluate(ink)
+        page.get_by_role("button", name="Dark colours").click()
+        page.get_by_role("button", name="Large type").click()
+        page.wait_for_function(f"({ink}) !== {json.dumps(before)}")
+        page.reload()
+        columns(page, 30)
+        assert page.evaluate("document.body.className").count("dark") == 1
+        assert page.get_by_role("button", name="Large type").get_attribute("aria-pressed") == "true"
+
+
+def test_keys_alone_choose_a_layer_on_the_chart_and_among_the_answers(visit):
+    with visit() as page:
+        columns(page, 30)
+        page.locator("#curves .hcl-chart").focus()
+        page.keyboard.press("End")
+        page.locator("#detail .hcl-detail[data-layer='30']").wait_for()
+        page.keyboard.press("ArrowLeft")
+        page.locator("#detail .hcl-detail[data-layer='29']").wait_for()
+        # From the chart on, by Tab to the answers: one stop, and arrows inside.
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.matches('.hcl-choose')"):
+                break
+        where = "document.activeElement.closest('.hcl-column').dataset.layer"
+        at = int(page.evaluate(where))
+        page.keyboard.press("ArrowLeft")
+        assert page.evaluate(where) == str(at - 1)
+        page.keyboard.press("ArrowDown")
+        assert page.evaluate("document.activeElement.matches('.hcl-card')")
+        assert page.locator(".hcl-card.echo").count() >= 1
+        page.keyboard.press("Enter")
+        page.locator(f"#detail .hcl-detail[data-layer='{at - 1}']").wait_for()
+
+
+def test_keys_alone_reach_run_from_the_top_of_the_page(visit):
+    with visit() as page:
+        columns(page, 30)
+        for _ in range(80):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.innerText") == "Run":
+                break
+        assert page.evaluate("document.activeElement.innerText") == "Run"
+        style = "getComputedStyle(document.activeElement)"
+        assert page.evaluate(f"{style}.outlineStyle !== 'none' || {style}.boxShadow !== 'none'")
+
+
+def test_the_page_speaks_german_to_a_german_browser(visit):
+    with visit(locale="de-DE") as page:
+        columns(page, 30)
+        assert (
+            "Schicht" in text_of(page, "#headline .hcl-headline")
+            and page.get_by_role("tab", name="Erkunden").count() == 1
+        )
+        words = text_of(page, "body")
+        assert "__i18n__" not in words and "hcl_word" not in words
+        for english in ("Answers a layer", "Accepted answers", "Further curves", "Token lens", "Stored answers of"):
+            assert english not in words
+
+
+def test_a_token_lens_is_shown_and_a_cell_has_its_ten_tokens(visit):
+    with visit() as page:
+        open_tab(page, "Token lens")
+        page.locator("#lens .heatmaplayer").wait_for(timeout=20_000)
+        page.locator("#lens .hcl-chart").focus()
+        page.keyboard.press("ArrowUp")
+        page.locator("#lens-cell tbody tr").first.wait_for()
+        assert page.locator("#lens-cell tbody tr").count() == 10
+        before = text_of(page, "#lens-headline")
+        page.get_by_label("as it is", exact=True).locator("visible=true").click()
+        changes(page, "#lens-headline", before)
+
+
+def test_a_row_of_the_set_opens_its_question_in_explore(visit):
+    with visit() as page:
+        open_tab(page, "Data set")
+        page.locator("#set-headline h2").wait_for(timeout=20_000)
+        page.locator("#set-rows").get_by_text("dwarf planet").locator("visible=true").first.click()
+        page.wait_for_function("document.querySelector('#headline').innerText.includes('dwarf')")
+        assert page.get_by_role("tab", name="Explore").get_attribute("aria-selected") == "true"
+
+
+def test_a_run_is_exported_deleted_and_brought_back(visit, runs, hostile_run):
+    with visit() as page:
+        open_tab(page, "Runs")
+        page.locator("#manifest h2").wait_for(timeout=20_000)
+        page.locator("#run-rows").get_by_text(hostile_run).first.click()
+        page.wait_for_function(f"document.querySelector('#manifest').innerText.includes('{hostile_run}')")
+        page.get_by_role("button", name="Make the file").click()
+        page.get_by_text(re.compile("Ready: .* MB")).wait_for()
+        page.get_by_role("button", name="Delete …").click()
+        page.get_by_role("button", name="Keep it").click()
+        assert (runs / hostile_run).is_dir()
+        page.get_by_role("button", name="Delete …").click()
+        page.get_by_role("button", name="Delete it").click()
+        page.get_by_text("is in the trash").wait_for()
+        assert not (runs / hostile_run).exists()
+        page.get_by_role("button", name="Undo the deletion").click()
+        page.get_by_text(f"Run {hostile_run} is back").wait_for()
+        assert (runs / hostile_run).is_dir()
+
+
+def test_a_step_of_the_walkthrough_shows_its_chart_after_a_guess(visit):
+    with visit() as page:
+        open_tab(page, "Learn")
+        assert page.locator("#learn .plotly").locator("visible=true").count() == 0
+        page.get_by_label("In the last third").locator("visible=true").click()
+        page.get_by_role("button", name="Show what happened").locator("visible=true").click()
+        page.get_by_text("You guessed right.").wait_for()
+        page.locator("#learn .heatmaplayer").wait_for()
+        page.get_by_role("button", name="Next").locator("visible=true").click()
+        page.get_by_role("heading", name="Stopping early").wait_for()
+
+
+@pytest.mark.parametrize("name", ["Explore", "Data set", "Runs", "Compare"])
+def test_what_others_wrote_is_shown_as_text_and_harmless(visit, hostile_run, name):
+    tab = {"Explore": "", "Data set": "tab=dataset&", "Runs": "tab=runs&", "Compare": "tab=compare&"}[name]
+    query = f"?{tab}run={hostile_run}&runs={hostile_run},{SHIPPED}&layer=3"
+    with visit(query) as page:
+        page.wait_for_timeout(2_500)
+        shown = text_of(page, "body")
+        assert "<script>alert(1)</script>" in shown
+        assert page.locator("img[onerror], img[src='x']").count() == 0
+        assert page.evaluate(
+            "[...document.querySelectorAll('script')].every((s) => !s.textContent.includes('alert(1)'))"
+        )
+        assert fits(page)
+        if name == "Explore":
+            assert page.locator("#detail .hcl-token").count() >= 10
+            page.locator("#curves .nsewdrag").first.hover()
+            page.get_by_role("tab", name="Answer river").click()
+            page.locator("#river .nsewdrag").first.hover()
+            page.wait_for_timeout(500)
+
+
 @pytest.mark.model
-@pytest.mark.slow
 def test_a_visitor_runs_a_question_of_their_own(visit):
     with visit() as page:
         set_field(page, "Question", "What is the capital of <b>France</b>?")
         set_field(page, "Accepted answers, one a line", "Paris")
         set_field(page, "First layer", 27)
         set_field(page, "Answers a layer", 12)
-        page.get_by_role("button", name="Run").click()
+        page.get_by_role("button", name="Run", exact=True).click()
         page.get_by_text(re.compile("saved as run")).wait_for(timeout=120_000)
-        assert page.locator(".hcl-column").count() == 4
-        assert page.locator(".hcl-chart .scatterlayer .trace").count() == 6  # three curves and their intervals
-        assert "Layer" in page.locator("#headline h2").inner_text()
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        # A click on a layer marks its column.
-        page.locator(".hcl-chart .nsewdrag").first.click()
-        page.wait_for_function("document.querySelectorAll('.hcl-column.selected').length === 1")
+        columns(page, 4)
+        assert page.locator("#curves .scatterlayer .trace").count() == 6  # three curves and their intervals
+        assert "<b>France</b>" in text_of(page, "#headline .hcl-headline")
+        page.locator(".hcl-column[data-layer='30'] .hcl-choose").click()
+        page.locator("#detail .hcl-token").first.wait_for()
+        assert fits(page)
 
 
-@pytest.mark.browser
 @pytest.mark.model
-@pytest.mark.slow
 def test_stop_keeps_what_came_and_run_goes_on(visit):
-    with visit(width=390, color_scheme="dark") as page:
+    with visit(width=380, color_scheme="dark") as page:
+        columns(page, 30)
         set_field(page, "Answers a layer", 400)
         set_field(page, "Temperature", 1.5)
-        page.get_by_role("button", name="Run").click()
-        page.wait_for_function("document.querySelectorAll('.hcl-column').length === 15", timeout=120_000)
-        page.get_by_role("button", name="Stop").click()
+        page.get_by_role("button", name="Run", exact=True).click()
+        columns(page, 15, timeout=120_000)
+        # While it runs, the page answers: what came so far is weighed anew.
+        before = text_of(page, "#headline .hcl-headline")
+        page.get_by_label("number input for Balance").first.fill("0")
+        page.get_by_label("number input for Balance").first.press("Enter")
+        changes(page, "#headline .hcl-headline", before)
+        page.get_by_role("button", name="Stop", exact=True).click()
         page.get_by_text("Stopped. What came so far stays").wait_for(timeout=60_000)
-        assert page.locator(".hcl-column").count() == 15
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        page.get_by_role("button", name="Run").click()
+        assert "So far" in text_of(page, "#headline .hcl-headline")
+        columns(page, 15)
+        page.get_by_role("button", name="Run", exact=True).click()
         page.get_by_text(re.compile("of 6,000 answers")).wait_for(timeout=60_000)
-        page.get_by_role("button", name="Stop").click()
+        page.get_by_role("button", name="Stop", exact=True).click()
         page.get_by_text("Stopped. What came so far stays").wait_for(timeout=60_000)
+
+
+@pytest.mark.model
+def test_a_set_is_run_live(visit):
+    with visit() as page:
+        set_field(page, "First layer", 28)
+        set_field(page, "Answers a layer", 4)
+        open_tab(page, "Data set")
+        page.locator("#set-headline h2").wait_for(timeout=20_000)
+        set_field(page, "Questions", 3)
+        page.get_by_role("button", name="Run the set").click()
+        page.get_by_text("All questions are answered").wait_for(timeout=120_000)
+        assert "3 of 3 questions of starter" in text_of(page, "#set-headline")
+
+
+@pytest.mark.model
+def test_any_prompt_is_read_through_the_lens(visit):
+    with visit() as page:
+        open_tab(page, "Token lens")
+        page.locator("#lens .heatmaplayer").wait_for(timeout=20_000)
+        page.get_by_label("Prompt, exactly as sent").fill("<b>The capital of France is")
+        page.get_by_role("button", name="Look").click()
+        page.get_by_text("Read in one pass").wait_for(timeout=120_000)
+        assert "<b>The capital of France is" in text_of(page, "#lens-headline")

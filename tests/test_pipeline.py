@@ -190,7 +190,18 @@ def test_stopped_run_is_not_marked_complete(sitting):
 def test_finished_run_has_its_derived_files(sitting):
     sitting.finish()
     derived = {path.name for path in sitting.folder.path.glob("*.parquet")}
-    assert derived == {"verdicts.parquet", "clusters.parquet", "layer_scores.parquet"}
+    assert derived == {"verdicts.parquet", "clusters.parquet", "layer_scores.parquet", "tokens.parquet"}
+
+
+def test_a_compact_copy_keeps_the_texts_of_tokens(sitting, tmp_path):
+    sitting.finish()
+    assert sitting.folder.write_compact_copy(tmp_path / "copy").token_texts() == sitting.folder.token_texts()
+
+
+def test_the_texts_of_a_stopped_runs_tokens_are_kept(sitting):
+    sitting.stop_after(8)
+    tokens = {token for sample in sitting.folder.samples() for token in sample.completion_token_ids}
+    assert tokens and sitting.folder.token_texts() == {token: f"<{token}>" for token in tokens}
 
 
 def test_stored_prompt_is_what_the_decoder_was_sent(sitting):

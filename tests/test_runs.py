@@ -633,3 +633,14 @@ def test_a_part_with_values_that_no_run_writes_is_one_named_error(folder, column
     pq.write_table(table.set_column(place, table.field(column), pa.array([value], table.field(column).type)), part)
     with pytest.raises(RunFolderError, match=f"a samples part cannot be read: .*{problem}"):
         folder.samples()
+
+
+def test_token_texts_are_added_to_those_that_are_there(folder):
+    folder.add_token_texts({7: " Mars", 2: "\n"})
+    folder.add_token_texts({9: "😀", 7: " Mars"})
+    assert folder.token_texts() == {2: "\n", 7: " Mars", 9: "😀"}
+
+
+def test_token_texts_that_cannot_be_read_are_none(folder):
+    (folder.path / "tokens.parquet").write_bytes(b"no parquet")
+    assert folder.token_texts() == {}

@@ -1,15 +1,30 @@
-import json
+"""Records in, HTML out: what is said of a result, and that every text from outside stays text."""
+
 import re
+from dataclasses import replace
 
 import pytest
+from conftest import fake_sample
 from test_intervals import table_of
+from test_runs import SETTINGS, STORED, make_manifest
 
-from app import figures, views
-from app.library import Outcome
+from app.language import Words
+from app.library import Look, Outcome, StoredRun
+from app.views.answers import answer_columns
+from app.views.base import problem, progress, status
+from app.views.comparison import comparison
+from app.views.detail import MOST_ROWS, layer_detail, prompt_box
+from app.views.headline import headline, spoken_layers
+from app.views.lens import lens_headline, top_table
+from app.views.runs import link_box, manifest_view
+from app.views.scores import score_table
 from hcl_core.answers import CountedAnswer, LayerAnswers
-from hcl_core.records import Weights
+from hcl_core.lens import LensTable
+from hcl_core.records import Question, StoredQuestion, Verdict, Weights
+from hcl_core.runs import RunFolder
 
 EQUAL = Weights()
+WORDS = Words("en")
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -17,10 +32,28 @@ HOSTILE = [
     "'\" onmouseover=alert(1) x='",
     "\u202egnirts desrever\u202c",
     "\x1b[31mred\x07\x00",
-    "{{7*7}} ${7*7} @children",
+    "{{7*7}} ${7*7} @children {layer.__class__}",
     "👩‍🚀 " * 40,
     "a" * 10_000,
 ]
+hostile = pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+TAGS = {
+    "b", "button", "details", "div", "em", "h2", "h3", "i", "input", "label", "p", "pre", "section", "small", "span",
+    "summary", "table", "tbody", "td", "th", "thead", "tr", "u",
+}  # fmt: skip
+ATTRIBUTES = {
+    "aria-hidden", "aria-label", "aria-live", "aria-pressed", "class", "colspan", "data-done", "data-every",
+    "data-hint", "data-layer", "data-life", "data-meaning", "data-query", "dir", "readonly", "role", "scope", "style",
+    "tabindex", "title", "type", "value",
+}  # fmt: skip
+
+
+def check_harmless(html, most=60_000):
+    """Only our own tags and attributes, no character that turns text around or commands a terminal, bounded."""
+    assert set(re.findall(r"<(\w+)", html)) <= TAGS
+    assert set(re.findall(r'\s([\w-]+)="', re.sub(r'"[^"]*"', '""', html))) <= ATTRIBUTES
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\u202a-\u202e]", html)
+    assert len(html) < most
 
 
 def layer(*answers, exit_layer=3):
@@ -29,46 +62,6 @@ def layer(*answers, exit_layer=3):
 
 def answer(text, outcome="incorrect", count=1, cluster_id=None):
     return CountedAnswer(text, outcome, f"because “{text}”", count, cluster_id, 0.5)
-
-
-@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_answers_are_shown_as_text(text):
-    html = views.answer_columns([layer(answer(text), answer(text + "!", "correct", 2, 0))], 3)
-    tags = set(re.findall(r"<(\w+)", html))
-    assert tags <= {"div", "section", "header", "b", "em", "span", "i", "u", "h3", "p", "small"}
-    attributes = set(re.findall(r'\s([\w-]+)="', re.sub(r'"[^"]*"', '""', html)))
-    assert attributes <= {
-        "class",
-        "role",
-        "aria-label",
-        "tabindex",
-        "data-layer",
-        "data-meaning",
-        "title",
-        "dir",
-        "style",
-    }
-    assert not re.search(r"[\x00-\x08\x0b-\x1f\u202a-\u202e]", html)
-    assert len(html) < 6_000
-
-
-def test_problems_and_progress_are_escaped():
-    assert "<b>" not in views.problem("<b>x</b>") and "&lt;b&gt;" in views.problem("<b>x</b>")
-    assert "&lt;b&gt;" in views.status("<b>x</b>", 1, 2)
-
-
-def test_answers_of_one_meaning_share_a_card():
-    html = views.answer_columns(
-        [layer(answer("Mars", "correct", 3, 0), answer("mars!", "correct", 2, 0), answer("Venus", "correct", 1, 1))], 3
-    )
-    assert [int(count) for count in re.findall(r"<b>(\d+)</b></div>", html)] == [5, 1]
-    assert "6/6 right · 2 ideas" in html
-
-
-def test_a_long_column_says_what_it_leaves_out():
-    html = views.answer_columns([layer(*(answer(f"wrong {number}") for number in range(20)))], None)
-    assert html.count('class="hcl-card') == 12
-    assert "8 more, 8 answers" in html
 
 
 def scored(outcomes, weights=EQUAL):
@@ -80,84 +73,182 @@ SURE = scored([[-1] * 4, [0, 0, 1, -1], [0, -1, -1, -1]])
 WRONG = scored([[-1] * 4, [-1, -1, -1, -2]])
 
 
+@hostile
+def test_answers_are_shown_as_text(text):
+    check_harmless(answer_columns([layer(answer(text), answer(text + "!", "correct", 2, 0))], 3, WORDS), 8_000)
+
+
+def look_of(text="Mars", num_samples=3, token_texts=None):
+    """A look at one question of three layers, whose question, answers, rules and tokens all say ``text``."""
+    question = Question("planet", text, (text,))
+    samples = [
+        replace(fake_sample(question, exit_layer, number), answer=text, completion_text=text)
+        for exit_layer in (1, 3, 4)
+        for number in range(num_samples)
+    ]
+    verdicts = {sample.key: Verdict(sample.key, "correct", text) for sample in samples}
+    manifest = make_manifest(replace(SETTINGS, num_samples=num_samples), [question])
+    outcome = Outcome.of(replace(table_of([[[0] * num_samples] * 3]), exit_layers=(1, 3, 4)))
+    tokens = {number: text for number in range(num_samples + 8)} if token_texts is None else token_texts
+    return Look(manifest, StoredQuestion(question, text), outcome, (), tuple(samples), verdicts, tokens, True)
+
+
+def detail_of(look, exit_layer=3):
+    return layer_detail(look, look.outcome.scored(EQUAL, "min_max"), exit_layer, WORDS)
+
+
+@hostile
+def test_every_sample_is_shown_as_text(text):
+    check_harmless(detail_of(look_of(text)), 200_000)
+
+
+@hostile
+def test_prompts_and_messages_are_shown_as_text(text):
+    check_harmless(prompt_box(text, WORDS))
+    check_harmless(problem(text))
+    check_harmless(status(text))
+    check_harmless(headline(SURE, True, WORDS, text))
+
+
+@hostile
+def test_names_of_runs_and_their_settings_are_shown_as_text(text):
+    manifest = make_manifest(replace(SETTINGS, model=text), question_set=text, judge=text, device=text)
+    run = StoredRun(RunFolder("nowhere"), manifest, False)
+    check_harmless(manifest_view(run, WORDS))
+    check_harmless(link_box({"run": text, "question": text}, WORDS), 200_000)
+    check_harmless(comparison([], "hcb_score", [text, text], {text: [text, text]}, [text], WORDS))
+
+
+@hostile
+def test_tokens_of_a_lens_are_shown_as_text(text):
+    import numpy as np
+
+    numbers, floats = np.ones((2, 1), np.int64), np.ones((2, 1), np.float32)
+    tops = np.full((2, 1, 2), 0.5, np.float32)
+    table = LensTable(
+        "q", f"{text}\n{text}", (5,), (text,), (3,), np.ones((2, 1, 2), np.int64), [[[text, text]], [[text, text]]],
+        tops, floats, numbers, numbers, floats,
+    )  # fmt: skip
+    check_harmless(lens_headline(table, WORDS), 12_000)
+    check_harmless(top_table(table, 0, 0, WORDS))
+
+
+def test_answers_of_one_meaning_share_a_card():
+    columns = [
+        layer(answer("Mars", "correct", 3, 0), answer("mars!", "correct", 2, 0), answer("Venus", "correct", 1, 1))
+    ]
+    html = answer_columns(columns, 3, WORDS)
+    assert [int(count) for count in re.findall(r"<b>(\d+)</b></div>", html)] == [5, 1]
+    assert "6/6 right · 2 ideas" in html
+
+
+def test_a_meaning_has_one_number_in_every_layer_and_says_where_it_lives():
+    first, second = answer("Mars", "correct", 1, 1), answer("Mars", "correct", 4, 0)
+    html = answer_columns([layer(first, exit_layer=2), layer(answer("Venus", "correct", 9, 1), second)], 3, WORDS)
+    mars = re.findall(r'data-meaning="(\d+)" data-life="([^"]+)"[^>]*title="Mars', html)
+    assert mars == [("1", "layers 2 to 3")] * 2
+    assert 'data-life="in layer 3 only"' in html
+
+
+def test_a_long_column_says_what_it_leaves_out():
+    html = answer_columns([layer(*(answer(f"wrong {number}") for number in range(20)))], None, WORDS)
+    assert html.count('class="hcl-card') == 9
+    assert "11 more, 11 answers" in html
+
+
+@pytest.mark.parametrize(("num_layers", "has_steps"), [(6, False), (7, True)])
+def test_many_columns_can_be_thinned(num_layers, has_steps):
+    columns = [layer(answer("Mars"), exit_layer=number) for number in range(1, num_layers + 1)]
+    assert ("data-every" in answer_columns(columns, None, WORDS)) is has_steps
+
+
+def test_equal_samples_stand_in_one_row_with_their_numbers_and_their_rule():
+    look = look_of("Mars", num_samples=6)
+    # Samples of one layer differ in their second token: six rows; all alike, one.
+    assert detail_of(look).count("<tr ") == 6
+    alike = tuple(replace(sample, completion_token_ids=(7, 0)) for sample in look.samples)
+    html = detail_of(replace(look, samples=alike))
+    assert html.count("<tr ") == 1 and "×6</b> <small>0, 1, 2, 3, 4, 5</small>" in html
+    assert "<td>Mars</td></tr>" in html and "Seed 3" in html
+
+
+def test_each_token_has_its_probability_as_shade_and_number():
+    html = detail_of(look_of("Mars", num_samples=1), exit_layer=4)
+    # exp(-0.5) and exp(-0.25 * 4).
+    assert '--p:0.61" title="0.607">Mars</span>' in html and '--p:0.37" title="0.368">Mars</span>' in html
+
+
+def test_a_run_without_token_texts_says_so_and_shows_the_answer():
+    html = detail_of(look_of("Mars", token_texts={}))
+    assert "made before the texts of tokens were kept" in html and '<td dir="auto">Mars</td>' in html
+
+
+def test_too_many_different_texts_are_cut_with_the_number_and_the_limit():
+    html = detail_of(look_of("Mars", num_samples=MOST_ROWS + 1))
+    assert html.count("<tr ") == MOST_ROWS and "The 200 most frequent of 201 different texts" in html
+
+
+def test_an_unknown_prompt_is_said_to_be_unknown():
+    assert "chat format" in prompt_box(None, WORDS) and "<pre" not in prompt_box(None, WORDS)
+
+
+def test_the_table_has_the_charts_numbers():
+    html = score_table(SURE, WORDS, {"confidence": [0.25, 0.5, 0.75]})
+    assert html.count("<tr") == 4 and '<tr class="best"><th scope="row">2</th>' in html
+    assert f"<td>{SURE.scores[1].hcb_score:.2f} <small>" in html and "<td>0.75</td>" in html
+
+
+def test_progress_has_its_numbers_in_words_and_as_a_bar():
+    html = progress(WORDS, "sampling", 250, 1000)
+    assert "Sampling · 250 of 1,000 answers (25%)" in html and "width:25.0%" in html
+
+
 def test_the_headline_names_the_best_layer_and_how_sure_that_is():
     clear = scored([[-1] * 40, [0] * 20 + [1] * 20, [-1] * 40])
-    html = views.headline(clear, is_complete=True)
+    html = headline(clear, True, WORDS)
     assert "Layer 2 balances best: 100% right, 2 different right ideas." in html
     assert "highest HCB in 100% of resampled runs" in html and "more answers are wanted" not in html
 
 
 def test_the_headline_names_layers_that_cannot_be_told_apart():
-    html = views.headline(scored([[-1] * 20, [0] * 10 + [-1] * 10, [0] * 9 + [-1] * 11, [-1] * 20]), is_complete=True)
+    tied = scored([[-1] * 20, [0] * 10 + [-1] * 10, [0] * 9 + [-1] * 11, [-1] * 20])
+    html = headline(tied, True, WORDS)
     assert "Layers 2 and 3 balance best, and can’t be told apart." in html
     assert re.search(r"Layer 2 leads in \d+% of resampled runs: 50% right, 1 right idea\.", html)
 
 
 def test_the_headline_names_no_layer_where_most_are_alike():
-    html = views.headline(scored([[0, -1, 0, -1, 0]] * 6), is_complete=True)
+    html = headline(scored([[0, -1, 0, -1, 0]] * 6), True, WORDS)
     assert "No layer is clearly best." in html and "6 of 6 layers can’t be told apart" in html
 
 
+def test_the_headline_is_said_in_another_language():
+    assert "Schicht 2" in headline(SURE, True, Words("de"))
+
+
 @pytest.mark.parametrize(
-    ("layers", "words"), [((3,), "3"), ((3, 4), "3 and 4"), ((3, 4, 5), "3 to 5"), ((2, 4, 7), "2, 4 and 7")]
+    ("layers", "spoken"), [((3,), "3"), ((3, 4), "3 and 4"), ((3, 4, 5), "3 to 5"), ((2, 4, 7), "2, 4 and 7")]
 )
-def test_layers_are_spoken(layers, words):
-    assert views.spoken_layers(layers) == words
+def test_layers_are_spoken(layers, spoken):
+    assert spoken_layers(layers, WORDS) == spoken
 
 
 def test_the_headline_says_when_nothing_is_right():
-    assert "No layer gave a right answer" in views.headline(WRONG, is_complete=True)
+    assert "No layer gave a right answer" in headline(WRONG, True, WORDS)
 
 
 def test_the_headline_says_when_the_run_is_partial():
-    assert "more answers are wanted" in views.headline(SURE, is_complete=False)
+    assert "more answers are wanted" in headline(SURE, False, WORDS)
 
 
-def test_the_headline_names_what_was_asked_as_text():
-    assert "&lt;b&gt;Who?&lt;/b&gt; · tiny" in views.headline(SURE, is_complete=True, asked="<b>Who?</b> · tiny")
+def test_a_link_leaves_out_what_is_as_usual():
+    html = link_box({"run": "abc", "layer": None, "balance": ""}, WORDS)
+    assert 'data-query="?run=abc"' in html
 
 
-def draw(outcome):
-    return figures.layer_curves(outcome.scores, outcome.sure, outcome.best)
-
-
-def traces(figure):
-    return {trace["name"]: trace for trace in figure["data"] if "name" in trace}
-
-
-def test_the_chart_draws_each_score_with_its_interval_and_marks_the_best_layer():
-    figure = draw(SURE)
-    for name, field in (("Hallucination", "hallucination_rate"), ("Creativity", "creativity"), ("HCB", "hcb_score")):
-        curve = traces(figure)[name]
-        assert curve["y"] == pytest.approx([getattr(each, field) for each in SURE.scores], abs=1e-4)
-        assert re.fullmatch(r"\d\.\d\d to \d\.\d\d", curve["customdata"][1][0])
-    symbols = [trace["marker"]["symbol"] for trace in figure["data"] if trace.get("mode") == "lines+markers"]
-    assert len(set(symbols)) == len(symbols) == 4  # never colour alone
-    (line,) = [shape for shape in figure["layout"]["shapes"] if shape["type"] == "line"]
-    assert line["x0"] == figure["best"] == 2
-
-
-def test_the_chart_has_a_bar_for_how_often_each_layer_is_best():
-    bars = traces(draw(SURE))["Best in"]
-    assert bars["y"] == pytest.approx([each.p_optimal for each in SURE.sure.layers], abs=1e-4)
-
-
-def test_the_chart_shades_what_cannot_be_told_apart():
-    outcome = scored([[-1] * 20, [0] * 10 + [-1] * 10, [0] * 9 + [-1] * 11, [-1] * 20])
-    shades = [shape for shape in draw(outcome)["layout"]["shapes"] if shape["type"] == "rect"]
-    assert [(shade["x0"], shade["x1"]) for shade in shades] == [(1.5, 2.5), (2.5, 3.5)]
-
-
-def test_the_chart_leaves_layers_without_samples_empty():
-    figure = draw(scored([[0, 0, -1], [-3, -3, -3]]))
-    assert all(traces(figure)[name]["y"][1] is None for name in ("Hallucination", "Creativity", "HCB"))
-    assert "NaN" not in json.dumps(figure)
-
-
-def test_the_chart_of_nothing_right_marks_no_layer():
-    assert draw(WRONG)["layout"]["shapes"] == [] and draw(WRONG)["best"] is None
-
-
-def test_a_short_axis_has_ticks_at_layers_only():
-    assert draw(SURE)["layout"]["xaxis"]["dtick"] == 1
-    assert "dtick" not in draw(scored([[0, -1]] * 30))["layout"]["xaxis"]
+def test_a_runs_manifest_says_everything_that_was_asked_for():
+    run = StoredRun(RunFolder("nowhere"), make_manifest(), False)
+    html = manifest_view(run, WORDS)
+    for name in ("temperature", "top p", "seed", "template", "judge", "embedder", "device", "versions"):
+        assert f'<th scope="row">{name}</th>' in html
+    assert STORED[0].prompt not in html

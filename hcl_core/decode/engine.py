@@ -44,6 +44,10 @@ class TrieDecoder:
         """The exact text sent for ``question``."""
         return self.template.render(question.text, self.lm.wrap_chat)
 
+    def token_text(self, token_id: int) -> str:
+        """One token as people should see it: its text, or its name where it is special."""
+        return self.lm.token_text(token_id)
+
     def cost(self) -> ModelCost:
         """What a token costs at each exit."""
         width, has_map = self.lm.hidden_size, self.exit_head.name == "linear"

@@ -1,0 +1,87 @@
+"""A run as one HTML page that needs nothing else: curves, numbers, questions and answers, plotly.js inside."""
+
+import re
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from app import library
+from app.figures.curves import layer_curves
+from app.language import Words
+from app.library import StoredRun
+from app.theme import STYLE_SHEET
+from app.views.answers import answer_columns
+from app.views.headline import headline
+from app.views.runs import manifest_view
+from app.views.scores import score_table
+from hcl_core.answers import printable
+from hcl_core.folders import atomic_file
+from hcl_core.records import Weights
+
+# Questions whose answers are shown: each adds about 100 kB.
+_MOST_QUESTIONS = 20
+_VARIABLE = re.compile(r"^var\((--[\w-]+)\)$")
+
+
+def export_page(run: StoredRun, target: Path, words: Words) -> None:
+    """Write the page of a judged run.
+
+    Raises:
+        RunFolderError: It has not been judged.
+    """
+    import plotly.io
+
+    scored = library.outcome_of(run).scored(Weights(), "min_max")
+    figure = _coloured(layer_curves(scored, words))
+    chart = plotly.io.to_html(
+        {"data": figure["data"], "layout": figure["layout"]}, include_plotlyjs=True, full_html=False, validate=False
+    )
+    questions = library.questions_of(run)
+    sections = "".join(_question(run, stored.question.id, words) for stored in questions[:_MOST_QUESTIONS])
+    if len(questions) > _MOST_QUESTIONS:
+        sections += f"<p>{words('export_cut', shown=_MOST_QUESTIONS, all=words.count(len(questions)))}</p>"
+    title = escape(printable(run.describe()))
+    style = STYLE_SHEET.read_text(encoding="utf-8")
+    page = (
+        f'<!doctype html><html lang="{words.language}"><head><meta charset="utf-8"><title>{title}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{style}{_PAGE_STYLE}</style></head><body><main>{manifest_view(run, words)}"
+        f"{headline(scored, run.manifest.finished_at is not None, words)}{chart}{score_table(scored, words)}"
+        f"{sections}</main></body></html>"
+    )
+    with atomic_file(target) as temporary:
+        temporary.write_text(page, encoding="utf-8", errors="replace")
+
+
+_PAGE_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:0;background:#faf9f7}"
+    "main{max-width:1200px;margin:auto;padding:24px}"
+)
+
+
+def _question(run: StoredRun, question_id: str, words: Words) -> str:
+    look = library.look_at(run, question_id)
+    scored = look.outcome.scored(Weights(), "min_max")
+    said = headline(scored, look.is_complete, words, look.stored.question.text)
+    return f"<hr>{said}{answer_columns(look.layers, scored.best, words)}"
+
+
+@cache
+def _light_colours() -> dict[str, str]:
+    light = re.search(r":root\s*{([^}]*)}", STYLE_SHEET.read_text(encoding="utf-8"))
+    return dict(re.findall(r"(--[\w-]+):\s*([^;]+);", light.group(1))) if light else {}
+
+
+def _coloured(value: Any) -> Any:
+    """``value`` with the names of colours replaced by the light theme's colours."""
+    if isinstance(value, dict):
+        return {key: _coloured(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_coloured(item) for item in value]
+    if isinstance(value, str):
+        if value == "inherit":
+            return "system-ui, sans-serif"
+        name = _VARIABLE.match(value)
+        return _light_colours().get(name.group(1), value) if name else value
+    return value

@@ -1,0 +1,142 @@
+"""Hallucination, creativity and HCB over exit layers, how often each layer is best, and any further measure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.figures.base import AXIS, Figure, Trace, annotation, band, curve, layout, rounded, spoken_range
+from app.language import Words
+from app.library import Scored
+from hcl_core.records import LayerScore
+
+# Score, interval, colour, marker: shape as well as colour tells the curves apart. The last is drawn on top.
+CURVES = (
+    ("hallucination_rate", "hallucination_ci", "var(--hcl-hallucination)", "square"),
+    ("creativity", "creativity_ci", "var(--hcl-creativity)", "diamond"),
+    ("hcb_score", "hcb_ci", "var(--hcl-hcb)", "circle"),
+)
+# Further measures that are no share of 1 have an axis of their own.
+OWN_AXIS = ("creativity_raw", "vendi_score", "semantic_entropy")
+_DASHES, _MARKERS = ("dot", "dash", "dashdot", "longdash"), ("cross", "x", "triangle-up", "star")
+# The bars of p_optimal stand below the curves.
+_BARS, _CURVES_DOMAIN = (0.0, 0.13), (0.22, 1.0)
+
+
+def layer_curves(scored: Scored, words: Words, more: Mapping[str, Sequence[float]] | None = None) -> Figure:
+    """The three curves with their 95% intervals, the tied layers shaded, and how often each layer is best.
+
+    Args:
+        scored: Scores, intervals and verdict.
+        words: The page's.
+        more: Further curves, by name of the measure, one value a layer.
+    """
+    layers = [score.exit_layer for score in scored.scores]
+    bands, curves = [], []
+    for field, interval, colour, marker in CURVES:
+        bounds = [(each.exit_layer, *getattr(each, interval)) for each in scored.sure.layers]
+        bands.append(band(bounds, colour, words(field)))
+        curves.append(_score_curve(scored, words, field, interval, colour, marker))
+    made = _layout(scored, words, layers)
+    extra = [
+        _more_curve(name, layers, values, number, words) for number, (name, values) in enumerate((more or {}).items())
+    ]
+    if any(trace.get("yaxis") == "y3" for trace in extra):
+        made["yaxis3"] = AXIS | {
+            "overlaying": "y",
+            "side": "right",
+            "rangemode": "tozero",
+            "tickmode": "auto",
+            "showgrid": False,
+            "nticks": 5,
+        }
+        made["margin"]["r"] = 44
+    return {"data": [*bands, *curves, *extra, _bars(scored, words)], "layout": made, "best": scored.best}
+
+
+def _score_curve(scored: Scored, words: Words, field: str, interval: str, colour: str, marker: str) -> Trace:
+    name = words(field)
+    values = [getattr(score, field) for score in scored.scores]
+    made = curve(name, [score.exit_layer for score in scored.scores], values, colour, marker)
+    pairs = zip(scored.scores, scored.sure.layers, strict=True)
+    made["customdata"] = [
+        [spoken_range(getattr(layer, interval), words), _detail(field, score, words)] for score, layer in pairs
+    ]
+    made["hovertemplate"] = f"{name} <b>%{{y:.2f}}</b> (%{{customdata[0]}}) · %{{customdata[1]}}<extra></extra>"
+    return made
+
+
+def _detail(field: str, score: LayerScore, words: Words) -> str:
+    if not score.num_samples:
+        return words("no_answers_yet")
+    if field == "hallucination_rate":
+        return words("right_of", right=words.count(score.num_correct), all=words.count(score.num_samples))
+    if field == "creativity":
+        ideas = score.creativity_raw
+        whole = float(ideas).is_integer()
+        return (
+            words("right_ideas_one")
+            if ideas == 1
+            else words("right_ideas_many", number=words.number(ideas, 0 if whole else 1))
+        )
+    return words("balance_of_both")
+
+
+def _more_curve(name: str, layers: Sequence[int], values: Sequence[float], number: int, words: Words) -> Trace:
+    made = curve(words(name), layers, values, "var(--hcl-muted)", _MARKERS[number % len(_MARKERS)])
+    made["line"] |= {"width": 1.5, "dash": _DASHES[number % len(_DASHES)]}
+    made["hovertemplate"] = f"{words(name)} <b>%{{y:.2f}}</b><extra></extra>"
+    return made | ({"yaxis": "y3"} if name in OWN_AXIS else {})
+
+
+def _bars(scored: Scored, words: Words) -> Trace:
+    shares = [layer.p_optimal for layer in scored.sure.layers]
+    return {
+        "type": "bar",
+        "name": words("best_in"),
+        "x": [layer.exit_layer for layer in scored.sure.layers],
+        "y": rounded(shares),
+        "yaxis": "y2",
+        "text": [words.percent(share) if share >= 0.005 else "" for share in shares],
+        "textposition": "outside",
+        "textangle": 0,
+        "constraintext": "none",
+        "textfont": {"size": 11, "color": "var(--hcl-muted)"},
+        "cliponaxis": False,
+        "marker": {"color": "var(--hcl-bar)"},
+        "hovertemplate": words("best_in_hover") + "<extra></extra>",
+        "showlegend": False,
+    }
+
+
+def _layout(scored: Scored, words: Words, layers: Sequence[int]) -> dict[str, Any]:
+    made = layout(words, layers)
+    made["bargap"] = 0.45
+    made["xaxis"]["anchor"] = "y2"
+    made["yaxis"]["domain"] = list(_CURVES_DOMAIN)
+    made["yaxis2"] = {
+        "domain": list(_BARS),
+        "range": [0, 1.35],
+        "showgrid": False,
+        "zeroline": False,
+        "showticklabels": False,
+        "fixedrange": True,
+    }
+    best_in = {"x": 0, "xanchor": "right", "xshift": -8, "y": _BARS[1] / 3, "yanchor": "middle"}
+    made["annotations"] = [annotation(words("best_in"), **best_in)]
+    if scored.best is not None:
+        made["shapes"] = [*_tied_bands(scored, layers), _mark(scored.best)]
+    return made
+
+
+def _tied_bands(scored: Scored, layers: Sequence[int]) -> list[dict[str, Any]]:
+    """A shade behind every layer that can't be told apart from the best."""
+    tied = {scored.best, *scored.sure.tied_layers}
+    step = min((after - before for before, after in zip(layers, layers[1:], strict=False)), default=1) / 2
+    shade = {"type": "rect", "xref": "x", "yref": "paper", "y0": _CURVES_DOMAIN[0], "y1": 1, "layer": "below"}
+    shade |= {"fillcolor": "var(--hcl-tied)", "line": {"width": 0}}
+    return [shade | {"x0": layer - step, "x1": layer + step} for layer in layers if layer in tied]
+
+
+def _mark(best: int) -> dict[str, Any]:
+    line = {"color": "var(--hcl-ink)", "width": 1, "dash": "dot"}
+    span = {"x0": best, "x1": best, "y0": _CURVES_DOMAIN[0], "y1": 1}
+    return {"type": "line", "yref": "paper", "line": line, "layer": "below"} | span

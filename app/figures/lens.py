@@ -1,0 +1,126 @@
+"""The token lens as a heat map: what each layer would say at each place of a text."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from app.figures.base import AXIS, Figure, plain
+from app.language import Words
+from hcl_core.lens import LensTable
+
+# What the colour can say, and whether more of it is surer.
+SHADES = ("probability", "entropy", "final_rank", "kl_to_last")
+_LABEL_LETTERS = 9
+# A cell is so wide that a short word fits, in pixels.
+_CELL_WIDTH, _ROW_HEIGHT, _AROUND = 72, 21, 130
+
+
+def lens_map(table: LensTable, shade: str, words: Words) -> Figure:
+    """Layers by positions, the deepest layer on top; the top token in each cell.
+
+    Args:
+        table: What the lens saw.
+        shade: One of ``SHADES``; the fuller shade is always the surer one.
+        words: The page's.
+    """
+    num_layers, num_positions = table.entropy.shape
+    layers, places = list(range(1, num_layers + 1)), list(range(num_positions))
+    colours = _shade_values(table, shade)
+    data = {
+        "type": "heatmap",
+        "x": places,
+        "y": layers,
+        "z": np.round(colours, 4).tolist(),
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": [[0, "var(--hcl-heat-0)"], [0.5, "var(--hcl-heat-1)"], [1, "var(--hcl-heat-2)"]],
+        "showscale": False,
+        "xgap": 2,
+        "ygap": 1,
+        "text": [[shown_token(tops[0]) for tops in row] for row in table.top_token_texts],
+        "texttemplate": "%{text}",
+        "textfont": {"size": 11, "color": "var(--hcl-ink)"},
+        "customdata": _hovers(table, words),
+        "hovertemplate": "%{customdata}<extra></extra>",
+    }
+    axis = AXIS | {"showgrid": False, "fixedrange": True}
+    made: dict[str, Any] = {
+        "uirevision": "lens",
+        "separators": words.separators,
+        "height": _AROUND + _ROW_HEIGHT * num_layers,
+        "hcl_width": 60 + _CELL_WIDTH * num_positions,  # the page scrolls where that is wider
+        "margin": {"l": 48, "r": 10, "t": 62, "b": 40},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": "var(--hcl-muted)", "size": 13, "family": "inherit"},
+        "hoverlabel": {
+            "bgcolor": "var(--hcl-panel)",
+            "bordercolor": "var(--hcl-line)",
+            "font": {"color": "var(--hcl-ink)", "size": 12},
+            "align": "left",
+        },
+        "xaxis": axis
+        | {
+            "tickvals": places,
+            "ticktext": [shown_token(text) for text in table.token_texts],
+            "side": "top",
+            "tickangle": 0,
+            "tickfont": {"size": 12, "color": "var(--hcl-ink)"},
+            "title": {"text": words("lens_token_written"), "font": {"size": 12}, "standoff": 6},
+        },
+        "yaxis": axis | {"title": {"text": words("exit_layer"), "font": {"size": 13}}, "dtick": 2, "tick0": 2},
+        "shapes": _settled(table),
+    }
+    return {"data": [data], "layout": made, "best": None}
+
+
+def shown_token(text: str, most: int = _LABEL_LETTERS) -> str:
+    """A token in a cell: what can't be seen has a sign."""
+    visible = text.strip() or text.replace("\n", "⏎").replace(" ", "␣").replace("\t", "⇥") or "∅"
+    return plain(visible, most)
+
+
+def _shade_values(table: LensTable, shade: str) -> np.ndarray[Any, Any]:
+    """``[L, P]`` from 0 to 1, 1 where the layer is sure, or agrees with the last."""
+    if shade == "probability":
+        return table.top_probabilities[:, :, 0]
+    if shade == "final_rank":
+        return 1 / table.final_rank
+    values = table.entropy if shade == "entropy" else table.kl_to_last
+    most = float(values.max()) or 1.0
+    shaded: np.ndarray[Any, Any] = 1 - values / most
+    return shaded
+
+
+def _settled(table: LensTable) -> list[dict[str, Any]]:
+    """A line in each column below the first layer from which on the last layer's choice stays on top."""
+    line = {"color": "var(--hcl-ink)", "width": 2}
+    return [
+        {"type": "line", "x0": place - 0.47, "x1": place + 0.47, "y0": layer - 0.5, "y1": layer - 0.5, "line": line}
+        for place, layer in enumerate(table.settles().tolist())
+    ]
+
+
+def _hovers(table: LensTable, words: Words) -> list[list[str]]:
+    return [
+        [_hover(table, layer, place, words) for place in range(table.entropy.shape[1])]
+        for layer in range(table.num_hidden_layers)
+    ]
+
+
+def _hover(table: LensTable, layer: int, place: int, words: Words) -> str:
+    head = words(
+        "lens_hover",
+        layer=layer + 1,
+        entropy=words.number(float(table.entropy[layer, place])),
+        rank=words.count(int(table.final_rank[layer, place])),
+        kl=words.number(float(table.kl_to_last[layer, place])),
+    )
+    return f"<b>{head}</b><br>" + "<br>".join(top_lines(table, layer, place, words))
+
+
+def top_lines(table: LensTable, layer: int, place: int, words: Words) -> Sequence[str]:
+    """The most probable tokens of a cell, a line each."""
+    tops = zip(table.top_token_texts[layer][place], table.top_probabilities[layer, place], strict=True)
+    return [f"{words.number(float(probability), 3)}  {shown_token(text, 24)}" for text, probability in tops]

@@ -1,0 +1,66 @@
+"""The answer river: how the answers' meanings share each layer, stacked over depth."""
+
+from collections.abc import Sequence
+
+from app.figures.base import Figure, Trace, layout, plain, rounded
+from app.language import Words
+from hcl_core.meanings import Meaning
+from hcl_core.records import Outcome
+
+# Shades of right and of wrong; the pattern says wrong without colour.
+_RIGHT = ("var(--hcl-right-1)", "var(--hcl-right-2)", "var(--hcl-right-3)", "var(--hcl-right-4)")
+_WRONG = ("var(--hcl-wrong-1)", "var(--hcl-wrong-2)", "var(--hcl-wrong-3)")
+_SIGNS = {"correct": "✓", "incorrect": "✕", "not_attempted": "–"}
+_PATTERNS = {"correct": "", "incorrect": "/", "not_attempted": "."}
+
+
+def answer_river(meanings: Sequence[Meaning], num_samples: dict[int, int], words: Words) -> Figure:
+    """Stacked shares of the most frequent meanings, right ones below, wrong ones above, the rest together.
+
+    Args:
+        meanings: Most samples first.
+        num_samples: Answers by exit layer.
+        words: The page's.
+    """
+    layers = sorted(num_samples)
+    data = []
+    for outcome, colours in (("correct", _RIGHT), ("not_attempted", ()), ("incorrect", _WRONG)):
+        mine = [each for each in meanings if each.outcome == outcome]
+        for meaning, colour in zip(mine, colours, strict=False):
+            data.append(_area([meaning], plain(meaning.text, 24), colour, layers, num_samples, words))
+        if rest := mine[len(colours) :]:
+            name = words.plural("rest_" + outcome, len(rest))
+            data.append(_area(rest, name, f"var(--hcl-rest-{outcome.replace('_', '-')})", layers, num_samples, words))
+    made = layout(words, layers, height=380)
+    made["yaxis"] |= {"range": [0, 1], "tickformat": ".0%"}
+    made["hovermode"] = "closest" if len(layers) == 1 else "x unified"
+    return {"data": data, "layout": made, "best": None}
+
+
+def _area(
+    meanings: Sequence[Meaning], name: str, colour: str, layers: list[int], num_samples: dict[int, int], words: Words
+) -> Trace:
+    outcome: Outcome = meanings[0].outcome
+    counts = [sum(each.groups[layer].count for each in meanings if layer in each.groups) for layer in layers]
+    shares = [count / max(num_samples[layer], 1) for count, layer in zip(counts, layers, strict=True)]
+    label = f"{_SIGNS[outcome]} {name}"
+    return {
+        "type": "scatter",
+        "mode": "lines" if len(layers) > 1 else "markers",
+        "name": label,
+        "x": layers,
+        "y": rounded(shares),
+        "customdata": counts,
+        "stackgroup": "answers",
+        "line": {"color": colour, "width": 1},
+        "fillcolor": colour,
+        "fillpattern": {
+            "shape": _PATTERNS[outcome],
+            "fillmode": "replace",
+            "bgcolor": colour,
+            "fgcolor": "var(--hcl-panel)",
+            "size": 7,
+            "solidity": 0.15,
+        },
+        "hovertemplate": f"{label} <b>%{{y:.0%}}</b> (%{{customdata}})<extra></extra>",
+    }

@@ -1,0 +1,108 @@
+"""An address opens the view that it names: a stored run's question, a comparison, or a form filled in.
+
+Whatever stands in an address is data: ids are looked up, numbers parsed, texts put into fields, nothing is run.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.figures.compared import MEASURES
+from hcl_core.records import SCALINGS
+
+TABS = ("explore", "lens", "compare", "dataset", "runs", "learn")
+# Query parameter -> control of the form, and how its text is read.
+_FIELDS: Mapping[str, tuple[str, Any]] = {
+    "model": ("model", str),
+    "q": ("question", str),
+    "first": ("first_layer", int),
+    "last": ("last_layer", int),
+    "every": ("every", int),
+    "samples": ("num_samples", int),
+    "temperature": ("temperature", float),
+    "top_p": ("top_p", float),
+    "top_k": ("top_k", int),
+    "tokens": ("max_new_tokens", int),
+    "seed": ("seed", int),
+    "template": ("template", str),
+    "head": ("exit_head", str),
+    "judge": ("judge", str),
+}
+_MOST_LETTERS = 4_000
+_CHOICES = {
+    "template": ("few_shot", "instruction", "chat"),
+    "exit_head": ("auto", "linear", "shared"),
+    "judge": ("alias", "semantic", "paper"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What an address asks for; a part that it leaves out, or that makes no sense, is as on a first visit.
+
+    Attributes:
+        tab: Which tab is in front.
+        run_id: A stored run.
+        question_id: One of its questions.
+        layer: A chosen exit layer.
+        balance: Percent of creativity.
+        scaling: Of creativity.
+        compared: Ids to compare.
+        measure: By which.
+        form: Values of controls, by name.
+    """
+
+    tab: str = "explore"
+    run_id: str | None = None
+    question_id: str | None = None
+    layer: int | None = None
+    balance: float = 50
+    scaling: str = "min_max"
+    compared: tuple[str, ...] = ()
+    measure: str = "hcb_score"
+    form: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_link(query: Mapping[str, str], answers: list[str]) -> View:
+    """The view that a query asks for.
+
+    Args:
+        query: Parameters of the address, the last of each.
+        answers: Every ``a`` of it: accepted answers of a question of one's own.
+    """
+    tab = query.get("tab", "explore")
+    measure, scaling = query.get("measure", "hcb_score"), query.get("scaling", "min_max")
+    balance = _number(query.get("balance"), float)
+    layer = _number(query.get("layer"), int)
+    return View(
+        tab=tab if tab in TABS else "explore",
+        run_id=query.get("run"),
+        question_id=query.get("question"),
+        layer=layer,
+        balance=balance if balance is not None and 0 <= balance <= 100 else 50,
+        scaling=scaling if scaling in SCALINGS else "min_max",
+        compared=tuple(part for part in query.get("runs", "").split(",") if part)[:6],
+        measure=measure if measure in MEASURES else "hcb_score",
+        form=_form(query, answers),
+    )
+
+
+def _form(query: Mapping[str, str], answers: list[str]) -> dict[str, Any]:
+    form: dict[str, Any] = {}
+    for name, (control, kind) in _FIELDS.items():
+        value = _number(query.get(name), kind) if kind is not str else query.get(name, "")[:_MOST_LETTERS]
+        if value in (None, "") or (control in _CHOICES and value not in _CHOICES[control]):
+            continue
+        form[control] = value
+    if answers:
+        form["accepted"] = "\n".join(" ".join(answer.split()) for answer in answers)[:_MOST_LETTERS]
+    return form
+
+
+def _number(text: str | None, kind: Any) -> Any:
+    """``text`` as a number of that kind; ``None`` if it is none."""
+    try:
+        value = kind(text) if text else None
+    except ValueError:
+        return None
+    return value if value is not None and abs(value) < 2**53 else None

@@ -1,0 +1,34 @@
+"""Further curves of a question: measures of its outcomes, of its texts, and the scores as they are unscaled."""
+
+from collections.abc import Sequence
+
+from app.library import Look
+from app.service import Service
+from hcl_core.errors import SettingsError
+from hcl_core.measures import TEXT_MEASURES, measure_outcomes
+from hcl_core.metrics import score_layers
+from hcl_core.records import Weights
+
+_SCORES = ("confidence", "creativity_raw")
+_OUTCOMES = ("creativity_absolute", "not_attempted_rate", "calibration_error", "relative_flops")
+# Curves that can be added, in the order of the page; those of the texts need the embedder.
+MEASURES = (*_SCORES, *_OUTCOMES, *TEXT_MEASURES)
+
+
+def further_measures(look: Look, names: Sequence[str], service: Service) -> dict[str, list[float]]:
+    """Values by layer of the measures that are asked for.
+
+    Raises:
+        SettingsError: There is no such measure.
+    """
+    if unknown := [name for name in names if name not in MEASURES]:
+        raise SettingsError(f"measure must be one of {', '.join(MEASURES)}; got {str(unknown[0])[:60]!r}")
+    table, columns = look.outcome.table, {}
+    if set(names) & {*_SCORES, *_OUTCOMES}:
+        scores, rows = score_layers(table, Weights()), measure_outcomes(table, look.manifest.cost)
+        columns = {name: [getattr(row, name) for row in scores] for name in _SCORES}
+        columns |= {name: [getattr(row, name) for row in rows] for name in _OUTCOMES}
+    if set(names) & set(TEXT_MEASURES):
+        texts = service.text_measures(look)
+        columns |= {name: [getattr(row, name) for row in texts] for name in TEXT_MEASURES}
+    return {name: columns[name] for name in names}

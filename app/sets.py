@@ -1,0 +1,131 @@
+"""The question sets of each visitor: the starter set, and what they have loaded. Searched, never mixed."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from hcl_core import registry
+from hcl_core.errors import HclError, QuestionFileError, SettingsError
+from hcl_core.folders import user_path
+from hcl_core.ports import QuestionSource
+from hcl_core.questions.search import QuestionIndex
+from hcl_core.records import Question
+
+STARTER = "starter"
+# Questions of a set that a page keeps in memory, and sets and visitors that it keeps them for.
+_MOST_QUESTIONS, _MOST_SETS, _MOST_VISITORS = 100_000, 4, 64
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSet:
+    """A question set in memory.
+
+    Attributes:
+        name: As stored with a run.
+        questions: In the set's order.
+        index: Of the same questions.
+    """
+
+    name: str
+    questions: tuple[Question, ...]
+    index: QuestionIndex
+
+    def load(self, limit: int | None = None) -> list[Question]:
+        """As a ``QuestionSource``."""
+        return list(self.questions[:limit])
+
+    def find(self, question_id: str | None) -> Question | None:
+        """The question of that id."""
+        return next((each for each in self.questions if each.id == question_id), None)
+
+
+class QuestionSets:
+    """Who has loaded what.
+
+    Args:
+        is_public: Whether others than the owner reach the page: they may bring a file, but name no path and no set
+            that would be fetched.
+    """
+
+    def __init__(self, is_public: bool = False) -> None:
+        self._is_public = is_public
+        self._by_visitor: OrderedDict[str, OrderedDict[str, LoadedSet]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def names(self, visitor: str) -> list[str]:
+        """Of the sets that the visitor can choose."""
+        with self._lock:
+            return [STARTER, *self._by_visitor.get(visitor, {})]
+
+    def get(self, visitor: str, name: str | None) -> LoadedSet:
+        """Raises ``SettingsError`` if the visitor has not loaded it."""
+        if name in (None, STARTER):
+            return _starter()
+        with self._lock:
+            mine = self._by_visitor.get(visitor, OrderedDict())
+            if name not in mine:
+                raise SettingsError("this question set is no longer loaded: load it again")
+            return mine[str(name)]
+
+    def load_file(self, visitor: str, file: Path) -> str:
+        """Load an uploaded file.
+
+        Returns:
+            The set's name.
+
+        Raises:
+            QuestionFileError: It can't be read; the message has the file's name and no path.
+        """
+        try:
+            return self._keep(visitor, registry.load_questions(str(file)))
+        except HclError as error:
+            raise QuestionFileError(str(error).replace(str(file), file.name)) from None
+
+    def load_named(self, visitor: str, name: str) -> str:
+        """Load a path or a set of the Hub.
+
+        Returns:
+            The set's name.
+
+        Raises:
+            HclError: There is none, it can't be read, or the page is public.
+        """
+        if self._is_public:
+            raise SettingsError("this public page reads no paths and fetches nothing: upload a file instead")
+        if not name.strip():
+            raise SettingsError("type a path, or triviaqa, nq_open or popqa")
+        path = user_path(name.strip())
+        return self._keep(visitor, registry.load_questions(str(path) if path else name.strip()))
+
+    def forget(self, visitor: str) -> None:
+        """The visitor has left."""
+        with self._lock:
+            self._by_visitor.pop(visitor, None)
+
+    def _keep(self, visitor: str, source: QuestionSource) -> str:
+        questions = source.load(_MOST_QUESTIONS + 1)
+        if len(questions) > _MOST_QUESTIONS:
+            raise SettingsError(
+                f"this set has more than {_MOST_QUESTIONS:,} questions, which is what a page can hold: cut it, or run "
+                "it in the terminal"
+            )
+        name = f"{source.name} (own)" if source.name == STARTER else source.name
+        loaded = LoadedSet(name, tuple(questions), QuestionIndex(questions))
+        with self._lock:
+            mine = self._by_visitor.setdefault(visitor, OrderedDict())
+            self._by_visitor.move_to_end(visitor)
+            mine[loaded.name] = loaded
+            mine.move_to_end(loaded.name)
+            while len(mine) > _MOST_SETS:
+                mine.popitem(last=False)
+            while len(self._by_visitor) > _MOST_VISITORS:
+                self._by_visitor.popitem(last=False)
+        return loaded.name
+
+
+@cache
+def _starter() -> LoadedSet:
+    questions = registry.load_questions(STARTER).load()
+    return LoadedSet(STARTER, tuple(questions), QuestionIndex(questions))

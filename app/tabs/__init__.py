@@ -1,0 +1,1 @@
+"""What stands where on each tab, and which event calls which handler; a file a tab."""

@@ -1,0 +1,53 @@
+"""Compare: several runs over each other; computed when the tab is opened, and when a choice changes."""
+
+from typing import Any
+
+import gradio as gr
+
+from app.components import LayerChart, LinkBox
+from app.figures.compared import MEASURES, MOST_RUNS
+from app.handlers import compare as handlers
+from app.handlers.base import Parts
+from app.language import Words, labels
+from app.service import Service
+from app.tabs.base import QUIET, on_page
+
+
+def build_compare(core: Service, tab: gr.Tab) -> dict[str, Any]:
+    """Lay out the tab and wire it; its parts."""
+    say = labels()
+    parts: dict[str, Any] = {}
+    with gr.Row(equal_height=False, elem_classes="hcl-main"):
+        with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
+            parts["runs"] = gr.Dropdown(
+                [], multiselect=True, max_choices=MOST_RUNS, label=say("label_runs"), info=say("info_runs")
+            )
+            parts["measure"] = gr.Radio(
+                [(say(name), name) for name in MEASURES], value="hcb_score", label=say("label_measure")
+            )
+            parts["by_share"] = gr.Radio(
+                [(say("by_layer"), False), (say("by_share"), True)], value=False, label=say("label_axis")
+            )
+        with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
+            parts["said"] = gr.HTML("", elem_id="comparison")
+            with gr.Column(elem_classes="hcl-panel"):
+                parts["chart"] = LayerChart(elem_id="compared", label=say("chart_compared"))
+            parts["link"] = LinkBox()
+
+    def list_runs(words: Words, _: str, chosen: list[str] | None) -> Parts:
+        """The runs there are now; a live one may have come since."""
+        choices = handlers.choices(words, core)
+        ids = [run_id for _, run_id in choices]
+        kept = [each for each in chosen or [] if each in ids] or ids[:2]
+        return {"runs": gr.update(choices=choices, value=kept)}
+
+    def compare(words: Words, _: str, ids: list[str], measure: str, by_share: bool) -> Parts:
+        return handlers.compare(words, ids or [], measure, by_share)
+
+    shown = [parts[name] for name in ("said", "chart", "link")]
+    choice = [parts[name] for name in ("runs", "measure", "by_share")]
+    opened = tab.select(on_page(parts, list_runs), parts["runs"], parts["runs"], **QUIET)
+    slow = {"show_progress": "hidden", "api_visibility": "private"}
+    opened.then(on_page(parts, compare), choice, shown, **slow)
+    gr.on([each.input for each in choice], on_page(parts, compare), choice, shown, trigger_mode="always_last", **slow)
+    return parts

@@ -1,0 +1,144 @@
+"""Data set: many questions with the settings of Explore; a row opens its question there."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from app.components import LayerChart, LinkBox
+from app.handlers import dataset as handlers
+from app.handlers import explore
+from app.handlers.base import Parts
+from app.handlers.tables import headed_questions
+from app.language import Words, labels
+from app.service import Service
+from app.tabs.base import MODEL, QUIET, on_page, placed
+from app.tabs.form import Form
+from app.views.base import status
+from app.views.questions import COLUMNS
+
+_RESULTS = ("headline", "chart", "rows", "link", "status", "shown")
+
+
+def build_dataset(core: Service, tab: gr.Tab, tabs: gr.Tabs, form: Form) -> dict[str, Any]:
+    """Lay out the tab and wire it; its parts."""
+    parts: dict[str, Any] = {"shown": gr.State(None)}
+    with gr.Row(equal_height=False, elem_classes="hcl-main"):
+        with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
+            _controls(core, parts)
+        with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
+            _results(parts)
+    _wire(core, tab, form, parts)
+    _wire_rows(core, tabs, form, parts)
+    return parts
+
+
+def _controls(core: Service, parts: dict[str, Any]) -> None:
+    say = labels()
+    runs = handlers.set_run_choices(core)
+    parts["stored_run"] = gr.Dropdown(
+        runs, value=runs[0][1] if runs else None, label=say("label_stored_set"), info=say("info_stored_set")
+    )
+    parts["set"] = gr.Dropdown(["starter"], value="starter", label=say("label_set"), info=say("info_set"))
+    with gr.Row():
+        parts["limit"] = gr.Number(10, label=say("label_limit"), minimum=1, precision=0, min_width=90)
+        parts["shuffle"] = gr.Number(0, label=say("label_shuffle"), minimum=0, precision=0, min_width=90)
+        parts["min_answers"] = gr.Number(1, label=say("label_min_answers"), minimum=1, precision=0, min_width=90)
+    gr.HTML(say("note_set_settings"), elem_classes="hcl-note")
+    with gr.Column(elem_classes="hcl-run"):
+        with gr.Row():
+            parts["run"] = gr.Button(say("button_run_set"), variant="primary", size="lg", scale=2, min_width=120)
+            parts["stop"] = gr.Button(say("button_stop"), size="lg", scale=1, min_width=80, interactive=False)
+        parts["status"] = gr.HTML("", elem_id="set-status")
+
+
+def _results(parts: dict[str, Any]) -> None:
+    say = labels()
+    parts["headline"] = gr.HTML("", elem_id="set-headline")
+    with gr.Column(elem_classes="hcl-panel"):
+        parts["chart"] = LayerChart(elem_id="set-curves", label=say("chart_curves"))
+        with gr.Row(elem_classes="hcl-balance"):
+            parts["balance"] = gr.Slider(0, 100, 50, step=5, label=say("label_balance"), min_width=240)
+            parts["scaling"] = gr.Radio(
+                [(say("scaling_min_max"), "min_max"), (say("scaling_absolute"), "absolute")],
+                value="min_max",
+                label=say("label_scaling"),
+                min_width=240,
+            )
+    parts["rows"] = gr.Dataframe(
+        headers=list(COLUMNS),
+        datatype=["str", "number", "number", "number", "number", "str"],
+        column_count=len(COLUMNS),
+        interactive=False,
+        label=say("label_rows"),
+        max_height=460,
+        wrap=True,
+        column_widths=["380px", "110px", "120px", "110px", "130px", "190px"],
+        elem_id="set-rows",
+    )
+    parts["link"] = LinkBox()
+
+
+def _wire(core: Service, tab: gr.Tab, form: Form, parts: dict[str, Any]) -> None:
+    def show(words: Words, _: str, run_id: str | None, *weighed: Any) -> Parts:
+        return headed_questions(words, handlers.show_run(words, run_id, *weighed)) if run_id else {}
+
+    def open_tab(words: Words, visitor: str, seen: Any, run_id: str | None, *weighed: Any) -> Parts:
+        choices = handlers.set_run_choices(core)
+        listed: Parts = {
+            "stored_run": gr.update(choices=choices),
+            "set": gr.update(choices=core.sets.names(visitor)),
+        }
+        return listed | ({} if seen or not run_id else show(words, visitor, run_id, *weighed))
+
+    def run_set(words: Words, visitor: str, *values: Any) -> Iterator[Parts]:
+        """Ask every question of a selection at every exit layer; the curve over all of them grows with each."""
+        for given in handlers.run_set(words, core, visitor, *values):
+            yield headed_questions(words, given)
+
+    def rebalance(words: Words, visitor: str, shown: Any, *weighed: Any) -> Parts:
+        return handlers.rebalance_set(words, core, visitor, shown, *weighed)
+
+    def wait(words: Words, _: str) -> Parts:
+        rests = {"run": gr.update(interactive=False), "stop": gr.update(interactive=True)}
+        return rests | {"status": status(words("waiting"))}
+
+    def rest(words: Words, _: str) -> Parts:
+        return {"run": gr.update(interactive=True), "stop": gr.update(interactive=False)}
+
+    def stop(words: Words, visitor: str) -> Parts:
+        return explore.stop(words, core, visitor) | {"stop": gr.update(interactive=False)}
+
+    results = [parts[name] for name in _RESULTS]
+    weighed = [parts["balance"], parts["scaling"]]
+    listed = [parts["stored_run"], parts["set"]]
+    tab.select(on_page(parts, open_tab), [parts["shown"], parts["stored_run"], *weighed], [*listed, *results], **QUIET)
+    parts["stored_run"].input(on_page(parts, show), [parts["stored_run"], *weighed], results, **QUIET)
+    buttons = [parts["status"], parts["run"], parts["stop"]]
+    begun = parts["run"].click(on_page(parts, wait), None, buttons, **QUIET)
+    choice = [parts[name] for name in ("set", "limit", "shuffle", "min_answers")]
+    inputs = [*weighed, *choice, *form.controls]
+    running = begun.then(on_page(parts, run_set), inputs, results, api_name="run_set", **MODEL)
+    running.then(on_page(parts, rest), None, buttons[1:], **QUIET)
+    parts["stop"].click(on_page(parts, stop), None, [parts["status"], parts["stop"]], **QUIET)
+    gr.on(
+        [each.input for each in weighed],
+        on_page(parts, rebalance), [parts["shown"], *weighed],
+        [parts[name] for name in ("headline", "chart", "link", "status")], trigger_mode="always_last", **QUIET,
+    )  # fmt: skip
+
+
+def _wire_rows(core: Service, tabs: gr.Tabs, form: Form, parts: dict[str, Any]) -> None:
+    """A row opens its question in Explore."""
+    theirs = form.parts | {"tabs": tabs}
+    results = ("headline", "chart", "answers", "river", "numbers", "detail", "link", "shown", "status")
+    outputs = [theirs[name] for name in (*results, "question", "accepted", "stored_run", "tabs")]
+
+    def open_question(event: gr.SelectData, request: gr.Request, shown: Any, *weighed: Any) -> Any:
+        words = Words.of(request)
+        question_id = event.row_value[-1] if event.row_value else None
+        given = handlers.open_question(words, core, request.session_hash or "", shown, question_id, *weighed)
+        return placed(theirs, given)
+
+    inputs = [parts["shown"], *(form.parts[name] for name in ("balance", "scaling", "more"))]
+    parts["rows"].select(open_question, inputs, outputs, **QUIET)

@@ -1,0 +1,156 @@
+"""The left column of Explore: a run's settings, in the order in which ``handlers.explore.make_request`` takes them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from app import service
+from app.language import labels
+from hcl_core.catalogue import EXIT_HEAD_NAMES
+from hcl_core.prompts import TEMPLATE_NAMES
+from hcl_core.records import SamplingSettings
+
+# Names of the controls, as the arguments of ``make_request``.
+NAMES = (
+    "model", "question", "accepted", "first_layer", "last_layer", "every", "num_samples", "temperature", "top_p",
+    "top_k", "max_new_tokens", "seed", "template", "exit_head", "judge",
+)  # fmt: skip
+JUDGES = ("alias", "semantic", "paper")
+_DEFAULTS = SamplingSettings()
+_FIRST_HITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The controls.
+
+    Attributes:
+        parts: Every component of the column, by name.
+    """
+
+    parts: dict[str, Any]
+
+    @property
+    def controls(self) -> list[Any]:
+        """Those that a request is made of, in its order."""
+        return [self.parts[name] for name in NAMES]
+
+
+def build_form(core: service.Service) -> Form:
+    """Lay out the column."""
+    parts: dict[str, Any] = {}
+    _question(core, parts)
+    _model(core, parts)
+    _sampling(parts)
+    _run(parts)
+    return Form(parts)
+
+
+def _question(core: service.Service, parts: dict[str, Any]) -> None:
+    say = labels()
+    questions = service.starter_questions()
+    first = questions[0]
+    with gr.Column(elem_classes="hcl-find"):
+        parts["search"] = gr.Textbox(
+            label=say("label_search"), placeholder=say("placeholder_search"), max_lines=1, elem_id="search"
+        )
+        parts["hits"] = gr.Radio(
+            [(each.text, each.id) for each in questions[:_FIRST_HITS]],
+            value=first.id,
+            label=say("label_hits"),
+            elem_classes="hcl-hits",
+            elem_id="hits",
+        )
+        parts["found"] = gr.HTML("", elem_id="found")
+        with gr.Accordion(say("label_other_set"), open=False):
+            parts["set"] = gr.Dropdown(["starter"], value="starter", label=say("label_set"))
+            parts["file"] = gr.UploadButton(
+                say("button_upload_set"),
+                file_types=[".jsonl", ".json", ".parquet", ".csv", ".tsv"],
+                size="sm",
+            )
+            parts["set_name"] = gr.Textbox(
+                label=say("label_set_name"),
+                info=say("info_set_public" if core.is_public else "info_set_name"),
+                interactive=not core.is_public,
+                max_lines=1,
+            )
+            parts["load"] = gr.Button(say("button_load"), size="sm", interactive=not core.is_public)
+    parts["question"] = gr.Textbox(first.text, label=say("label_question"), lines=2, max_lines=6)
+    parts["accepted"] = gr.Textbox("\n".join(first.accepted_answers), label=say("label_accepted"), lines=2, max_lines=5)
+    # Filled when the page opens: to know them, every run's questions are read.
+    parts["stored_run"] = gr.Dropdown([], value=None, label=say("label_stored_run"), info=say("stored_info"))
+
+
+def _model(core: service.Service, parts: dict[str, Any]) -> None:
+    say = labels()
+    parts["model"] = gr.Dropdown(
+        core.model_choices(),
+        value=service.DEFAULT_MODEL_NAME,
+        label=say("label_model"),
+        info=say("info_model") if core.allows_any_model else None,
+        allow_custom_value=core.allows_any_model,
+    )
+    deepest = service.num_hidden_layers(service.DEFAULT_MODEL_NAME) or 32
+    whole: dict[str, Any] = {"minimum": 1, "maximum": deepest, "precision": 0, "min_width": 80}
+    with gr.Row():
+        parts["first_layer"] = gr.Number(deepest // 2 + 1, label=say("label_first_layer"), **whole)
+        parts["last_layer"] = gr.Number(deepest, label=say("label_last_layer"), **whole)
+        parts["every"] = gr.Number(1, label=say("label_every"), **whole)
+
+
+def _sampling(parts: dict[str, Any]) -> None:
+    say = labels()
+    number = gr.Number
+    with gr.Row():
+        parts["num_samples"] = number(
+            56, label=say("label_num_samples"), minimum=1, maximum=1000, precision=0, min_width=120
+        )
+        parts["temperature"] = number(
+            _DEFAULTS.temperature, label=say("label_temperature"), minimum=0, maximum=10, step=0.1, min_width=120
+        )
+    with gr.Accordion(say("label_more_settings"), open=False):
+        with gr.Row():
+            parts["top_p"] = number(
+                _DEFAULTS.top_p, label=say("label_top_p"), minimum=0.01, maximum=1, step=0.05, min_width=120
+            )
+            parts["top_k"] = number(_DEFAULTS.top_k, label=say("label_top_k"), minimum=0, precision=0, min_width=120)
+        with gr.Row():
+            parts["max_new_tokens"] = number(
+                20, label=say("label_max_new_tokens"), minimum=1, maximum=512, precision=0, min_width=120
+            )
+            parts["seed"] = number(_DEFAULTS.seed, label=say("label_seed"), minimum=0, precision=0, min_width=120)
+        parts["template"] = gr.Radio(
+            [(say(f"template_{name}"), name) for name in TEMPLATE_NAMES],
+            value=TEMPLATE_NAMES[0],
+            label=say("label_template"),
+        )
+        parts["exit_head"] = gr.Radio(
+            [(say(f"exit_head_{name}"), name) for name in EXIT_HEAD_NAMES],
+            value=EXIT_HEAD_NAMES[0],
+            label=say("label_exit_head"),
+            info=say("info_exit_head"),
+        )
+        parts["judge"] = gr.Radio(
+            [(say(f"judge_{name}"), name) for name in JUDGES], value=JUDGES[0], label=say("label_judge")
+        )
+        parts["strategy"] = gr.Radio(
+            [(say("strategy_early_exit"), "early_exit")],
+            value="early_exit",
+            label=say("label_strategy"),
+            info=say("info_strategy"),
+            interactive=False,
+        )
+    with gr.Accordion(say("exact_prompt"), open=False):
+        parts["prompt"] = gr.HTML("", elem_id="prompt")
+
+
+def _run(parts: dict[str, Any]) -> None:
+    say = labels()
+    with gr.Column(elem_classes="hcl-run"):
+        with gr.Row():
+            parts["run"] = gr.Button(say("button_run"), variant="primary", size="lg", scale=2, min_width=120)
+            parts["stop"] = gr.Button(say("button_stop"), size="lg", scale=1, min_width=80, interactive=False)
+        parts["status"] = gr.HTML("", elem_id="status")
+        parts["estimate"] = gr.HTML("", elem_id="estimate")

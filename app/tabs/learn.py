@@ -1,0 +1,61 @@
+"""Learn: seven steps; each asks for a guess before it shows its chart."""
+
+from typing import Any
+
+import gradio as gr
+
+from app.components import LayerChart
+from app.handlers import learn as handlers
+from app.handlers.base import Parts
+from app.language import Words, labels
+from app.tabs.base import QUIET, on_page
+
+_FORMULAS = {"left": "$", "right": "$", "display": False}
+_BALANCE_STEP = 6
+
+
+def build_learn() -> None:
+    """Lay out the tab and wire it."""
+    say = labels()
+    with gr.Walkthrough(selected=1, elem_id="learn") as walk:
+        for step in range(1, handlers.NUM_STEPS + 1):
+            with gr.Step(say(f"learn_{step}_name"), id=step):
+                _build_step(walk, step)
+
+
+def _build_step(walk: gr.Walkthrough, step: int) -> None:
+    say = labels()
+    parts: dict[str, Any] = {}
+    with gr.Row(equal_height=False, elem_classes="hcl-main hcl-learn"):
+        with gr.Column(scale=2, min_width=320):
+            gr.Markdown(say(f"learn_{step}_text"), latex_delimiters=[_FORMULAS])
+            parts["guess"] = gr.Radio(
+                [(say(f"learn_{step}_option_{number}"), number) for number in (1, 2, 3)],
+                label=say(f"learn_{step}_question"),
+                elem_classes="hcl-guess",
+            )
+            parts["reveal"] = gr.Button(say("button_reveal"), variant="primary")
+        with gr.Column(scale=3, min_width=320):
+            parts["said"] = gr.HTML(f'<div class="hcl-unrevealed">{say("learn_unrevealed")}</div>')
+            with gr.Column(elem_classes="hcl-panel hcl-wide"):
+                parts["chart"] = LayerChart(label=say(f"learn_{step}_name"))
+                if step == _BALANCE_STEP:
+                    parts["balance"] = gr.Slider(0, 100, 50, step=5, label=say("label_balance"))
+    with gr.Row(elem_classes="hcl-steps"):
+        if step > 1:
+            back = gr.Button(say("button_back"), min_width=120)
+            back.click(lambda: gr.Walkthrough(selected=step - 1), None, walk, **QUIET)
+        if step < handlers.NUM_STEPS:
+            onward = gr.Button(say("button_next"), min_width=120)
+            onward.click(lambda: gr.Walkthrough(selected=step + 1), None, walk, **QUIET)
+
+    def reveal(words: Words, _: str, guess: int | None) -> Parts:
+        return handlers.reveal(words, step, guess)
+
+    def weigh(words: Words, _: str, creativity: float) -> Parts:
+        return handlers.weigh(words, creativity)
+
+    shown = [parts["said"], parts["chart"]]
+    parts["reveal"].click(on_page(parts, reveal), parts["guess"], shown, **QUIET)
+    if step == _BALANCE_STEP:
+        parts["balance"].input(on_page(parts, weigh), parts["balance"], shown, trigger_mode="always_last", **QUIET)

@@ -1,0 +1,99 @@
+"""The answers side by side: a column a layer, a card a meaning, which is the same card in every layer."""
+
+from collections.abc import Sequence
+from html import escape
+
+from app.language import Words
+from app.views.base import shown
+from hcl_core.answers import LayerAnswers, printable
+from hcl_core.meanings import AnswerGroup, Meaning, follow_meanings
+
+_MAX_CARDS = 9
+SIGNS = {"correct": "✓", "incorrect": "✕", "not_attempted": "–"}
+
+
+def answer_columns(
+    layers: Sequence[LayerAnswers], best: int | None, words: Words, meanings: list[Meaning] | None = None
+) -> str:
+    """One column a layer; thinned, followed and chosen by ``answers.js``.
+
+    Args:
+        layers: Answers, counted.
+        best: The optimal layer.
+        words: The page's.
+        meanings: Of the same layers, where they are known already.
+    """
+    if not layers:
+        return ""
+    meanings = follow_meanings(layers) if meanings is None else meanings
+    cards: dict[int, list[tuple[int, AnswerGroup]]] = {layer.exit_layer: [] for layer in layers}
+    for number, meaning in enumerate(meanings):
+        for exit_layer, group in meaning.groups.items():
+            cards[exit_layer].append((number, group))
+    columns = "".join(
+        _column(layer, cards[layer.exit_layer], meanings, layer.exit_layer == best, words) for layer in layers
+    )
+    signs = "".join(
+        f'<span class="{outcome}"><i aria-hidden="true">{sign}</i> {words(outcome)}</span>'
+        for outcome, sign in SIGNS.items()
+    )
+    hint = words("follow_hint")
+    return (
+        f'<div class="hcl-answers-head"><h3>{words("answers_by_layer")}</h3><p>{signs}</p>'
+        f'<p class="hcl-followed" aria-live="polite" data-hint="{escape(hint)}">{hint}</p>'
+        f"{_thinning(len(layers), words)}</div>"
+        f'<div class="hcl-columns" role="group" aria-label="{escape(words("answers_by_layer"))}">{columns}</div>'
+    )
+
+
+def _thinning(num_layers: int, words: Words) -> str:
+    """Buttons that leave out columns; where there are few, none."""
+    if num_layers <= 6:
+        return ""
+    steps = "".join(
+        f'<button type="button" data-every="{every}" aria-pressed="{"true" if every == 1 else "false"}">'
+        f"{words('every_layer') if every == 1 else words('every_nth', number=every)}</button>"
+        for every in (1, 2, 3, 5)
+    )
+    return f'<div class="hcl-thinning" role="group" aria-label="{escape(words("columns_shown"))}">{steps}</div>'
+
+
+def _column(
+    layer: LayerAnswers, cards: list[tuple[int, AnswerGroup]], meanings: list[Meaning], is_best: bool, words: Words
+) -> str:
+    cards = sorted(cards, key=lambda each: (-each[1].count, each[0]))
+    inside = "".join(
+        _card(number, group, meanings[number], layer.num_samples, words) for number, group in cards[:_MAX_CARDS]
+    )
+    if hidden := cards[_MAX_CARDS:]:
+        inside += (
+            f'<p class="hcl-more">{words("more_cards", cards=len(hidden), answers=sum(g.count for _, g in hidden))}</p>'
+        )
+    right = words("right_of", right=layer.num_correct, all=layer.num_samples)
+    ideas = " · " + words.plural("ideas", layer.num_clusters) if layer.num_correct else ""
+    name = escape(words("column_name", layer=layer.exit_layer, right=right))
+    return (
+        f'<section class="hcl-column{" best" if is_best else ""}" data-layer="{layer.exit_layer}">'
+        f'<button type="button" class="hcl-choose" aria-label="{name}">'
+        f"<b>{layer.exit_layer}</b><em>{words('best')}</em><span>{right}{ideas}</span></button>{inside}</section>"
+    )
+
+
+def _card(number: int, group: AnswerGroup, meaning: Meaning, num_samples: int, words: Words) -> str:
+    variants = " · ".join(f"{printable(answer.text)[:120]} ×{answer.count}" for answer in group.answers)[:400]
+    reason = printable(group.answers[0].reason)[:200]
+    confidence = words("mean_confidence", confidence=words.number(group.confidence))
+    layers = list(meaning.groups)
+    life = (
+        words("seen_once", layer=layers[0])
+        if len(layers) == 1
+        else words("seen_from", first=layers[0], last=layers[-1])
+    )
+    said = shown(group.text) if group.text.strip() else f"<small>{words('empty_answer')}</small>"
+    return (
+        f'<div class="hcl-card {group.outcome}" data-meaning="{number}" data-life="{escape(life)}" tabindex="-1" '
+        f'title="{escape(f"{variants}{chr(10)}{words(group.outcome)}: {reason}{chr(10)}{confidence}")}">'
+        f'<div><i role="img" aria-label="{escape(words(group.outcome))}">{SIGNS[group.outcome]}</i>'
+        f'<span dir="auto">{said}</span><b>{group.count}</b></div>'
+        f'<u style="width:{100 * group.count / num_samples:.0f}%"></u></div>'
+    )

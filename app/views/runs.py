@@ -1,0 +1,78 @@
+"""Stored runs as rows, a run's manifest, and the link that opens it again."""
+
+from html import escape
+from urllib.parse import urlencode
+
+from app.language import Words
+from app.library import StoredRun
+from app.views.base import shown
+from hcl_core.layers import format_layers
+
+COLUMNS = (
+    "run",
+    "kind",
+    "model",
+    "exit_head",
+    "temperature",
+    "layers",
+    "answers",
+    "num_questions",
+    "question_set",
+    "judge",
+    "made",
+)
+
+
+def run_rows(runs: list[StoredRun], words: Words) -> list[list[object]]:
+    """One row a run, as ``COLUMNS`` names them; plain text, which the table escapes."""
+    return [_row(run, words) for run in runs]
+
+
+def _row(run: StoredRun, words: Words) -> list[object]:
+    manifest, settings = run.manifest, run.manifest.settings
+    kind = "shipped" if run.is_shipped else "own"
+    return [
+        manifest.run_id,
+        words(kind if manifest.finished_at else "unfinished"),
+        settings.model[:80],
+        settings.exit_head,
+        settings.sampling.temperature,
+        format_layers(settings.exit_layers),
+        settings.num_samples,
+        manifest.num_questions,
+        manifest.question_set[:80],
+        manifest.judge[:40],
+        manifest.created_at[:16].replace("T", " "),
+    ]
+
+
+def manifest_view(run: StoredRun, words: Words) -> str:
+    """Everything that was asked for, what made it and when; and its permanent link."""
+    manifest = run.manifest
+    asked = manifest.asked | {
+        "device": manifest.device,
+        "decode_seconds": round(float(manifest.decode_seconds), 1),
+        "created_at": manifest.created_at,
+        "finished_at": manifest.finished_at or words("unfinished"),
+        "versions": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
+    }
+    asked["exit_layers"] = format_layers(manifest.settings.exit_layers)
+    rows = "".join(
+        f'<tr><th scope="row">{shown(name.replace("_", " "))}</th><td>{shown(str(value), 400)}</td></tr>'
+        for name, value in asked.items()
+    )
+    table = f'<div class="hcl-scroll"><table class="hcl-settings"><tbody>{rows}</tbody></table></div>'
+    return (
+        f'<div class="hcl-headline"><p class="hcl-asked">{words("run_n", run=manifest.run_id)}</p>'
+        f"<h2>{shown(run.describe(), 200)}</h2></div><details><summary>{words('manifest')}</summary>{table}</details>"
+    )
+
+
+def link_box(query: dict[str, object], words: Words) -> str:
+    """A field with the address that opens this view again; ``link.js`` puts the page's own address before it."""
+    text = escape("?" + urlencode({name: value for name, value in query.items() if value not in (None, "")}, safe=","))
+    return (
+        f'<div class="hcl-link"><label>{words("link_to_this")} '
+        f'<input readonly value="{text}" data-query="{text}"></label>'
+        f'<button type="button" data-done="{escape(words("copied"))}">{words("copy")}</button></div>'
+    )

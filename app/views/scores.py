@@ -1,0 +1,40 @@
+"""The chart's numbers as a table: for screen readers, for copying, and for people who like numbers."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from app.language import Words
+from app.library import Scored
+from hcl_core.intervals import Interval
+
+
+def score_table(scored: Scored, words: Words, more: Mapping[str, Sequence[float]] | None = None) -> str:
+    """A row a layer: each score with its 95% interval, and how often the layer is best."""
+    further = dict(more or {})
+    names = ("exit_layer", "hallucination_rate", "creativity", "creativity_raw", "hcb_score", "best_in", *further)
+    heads = "".join(f'<th scope="col">{words(name)}</th>' for name in names)
+    rows = "".join(_row(scored, place, further, words) for place in range(len(scored.scores)))
+    return (
+        f'<div class="hcl-rows" tabindex="0" role="region" aria-label="{escape(words("scores_by_layer"))}">'
+        f'<table class="hcl-numbers"><caption>{words("intervals_are_95")}</caption>'
+        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row(scored: Scored, place: int, more: Mapping[str, Sequence[float]], words: Words) -> str:
+    score, sure = scored.scores[place], scored.sure.layers[place]
+    cells = [
+        _cell(score.hallucination_rate, sure.hallucination_ci, words),
+        _cell(score.creativity, sure.creativity_ci, words),
+        _cell(score.creativity_raw, sure.creativity_raw_ci, words),
+        _cell(score.hcb_score, sure.hcb_ci, words),
+        f"<td>{words.percent(sure.p_optimal)}</td>",
+        *(f"<td>{words.number(values[place])}</td>" for values in more.values()),
+    ]
+    is_best = ' class="best"' if score.exit_layer == scored.best else ""
+    return f'<tr{is_best}><th scope="row">{score.exit_layer}</th>{"".join(cells)}</tr>'
+
+
+def _cell(value: float, interval: Interval, words: Words) -> str:
+    span = words("range", low=words.number(interval[0]), high=words.number(interval[1]))
+    return f"<td>{words.number(value)} <small>{span}</small></td>"

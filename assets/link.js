@@ -1,0 +1,24 @@
+// Puts the page's own address before the query that views.runs.link_box gives. Runs once for the component.
+function complete() {
+  element.querySelectorAll("input[data-query]").forEach((field) => {
+    field.value = location.origin + location.pathname + field.dataset.query;
+  });
+}
+
+element.addEventListener("click", async (event) => {
+  const button = event.target.closest(".hcl-link button");
+  if (!button) return;
+  const field = button.parentElement.querySelector("input");
+  field.select();
+  try {
+    await navigator.clipboard.writeText(field.value);
+    const before = button.textContent;
+    button.textContent = button.dataset.done;
+    setTimeout(() => (button.textContent = before), 1600);
+  } catch {
+    /* no clipboard on an address without https: the text is selected, ready to be copied by hand */
+  }
+});
+
+watch("value", complete);
+complete();

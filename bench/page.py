@@ -1,0 +1,107 @@
+"""How fast the page answers: ``python -m bench.page`` (needs Chromium; the server's part without it).
+
+Cost grows with layers x different answers for the columns, with layers for the charts, and with questions x layers x
+1,000 resampled runs for the balance of a whole set.
+"""
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from app import library
+from app.handlers import dataset, explore
+from app.language import Words
+from app.service import Service
+
+ROOT = Path(__file__).parent.parent
+RUN, QUESTION = "a9a4b3a8654fe9da", "name-a-planet"
+BALANCE: tuple[float, str, list[str]] = (50, "min_max", [])
+WORDS = Words("en")
+REPEATS = 15
+# From the script's first line of drawing to a frame on the screen, for what the server sent.
+RENDER = """async ([answers]) => {
+  const host = document.querySelector('#answers .hcl-columns').parentElement;
+  const times = [];
+  for (let number = 0; number < 9; number += 1) {
+    const began = performance.now();
+    host.innerHTML = answers;
+    host.getBoundingClientRect();
+    const chart = document.querySelector('#curves .hcl-chart');
+    await Plotly.react(chart, structuredClone(chart.data), structuredClone(chart.layout));
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    times.push(performance.now() - began);
+  }
+  return times.sort((a, b) => a - b)[4];
+}"""
+
+
+def milliseconds(work: Callable[[], Any], before: Callable[[], None] = lambda: None) -> float:
+    """Median over repeats."""
+    times = []
+    for _ in range(REPEATS):
+        before()
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return 1000 * statistics.median(times)
+
+
+def forget() -> None:
+    """What is stored is read anew."""
+    for cached in (library._look, library._outcome, library._table, library._questions):
+        cached.cache_clear()
+
+
+def server() -> None:
+    """Print the server's times and the size of an update."""
+    service = Service()
+    shown = {"run_id": RUN, "question_id": QUESTION, "layer": None}
+    parts = explore.show_stored(WORDS, service, RUN, QUESTION, *BALANCE)
+    opened = milliseconds(
+        lambda: explore.show_stored(WORDS, service, RUN, QUESTION, *BALANCE), library._look.cache_clear
+    )
+    cold = milliseconds(lambda: explore.show_stored(WORDS, service, RUN, QUESTION, *BALANCE), forget)
+    weighed = milliseconds(lambda: explore.rebalance(WORDS, service, "", shown, 20, "min_max", []))
+    whole = milliseconds(lambda: dataset.rebalance_set(WORDS, service, "", {"run_id": RUN}, 20, "min_max"))
+    detail = milliseconds(lambda: explore.choose_layer(WORDS, service, "", shown, 24, 50, "min_max"))
+    size = len(json.dumps(parts, default=str)) / 1000
+    print(f"a question of 30 layers x 50 answers opens in {opened:.0f} ms, {cold:.0f} ms if its run was not open")
+    print(f"other weights: {weighed:.0f} ms for a question, {whole:.0f} ms for a set of 174")
+    print(f"a chosen layer: {detail:.0f} ms; a whole update: {size:.0f} kB")
+
+
+def browser() -> None:
+    """Print the times to a useful page and to draw an update."""
+    sys.path.insert(0, str(ROOT / "docs"))
+    from screenshots import browser_page, running_app  # type: ignore[import-not-found]
+
+    answers = explore.show_stored(WORDS, Service(), RUN, QUESTION, *BALANCE)["answers"]
+    with tempfile.TemporaryDirectory() as runs, browser_page(1440, 1000) as page:
+        for number in range(1, 4):
+            started = time.perf_counter()
+            with running_app(HCL_RUNS=runs) as address:
+                served = time.perf_counter() - started
+                page.goto(address, wait_until="commit")
+                page.wait_for_function("document.querySelectorAll('.hcl-column').length === 30")
+                seen = time.perf_counter() - started
+                print(f"start {number}: served after {served:.2f} s, stored answers on screen after {seen:.2f} s")
+                if number == 3:
+                    page.locator("#curves .scatterlayer").wait_for()
+                    print(f"30 layers x 50 answers are drawn in {page.evaluate(RENDER, [answers]):.0f} ms")
+
+
+def main() -> None:
+    """Server first: the browser's app shares the cores."""
+    os.environ.setdefault("HCL_RUNS", tempfile.mkdtemp())
+    server()
+    browser()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Commands on run folders as files: export, import, delete, restore."""
+
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hcl_core import archive, trash
+from hcl_core import export as exports
+from hcl_core.answers import printable
+from hcl_core.cli.terminal import app, stdout
+from hcl_core.errors import SettingsError
+from hcl_core.folders import runs_folder
+from hcl_core.manifest import check_run_id
+from hcl_core.runs import RunFolder
+
+
+class Format(StrEnum):
+    """What a run can be written as."""
+
+    ZIP = "zip"
+    CSV = "csv"
+    SCORES = "scores"
+    NOTEBOOK = "notebook"
+
+
+_WRITERS: dict[Format, tuple[str, Callable[[RunFolder, Path], None]]] = {
+    Format.ZIP: ("zip", archive.pack_run),
+    Format.CSV: ("csv", exports.export_csv),
+    Format.SCORES: ("scores.csv", exports.export_scores_csv),
+    Format.NOTEBOOK: ("ipynb", exports.export_notebook),
+}
+
+
+@app.command()
+def export(
+    run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    file_format: Annotated[
+        Format,
+        typer.Option("--format", help="The whole run, its answers, its scores by layer, or a Jupyter notebook."),
+    ] = Format.ZIP,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: the run's id, in the working folder.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a run as one file: for `import` elsewhere, a spreadsheet or a notebook."""
+    folder = RunFolder(run_dir)
+    extension, write = _WRITERS[file_format]
+    target = out or Path(f"{check_run_id(folder.manifest().run_id)}.{extension}")
+    if target.exists() and not force:
+        raise SettingsError(f"{target} exists already: choose another --out, or replace it with --force")
+    write(folder, target)
+    _say(f"Saved as {target}")
+
+
+@app.command("import")
+def import_run(
+    source: Annotated[Path, typer.Argument(metavar="PATH", help="A zip file of `export`, or a run folder.")],
+) -> None:
+    """Take in a run from elsewhere; it is checked first."""
+    _say(f"Saved in {archive.unpack_run(source, runs_folder()).path}")
+
+
+@app.command()
+def delete(
+    run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Move a run to the trash; `restore` takes it back."""
+    folder = RunFolder(run_dir)
+    manifest = folder.manifest()
+    if not yes:
+        if not sys.stdin.isatty():
+            raise SettingsError("there is no terminal to ask on: give --yes to delete the run")
+        question = f"Delete {folder.path} ({manifest.describe()})?"
+        if not typer.confirm(printable(question), err=True):
+            _say("Nothing was deleted.")
+            return
+    trash.delete_run(folder)
+    _say(f"Deleted. To undo: python -m hcl_core restore {manifest.run_id}")
+
+
+@app.command()
+def restore(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="Id of a deleted run.")],
+) -> None:
+    """Take a deleted run back out of the trash."""
+    _say(f"Restored in {trash.restore_run(run_id, runs_folder()).path}")
+
+
+def _say(line: str) -> None:
+    stdout.print(line, markup=False, highlight=False, soft_wrap=True)

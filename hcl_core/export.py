@@ -1,0 +1,159 @@
+"""A run for other programs: its answers and its scores as CSV, and a notebook that reads it. Only reads the run."""
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+from numpy.typing import NDArray
+
+from hcl_core import notebook
+from hcl_core.archive import exported_file
+from hcl_core.errors import RunFolderError
+from hcl_core.intervals import uncertainty
+from hcl_core.metrics import OutcomeTable, score_layers
+from hcl_core.records import Weights
+from hcl_core.runs import RunFolder, mean_logprobs
+from hcl_core.scoring import read_outcomes, sample_cells
+
+# What a spreadsheet takes for the beginning of a formula.
+_FORMULA = r"\A([=+\-@\t\r])"
+_JUDGED_ANEW = "{} is being judged anew: export it when that is done"
+
+
+def export_csv(folder: RunFolder, target: Path) -> None:
+    r"""Write a row a sample, in the order of questions, layers and samples; UTF-8 without a byte order mark.
+
+    The columns are question_id, question, exit_layer, sample_idx, answer, outcome, reason, cluster_id (empty unless
+    correct), confidence (in (0, 1]), finish_reason, num_tokens and completion_text. A text that begins with one of
+    ``= + - @``, a tab or a carriage return gets an apostrophe before it: a spreadsheet would run it as a formula, and
+    it is a model's, or a stranger's.
+
+    Args:
+        folder: A judged run.
+        target: The file; replaced if it exists.
+
+    Raises:
+        RunFolderError: The run has not been judged, is damaged, or ``target`` can't be written.
+    """
+    _write_csv(answer_table(folder), target)
+
+
+def export_scores_csv(folder: RunFolder, target: Path) -> None:
+    """Write a row an exit layer: the fields of ``LayerScore``, then those of ``LayerIntervals``; weights are equal.
+
+    Both bounds of an interval have a column, ``hcb_ci_low`` and ``hcb_ci_high``. A score that there is none of is
+    empty.
+
+    Args:
+        folder: A judged run.
+        target: The file; replaced if it exists.
+
+    Raises:
+        RunFolderError: The run has not been judged, is damaged, or ``target`` can't be written.
+    """
+    _write_csv(score_table(judged_outcomes(folder)), target)
+
+
+def export_notebook(folder: RunFolder, target: Path) -> None:
+    """Write a Jupyter notebook that opens the run where it is now, and shows scores, intervals, curves and answers.
+
+    It needs this program's packages, and a Jupyter to run in.
+
+    Args:
+        folder: A judged run.
+        target: The file; replaced if it exists.
+
+    Raises:
+        RunFolderError: The run has not been judged, is damaged, or ``target`` can't be written.
+    """
+    judged_outcomes(folder)
+    manifest, stored = folder.manifest(), folder.questions()
+    text = notebook.notebook_text(folder.path.resolve(), manifest, stored[0].question.id)
+    with exported_file(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def judged_outcomes(folder: RunFolder) -> OutcomeTable:
+    """The stored outcomes; raises ``RunFolderError`` where the run has not been judged, or not by today's judge."""
+    table = read_outcomes(folder)
+    if table is None:
+        raise RunFolderError(
+            f"{folder.path} has no verdicts, or old ones: judge it first, with python -m hcl_core score {folder.path}"
+        )
+    return table
+
+
+def answer_table(folder: RunFolder) -> pa.Table:
+    """The rows of ``export_csv``, texts as they are.
+
+    Raises:
+        RunFolderError: The run has not been judged, or is damaged.
+    """
+    num_layers, num_samples = judged_outcomes(folder).outcomes.shape[1:]
+    samples, verdicts, clusters = folder.sample_table(), folder.verdict_table(), folder.cluster_table()
+    if verdicts is None or clusters is None:
+        raise RunFolderError(_JUDGED_ANEW.format(folder.path))
+    questions = [stored.question for stored in folder.questions()]
+    cells = _cells(folder, samples)
+    order = np.argsort(cells)
+    samples, cells = samples.take(order), cells[order]
+    verdict_rows = pc.index_in(pa.array(cells), value_set=pa.array(_cells(folder, verdicts)))
+    cluster_rows = pc.index_in(pa.array(cells), value_set=pa.array(_cells(folder, clusters)))
+    if verdict_rows.null_count:
+        raise RunFolderError(f"{folder.path} has samples without a verdict: python -m hcl_core score {folder.path}")
+    places = cells // (num_layers * num_samples)
+    return pa.table(
+        {
+            "question_id": samples["question_id"],
+            "question": pa.array([question.text for question in questions]).take(pa.array(places)),
+            "exit_layer": samples["exit_layer"],
+            "sample_idx": samples["sample_idx"],
+            "answer": samples["answer"],
+            "outcome": verdicts["outcome"].take(verdict_rows),
+            "reason": verdicts["reason"].take(verdict_rows),
+            "cluster_id": clusters["cluster_id"].take(cluster_rows),
+            "confidence": pa.array(np.exp(mean_logprobs(samples))),
+            "finish_reason": samples["finish_reason"],
+            "num_tokens": pc.list_value_length(samples["completion_token_ids"]),
+            "completion_text": samples["completion_text"],
+        }
+    )
+
+
+def score_table(table: OutcomeTable) -> pa.Table:
+    """The rows of ``export_scores_csv``."""
+    weights = Weights()
+    rows = []
+    for score, layer in zip(score_layers(table, weights), uncertainty(table, weights).layers, strict=True):
+        row: dict[str, float] = asdict(score)
+        for name, value in asdict(layer).items():
+            row |= {f"{name}_low": value[0], f"{name}_high": value[1]} if isinstance(value, tuple) else {name: value}
+        rows.append({name: None if math.isnan(value) else value for name, value in row.items()})
+    return pa.Table.from_pylist(rows)
+
+
+def _cells(folder: RunFolder, table: pa.Table) -> NDArray[np.int64]:
+    """Place of each row among all samples of the run, in the order of questions, layers and samples: ``[n]``."""
+    ids, settings = [stored.question.id for stored in folder.questions()], folder.manifest().settings
+    cells = sample_cells(table, ids, settings)
+    if cells is None:
+        raise RunFolderError(_JUDGED_ANEW.format(folder.path))
+    shape = (len(ids), len(settings.exit_layers), settings.num_samples)
+    places: NDArray[np.int64] = np.ravel_multi_index(cells, shape).astype(np.int64)
+    return places
+
+
+def _write_csv(table: pa.Table, target: Path) -> None:
+    columns = {name: table[name] for name in table.column_names}
+    for name, column in columns.items():
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(pa.string())
+        if pa.types.is_string(column.type):
+            column = pc.replace_substring_regex(column, _FORMULA, r"'\1")
+        columns[name] = column
+    with exported_file(target) as temporary:
+        pa_csv.write_csv(pa.table(columns), temporary)

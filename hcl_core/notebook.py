@@ -1,0 +1,105 @@
+"""A Jupyter notebook that reads a run: its cells, and the file."""
+
+import re
+from pathlib import Path
+
+from hcl_core.answers import printable
+from hcl_core.manifest import Manifest
+
+_PROGRAM = Path(__file__).resolve().parent.parent
+
+# What is put in is a literal, whatever a path or an id has in it.
+_OPEN = """\
+import sys
+from pathlib import Path
+
+sys.path.append({program!r})  # where HCL Explorer is
+
+from hcl_core.runs import RunFolder
+
+folder = RunFolder(Path({path!r}))
+manifest = folder.manifest()
+manifest.describe()"""
+
+_SCORES = """\
+from dataclasses import asdict
+
+import pandas as pd
+
+from hcl_core.metrics import balanced_layer, score_layers
+from hcl_core.records import Weights
+from hcl_core.scoring import read_outcomes
+
+outcomes = read_outcomes(folder)  # None where the run has to be judged again: python -m hcl_core score DIR
+weights = Weights(creativity=0.5, accuracy=0.5)
+layer_scores = score_layers(outcomes, weights)
+scores = pd.DataFrame([asdict(each) for each in layer_scores]).set_index("exit_layer")
+scores"""
+
+_INTERVALS = """\
+from hcl_core.intervals import describe_verdict, uncertainty
+
+sure = uncertainty(outcomes, weights)
+print(describe_verdict(balanced_layer(layer_scores), sure))
+intervals = pd.DataFrame([asdict(each) for each in sure.layers]).set_index("exit_layer")
+intervals"""
+
+_FIGURE = """\
+import plotly.graph_objects as go
+
+figure = go.Figure()
+for name, label in {"hallucination_rate": "hallucination", "creativity": "creativity", "hcb_score": "HCB"}.items():
+    figure.add_scatter(x=scores.index, y=scores[name], name=label, mode="lines+markers")
+figure.update_layout(xaxis_title="exit layer", yaxis_range=[0, 1])
+figure"""
+
+_ANSWERS = """\
+from hcl_core.answers import group_answers
+
+question_id = {question_id!r}
+answers = pd.DataFrame(
+    [
+        {{"exit_layer": layer.exit_layer}} | asdict(answer)
+        for layer in group_answers(folder, question_id)
+        for answer in layer.answers
+    ]
+)
+answers"""
+
+
+def notebook_text(path: Path, manifest: Manifest, question_id: str) -> str:
+    """The notebook as the text of its file; the same for the same run.
+
+    Args:
+        path: The run's folder, absolute.
+        manifest: Of the run.
+        question_id: Of the question whose answers the last cell shows.
+    """
+    import nbformat  # with its schemas it takes longer to load than most commands take
+
+    header = (
+        f"# Run {printable(manifest.run_id)}\n\n{_as_data(manifest.describe())}\n\n"
+        "Scores of every exit layer, how sure they are, and the answers behind them. The run is only read."
+    )
+    cells = [nbformat.v4.new_markdown_cell(header)]
+    code = [
+        _OPEN.format(program=str(_PROGRAM), path=str(path)),
+        _SCORES,
+        _INTERVALS,
+        _FIGURE,
+        _ANSWERS.format(question_id=question_id),
+    ]
+    cells += [nbformat.v4.new_code_cell(source) for source in code]
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell-{number}"  # drawn at random otherwise
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    made = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.validate(made)
+    return f"{nbformat.writes(made)}\n"
+
+
+def _as_data(text: str) -> str:
+    """``text`` as a block of code, where neither Markdown nor HTML nor formulas mean anything."""
+    line = printable(text)
+    fence = "`" * (1 + max(2, *(len(run) for run in re.findall("`*", line))))
+    return f"{fence}text\n{line}\n{fence}"

@@ -1,0 +1,123 @@
+"""Every word of the page in one place and in both languages."""
+
+import json
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+from app.handlers.measures import MEASURES
+from app.language import Words, labels
+
+ROOT = Path(__file__).parent.parent
+FILES = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in (ROOT / "assets" / "words").glob("*.json")}
+ENGLISH = FILES["en"]
+SOURCE = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "app").rglob("*.py"))
+
+
+def placeholders(text):
+    return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name is not None)
+
+
+def test_there_is_a_further_language():
+    assert set(FILES) == {"en", "de"}
+
+
+@pytest.mark.parametrize("language", sorted(set(FILES) - {"en"}))
+def test_a_language_has_every_word_and_no_other(language):
+    assert list(FILES[language]) == list(ENGLISH)
+
+
+@pytest.mark.parametrize("language", FILES)
+def test_no_word_stands_twice_in_a_file(language):
+    pairs = json.loads(
+        (ROOT / "assets" / "words" / f"{language}.json").read_text(encoding="utf-8"), object_pairs_hook=list
+    )
+    assert len(pairs) == len(dict(pairs))
+
+
+# Static texts, which no values are put into: Markdown with formulas among them.
+STATIC = [key for key in ENGLISH if re.fullmatch(r"learn_\d_(text|question|option_\d|name)", key)]
+
+
+@pytest.mark.parametrize("language", sorted(set(FILES) - {"en"}))
+@pytest.mark.parametrize("key", [key for key in ENGLISH if key not in STATIC])
+def test_a_sentence_has_the_same_values_in_it(language, key):
+    assert placeholders(FILES[language][key]) == placeholders(ENGLISH[key])
+
+
+@pytest.mark.parametrize("language", sorted(set(FILES) - {"en"}))
+def test_formulas_are_the_same(language):
+    def formulas(text):
+        return sorted(re.findall(r"\$([^$]+)\$", text))
+
+    assert [formulas(FILES[language][key]) for key in STATIC] == [formulas(ENGLISH[key]) for key in STATIC]
+
+
+def is_used(key):
+    """Literally, as a measure's name, or as one of a family whose name is put together."""
+    plain = key.removesuffix("_one").removesuffix("_many")
+    if key in MEASURES or any(quote + each + quote in SOURCE for quote in "\"'" for each in (key, plain)):
+        return True
+    families = re.findall(r"""f?["']([a-z_]+_)(?:\{|["'] \+)""", SOURCE)
+    return any(plain.startswith(family) for family in families) or bool(re.match(r"learn_\d_", key))
+
+
+@pytest.mark.parametrize("key", ENGLISH)
+def test_every_word_is_used(key):
+    assert is_used(key)
+
+
+def test_labels_of_the_page_are_words_and_not_written_where_they_stand():
+    from app.page import build
+    from app.service import Service
+
+    kept = {"HCL Explorer", "", None}
+    own = [
+        (type(block).__name__, text)
+        for block in build(Service()).blocks.values()
+        for text in (getattr(block, "label", None), getattr(block, "info", None), getattr(block, "placeholder", None))
+        if isinstance(text, str) and "__i18n__" not in text and text not in kept
+    ]
+    assert own == []
+
+
+def test_a_label_that_is_no_word_is_refused():
+    with pytest.raises(KeyError):
+        labels()("no such word")
+
+
+class Request:
+    def __init__(self, accepted):
+        self.headers = {"accept-language": accepted} if accepted is not None else {}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [
+        ("de-DE,de;q=0.9", "de"),
+        ("DE", "de"),
+        ("en-US,de", "en"),
+        ("fr", "en"),
+        ("", "en"),
+        (None, "en"),
+        ("../de", "en"),
+    ],
+)
+def test_the_browsers_first_language_is_spoken_if_it_is_known(accepted, language):
+    assert Words.of(Request(accepted)).language == language
+
+
+def test_numbers_have_the_languages_marks():
+    english, german = Words("en"), Words("de")
+    assert (english.number(1234.5, 1), english.percent(0.951), english.count(12345)) == ("1,234.5", "95%", "12,345")
+    assert (german.number(1234.5, 1), german.percent(0.951), german.count(12345)) == ("1.234,5", "95\u202f%", "12.345")
+
+
+def test_what_is_put_into_a_sentence_is_no_format():
+    assert "{layer.__class__}" in Words()("tied_best", layers="{layer.__class__}")
+
+
+def test_parts_are_listed():
+    assert [Words().listed(parts) for parts in (["3"], ["3", "4"], ["2", "4", "7"])] == ["3", "3 and 4", "2, 4 and 7"]
