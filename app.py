@@ -39,6 +39,7 @@ def main() -> None:
         max_file_size="5mb",
         strict_cors=True,
         enable_monitoring=False,
+        run_history=False,
         ssr_mode=False,
         footer_links=["settings"],
         theme=make_theme(),

@@ -15,7 +15,8 @@ def estimate_seconds(
 
     Blocks and readouts grow with the layers that are asked for; the answers of a layer share their beginnings, so
     the cost grows with their number at least like its root and at most in proportion. Another catalogue model is
-    scaled by its parameters, which leaves the machine's memory out: the range is twice as wide then.
+    scaled by its parameters, which leaves the machine's memory out: each end is twice as far then. Longer answers
+    cost the root of their limit's growth, since most end before it.
 
     Args:
         request: What would be run.

@@ -64,7 +64,7 @@ def _question(run: StoredRun, question_id: str, words: Words) -> str:
     look = library.look_at(run, question_id)
     scored = look.outcome.scored(Weights(), "min_max")
     said = headline(scored, look.is_complete, words, look.stored.question.text)
-    return f"<hr>{said}{answer_columns(look.layers, scored.best, words)}"
+    return f"<hr>{said}{answer_columns(look.layers, scored.best, words, is_live=False)}"
 
 
 @cache

@@ -18,8 +18,8 @@ from hcl_core.records import LayerScore, Sample, SampleKey, Scaling, StoredQuest
 from hcl_core.runs import RunFolder
 from hcl_core.scoring import Scorer, is_judged_now, read_outcomes
 
-# The run that a first visit shows: the head that lets early layers speak, at the paper's temperature.
-FIRST_RUN = ("linear", 0.6)
+# The run that a first visit shows is of the head that lets early layers speak, at the lowest temperature.
+FIRST_HEAD = "linear"
 _RUN_ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -149,12 +149,7 @@ def stored_runs(with_own: bool) -> list[StoredRun]:
 
 def _order(run: StoredRun) -> tuple[bool, float]:
     settings = run.manifest.settings
-    return (settings.exit_head != FIRST_RUN[0], settings.sampling.temperature)
-
-
-def spoken_layers(run: StoredRun) -> str:
-    """The run's layers, short."""
-    return format_layers(run.manifest.settings.exit_layers)
+    return (settings.exit_head != FIRST_HEAD, settings.sampling.temperature)
 
 
 def find_run(run_id: str) -> StoredRun:
@@ -181,7 +176,7 @@ def _table(path: Path, changed_at: int) -> OutcomeTable:
 
 
 def _not_judged(path: Path) -> RunFolderError:
-    return RunFolderError(f"{path.name} has not been judged yet: python -m hcl_core score {path}")
+    return RunFolderError(f"run {path.name} has not been judged yet: `score` in the terminal does it")
 
 
 @lru_cache(maxsize=64)

@@ -50,7 +50,8 @@ def build(core: Service) -> gr.Blocks:
             with gr.Tab(say("tab_learn"), id="learn"):
                 build_learn()
         _wire_opening(core, page, tabs, form, comparison, questions, stored)
-    page.queue(max_size=32, default_concurrency_limit=4)
+    # Events that wait do so in the queue alone: sent past it, they would take every worker.
+    page.queue(max_size=32, default_concurrency_limit=4, api_open=False)
     return page
 
 
@@ -68,7 +69,7 @@ def _wire_opening(
     parts |= {f"compare_{name}": comparison[name] for name in ("runs", "measure", "said", "chart", "link")}
     parts |= {
         f"set_{name}": questions[name]
-        for name in ("headline", "chart", "rows", "link", "status", "shown", "stored_run")
+        for name in ("headline", "chart", "rows", "link", "status", "shown", "stored_run", "balance", "scaling")
     }
     parts |= {
         f"runs_{name}": stored[name]
@@ -86,7 +87,6 @@ def _wire_opening(
         return placed(parts, given)
 
     def leave(request: gr.Request) -> None:
-        core.stop(request.session_hash or "")
         core.forget(request.session_hash or "")
 
     page.load(open_page, form.controls, outputs, **QUIET)

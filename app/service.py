@@ -1,5 +1,6 @@
 """What the page may do: which models there are, a live run, a look through the token lens."""
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -30,14 +31,17 @@ if TYPE_CHECKING:
 _FIRST_WAVE = 8
 # Tokens that one run may ask for on a page that others can reach: 30 layers x 100 answers x 40 tokens.
 _PUBLIC_TOKENS = 120_000
-# Letters of a prompt that is read through the token lens: about ten times what a screen can show.
-_LENS_LETTERS = 4_000
+# Bytes of a prompt that is read through the token lens, each a token at most; with its own tokens shown, a quarter.
+_LENS_BYTES = 4_000
 # Seconds between two looks at whether a visitor who waits for their turn has stopped waiting.
 _PATIENCE = 0.25
 # Visitors whose last run is kept in memory, for its stopped and half-done answers.
 _MOST_VISITORS = 64
 # Questions whose texts have been measured.
 _MOST_MEASURED = 64
+_MOST_STOPPING = 1_000
+# Letters of the questions and accepted answers that one run may bring to a page that others can reach.
+_PUBLIC_LETTERS = 100_000
 
 
 _Key = TypeVar("_Key")
@@ -98,12 +102,12 @@ class Service:
         self.sets = QuestionSets(is_public)
         # Held from loading to the last event: one model in memory, one run at a time.
         self._turn = threading.Lock()
-        self._stopping: set[str] = set()
+        self._stopping: OrderedDict[str, None] = OrderedDict()
         self._loaded: tuple[str, CausalLM, Checkpoint] | None = None
         self._embeddings = scoring.Embeddings(registry.load_embedder)
         self._live: OrderedDict[str, LiveRun] = OrderedDict()
         self._lenses: OrderedDict[str, LensTable] = OrderedDict()
-        self._measured: OrderedDict[tuple[str, str, str, int], tuple[TextMeasures, ...]] = OrderedDict()
+        self._measured: OrderedDict[tuple[str, str, str], tuple[TextMeasures, ...]] = OrderedDict()
 
     def warm_up(self) -> None:
         """Read what a first visit shows, so that it is there when the browser asks."""
@@ -123,18 +127,24 @@ class Service:
             StoppedError: The visitor stopped it; whole waves are stored.
         """
         self._check_public(request)
-        self._stopping.discard(visitor)
-        for event in self._run_in_turn(request, visitor):
-            if visitor in self._stopping:
-                raise StoppedError
-            yield event
+        try:
+            for event in self._run_in_turn(request, visitor):
+                if visitor in self._stopping:
+                    raise StoppedError
+                yield event
+        finally:
+            self._stopping.pop(visitor, None)
+
+    def begin(self, visitor: str) -> None:
+        """The visitor has pressed Run: a Stop from now on is meant for what comes."""
+        self._stopping.pop(visitor, None)
 
     def stop(self, visitor: str) -> None:
-        """End the visitor's run at its next decode step.
+        """End the visitor's run, under way or still waiting, at its next decode step.
 
         Not through Gradio's ``cancels``: right after a stopped run, it loses track of the next one.
         """
-        self._stopping.add(visitor)
+        _keep(self._stopping, visitor[:100], None, _MOST_STOPPING)
 
     def live_run(self, visitor: str) -> LiveRun:
         """The visitor's run under way, or their last one; raises ``RunFolderError`` if there is none."""
@@ -144,10 +154,10 @@ class Service:
         return live
 
     def forget(self, visitor: str) -> None:
-        """The visitor has left."""
+        """The visitor has left: their run ends at its next step."""
+        self.stop(visitor)
         self._live.pop(visitor, None)
         self._lenses.pop(visitor, None)
-        self._stopping.discard(visitor)
         self.sets.forget(visitor)
 
     def _run_in_turn(self, request: RunRequest, visitor: str) -> Iterator[LiveEvent]:
@@ -186,34 +196,39 @@ class Service:
         self._check_model(model)
         if not prompt.strip():
             raise SettingsError("the token lens needs a prompt: type one, or take a question's")
-        if len(prompt) > _LENS_LETTERS:
-            raise SettingsError(f"this prompt has {len(prompt):,} letters; the token lens takes {_LENS_LETTERS:,}")
-        self._stopping.discard(visitor)
-        with self._my_turn(visitor):
-            lm, _ = self._model(model)
-            head = registry.load_exit_head(exit_head, lm)
-            table = registry.look_at_answer(
-                lm, head, "prompt", prompt, max_new_tokens=max_new_tokens, whole_text=whole_text
-            )
+        most = _LENS_BYTES // 4 if whole_text else _LENS_BYTES
+        if (size := len(prompt.encode())) > most:
+            raise SettingsError(f"this prompt has {size:,} bytes; the token lens takes {most:,} here: shorten it")
+        try:
+            with self._my_turn(visitor):
+                lm, _ = self._model(model)
+                head = registry.load_exit_head(exit_head, lm)
+                table = registry.look_at_answer(
+                    lm, head, "prompt", prompt, max_new_tokens=max_new_tokens, whole_text=whole_text
+                )
+        finally:
+            self._stopping.pop(visitor, None)
         _keep(self._lenses, visitor, table, _MOST_VISITORS)
         return table
 
     def live_lens(self, visitor: str) -> LensTable:
         """The visitor's last look; raises ``RunFolderError`` if it is gone."""
-        if visitor not in self._lenses:
+        table = self._lenses.get(visitor)
+        if table is None:
             raise RunFolderError("this look is no longer in memory: press Look again")
-        return self._lenses[visitor]
+        return table
 
     def text_measures(self, look: library.Look) -> tuple[TextMeasures, ...]:
         """The measures of one question's texts, by layer; the embedder is loaded for the first ones."""
-        key = (look.manifest.run_id, look.stored.question.id, look.manifest.judge, len(look.samples))
-        if key not in self._measured:
+        outcomes = hashlib.blake2b(look.outcome.table.outcomes.tobytes(), digest_size=16).hexdigest()
+        key = (look.manifest.run_id, look.stored.question.id, outcomes)
+        if (known := self._measured.get(key)) is None:
             by_layer: dict[int, dict[int, str]] = {}
             for sample in look.samples:
                 by_layer.setdefault(sample.exit_layer, {})[sample.sample_idx] = sample.answer
-            measured = tuple(measure_texts(look.outcome.table, [by_layer], self._embeddings.of))
-            _keep(self._measured, key, measured, _MOST_MEASURED)
-        return self._measured[key]
+            known = tuple(measure_texts(look.outcome.table, [by_layer], self._embeddings.of))
+            _keep(self._measured, key, known, _MOST_MEASURED)
+        return known
 
     def model_choices(self) -> list[tuple[str, str]]:
         """Label and name of the models that can be chosen."""
@@ -252,6 +267,12 @@ class Service:
             return
         if request.judge.startswith("llm"):
             raise SettingsError("this public page has no llm judge: run the program yourself for it")
+        letters = sum(len(each.text) + sum(map(len, each.accepted_answers)) for each in request.questions)
+        if letters > _PUBLIC_LETTERS:
+            raise SettingsError(
+                f"these questions and accepted answers have {letters:,} letters; this public page allows "
+                f"{_PUBLIC_LETTERS:,}: ask fewer or shorter ones"
+            )
         num_layers = len(parse_layers(request.layers, num_hidden_layers(request.model) or 0))
         counts = (len(request.questions), num_layers, request.num_samples, request.sampling.max_new_tokens)
         tokens = counts[0] * counts[1] * counts[2] * counts[3]

@@ -16,6 +16,10 @@ from hcl_core.records import Question
 STARTER = "starter"
 # Questions of a set that a page keeps in memory, and sets and visitors that it keeps them for.
 _MOST_QUESTIONS, _MOST_SETS, _MOST_VISITORS = 100_000, 4, 64
+# Of all visitors together, the oldest of whom lose theirs first: about 200 MB.
+_MOST_IN_ALL = 500_000
+# Of one question: the judge compares each answer with all of them.
+_MOST_ANSWERS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +65,13 @@ class QuestionSets:
 
     def get(self, visitor: str, name: str | None) -> LoadedSet:
         """Raises ``SettingsError`` if the visitor has not loaded it."""
-        if name in (None, STARTER):
+        if not isinstance(name, str) or name == STARTER:
             return _starter()
         with self._lock:
             mine = self._by_visitor.get(visitor, OrderedDict())
             if name not in mine:
                 raise SettingsError("this question set is no longer loaded: load it again")
-            return mine[str(name)]
+            return mine[name]
 
     def load_file(self, visitor: str, file: Path) -> str:
         """Load an uploaded file.
@@ -104,12 +108,20 @@ class QuestionSets:
         with self._lock:
             self._by_visitor.pop(visitor, None)
 
+    def _is_full(self) -> bool:
+        total = sum(len(each.questions) for mine in self._by_visitor.values() for each in mine.values())
+        return len(self._by_visitor) > _MOST_VISITORS or total > _MOST_IN_ALL
+
     def _keep(self, visitor: str, source: QuestionSource) -> str:
         questions = source.load(_MOST_QUESTIONS + 1)
         if len(questions) > _MOST_QUESTIONS:
             raise SettingsError(
                 f"this set has more than {_MOST_QUESTIONS:,} questions, which is what a page can hold: cut it, or run "
                 "it in the terminal"
+            )
+        if (most := max(len(each.accepted_answers) for each in questions)) > _MOST_ANSWERS:
+            raise SettingsError(
+                f"a question of this set has {most:,} accepted answers; a page takes {_MOST_ANSWERS:,}: cut them"
             )
         name = f"{source.name} (own)" if source.name == STARTER else source.name
         loaded = LoadedSet(name, tuple(questions), QuestionIndex(questions))
@@ -120,7 +132,7 @@ class QuestionSets:
             mine.move_to_end(loaded.name)
             while len(mine) > _MOST_SETS:
                 mine.popitem(last=False)
-            while len(self._by_visitor) > _MOST_VISITORS:
+            while len(self._by_visitor) > 1 and self._is_full():
                 self._by_visitor.popitem(last=False)
         return loaded.name
 

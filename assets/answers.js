@@ -51,8 +51,6 @@ function light(meaning) {
     card.classList.toggle("echo", isLit);
     if (isLit) lit = card;
   });
-  const columns = element.querySelector(".hcl-columns");
-  if (columns) columns.classList.toggle("following", lit !== null);
   const followed = element.querySelector(".hcl-followed");
   if (!followed) return;
   followed.textContent = lit ? `${lit.querySelector("span").textContent} · ${lit.dataset.life}` : followed.dataset.hint;
@@ -71,6 +69,11 @@ function settle() {
   const layers = all(".hcl-column").map((column) => column.dataset.layer).join();
   if (layers !== shownLayers) isReading = false;
   shownLayers = layers;
+  if (columns.dataset.chosen) {
+    chosenLayer = Number(columns.dataset.chosen); // what the page was opened with
+    delete columns.dataset.chosen;
+  }
+  pinned = null; // meanings are numbered anew with each answer that comes
   mark(chosenLayer, false);
   light(pinned);
   const best = columns.querySelector(".hcl-column.best");

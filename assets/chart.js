@@ -37,7 +37,11 @@ function tell(detail) {
   telling = setTimeout(() => trigger("choose", detail), 120);
 }
 
+// A chart that stands alone, such as a whole set's, has nothing that could be chosen in it.
+const isChoosable = () => Boolean(props.group) || isMap();
+
 function choose(layer, place) {
+  if (!isChoosable()) return;
   chosen = { layer, place: place ?? null };
   if (props.group) document.dispatchEvent(new CustomEvent("hcl:layer", { detail: { group: props.group, layer } }));
   draw();
@@ -64,7 +68,7 @@ function chosenShapes(style) {
 // Layers of a chart, cells of a lens, by keys; what is chosen is told to the server as a click is.
 box.addEventListener("keydown", (event) => {
   const all = layers();
-  if (!all.length || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (!isChoosable() || !all.length || event.ctrlKey || event.altKey || event.metaKey) return;
   const at = Math.max(all.indexOf(chosen.layer), 0);
   const last = all.length - 1;
   if (isMap()) {

@@ -10,6 +10,7 @@ from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.layers import format_layers
 from hcl_core.prompts import PromptTemplate
 from hcl_core.records import SamplingSettings, StoredQuestion
+from hcl_core.strategies import Strategy
 
 SCHEMA_VERSION = 1
 # Raised when the engine draws other samples from the same settings.
@@ -40,7 +41,7 @@ class RunSettings:
         dtype: Of the weights: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
         exit_head: Name of the exit head.
         exit_head_hash: What decides the head's weights.
-        strategy: ``"early_exit"``: each answer comes from the truncated model alone.
+        strategy: As ``strategies.Strategy`` writes it.
         template: How a question becomes a prompt.
         exit_layers: Ascending, from 1.
         num_samples: Answers a question and layer.
@@ -62,6 +63,7 @@ class RunSettings:
         check_num_samples(self.num_samples)
         if not all(type(layer) is int for layer in self.exit_layers):
             raise SettingsError(f"exit layers must be whole numbers; got {self.exit_layers}")
+        Strategy.parse(self.strategy)
         if not self.exit_layers or list(self.exit_layers) != sorted(set(self.exit_layers)) or self.exit_layers[0] < 1:
             raise SettingsError(f"exit layers must be ascending and from 1; got {self.exit_layers}")
 

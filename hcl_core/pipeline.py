@@ -138,6 +138,10 @@ def run(
         present = folder.sample_keys()
         add_stored(scorer, folder.samples() if present else [], folder)
         num_wanted, num_done = len(questions) * len(settings.exit_layers) * settings.num_samples, len(present)
+        # After the judge: if it fails, what is stored stays as it was judged.
+        folder.update(manifest, stored)
+        if num_done == num_wanted:
+            scorer.store(folder)
         yield Started(manifest, num_done, num_wanted)
         for question in questions:
             waves = list(_missing_waves(question.id, settings, present, first_wave))

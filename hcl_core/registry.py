@@ -1,7 +1,7 @@
 """From names to adapters, each imported on first use: a page or a command that needs no model never loads torch."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,16 @@ from hcl_core.heads import FitProgress, FitSettings, HeadConfig
 from hcl_core.lens import LensTable
 from hcl_core.ports import Embed, Embedder, Judge, QuestionSource
 from hcl_core.prompts import PromptTemplate
+from hcl_core.records import Question, SamplingSettings
+from hcl_core.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
     from hcl_core.decode.causal_lm import CausalLM
     from hcl_core.decode.checkpoints import Checkpoint
     from hcl_core.decode.engine import TrieDecoder
     from hcl_core.decode.exit_heads import ExitHead
+    from hcl_core.decode.timing import Timed
+    from hcl_core.speed import SpeedReport
 
 JUDGE_NAMES = ("alias", "semantic", "paper", "llm")
 EMBEDDER_NAMES = ("all-MiniLM-L6-v2",)
@@ -38,12 +42,39 @@ def is_available(model: CatalogueModel) -> bool:
 
 
 def make_decoder(
-    lm: "CausalLM", exit_head: str, template: PromptTemplate, memory_budget: int | None = None
+    lm: "CausalLM",
+    exit_head: str,
+    template: PromptTemplate,
+    memory_budget: int | None = None,
+    strategy: Strategy = EARLY_EXIT,
 ) -> "TrieDecoder":
-    """A decoder of ``lm``; see ``decode.engine.TrieDecoder``."""
+    """A decoder of ``lm``; see ``decode.engine.TrieDecoder``, and ``decode.speculative`` and ``decode.dynamic``."""
     from hcl_core.decode.engine import TrieDecoder
 
-    return TrieDecoder(lm, load_exit_head(exit_head, lm), template, memory_budget)
+    decoder = TrieDecoder(lm, load_exit_head(exit_head, lm), template, memory_budget)
+    if strategy.name == "self_speculative":
+        from hcl_core.decode.speculative import SelfSpeculativeDecoder
+
+        return SelfSpeculativeDecoder(decoder, strategy.num_speculations)
+    if strategy.rule is not None:
+        from hcl_core.decode.dynamic import DynamicExitDecoder
+
+        return DynamicExitDecoder(decoder, strategy.rule)
+    return decoder
+
+
+def time_ways(
+    decoder: "TrieDecoder",
+    revision: str,
+    questions: Sequence[Question],
+    settings: SamplingSettings,
+    ways: Sequence[tuple[Strategy, int]],
+    repeats: int,
+) -> "Iterator[Timed | SpeedReport]":
+    """Ways of decoding against each other; see ``decode.timing.time_ways``."""
+    from hcl_core.decode import timing
+
+    return timing.time_ways(decoder, revision, questions, settings, ways, repeats)
 
 
 def fit_head(

@@ -10,6 +10,7 @@ from hcl_core.manifest import Manifest, RunSettings, check_num_samples
 from hcl_core.prompts import PromptTemplate
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.scoring import Embeddings, Scorer
+from hcl_core.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
     from hcl_core.decode.causal_lm import CausalLM
@@ -35,6 +36,7 @@ class RunRequest:
         exit_head: Name of the exit head, or its file.
         judge: Name of the judge.
         preset: What the manifest says of the protocol, if any.
+        strategy: As ``strategies.Strategy.parse`` reads it.
     """
 
     model: str
@@ -47,6 +49,7 @@ class RunRequest:
     exit_head: str = "auto"
     judge: str = "alias"
     preset: str | None = None
+    strategy: str = "early_exit"
 
     def __post_init__(self) -> None:
         known = find_model(self.model)
@@ -54,6 +57,7 @@ class RunRequest:
         check_num_samples(self.num_samples)
         check_exit_head(self.exit_head)
         registry.check_judge(self.judge)
+        Strategy.parse(self.strategy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,8 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         SettingsError: A layer that the model lacks, or a chat template that its tokenizer lacks.
         ContextTooLongError: A question that is too long for the model; before any is asked.
     """
-    decoder = registry.make_decoder(lm, request.exit_head, request.template)
+    strategy = Strategy.parse(request.strategy)
+    decoder = registry.make_decoder(lm, request.exit_head, request.template, strategy=strategy)
     for question in request.questions:
         decoder.tokenize_checked(question, request.sampling)
     settings = RunSettings(
@@ -86,6 +91,7 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         exit_layers=parse_layers(request.layers, lm.num_hidden_layers),
         num_samples=request.num_samples,
         sampling=request.sampling,
+        strategy=str(strategy),
     )
     judge = registry.load_judge(request.judge, embeddings.of)
     manifest = pipeline.new_manifest(
@@ -96,7 +102,8 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         device=str(lm.readout_device),
         judge=judge.name,
         embedder=registry.EMBEDDER_NAMES[0],
-        cost=decoder.cost(),
+        # What a token costs at an exit says nothing of drafts, or of tokens that leave where they like.
+        cost=decoder.cost() if strategy == EARLY_EXIT else None,
         preset=request.preset,
     )
     scorer = Scorer(request.questions, settings.exit_layers, settings.num_samples, judge, embeddings)

@@ -118,34 +118,36 @@ class RunFolder:
                 raise RunFolderError(f"{self.path} is not empty and holds no run: choose another folder")
 
     def create(self, manifest: Manifest, questions: Sequence[StoredQuestion]) -> Manifest:
-        """Start the run of ``manifest`` here, or go on with it if it is here already, judged as is asked now.
+        """Start the run of ``manifest`` here, or find it here already.
 
         Returns:
-            The manifest that is now in the folder.
+            The manifest of the run, judged and asked for as ``manifest`` says; of a run that was here already it is on
+            disk only once ``update`` has written it.
 
         Raises:
             RunFolderError: The folder holds another run, or files that are no run.
         """
         self.check_free_for(manifest.run_id)
+        (self.path / "samples").mkdir(parents=True, exist_ok=True)
         if self.exists:
-            (self.path / "samples").mkdir(exist_ok=True)
-            if self.questions() != list(questions):  # the same prompts, judged by other accepted answers now
-                self._write_questions(questions)
             present = self.manifest()
-            asked = replace(
+            return replace(
                 present,
                 judge=manifest.judge,
                 embedder=manifest.embedder,
                 preset=manifest.preset,
                 cost=present.cost or manifest.cost,
             )
-            if asked != present:  # the same samples, judged or asked for in another way now
-                self.write_manifest(asked)
-            return asked
-        (self.path / "samples").mkdir(parents=True, exist_ok=True)
         self._write_questions(questions)
         self.write_manifest(manifest)  # last: a folder with a manifest is whole
         return manifest
+
+    def update(self, manifest: Manifest, questions: Sequence[StoredQuestion]) -> None:
+        """The same samples, judged in another way or by other accepted answers from now on."""
+        if self.questions() != list(questions):
+            self._write_questions(questions)
+        if self.manifest() != manifest:
+            self.write_manifest(manifest)
 
     def manifest(self) -> Manifest:
         """Raises ``RunFolderError`` if there is none, or none that can be read."""

@@ -96,7 +96,6 @@ class Scorer:
             by_question.setdefault(sample.question_id, []).append(sample)
         for question_id, mine in by_question.items():
             place, question = self._questions[question_id]
-            self.samples[question_id] += mine
             judged = self._judged[question_id]
             new = list(dict.fromkeys(sample.answer for sample in mine if sample.answer not in judged))
             judged |= dict(zip(new, self._judge.judge(question, new), strict=True))
@@ -112,6 +111,8 @@ class Scorer:
                     touched.add(group)
         for group in touched:
             self._cluster(*group)
+        for question_id, mine in by_question.items():  # last: whoever looks meanwhile finds a verdict of each
+            self.samples[question_id] += mine
 
     def _cluster(self, question_id: str, exit_layer: int) -> None:
         members = sorted(self._correct[question_id, exit_layer])  # in sample order

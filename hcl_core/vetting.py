@@ -31,6 +31,8 @@ MAX_BYTES = 2**31 - 1
 # Answers that a run asks for: a table of them is held in memory. The whole of TriviaQA's validation set, 32 layers
 # and 50 answers each, is 18 million.
 MAX_SAMPLES = 20_000_000
+# Deeper than any model, and the cells of a page's intervals: each costs a thousand resampled runs.
+MAX_LAYERS, MAX_CELLS = 1_000, 1_000_000
 # Far above any vocabulary.
 MAX_TOKEN_TEXTS = 2_000_000
 
@@ -72,7 +74,7 @@ def _check_manifest(manifest: Manifest) -> None:
     numbers += [sampling.top_k, sampling.max_new_tokens, sampling.seed]
     if not all(type(number) is int for number in numbers):
         raise ValueError("the manifest has a count that is no whole number")
-    if not settings.exit_layers[-1] <= manifest.num_hidden_layers <= np.iinfo(np.int16).max:
+    if not settings.exit_layers[-1] <= manifest.num_hidden_layers <= MAX_LAYERS:
         raise ValueError(f"its exit layers go beyond the {manifest.num_hidden_layers} layers of its model")
     if not (math.isfinite(manifest.decode_seconds) and manifest.decode_seconds >= 0):
         raise ValueError(f"its decode_seconds are {manifest.decode_seconds}")
@@ -84,6 +86,8 @@ def _check_questions(manifest: Manifest, stored: Sequence[StoredQuestion]) -> No
         raise ValueError("two of its questions have one id")
     for each in stored:
         each.prompt.encode()
+    if (cells := manifest.num_questions * len(manifest.settings.exit_layers)) > MAX_CELLS:
+        raise ValueError(f"it has {cells:,} pairs of a question and a layer; {MAX_CELLS:,} can be held")
     if not 1 <= _num_wanted(manifest) <= MAX_SAMPLES:
         raise ValueError(f"it asks for {_num_wanted(manifest):,} answers; between 1 and {MAX_SAMPLES:,} can be held")
 

@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +75,7 @@ def controls(**changes):
     values = {
         "model": "tiny", "question": "Name a planet", "accepted": "Mars\nVenus", "first_layer": 1, "last_layer": 4,
         "every": 1, "num_samples": 24, "temperature": 1.0, "top_p": 0.9, "top_k": 0, "max_new_tokens": 6, "seed": 0,
-        "template": "few_shot", "exit_head": "auto", "judge": "alias",
+        "template": "few_shot", "exit_head": "auto", "judge": "alias", "strategy": "early_exit",
     }  # fmt: skip
     return list((values | changes).values())
 
@@ -108,11 +107,7 @@ def test_updates_come_no_faster_than_a_page_can_follow_and_no_wave_is_lost(servi
     monkeypatch.setattr(explore, "INTERVAL", 0.25)
     clock = iter(np.arange(0, 1000, 0.06))
     monkeypatch.setattr(explore.time, "monotonic", lambda: float(next(clock)))
-    began, times = time.time(), []
-    updates = []
-    for update in run(service, num_samples=56, max_new_tokens=12):
-        updates.append(update)
-        times.append(time.time() - began)
+    updates = list(run(service, num_samples=56, max_new_tokens=12))
     # The clock goes on by 0.06 a look, of which there are two at an update: at most one update in four looks.
     looks = int(next(clock) / 0.06)
     assert len(updates) - 2 <= looks / 4
@@ -155,6 +150,93 @@ def test_a_visitor_stops_their_own_run_alone(service):
 
     assert "Stopped. What came so far stays" in finish(VISITOR)
     assert "saved as run" in finish("somebody else")
+
+
+def test_stop_while_waiting_is_kept_until_the_run_would_begin(service):
+    service.begin(VISITOR)
+    explore.stop(WORDS, service, VISITOR)
+    assert "Stopped" in list(run(service))[-1]["status"]
+    assert "saved as run" in list(run(service))[-1]["status"]  # the next Run is another
+
+
+def test_a_visitor_who_leaves_stops_their_run(service):
+    updates = run(service)
+    next(update for update in updates if "headline" in update)
+    service.forget(VISITOR)
+    assert "Stopped" in list(updates)[-1]["status"]
+
+
+def test_what_can_be_looked_at_has_a_verdict_of_every_answer_meanwhile(service, monkeypatch):
+    """Whoever looks while a wave is judged finds the waves before it."""
+    from hcl_core.judges.alias import AliasJudge
+
+    looks, judged = [], AliasJudge.judge
+
+    def slow(self, question, answers):
+        if VISITOR in service._live and service._live[VISITOR].scorer.samples[question.id]:
+            looks.append(service.live_run(VISITOR).look(question.id))
+        return judged(self, question, answers)
+
+    monkeypatch.setattr(AliasJudge, "judge", slow)
+    list(run(service))
+    assert looks and all(set(look.verdicts) == {sample.key for sample in look.samples} for look in looks)
+
+
+def test_another_judge_that_fails_leaves_a_run_as_it_was_judged(service, monkeypatch):
+    from hcl_core.errors import JudgeError
+    from hcl_core.judges.paper import PaperJudge
+
+    list(run(service))
+    (before,) = [each for each in library.stored_runs(with_own=True) if not each.is_shipped]
+    monkeypatch.setattr(PaperJudge, "judge", lambda *_: (_ for _ in ()).throw(JudgeError("no verdict today")))
+    assert "no verdict today" in list(run(service, judge="paper", accepted="Pwned"))[-1]["status"]
+    after = library.find_run(before.manifest.run_id)
+    assert after.manifest == before.manifest and after.folder.questions() == before.folder.questions()
+    assert (
+        "Stored answers"
+        in explore.show_stored(
+            WORDS, service, before.manifest.run_id, before.folder.questions()[0].question.id, *BALANCE
+        )["status"]
+    )
+
+
+def test_further_measures_follow_the_verdicts(service):
+    def vendi(accepted):
+        list(run(service, accepted=accepted))
+        (own,) = [each for each in library.stored_runs(with_own=True) if not each.is_shipped]
+        look = library.look_at(own, library.questions_of(own)[0].question.id)
+        return further_measures(look, ["vendi_score"], service)["vendi_score"]
+
+    assert vendi("zzzqqq") == [0, 0, 0, 0] != vendi("\n".join("abcdefghijklmnopqrstuvwxyz0123456789<>|=+-"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": ["smollm2-135m"]}, {"judge": None}, {"exit_head": None}, {"seed": 10**400}, {"temperature": "x"},
+        {"top_k": float("nan")},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_value_that_no_control_sends_is_a_message(service, changes):
+    assert 'role="alert"' in list(run(service, **changes))[-1]["status"]
+    assert "estimate" in explore.estimate(WORDS, service, *controls(**changes))
+
+
+def test_messages_do_not_say_where_the_runs_are(service, tmp_path):
+    list(run(service))
+    (mine,) = [each for each in library.stored_runs(with_own=True) if not each.is_shipped]
+    (mine.folder.path / "questions.jsonl").write_text("broken", encoding="utf-8")
+    library._questions.cache_clear()
+    status = explore.show_stored(WORDS, service, mine.manifest.run_id, "x", *BALANCE)["status"]
+    assert "questions.jsonl cannot be read" in status and str(tmp_path) not in status
+
+
+def test_events_that_wait_are_reached_through_the_queue_alone():
+    from app import page
+    from app.service import Service
+
+    assert page.build(Service()).api_open is False
 
 
 def test_what_came_before_stop_can_be_weighed_and_looked_into(service):
@@ -228,9 +310,13 @@ def test_a_public_page_counts_the_questions_of_a_set_too(monkeypatch):
 
 
 def test_a_public_page_lists_no_visitors_runs(service):
+    from app.service import Service
+
     list(run(service))
-    assert [each.is_shipped for each in library.stored_runs(with_own=False)] == [True] * 4
-    assert [each.is_shipped for each in library.stored_runs(with_own=True)] == [True] * 4 + [False]
+    public = Service(is_public=True)
+    assert [each.is_shipped for each in public.stored_runs()] == [True] * 4
+    assert len(runs.list_runs(WORDS, public)["rows"]) == 4
+    assert [each.is_shipped for each in service.stored_runs()] == [True] * 4 + [False]
 
 
 def test_a_public_page_asks_no_grader_at_its_owners_cost(monkeypatch):
@@ -253,7 +339,7 @@ def test_every_control_reaches_the_request():
     changed = {
         "model": "other", "question": "Name a star", "accepted": "Sun", "first_layer": 2, "last_layer": 3, "every": 2,
         "num_samples": 5, "temperature": 0.3, "top_p": 0.5, "top_k": 7, "max_new_tokens": 9, "seed": 3,
-        "template": "chat", "exit_head": "shared", "judge": "paper",
+        "template": "chat", "exit_head": "shared", "judge": "paper", "strategy": "self_speculative",
     }  # fmt: skip
     assert len(changed) == len(controls())
     requests = [explore.make_request(*controls(**{name: value})) for name, value in changed.items()]
@@ -539,6 +625,7 @@ def test_any_prompt_is_looked_at_and_recoloured(service):
     [
         ({"prompt": " "}, "needs a prompt"),
         ({"prompt": "a" * 5_000}, "takes 4,000"),
+        ({"prompt": "a" * 1_100, "whole": True}, "takes 1,000"),
         ({"num_tokens": 0}, "from 1 to 40"),
         ({"num_tokens": None}, "from 1 to 40"),
         ({"exit_head": "linear"}, "no exit head was fitted for this model"),
@@ -586,6 +673,9 @@ def test_a_run_is_exported(service, own, kind):
     assert file.name.startswith(own) and file.stat().st_size > 500
     if kind == "html":
         page = file.read_text(encoding="utf-8")
+        assert (
+            "data-every" not in page and "hcl-followed" not in page.split("</style>")[1]
+        )  # nothing that needs a script
         assert "<script" in page and "Name a planet" in page and "http://" not in page.split("</head>")[0]
         assert 'src="http' not in page and "var(--hcl-hcb)" not in page.split("Plotly.newPlot")[1][:20_000]
 

@@ -407,3 +407,26 @@ def test_real_questions_with_several_answers_are_fewer_than_their_spellings_say(
     spelled = sum(len(each.accepted_answers) >= 2 for each in questions)
     distinct = sum(num_distinct_answers(each) >= 2 for each in questions)
     assert 0 < distinct < spelled
+
+
+def test_a_parquet_file_that_unpacks_to_far_too_much_is_refused(tmp_path, monkeypatch):
+    from hcl_core.questions import files
+
+    file = tmp_path / "bomb.parquet"
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 600, pa.int32()), pa.array(["x" * 10_000]))
+    table = pa.table({"question": texts, "answers": pa.array([["yes"]] * 600), "id": [str(n) for n in range(600)]})
+    pq.write_table(table, file, compression="zstd")
+    assert file.stat().st_size < 20_000
+    monkeypatch.setattr(files, "_MOST_BYTES", 4 * 2**20)
+    with pytest.raises(QuestionFileError, match="unpacks to more than 4 MiB"):
+        files.LocalQuestions(file).load()
+    monkeypatch.setattr(files, "_MOST_VALUES", 1_000)
+    with pytest.raises(QuestionFileError, match="claims 1,800 values"):
+        files.LocalQuestions(file).load()
+
+
+def test_distinct_answers_are_counted_no_further_than_is_enough():
+    from hcl_core.questions.selection import num_distinct_answers
+
+    question = Question("q", "Which?", tuple(f"answer number {number}" for number in range(9)))
+    assert (num_distinct_answers(question), num_distinct_answers(question, 3)) == (9, 3)

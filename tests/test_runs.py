@@ -139,9 +139,9 @@ def test_run_id_depends_on_the_prompts():
     assert SETTINGS.run_id([replace(STORED[0], prompt="Today is Monday."), STORED[1]]) != SETTINGS.run_id(STORED)
 
 
-def test_create_takes_over_other_accepted_answers(folder):
+def test_update_takes_over_other_accepted_answers(folder):
     other = [replace(STORED[0], question=replace(QUESTIONS[0], accepted_answers=("Earth",))), STORED[1]]
-    folder.create(make_manifest(), other)
+    folder.update(folder.create(make_manifest(), other), other)
     assert folder.questions() == other
 
 

@@ -9,7 +9,7 @@ from app.figures.base import AXIS, Figure, plain
 from app.language import Words
 from hcl_core.lens import LensTable
 
-# What the colour can say, and whether more of it is surer.
+# What the colour can say.
 SHADES = ("probability", "entropy", "final_rank", "kl_to_last")
 _LABEL_LETTERS = 9
 # A cell is so wide that a short word fits, in pixels.
@@ -117,10 +117,10 @@ def _hover(table: LensTable, layer: int, place: int, words: Words) -> str:
         rank=words.count(int(table.final_rank[layer, place])),
         kl=words.number(float(table.kl_to_last[layer, place])),
     )
-    return f"<b>{head}</b><br>" + "<br>".join(top_lines(table, layer, place, words))
+    return f"<b>{head}</b><br>" + "<br>".join(_top_lines(table, layer, place, words))
 
 
-def top_lines(table: LensTable, layer: int, place: int, words: Words) -> Sequence[str]:
+def _top_lines(table: LensTable, layer: int, place: int, words: Words) -> Sequence[str]:
     """The most probable tokens of a cell, a line each."""
     tops = zip(table.top_token_texts[layer][place], table.top_probabilities[layer, place], strict=True)
     return [f"{words.number(float(probability), 3)}  {shown_token(text, 24)}" for text, probability in tops]

@@ -9,10 +9,13 @@ from app.language import Words
 from app.service import StoppedError
 from app.views.base import problem, status
 from hcl_core.errors import HclError
+from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.records import Weights
 
 logger = logging.getLogger(__name__)
 
+# Judges that the page offers: those that ask no endpoint.
+JUDGES = ("alias", "semantic", "paper")
 # Parts of the page that change, by name.
 Parts = dict[str, Any]
 _Arguments = ParamSpec("_Arguments")
@@ -24,19 +27,31 @@ def weights(creativity: float | None) -> Weights:
     return Weights(share, 1 - share)
 
 
-def told(part: str) -> Callable[[Callable[_Arguments, Parts]], Callable[_Arguments, Parts]]:
+def said(error: HclError) -> str:
+    """The message, without where on this machine the program and its runs are."""
+    text = str(error)
+    for folder in (runs_folder(), precomputed_folder()):
+        for path in (folder.absolute(), folder):
+            text = text.replace(f"{path}/", "")
+    return text
+
+
+_Handler = Callable[Concatenate[Words, _Arguments], Parts]
+
+
+def told(part: str) -> Callable[[_Handler[_Arguments]], _Handler[_Arguments]]:
     """A mistake of the visitor's, or of ours, becomes a message in ``part``; everything else stays."""
 
-    def around(handler: Callable[_Arguments, Parts]) -> Callable[_Arguments, Parts]:
+    def around(handler: _Handler[_Arguments]) -> _Handler[_Arguments]:
         @wraps(handler)
-        def safe(*arguments: _Arguments.args, **options: _Arguments.kwargs) -> Parts:
+        def safe(words: Words, /, *arguments: _Arguments.args, **options: _Arguments.kwargs) -> Parts:
             try:
-                return handler(*arguments, **options)
+                return handler(words, *arguments, **options)
             except HclError as error:
-                return {part: problem(str(error))}
+                return {part: problem(said(error))}
             except Exception:
                 logger.exception("%s failed", handler.__name__)
-                return {part: problem(_words_of(arguments)("went_wrong"))}
+                return {part: problem(words("went_wrong"))}
 
         return safe
 
@@ -55,13 +70,9 @@ def told_while_running(
         except StoppedError:
             yield {"status": status(words("stopped"))}
         except HclError as error:
-            yield {"status": problem(str(error))}
+            yield {"status": problem(said(error))}
         except Exception:
             logger.exception("%s failed", handler.__name__)
             yield {"status": problem(words("went_wrong"))}
 
     return safe
-
-
-def _words_of(arguments: tuple[Any, ...]) -> Words:
-    return next((each for each in arguments if isinstance(each, Words)), Words())

@@ -14,6 +14,7 @@ from app.views.comparison import comparison
 from app.views.runs import link_box
 from hcl_core.comparison import RunComparison
 from hcl_core.errors import RunFolderError, SettingsError
+from hcl_core.layers import format_layers
 from hcl_core.published import PublishedCurve, published_curves
 from hcl_core.records import Weights
 
@@ -83,7 +84,7 @@ def _side(chosen: str, words: Words) -> _Side:
         return _Side(run.describe(), run=run)
     number = chosen.removeprefix(_PUBLISHED)
     curves = published_curves().curves
-    if not number.isascii() or not number.isdigit() or int(number) >= len(curves):
+    if not (len(number) < 4 and number.isascii() and number.isdigit()) or int(number) >= len(curves):
         raise RunFolderError("there is no such published curve: choose another")
     return _Side(_name_of(curves[int(number)], words), published=curves[int(number)])
 
@@ -146,6 +147,6 @@ def _differing(sides: list[_Side]) -> dict[str, list[object]]:
 
 def _asked(side: _Side) -> dict[str, object]:
     if side.run is not None:
-        return side.run.manifest.asked | {"exit_layers": library.spoken_layers(side.run)}
+        return side.run.manifest.asked | {"exit_layers": format_layers(side.run.manifest.settings.exit_layers)}
     assert side.published is not None
     return {"model": side.published.model, "temperature": side.published.temperature}

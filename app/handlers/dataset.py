@@ -10,7 +10,7 @@ import gradio as gr
 from app import library
 from app.figures.curves import layer_curves
 from app.handlers.base import Parts, told, told_while_running, weights
-from app.handlers.explore import INTERVAL, Shown, make_request, resolve, run_choices, show
+from app.handlers.explore import INTERVAL, Shown, balance_query, make_request, resolve, run_choices, show, strategy_note
 from app.handlers.questions import accepted_of
 from app.language import Words
 from app.library import Outcome
@@ -121,11 +121,21 @@ def _of_outcome(
     rows = question_rows(questions, table)
     answered = sum(row[-2] != "" for row in rows)
     return {
-        "headline": headline(scored, is_complete, words, _asked_line(manifest, answered, len(rows), words)),
+        "headline": headline(
+            scored,
+            is_complete,
+            words,
+            _asked_line(manifest, answered, len(rows), words),
+            strategy_note(manifest, words),
+        ),
         "chart": layer_curves(scored, words),
         "rows": rows,
-        "link": link_box({"tab": "dataset", "run": manifest.run_id}, words) if is_complete else "",
+        "link": _link(manifest, creativity, scaling, words) if is_complete else "",
     }
+
+
+def _link(manifest: Manifest, creativity: float, scaling: str, words: Words) -> str:
+    return link_box({"tab": "dataset", "run": manifest.run_id} | balance_query(creativity, scaling), words)
 
 
 def _asked_line(manifest: Manifest, answered: int, num_questions: int, words: Words) -> str:
@@ -167,8 +177,11 @@ def rebalance_set(
     scored = outcome.scored(weights(creativity), check_scaling(scaling))
     answered = (len(outcome.table.outcomes), manifest.num_questions)
     return {
-        "headline": headline(scored, is_complete, words, _asked_line(manifest, *answered, words)),
+        "headline": headline(
+            scored, is_complete, words, _asked_line(manifest, *answered, words), strategy_note(manifest, words)
+        ),
         "chart": layer_curves(scored, words),
+        "link": _link(manifest, creativity, scaling, words) if is_complete else "",
     }
 
 

@@ -1,5 +1,6 @@
 """One question: run it, show what is stored of it, weigh it, look at one of its layers."""
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -28,6 +29,7 @@ from hcl_core.prompts import load_template
 from hcl_core.questions.jsonl import make_question
 from hcl_core.records import SamplingSettings, check_scaling
 from hcl_core.request import RunRequest
+from hcl_core.strategies import EARLY_EXIT, Strategy
 
 # Seconds between two updates: a page need not follow every decode step.
 INTERVAL = 0.25
@@ -52,17 +54,18 @@ def make_request(
     template: str,
     exit_head: str,
     judge: str,
+    strategy: str,
 ) -> RunRequest:
     """The controls' values, in the order of the page, as a request.
 
     Raises:
         HclError: A value is missing or out of range.
     """
-    answers = [line.strip() for line in (accepted or "").splitlines() if line.strip()]
+    answers = [line.strip() for line in _text("Accepted answers", accepted).splitlines() if line.strip()]
     first, last = sorted((_whole("First layer", first_layer), _whole("Last layer", last_layer)))
     return RunRequest(
-        model=(model or "").strip(),
-        questions=(make_question(question or "", answers),),
+        model=_text("Model", model),
+        questions=(make_question(_text("Question", question), answers),),
         question_set="page",
         layers=f"{first}:{last}:{_whole('Every', every)}",
         num_samples=_whole("Answers a layer", num_samples),
@@ -73,20 +76,33 @@ def make_request(
             max_new_tokens=_whole("Tokens at most", max_new_tokens),
             seed=_whole("Seed", seed),
         ),
-        template=load_template(template),
-        exit_head=exit_head,
-        judge=judge,
+        template=load_template(_text("Prompt", template)),
+        exit_head=_text("Exit head", exit_head),
+        judge=_text("Judge", judge),
+        strategy=_text("Strategy", strategy),
     )
 
 
-def _given(label: str, value: float | None) -> float:
+def _given(label: str, value: Any) -> float:
     if value is None:
         raise SettingsError(f"{label} is empty: type a number")
-    return float(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise SettingsError(f"{label} must be a number; got {str(value)[:40]!r}")
+    return number
 
 
-def _whole(label: str, value: float | None) -> int:
+def _whole(label: str, value: Any) -> int:
     return int(_given(label, value))
+
+
+def _text(label: str, value: Any) -> str:
+    if not isinstance(value, str | None):
+        raise SettingsError(f"{label} must be a text; got {str(value)[:40]!r}")
+    return (value or "").strip()
 
 
 @told_while_running
@@ -150,9 +166,9 @@ def show(
     meanings = follow_meanings(look.layers)
     river = answer_river(meanings, {each.exit_layer: each.num_samples for each in look.layers}, words)
     return {
-        "headline": headline(scored, look.is_complete, words, asked_of(look)),
+        "headline": headline(scored, look.is_complete, words, asked_of(look), strategy_note(look.manifest, words)),
         "chart": layer_curves(scored, words, further) | {"layer": shown.get("layer")},
-        "answers": answer_columns(look.layers, scored.best, words, meanings),
+        "answers": answer_columns(look.layers, scored.best, words, meanings, shown.get("layer")),
         "river": river | {"layer": shown.get("layer")},
         "numbers": score_table(scored, words, further),
         "detail": layer_detail(look, scored, shown["layer"], words) if shown.get("layer") else "",
@@ -168,14 +184,24 @@ def asked_of(look: Look) -> str:
     return f"{question} · {settings.model} · {settings.exit_head} head · T {settings.sampling.temperature:g}"
 
 
+def strategy_note(manifest: Manifest, words: Words) -> str:
+    """What an exit layer means in this run, where it is not where the answers come from."""
+    name = Strategy.parse(manifest.settings.strategy).name
+    return "" if name == "early_exit" else words(f"note_{name}")
+
+
 def link_of(shown: Shown, creativity: float, scaling: str, words: Words) -> str:
     """The address that opens this view again."""
     query = {"run": shown["run_id"], "question": shown["question_id"], "layer": shown.get("layer")}
-    balance = {
+    return link_box(query | balance_query(creativity, scaling), words)
+
+
+def balance_query(creativity: float, scaling: str) -> dict[str, object]:
+    """Weights and scaling for an address; the usual ones are left out."""
+    return {
         "balance": None if creativity == 50 else f"{creativity:g}",
         "scaling": None if scaling == "min_max" else scaling,
     }
-    return link_box(query | balance, words)
 
 
 def resolve(service: Service, visitor: str, shown: Shown) -> Look:
@@ -222,7 +248,7 @@ def rebalance(
     scored = look.outcome.scored(weights(creativity), check_scaling(scaling))
     further = further_measures(look, more, service)
     return {
-        "headline": headline(scored, look.is_complete, words, asked_of(look)),
+        "headline": headline(scored, look.is_complete, words, asked_of(look), strategy_note(look.manifest, words)),
         "chart": layer_curves(scored, words, further) | {"layer": shown.get("layer")},
         "numbers": score_table(scored, words, further),
         "link": link_of(shown, creativity, scaling, words),
@@ -270,6 +296,7 @@ def preview(words: Words, service: Service, model: str, question: str, template:
     return {"prompt": prompt_box(prompt, words)}
 
 
+@told("estimate")
 def estimate(words: Words, service: Service, *controls: Any) -> Parts:
     """How long the form's run would take, or what is wrong with the form."""
     try:
@@ -280,7 +307,8 @@ def estimate(words: Words, service: Service, *controls: Any) -> Parts:
     layers = parse_layers(request.layers, depth) if depth else ()
     asked = words("asked_for", layers=len(layers) or "?", answers=words.count(request.num_samples))
     runs = library.stored_runs(with_own=not service.is_public)
-    span = estimate_seconds(request, layers, [run.manifest for run in runs]) if layers else None
+    is_known = layers and Strategy.parse(request.strategy) == EARLY_EXIT
+    span = estimate_seconds(request, layers, [run.manifest for run in runs]) if is_known else None
     if span is None:
         return {"estimate": status(f"{asked}. {words('no_estimate')}")}
     low, high = (words.number(seconds, 0 if seconds >= 10 else 1) for seconds in span)

@@ -113,7 +113,7 @@ def _published(words: Words) -> Step:
         pairs = zip(each.exit_layers, each.hallucination_rate, strict=True)
         layers, values = zip(*[(layer, value) for layer, value in pairs if value is not None], strict=True)
         curves.append(RunCurve(f"{each.model} ({words('published')})", each.num_hidden_layers, layers, values))
-    seven = next(curve for curve in curves[1:] if "Llama 2 7B" in curve.name or "llama2-7B" in curve.name)
+    seven = next(curve for curve in curves[1:] if "Llama 2 7B" in curve.name)
     bounds = {"low": min(seven.values), "high": max(seven.values)}
     bounds |= {"our_low": min(curves[0].values), "our_high": max(curves[0].values)}
     found = {name: words.percent(value) for name, value in bounds.items()}

@@ -7,9 +7,9 @@ from typing import Any
 from app.figures.lens import SHADES, lens_map
 from app.handlers.base import Parts, told, told_while_running
 from app.language import Words
-from app.service import Service
+from app.service import Service, StoppedError
 from app.views.base import status
-from app.views.lens import lens_headline, top_table
+from app.views.lens import lens_headline, question_of, top_table
 from hcl_core.errors import SettingsError
 from hcl_core.folders import precomputed_folder
 from hcl_core.lens import LensTable, read_lens
@@ -32,12 +32,7 @@ def shipped_lenses(exit_head: str) -> dict[str, LensTable]:
 
 def shipped_choices() -> list[tuple[str, str]]:
     """Question and id of the shipped lenses."""
-    return [(_question_of(table), key) for key, table in shipped_lenses(HEADS[0]).items()]
-
-
-def _question_of(table: LensTable) -> str:
-    asked = [line for line in table.prompt.splitlines() if line.startswith("Question: ")]
-    return asked[-1].removeprefix("Question: ") if asked else table.question_id
+    return [(question_of(table), key) for key, table in shipped_lenses(HEADS[0]).items()]
 
 
 @told("status")
@@ -70,9 +65,13 @@ def look(
         raise SettingsError(f"the answer's tokens must be from 1 to {MOST_TOKENS}; got {num_tokens}")
     is_loaded = service.loaded_model() == model
     yield {"status": status(words("looking") if is_loaded else words("loading_model", model=(model or "")[:200]))}
-    table = service.look_through_lens(
-        (model or "").strip(), exit_head, prompt or "", bool(whole_text), int(num_tokens), visitor
-    )
+    try:
+        table = service.look_through_lens(
+            (model or "").strip(), exit_head, prompt or "", bool(whole_text), int(num_tokens), visitor
+        )
+    except StoppedError:
+        yield {"status": status(words("stopped_look"))}
+        return
     yield show(table, shade, words) | {"status": status(words("lens_done")), "seen": {"live": True}}
 
 

@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.figures.compared import MEASURES
+from app.figures.compared import MEASURES, MOST_RUNS
+from app.handlers.base import JUDGES
+from hcl_core.catalogue import EXIT_HEAD_NAMES
+from hcl_core.prompts import TEMPLATE_NAMES
 from hcl_core.records import SCALINGS
+from hcl_core.strategies import STRATEGY_NAMES
 
 TABS = ("explore", "lens", "compare", "dataset", "runs", "learn")
 # Query parameter -> control of the form, and how its text is read.
@@ -27,13 +31,10 @@ _FIELDS: Mapping[str, tuple[str, Any]] = {
     "template": ("template", str),
     "head": ("exit_head", str),
     "judge": ("judge", str),
+    "strategy": ("strategy", str),
 }
 _MOST_LETTERS = 4_000
-_CHOICES = {
-    "template": ("few_shot", "instruction", "chat"),
-    "exit_head": ("auto", "linear", "shared"),
-    "judge": ("alias", "semantic", "paper"),
-}
+_CHOICES = {"template": TEMPLATE_NAMES, "exit_head": EXIT_HEAD_NAMES, "judge": JUDGES, "strategy": STRATEGY_NAMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def read_link(query: Mapping[str, str], answers: list[str]) -> View:
         layer=layer,
         balance=balance if balance is not None and 0 <= balance <= 100 else 50,
         scaling=scaling if scaling in SCALINGS else "min_max",
-        compared=tuple(part for part in query.get("runs", "").split(",") if part)[:6],
+        compared=tuple(part for part in query.get("runs", "").split(",") if part)[:MOST_RUNS],
         measure=measure if measure in MEASURES else "hcb_score",
         form=_form(query, answers),
     )

@@ -21,6 +21,7 @@ def further_measures(look: Look, names: Sequence[str], service: Service) -> dict
     Raises:
         SettingsError: There is no such measure.
     """
+    names = names or ()
     if unknown := [name for name in names if name not in MEASURES]:
         raise SettingsError(f"measure must be one of {', '.join(MEASURES)}; got {str(unknown[0])[:60]!r}")
     table, columns = look.outcome.table, {}

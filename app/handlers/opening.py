@@ -8,7 +8,7 @@ import gradio as gr
 
 from app import library
 from app.handlers import compare, dataset, explore, runs
-from app.handlers.base import Parts
+from app.handlers.base import Parts, said
 from app.handlers.links import View
 from app.handlers.questions import accepted_of
 from app.handlers.tables import headed_questions, headed_runs
@@ -38,6 +38,7 @@ def open_view(words: Words, service: Service, view: View, controls: Sequence[Any
         choices = dataset.set_run_choices(service)
         is_listed = any(each == run_id for _, each in choices)
         parts |= {f"set_{name}": value for name, value in given.items()}
+        parts |= {"set_balance": view.balance, "set_scaling": view.scaling}
         parts |= {"set_stored_run": gr.update(choices=choices, value=run_id if is_listed else None)}
     if view.tab == "runs":
         given = runs.list_runs(words, service)
@@ -52,7 +53,7 @@ def _explore(words: Words, service: Service, view: View) -> Parts:
     try:
         return _stored(words, service, view) if not view.form else _prefilled(words, service, view)
     except HclError as error:
-        return {"headline": welcome(words), "status": problem(str(error))}
+        return {"headline": welcome(words), "status": problem(said(error))}
 
 
 def _stored(words: Words, service: Service, view: View) -> Parts:
@@ -87,5 +88,5 @@ def _prefilled(words: Words, service: Service, view: View) -> Parts:
     return explore.preview(words, service, model, question, template) | {
         "headline": welcome(words),
         "status": status(words("prefilled")),
-        "stored_run": gr.update(choices=choices, value=choices[0][1] if choices else None),
+        "stored_run": gr.update(choices=choices, value=None),
     }

@@ -1,15 +1,18 @@
 """What is stored: list it, look at it, take it elsewhere, bring it back, throw it away and think again."""
 
+import os
+import shutil
 import tempfile
-from functools import cache
+import time
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from app import library
+from app.export import export_page
 from app.figures.curves import layer_curves
-from app.handlers.base import Parts, told
+from app.handlers.base import Parts, said, told
 from app.language import Words
 from app.library import StoredRun
 from app.service import Service
@@ -21,6 +24,8 @@ from hcl_core.folders import runs_folder, user_path
 from hcl_core.records import Weights
 
 FORMATS = ("zip", "csv", "scores", "html", "notebook")
+# An export, before it is removed.
+_KEPT_SECONDS = 3_600
 _ENDINGS = {"zip": "zip", "csv": "csv", "scores": "scores.csv", "html": "html", "notebook": "ipynb"}
 
 
@@ -59,7 +64,7 @@ def choose(words: Words, service: Service, run_id: str) -> Parts:
     try:
         scored = library.outcome_of(run).scored(Weights(), "min_max")
     except RunFolderError as error:
-        return parts | {"status": status(str(error))}
+        return parts | {"status": status(said(error))}
     return parts | {"chart": layer_curves(scored, words)}
 
 
@@ -68,12 +73,11 @@ def export_run(words: Words, service: Service, run_id: str | None, kind: str) ->
     """A file of the chosen run."""
     if kind not in FORMATS:
         raise SettingsError(f"format must be one of {', '.join(FORMATS)}; got {str(kind)[:40]!r}")
+    if kind == "notebook" and service.is_public:
+        raise SettingsError("a notebook opens the run on the machine that made it: take the zip from this public page")
     run = _visible(service, run_id)
-    target = _exports() / f"{run.manifest.run_id}.{_ENDINGS[kind]}"
-    target.unlink(missing_ok=True)
+    target = _new_folder() / f"{run.manifest.run_id}.{_ENDINGS[kind]}"
     if kind == "html":
-        from app.export import export_page
-
         export_page(run, target, words)
     else:
         write = {
@@ -87,10 +91,14 @@ def export_run(words: Words, service: Service, run_id: str | None, kind: str) ->
     return {"file": gr.update(value=str(target), visible=True), "status": status(words("exported", size=size))}
 
 
-@cache
-def _exports() -> Path:
-    """One folder for the program's life; a run's file is made anew each time."""
-    return Path(tempfile.mkdtemp(prefix="hcl-export-"))
+def _new_folder() -> Path:
+    """A folder for one file; those of an hour ago, which the page has copied long since, are removed."""
+    root = Path(tempfile.gettempdir()) / f"hcl-export-{os.getpid()}"
+    root.mkdir(mode=0o700, exist_ok=True)
+    for old in root.iterdir():
+        if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(dir=root))
 
 
 def ask(words: Words, service: Service, run_id: str | None) -> Parts:
@@ -161,7 +169,7 @@ def _opened(words: Words, service: Service, run_id: str) -> Parts:
 
 
 def _visible(service: Service, run_id: Any) -> StoredRun:
-    """The run, if the visitor may see it; on a public page the others' are found by their ids only."""
+    """The run of that id: whoever knows an id may see the run, and a public page lists the shipped ones alone."""
     if not run_id:
         raise SettingsError("choose a run in the table first")
     return library.find_run(str(run_id))

@@ -99,7 +99,8 @@ def _wire(core: Service, tab: gr.Tab, form: Form, parts: dict[str, Any]) -> None
     def rebalance(words: Words, visitor: str, shown: Any, *weighed: Any) -> Parts:
         return handlers.rebalance_set(words, core, visitor, shown, *weighed)
 
-    def wait(words: Words, _: str) -> Parts:
+    def wait(words: Words, visitor: str) -> Parts:
+        core.begin(visitor)
         rests = {"run": gr.update(interactive=False), "stop": gr.update(interactive=True)}
         return rests | {"status": status(words("waiting"))}
 
@@ -136,7 +137,7 @@ def _wire_rows(core: Service, tabs: gr.Tabs, form: Form, parts: dict[str, Any]) 
 
     def open_question(event: gr.SelectData, request: gr.Request, shown: Any, *weighed: Any) -> Any:
         words = Words.of(request)
-        question_id = event.row_value[-1] if event.row_value else None
+        question_id = event.row_value[-1] if isinstance(event.row_value, list) and event.row_value else None
         given = handlers.open_question(words, core, request.session_hash or "", shown, question_id, *weighed)
         return placed(theirs, given)
 

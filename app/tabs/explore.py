@@ -36,7 +36,7 @@ def _results(parts: dict[str, Any]) -> None:
     say = labels()
     parts["headline"] = gr.HTML("", elem_id="headline")
     with gr.Column(elem_classes="hcl-panel"):
-        parts["chart"] = LayerChart(elem_id="curves", group=GROUP, label=say("chart_curves"))
+        parts["chart"] = LayerChart(elem_id="curves", group=GROUP, label=say("chart_layers"))
         with gr.Row(elem_classes="hcl-balance"):
             parts["balance"] = gr.Slider(0, 100, 50, step=5, label=say("label_balance"), min_width=240)
             parts["scaling"] = gr.Radio(
@@ -53,7 +53,7 @@ def _results(parts: dict[str, Any]) -> None:
                 info=say("info_more"),
                 min_width=240,
             )
-    with gr.Tabs(elem_classes="hcl-views"):
+    with gr.Tabs():
         with gr.Tab(say("tab_columns")):
             parts["answers"] = AnswerColumns(elem_id="answers", group=GROUP)
         with gr.Tab(say("tab_river")), gr.Column(elem_classes="hcl-panel"):
@@ -113,8 +113,8 @@ def _wire_form(core: Service, form: Form) -> None:
 def _wire_settings(core: Service, form: Form) -> None:
     parts = form.parts
 
-    def fit_layers(name: str) -> list[Any]:
-        layers = num_hidden_layers(name)
+    def fit_layers(name: Any) -> list[Any]:
+        layers = num_hidden_layers(name) if isinstance(name, str) else None
         if layers is None:  # not known before it is loaded; the run will say if a layer does not exist
             return [gr.update(maximum=None)] * 3
         return [
@@ -156,8 +156,9 @@ def _wire_results(core: Service, form: Form) -> None:
         """
         yield from handlers.explore(words, core, visitor, *values)
 
-    def wait(words: Words, _: str) -> Parts:
+    def wait(words: Words, visitor: str) -> Parts:
         """A word at once, also where others are before this run; Run rests, Stop is ready."""
+        core.begin(visitor)
         return {
             "status": status(words("waiting")),
             "run": gr.update(interactive=False),

@@ -6,17 +6,18 @@ from typing import Any
 import gradio as gr
 
 from app import service
+from app.handlers.base import JUDGES
 from app.language import labels
 from hcl_core.catalogue import EXIT_HEAD_NAMES
 from hcl_core.prompts import TEMPLATE_NAMES
 from hcl_core.records import SamplingSettings
+from hcl_core.strategies import STRATEGY_NAMES
 
 # Names of the controls, as the arguments of ``make_request``.
 NAMES = (
     "model", "question", "accepted", "first_layer", "last_layer", "every", "num_samples", "temperature", "top_p",
-    "top_k", "max_new_tokens", "seed", "template", "exit_head", "judge",
+    "top_k", "max_new_tokens", "seed", "template", "exit_head", "judge", "strategy",
 )  # fmt: skip
-JUDGES = ("alias", "semantic", "paper")
 _DEFAULTS = SamplingSettings()
 _FIRST_HITS = 8
 
@@ -102,25 +103,24 @@ def _model(core: service.Service, parts: dict[str, Any]) -> None:
 
 def _sampling(parts: dict[str, Any]) -> None:
     say = labels()
-    number = gr.Number
     with gr.Row():
-        parts["num_samples"] = number(
+        parts["num_samples"] = gr.Number(
             56, label=say("label_num_samples"), minimum=1, maximum=1000, precision=0, min_width=120
         )
-        parts["temperature"] = number(
+        parts["temperature"] = gr.Number(
             _DEFAULTS.temperature, label=say("label_temperature"), minimum=0, maximum=10, step=0.1, min_width=120
         )
     with gr.Accordion(say("label_more_settings"), open=False):
         with gr.Row():
-            parts["top_p"] = number(
+            parts["top_p"] = gr.Number(
                 _DEFAULTS.top_p, label=say("label_top_p"), minimum=0.01, maximum=1, step=0.05, min_width=120
             )
-            parts["top_k"] = number(_DEFAULTS.top_k, label=say("label_top_k"), minimum=0, precision=0, min_width=120)
+            parts["top_k"] = gr.Number(_DEFAULTS.top_k, label=say("label_top_k"), minimum=0, precision=0, min_width=120)
         with gr.Row():
-            parts["max_new_tokens"] = number(
+            parts["max_new_tokens"] = gr.Number(
                 20, label=say("label_max_new_tokens"), minimum=1, maximum=512, precision=0, min_width=120
             )
-            parts["seed"] = number(_DEFAULTS.seed, label=say("label_seed"), minimum=0, precision=0, min_width=120)
+            parts["seed"] = gr.Number(_DEFAULTS.seed, label=say("label_seed"), minimum=0, precision=0, min_width=120)
         parts["template"] = gr.Radio(
             [(say(f"template_{name}"), name) for name in TEMPLATE_NAMES],
             value=TEMPLATE_NAMES[0],
@@ -136,11 +136,10 @@ def _sampling(parts: dict[str, Any]) -> None:
             [(say(f"judge_{name}"), name) for name in JUDGES], value=JUDGES[0], label=say("label_judge")
         )
         parts["strategy"] = gr.Radio(
-            [(say("strategy_early_exit"), "early_exit")],
-            value="early_exit",
+            [(say(f"strategy_{name}"), name) for name in STRATEGY_NAMES],
+            value=STRATEGY_NAMES[0],
             label=say("label_strategy"),
             info=say("info_strategy"),
-            interactive=False,
         )
     with gr.Accordion(say("exact_prompt"), open=False):
         parts["prompt"] = gr.HTML("", elem_id="prompt")

@@ -77,7 +77,8 @@ def _wire(core: service.Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
         place = getattr(event, "place", None)
         return handlers.choose_cell(words, core, visitor, seen, getattr(event, "layer", None), place)
 
-    def wait(words: Words, _: str) -> Parts:
+    def wait(words: Words, visitor: str) -> Parts:
+        core.begin(visitor)
         rests = {"look": gr.update(interactive=False), "stop": gr.update(interactive=True)}
         return rests | {"status": status(words("waiting"))}
 

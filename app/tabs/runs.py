@@ -76,7 +76,7 @@ def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
 
     def choose(event: gr.SelectData, request: gr.Request) -> Any:
         words = Words.of(request)
-        run_id = event.row_value[0] if event.row_value else ""
+        run_id = event.row_value[0] if isinstance(event.row_value, list) and event.row_value else ""
         return placed(parts, handlers.choose(words, core, run_id))
 
     everything = [parts[name] for name in _ALL]

@@ -13,7 +13,12 @@ SIGNS = {"correct": "✓", "incorrect": "✕", "not_attempted": "–"}
 
 
 def answer_columns(
-    layers: Sequence[LayerAnswers], best: int | None, words: Words, meanings: list[Meaning] | None = None
+    layers: Sequence[LayerAnswers],
+    best: int | None,
+    words: Words,
+    meanings: list[Meaning] | None = None,
+    chosen: int | None = None,
+    is_live: bool = True,
 ) -> str:
     """One column a layer; thinned, followed and chosen by ``answers.js``.
 
@@ -22,6 +27,8 @@ def answer_columns(
         best: The optimal layer.
         words: The page's.
         meanings: Of the same layers, where they are known already.
+        chosen: The layer that is chosen from the start.
+        is_live: Whether the script is there; without it, nothing stands there that only it could answer.
     """
     if not layers:
         return ""
@@ -31,18 +38,19 @@ def answer_columns(
         for exit_layer, group in meaning.groups.items():
             cards[exit_layer].append((number, group))
     columns = "".join(
-        _column(layer, cards[layer.exit_layer], meanings, layer.exit_layer == best, words) for layer in layers
+        _column(layer, cards[layer.exit_layer], meanings, layer.exit_layer == best, is_live, words) for layer in layers
     )
     signs = "".join(
         f'<span class="{outcome}"><i aria-hidden="true">{sign}</i> {words(outcome)}</span>'
         for outcome, sign in SIGNS.items()
     )
     hint = words("follow_hint")
+    live = f'<p class="hcl-followed" aria-live="polite" data-hint="{escape(hint)}">{hint}</p>' if is_live else ""
+    start = "" if chosen is None else f' data-chosen="{chosen}"'
     return (
         f'<div class="hcl-answers-head"><h3>{words("answers_by_layer")}</h3><p>{signs}</p>'
-        f'<p class="hcl-followed" aria-live="polite" data-hint="{escape(hint)}">{hint}</p>'
-        f"{_thinning(len(layers), words)}</div>"
-        f'<div class="hcl-columns" role="group" aria-label="{escape(words("answers_by_layer"))}">{columns}</div>'
+        f"{live}{_thinning(len(layers), words) if is_live else ''}</div>"
+        f'<div class="hcl-columns" role="group" aria-label="{escape(words("answers_by_layer"))}"{start}>{columns}</div>'
     )
 
 
@@ -59,7 +67,12 @@ def _thinning(num_layers: int, words: Words) -> str:
 
 
 def _column(
-    layer: LayerAnswers, cards: list[tuple[int, AnswerGroup]], meanings: list[Meaning], is_best: bool, words: Words
+    layer: LayerAnswers,
+    cards: list[tuple[int, AnswerGroup]],
+    meanings: list[Meaning],
+    is_best: bool,
+    is_live: bool,
+    words: Words,
 ) -> str:
     cards = sorted(cards, key=lambda each: (-each[1].count, each[0]))
     inside = "".join(
@@ -72,10 +85,12 @@ def _column(
     right = words("right_of", right=layer.num_correct, all=layer.num_samples)
     ideas = " · " + words.plural("ideas", layer.num_clusters) if layer.num_correct else ""
     name = escape(words("column_name", layer=layer.exit_layer, right=right))
+    head = f"<b>{layer.exit_layer}</b><em>{words('best')}</em><span>{right}{ideas}</span>"
+    plain = f'<div class="hcl-choose">{head}</div>'
+    button = f'<button type="button" class="hcl-choose" aria-label="{name}">{head}</button>'
     return (
         f'<section class="hcl-column{" best" if is_best else ""}" data-layer="{layer.exit_layer}">'
-        f'<button type="button" class="hcl-choose" aria-label="{name}">'
-        f"<b>{layer.exit_layer}</b><em>{words('best')}</em><span>{right}{ideas}</span></button>{inside}</section>"
+        f"{button if is_live else plain}{inside}</section>"
     )
 
 

@@ -13,15 +13,15 @@ def shown(text: str, most: int = 120) -> str:
 
 
 def status(text: str) -> str:
-    """A line of progress."""
+    """A line that says what is going on."""
     return f'<div class="hcl-status" role="status">{escape(printable(text))}</div>'
 
 
-def progress(words: Words, what: str, num_done: int, num_wanted: int, unit: str = "answers") -> str:
+def progress(words: Words, what: str, num_done: int, num_wanted: int) -> str:
     """A line of progress with its bar; ``what`` is the key of what is being done."""
     share = num_done / max(num_wanted, 1)
     text = words(
-        "progress_" + unit,
+        "progress_answers",
         what=words(what),
         done=words.count(num_done),
         wanted=words.count(num_wanted),

@@ -14,6 +14,7 @@ from hcl_core.records import Sample
 # Different texts of a layer; early layers at high temperatures repeat none of a thousand.
 MOST_ROWS = 200
 _MOST_NUMBERS = 12
+_MOST_LETTERS = 20_000
 _HEADS = ("verdict", "tokens", "sample_numbers", "confidence", "ended", "rule")
 
 
@@ -36,7 +37,7 @@ def layer_detail(look: Look, scored: Scored, exit_layer: int, words: Words) -> s
 def _notes(look: Look, words: Words) -> str:
     """What decides a sample, and what the shades of its tokens say."""
     settings = look.manifest.settings.sampling
-    drawn = words("detail_note", seed=settings.seed, temperature=words.number(settings.temperature, 1))
+    drawn = words("detail_note", seed=settings.seed, temperature=f"{settings.temperature:g}")
     if not look.token_texts:
         return f'<p class="hcl-note">{drawn}</p><p class="hcl-note">{words("no_token_texts")}</p>'
     shades = "".join(
@@ -115,5 +116,5 @@ def prompt_box(prompt: str | None, words: Words) -> str:
     """The exact text that is sent, its end marked: a space there matters."""
     if prompt is None:
         return f'<p class="hcl-note">{words("prompt_unknown")}</p>'
-    text = escape(_kept(prompt[:20_000]))
+    text = escape(_kept(prompt if len(prompt) <= _MOST_LETTERS else f"{prompt[:_MOST_LETTERS]} …"))
     return f'<pre class="hcl-prompt" dir="auto" tabindex="0">{text}<i aria-hidden="true">▌</i></pre>'

@@ -13,7 +13,7 @@ def welcome(words: Words) -> str:
     return f'<div class="hcl-empty"><h2>{words("welcome_title")}</h2><p>{words("welcome_text")}</p></div>'
 
 
-def headline(scored: Scored, is_complete: bool, words: Words, asked: str = "") -> str:
+def headline(scored: Scored, is_complete: bool, words: Words, asked: str = "", note: str = "") -> str:
     """The result.
 
     Args:
@@ -21,11 +21,13 @@ def headline(scored: Scored, is_complete: bool, words: Words, asked: str = "") -
         is_complete: Whether all answers are in.
         words: The page's.
         asked: Question and model: the form may say something else by now.
+        note: What has to be known to read the result; ours.
     """
     partial = "" if is_complete else f' <b class="hcl-partial">{words("so_far")}</b>'
     about = f'<p class="hcl-asked" dir="auto">{escape(printable(asked))}</p>' if asked else ""
     said = f"<h2>{sentence(scored, words)}</h2><p>{_detail(scored, words)}{partial}</p>"
-    return f'<div class="hcl-headline">{about}{said}</div>'
+    below = f'<p class="hcl-note">{escape(note)}</p>' if note else ""
+    return f'<div class="hcl-headline">{about}{said}{below}</div>'
 
 
 def spoken_layers(layers: Sequence[int], words: Words) -> str:

@@ -6,13 +6,20 @@ from app.views.base import shown
 from hcl_core.lens import LensTable
 
 
+def question_of(table: LensTable) -> str:
+    """What the prompt asks: its last question, where it is a few-shot one, else its last line."""
+    lines = [line for line in table.prompt.splitlines() if line.strip()] or [""]
+    asked = [line for line in lines if line.startswith("Question: ")]
+    return asked[-1].removeprefix("Question: ") if asked and lines[-1].strip() == "Answer:" else lines[-1]
+
+
 def lens_headline(table: LensTable, words: Words) -> str:
     """From which layer on the last layer's first word stays on top."""
     first = int(table.settles()[0])
     token = shown_token(table.top_token_texts[-1][0][0], 40)
     sentence = words("lens_settles", token=token, layer=first, all=table.num_hidden_layers)
-    asked = shown(table.prompt.strip().splitlines()[-2] if "\n" in table.prompt.strip() else table.prompt, 200)
-    answer = shown("".join(table.token_texts).strip(), 200)
+    asked = shown(question_of(table), 200)
+    answer = shown("".join(table.token_texts)[-200:].strip(), 200)
     return (
         f'<div class="hcl-headline"><p class="hcl-asked" dir="auto">{asked} → {answer}</p><h2>{sentence}</h2>'
         f"<p>{words('lens_reading')}</p></div>"

@@ -47,7 +47,7 @@ def _row(run: StoredRun, words: Words) -> list[object]:
 
 
 def manifest_view(run: StoredRun, words: Words) -> str:
-    """Everything that was asked for, what made it and when; and its permanent link."""
+    """Everything that was asked for, what made it and when."""
     manifest = run.manifest
     asked = manifest.asked | {
         "device": manifest.device,

@@ -64,6 +64,9 @@ def run(
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = _DEFAULTS.max_new_tokens,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = _DEFAULTS.seed,
     exit_head: Annotated[str, typer.Option(help=f"{', '.join(EXIT_HEAD_NAMES)} or a file of fit-head.")] = "auto",
+    strategy: Annotated[
+        str, typer.Option(help="early_exit, self_speculative[:DRAFTS] or dynamic[:RULE:THRESHOLD].")
+    ] = "early_exit",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     template: Annotated[str, typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}.")] = "few_shot",
@@ -97,6 +100,7 @@ def run(
         exit_head=exit_head,
         judge=chosen["judge"],
         preset=protocol,
+        strategy=strategy,
     )
     with stderr.status(loading(model)):
         lm, checkpoint = registry.load_model(model, dtype, device)

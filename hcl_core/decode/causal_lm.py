@@ -116,13 +116,18 @@ class CausalLM:
         """Token ids of a prompt; a chat prompt already carries its special tokens."""
         return list(self.tokenizer(prompt, add_special_tokens=not is_chat).input_ids)
 
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether ``wrap_chat`` can be asked."""
+        return bool(getattr(self.tokenizer, "chat_template", None))
+
     def wrap_chat(self, user_turn: str) -> str:
         """``user_turn`` in the model's chat format, ready for the assistant's answer.
 
         Raises:
             SettingsError: The tokenizer has no chat template.
         """
-        if not getattr(self.tokenizer, "chat_template", None):
+        if not self.has_chat_template:
             raise SettingsError(NO_CHAT_TEMPLATE)
         turns = [{"role": "user", "content": user_turn}]
         return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))

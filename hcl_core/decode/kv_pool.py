@@ -101,7 +101,7 @@ class LayerKv:
         """Plan for at most ``num_more`` further nodes."""
         self.keys.limit = self.values.limit = len(self.keys) + num_more
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, paths: Tensor) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, paths: Tensor, padding: Tensor | None = None) -> Tensor:
         """Store new nodes' keys and values; attend to the prompt and to each node's own path.
 
         Args:
@@ -109,6 +109,7 @@ class LayerKv:
             key: See ``query``.
             value: See ``query``.
             paths: ``[n, t]`` trie nodes from the first token down to the new node itself.
+            padding: ``[n]`` how many columns on the left of each path stand for nothing; ``None``: none.
 
         Returns:
             ``[n, heads * head_dim]``.
@@ -125,7 +126,11 @@ class LayerKv:
         on_prompt = self._prompt_scores(query)  # [n, kv_heads, group, P]
         # Keys on the left: their rows are aligned whatever the node, so the same bits whatever the batch.
         on_path = path_keys.transpose(1, 2) @ self._grouped(query).transpose(2, 3)  # [n, kv_heads, t, group]
-        weights = _softmax(torch.cat((on_prompt, on_path.transpose(2, 3)), dim=-1))
+        on_path = on_path.transpose(2, 3)  # [n, kv_heads, group, t]
+        if padding is not None:
+            columns = torch.arange(paths.shape[1], device=paths.device)
+            on_path = on_path.masked_fill((columns < padding[:, None])[:, None, None], -torch.inf)
+        weights = _softmax(torch.cat((on_prompt, on_path), dim=-1))
         prompt_weights, path_weights = weights.split((on_prompt.shape[-1], paths.shape[1]), dim=-1)
         return self._prompt_mix(prompt_weights) + (path_weights @ path_values.transpose(1, 2)).flatten(1)
 

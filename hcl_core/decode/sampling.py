@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -63,6 +64,28 @@ def draw_tokens(logits: Tensor, rows: Tensor, uniforms: Tensor, settings: Sampli
         token_ids = _draw_truncated(kept, ranked, log_mass, tiers, rows, uniforms, settings)
     logprobs = logits[rows, token_ids].double() - _log_mass(logits, largest, 1.0)[rows, 0].double()
     return token_ids, logprobs
+
+
+def truncated_distribution(logits: Tensor, settings: SamplingSettings) -> Tensor:
+    """What ``draw_tokens`` draws from, in full: ``[m, vocab_size]`` to the same, float64, each row summing to 1."""
+    if settings.temperature == 0:
+        return F.one_hot(logits.argmax(dim=-1), logits.shape[1]).double()
+    probs = (_keep_top_k(logits, settings.top_k).double() / settings.temperature).softmax(dim=-1)
+    if settings.top_p < 1:
+        ordered, token_ids = probs.sort(dim=-1, descending=True, stable=True)
+        outside = ordered.cumsum(dim=-1) - ordered >= settings.top_p  # the nucleus had reached top_p before it
+        probs = probs.scatter(-1, token_ids, ordered.masked_fill(outside, 0))
+    return probs / probs.sum(dim=-1, keepdim=True)
+
+
+def draw_from(probs: Tensor, uniforms: Tensor) -> Tensor:
+    """One token of each row of ``probs [m, vocab_size]`` (of any positive mass) by its uniform ``[m]``: ``[m]``."""
+    cumulative = probs.cumsum(dim=-1)
+    targets = (uniforms * cumulative[:, -1])[:, None]
+    found = torch.searchsorted(cumulative, targets, right=True).squeeze(-1)
+    # The last token that has any mass: rounding may put a target at the very end.
+    last = probs.shape[1] - 1 - (probs.flip(-1) > 0).to(torch.uint8).argmax(dim=-1)
+    return torch.minimum(found, last)
 
 
 def _keep_top_k(logits: Tensor, top_k: int) -> Tensor:

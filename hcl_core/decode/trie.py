@@ -50,6 +50,15 @@ class TokenTrie:
             nodes = self.parents[nodes]
         return path
 
+    def padded_paths(self, nodes: IntArray, lengths: IntArray) -> IntArray:
+        """The same for nodes at depths ``lengths [n]``, each path padded on the left with its node: ``[n, t]``."""
+        path = np.repeat(nodes[:, None], lengths.max(), axis=1)
+        at = nodes
+        for column in range(path.shape[1] - 2, -1, -1):
+            at = np.where(lengths > path.shape[1] - 1 - column, self.parents[at], nodes)
+            path[:, column] = at
+        return path
+
     def _child(self, node: int, token: int) -> int:
         known = self._children.get((node, token))
         if known is not None:

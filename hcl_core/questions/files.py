@@ -16,6 +16,8 @@ from hcl_core.questions.schemas import COLUMNS, questions_of
 from hcl_core.records import Question
 
 SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".tsv")
+# A parquet file can unpack to a million times its size: rows are counted as they come.
+_ROWS_AT_ONCE, _MOST_BYTES, _MOST_VALUES = 256, 2 * 2**30, 50_000_000
 # Of a set with several splits, the first of these that it has: the ones with answers.
 _SPLITS = ("validation", "test", "train")
 
@@ -46,7 +48,7 @@ class LocalQuestions:
             return JsonlQuestions(path).load(limit)  # whose errors name the line
         try:
             questions = list(itertools.islice(questions_of(self._rows(), str(path)), limit))
-        except (OSError, ValueError, RecursionError, pa.ArrowException, csv.Error) as error:
+        except (OSError, ValueError, OverflowError, RecursionError, pa.ArrowException, csv.Error) as error:
             raise QuestionFileError(f"cannot read the question file {path}: {error}") from None
         if not questions:
             raise QuestionFileError(f"{path}: no question in it")
@@ -59,7 +61,12 @@ class LocalQuestions:
         elif path.suffix == ".parquet":
             file = pq.ParquetFile(path)
             wanted = [name for name in file.schema_arrow.names if name in COLUMNS]
-            for batch in file.iter_batches(columns=wanted):
+            _check_parquet_size(file)
+            num_bytes = 0
+            for batch in file.iter_batches(columns=wanted, batch_size=_ROWS_AT_ONCE):
+                num_bytes += sum(_plain(column).nbytes for column in batch.columns)
+                if num_bytes > _MOST_BYTES:
+                    raise ValueError(f"it unpacks to more than {_MOST_BYTES // 2**20:,} MiB: cut it")
                 yield from batch.to_pylist()
         elif path.suffix in (".csv", ".tsv"):
             csv.field_size_limit(2**31 - 1)
@@ -85,6 +92,19 @@ class LocalQuestions:
                         if not isinstance(row, dict):
                             raise ValueError(f"line {number}: an object was wanted; got {type(row).__name__}")
                         yield row
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """A column whose repeated values stand once, with each where it belongs."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _check_parquet_size(file: pq.ParquetFile) -> None:
+    """Raise ``ValueError`` for a file whose few bytes stand for more values than a question set has."""
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    values = sum(group.column(number).num_values for group in groups for number in range(group.num_columns))
+    if values > _MOST_VALUES:
+        raise ValueError(f"it claims {values:,} values; at most {_MOST_VALUES:,} are read")
 
 
 def _saved_rows(path: Path, split: str | None) -> Iterator[dict[str, Any]]:

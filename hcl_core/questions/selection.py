@@ -32,7 +32,7 @@ class Selection:
         """
         if self.shuffle_seed is None and self.min_answers == 1:
             return source.load(self.limit)
-        questions = [each for each in source.load() if num_distinct_answers(each) >= self.min_answers]
+        questions = [each for each in source.load() if num_distinct_answers(each, self.min_answers) >= self.min_answers]
         if not questions:
             raise SettingsError(f"{source.name} has no question with {self.min_answers} distinct accepted answers")
         if self.shuffle_seed is not None:
@@ -49,8 +49,8 @@ class Selection:
         return ", ".join(parts)
 
 
-def num_distinct_answers(question: Question) -> int:
-    """How many different ideas the accepted answers are, at most.
+def num_distinct_answers(question: Question, enough: int | None = None) -> int:
+    """How many different ideas the accepted answers are, at most; counted no further than ``enough``.
 
     Spellings of one answer count once, and so does an answer beside a longer form of it ("ten", "10", "10 years").
     Names for one thing that share no word still count apart.
@@ -60,4 +60,6 @@ def num_distinct_answers(question: Question) -> int:
         words = frozenset(split_words(answer).words)
         if words and not any(words <= idea or idea <= words for idea in ideas):
             ideas.append(words)
+            if len(ideas) == enough:
+                break
     return len(ideas)

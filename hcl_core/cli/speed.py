@@ -1,0 +1,121 @@
+"""The speed command: what each way of decoding costs on this machine."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from hcl_core import registry
+from hcl_core.catalogue import DEFAULT_MODEL, EXIT_HEAD_NAMES, check_exit_head
+from hcl_core.cli.progress import bars
+from hcl_core.cli.terminal import app, loading, stderr, stdout
+from hcl_core.errors import SettingsError
+from hcl_core.layers import parse_layers
+from hcl_core.prompts import TEMPLATE_NAMES, load_template
+from hcl_core.records import SamplingSettings
+from hcl_core.speed import SpeedReport, SpeedRow, read_report, sweep, write_report
+from hcl_core.strategies import Strategy
+
+
+@app.command()
+def speed(
+    model: Annotated[str, typer.Option(help="Catalogue name, Hub id or local folder.")] = DEFAULT_MODEL.name,
+    questions: Annotated[str, typer.Option(help="starter, or a file of questions.")] = "starter",
+    limit: Annotated[int, typer.Option(min=1, max=100, help="So many prompts, one answer each.")] = 5,
+    layers: Annotated[str, typer.Option(help="Exit layers that draft; the first may be left dynamically.")] = "",
+    drafts: Annotated[str, typer.Option(help="Numbers of drafts before a verification; adaptive is one too.")] = "2,4",
+    thresholds: Annotated[str, typer.Option(help="Of the top token's probability, for dynamic exit.")] = "0.8,0.95",
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 50,
+    repeats: Annotated[int, typer.Option(min=1, max=50, help="Of each way, in turn, after one to warm up.")] = 3,
+    exit_head: Annotated[str, typer.Option(help=f"{', '.join(EXIT_HEAD_NAMES)} or a file of fit-head.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    template: Annotated[
+        str,
+        typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}; default chat, for its long answers, where it is."),
+    ] = "",
+    out: Annotated[Path | None, typer.Option(help="Keep the report in this file.")] = None,
+    show: Annotated[Path | None, typer.Option(help="Print a report that was kept; measures nothing.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Time full decoding, drafts verified by the whole model, and dynamic exit, on the same prompts."""
+    if show is not None:
+        _print(read_report(show), as_json)
+        return
+    check_exit_head(exit_head)
+    settings = SamplingSettings(temperature=temperature, max_new_tokens=max_new_tokens)
+    numbers = tuple(Strategy.parse(f"self_speculative:{part.strip()}").num_speculations for part in _parts(drafts))
+    bounds = tuple(_threshold(part) for part in _parts(thresholds))
+    prompt_template = load_template(template or "chat")
+    asked = registry.load_questions(questions).load(limit)
+    if layers:
+        parse_layers(layers, 10_000)
+    with stderr.status(loading(model)):
+        lm, checkpoint = registry.load_model(model, dtype, device)
+        if not (template or lm.has_chat_template):
+            prompt_template = load_template()
+        decoder = registry.make_decoder(lm, exit_head, prompt_template)
+    depth = lm.num_hidden_layers
+    chosen = parse_layers(layers, depth) if layers else tuple(sorted({max(1, depth * part // 6) for part in (2, 4, 5)}))
+    with bars() as progress:
+        task = progress.add_task("Timing", total=None, unit="rounds")
+        ways = sweep(depth, chosen, numbers, bounds)
+        for event in registry.time_ways(decoder, checkpoint.revision, asked, settings, ways, repeats):
+            if isinstance(event, SpeedReport):
+                report = event
+            else:
+                progress.update(task, total=event.num_wanted, completed=event.num_done)
+    if out is not None:
+        write_report(report, out)
+    _print(report, as_json)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _threshold(text: str) -> float:
+    rule = Strategy.parse(f"dynamic:probability:{text}").rule
+    if rule is None:
+        raise SettingsError(f"a threshold must be a number; got {text[:40]!r}")
+    return rule.threshold
+
+
+def _print(report: SpeedReport, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(asdict(report), indent=1))
+        return
+    stdout.print(
+        f"{report.model} · {report.dtype} on {report.device}, {report.num_threads} threads · {report.exit_head} head · "
+        f"{report.num_prompts} prompts, one answer each, T {report.temperature:g}, up to "
+        f"{report.max_new_tokens} tokens · medians of {report.repeats}",
+        markup=False,
+        highlight=False,
+    )
+    heads = ("way", "layer", "tokens/s", "against full", "blocks/token", "kept", "tokens/check", "other tokens")
+    table = Table(*heads, box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in report.rows:
+        table.add_row(*_cells(row))
+    stdout.print(table)
+    best = report.best_lossless
+    stdout.print(
+        f"Fastest with the whole model's answers: {best.strategy} at layer {best.exit_layer}, {best.ratio:.2f}x.",
+        highlight=False,
+    )
+
+
+def _cells(row: SpeedRow) -> list[str]:
+    kept = "" if not row.acceptance_rates else " ".join(f"{rate:.2f}" for rate in row.acceptance_rates[:4])
+    checked = "" if row.tokens_per_verification is None else f"{row.tokens_per_verification:.2f}"
+    other = "" if row.share_different is None else f"{row.share_different:.0%}"
+    name = "full" if row.strategy == "early_exit" else row.strategy
+    return [
+        name, str(row.exit_layer), f"{row.tokens_per_second:.1f}", f"{row.ratio:.2f}x", f"{row.blocks_per_token:.1f}",
+        kept, checked, other,
+    ]  # fmt: skip

@@ -1,0 +1,140 @@
+"""One prompt's trie where nodes of any depth run together, each from the block that it has reached.
+
+What ``session`` does for samples that all stand at one step, for those that do not: a draft that is verified, a token
+that left early and whose later blocks a later token needs. A hidden state is what the whole model would have there,
+whoever asks for it and when.
+"""
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hcl_core.decode.causal_lm import MIN_ROWS, CausalLM
+from hcl_core.decode.exit_heads import ExitHead
+from hcl_core.decode.kv_pool import GrowingRows, LayerKv
+from hcl_core.decode.trie import ROOT, IntArray, TokenTrie
+
+# Rows of logits at a time.
+_LOGITS_BYTES = 64 * 2**20
+
+
+class RaggedTrie:
+    """Keys, values and hidden states of a prompt and of the texts that follow it.
+
+    Attributes:
+        trie: The texts, as nodes.
+        reached: Blocks run at each node, ``[capacity]``.
+        blocks_run: Blocks run so far, each node's once; the prompt's are not counted.
+
+    Args:
+        lm: The model.
+        head: How early layers are read.
+        prompt_token_ids: The prompt; run once, at full depth, here.
+    """
+
+    def __init__(self, lm: CausalLM, head: ExitHead, prompt_token_ids: list[int]) -> None:
+        self._lm, self._head = lm, head
+        self._num_prompt_tokens = len(prompt_token_ids)
+        self.trie = TokenTrie(lambda token_id: lm.detokenize([token_id]), lm.stop_token_ids)
+        self._depths: IntArray = np.zeros(256, dtype=np.int64)
+        self.blocks_run = 0
+        self._layers = [LayerKv(lm.num_key_value_heads, lm.head_dim, lm.dtype, device) for device in lm.layer_devices]
+        rows = max(MIN_ROWS, _LOGITS_BYTES // (4 * lm.vocab_size))
+        self._logits = torch.empty(rows, lm.vocab_size, device=lm.readout_device)
+        # The state that each node goes on from, by node; the root's is its last.
+        self._latest = torch.empty(256, lm.hidden_size, dtype=lm.dtype, device=lm.readout_device)
+        # States kept to be read out, by (node, exit layer).
+        self._kept = GrowingRows(lm.hidden_size, lm.dtype, lm.readout_device)
+        self._kept_rows = {(ROOT, exit_layer): exit_layer - 1 for exit_layer in range(1, lm.num_hidden_layers + 1)}
+        self._prefill(prompt_token_ids)
+
+    def _prefill(self, prompt_token_ids: list[int]) -> None:
+        lm = self._lm
+        hidden = lm.embed(torch.tensor(prompt_token_ids))  # [P, hidden_size]
+        rotary = lm.rotary(torch.arange(len(prompt_token_ids)))
+        for layer, kv in enumerate(self._layers):
+            hidden = lm.block(layer, hidden.to(lm.layer_devices[layer]), rotary, kv.prefill)
+            self._kept.append(hidden[-1:].to(lm.readout_device))
+        self.trie.num_computed[ROOT] = lm.num_hidden_layers
+
+    def children(self, nodes: IntArray, tokens: IntArray) -> IntArray:
+        """Children of ``nodes [s]`` by ``tokens [s]``, made where missing: ``[s]``."""
+        found = self.trie.children(nodes, tokens)
+        if len(self.trie) > len(self._depths):
+            self._depths = np.concatenate([self._depths, np.zeros(len(self.trie.parents), dtype=np.int64)])
+            self._latest = torch.cat(
+                [self._latest, self._latest.new_empty(len(self.trie.parents), self._latest.shape[1])]
+            )
+        self._depths[found] = self._depths[nodes] + 1
+        return found
+
+    def advance(self, nodes: IntArray, stop: int) -> None:
+        """Run ``nodes`` and all before them to ``stop`` blocks; blocks that have run are not run again."""
+        family = self._with_ancestors(nodes)
+        reached = self.trie.num_computed
+        for layer in range(int(reached[family].min(initial=stop)), stop):
+            if len(waiting := family[reached[family] == layer]):
+                self._run_block(waiting, layer)
+
+    def _with_ancestors(self, nodes: IntArray) -> IntArray:
+        """``nodes`` and every node on the way to them, without the root, ascending."""
+        family, at = [nodes], nodes
+        while len(at := np.unique(self.trie.parents[at[at != ROOT]])):
+            family.append(at)
+        found = np.unique(np.concatenate(family))
+        return found[found != ROOT]
+
+    def _run_block(self, nodes: IntArray, layer: int) -> None:
+        """Run one block on ``nodes [n]``, all of which stand before it."""
+        lm = self._lm
+        device = lm.layer_devices[layer]
+        where = torch.from_numpy(nodes)
+        hidden = lm.embed(torch.from_numpy(self.trie.tokens[nodes])) if layer == 0 else self._latest[where]
+        lengths = self._depths[nodes]
+        paths = torch.from_numpy(self.trie.padded_paths(nodes, lengths)).to(device)
+        padding = torch.from_numpy(lengths.max() - lengths).to(device) if lengths.min() < lengths.max() else None
+        rotary = lm.rotary(torch.from_numpy(self._num_prompt_tokens + lengths - 1))
+        self._layers[layer].reserve(len(self.trie))
+        attend = partial(self._layers[layer].attend, paths=paths, padding=padding)
+        self._latest[where] = lm.block(layer, hidden.to(device), rotary, attend).to(lm.readout_device)
+        self.trie.num_computed[nodes] = layer + 1
+        self.blocks_run += len(nodes)
+
+    def rewind(self, nodes: IntArray) -> None:
+        """Let ``nodes`` run from the start again: a state on their way is wanted that was not kept."""
+        self.trie.num_computed[nodes] = 0
+
+    def keep(self, nodes: IntArray, exit_layer: int) -> None:
+        """Keep the states of those of ``nodes`` that stand at ``exit_layer`` now and are not kept yet."""
+        new = [node for node in np.unique(nodes).tolist() if (node, exit_layer) not in self._kept_rows]
+        if not new:
+            return
+        assert (self.trie.num_computed[new] == exit_layer).all()
+        start = self._kept.append(self._latest[torch.tensor(new)])
+        self._kept_rows |= {(node, exit_layer): row for row, node in enumerate(new, start)}
+
+    def is_kept(self, node: int, exit_layer: int) -> bool:
+        """Whether ``logits`` can read it."""
+        return (node, exit_layer) in self._kept_rows
+
+    def logits(self, nodes: IntArray, exit_layer: int) -> Tensor:
+        """Read kept states out: ``[n, vocab_size]`` float32, its own tensor."""
+        lm = self._lm
+        rows = torch.tensor([self._kept_rows[node, exit_layer] for node in nodes.tolist()])
+        read = torch.empty(len(nodes), lm.vocab_size, device=lm.readout_device)
+        for begin in range(0, len(nodes), len(self._logits)):
+            part = rows[begin : begin + len(self._logits)].to(lm.readout_device)
+            states = self._head.translate(self._kept.gather(part), np.full(len(part), exit_layer))
+            read[begin : begin + len(part)] = lm.unembed(lm.final_norm(states), out=self._logits)
+        return read
+
+    def token_ids(self, node: int) -> tuple[int, ...]:
+        """The tokens from the prompt's end down to ``node``."""
+        path = self.trie.paths(np.array([node]), int(self._depths[node]))[0]
+        return tuple(self.trie.tokens[path].tolist())
+
+    def depth(self, nodes: IntArray) -> IntArray:
+        """Tokens after the prompt: ``[n]``."""
+        return self._depths[nodes]

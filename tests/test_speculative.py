@@ -1,0 +1,190 @@
+"""Self-speculative decoding: the whole model's answers, whatever drafts them."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm
+from scipy.stats import chisquare
+
+from hcl_core.decode.causal_lm import CausalLM
+from hcl_core.decode.exit_heads import LinearHead, QuantizedMaps
+from hcl_core.decode.sampling import draw_from, draw_tokens, truncated_distribution
+from hcl_core.decode.speculative import SelfSpeculativeDecoder
+from hcl_core.errors import SettingsError
+from hcl_core.records import Question, SamplingSettings
+
+QUESTION = Question("planet", "Name a planet", ("Mars",))
+GREEDY = SamplingSettings(temperature=0, max_new_tokens=20)
+
+
+def linear_decoder(lm: CausalLM):
+    """A decoder with an affine map a layer, near the identity."""
+    from hcl_core.decode.engine import TrieDecoder
+
+    generator = torch.Generator().manual_seed(1)
+    width = lm.hidden_size
+    maps = torch.eye(width).repeat(lm.num_hidden_layers - 1, 1, 1)
+    maps += 0.05 * torch.randn(maps.shape, generator=generator)
+    shape = (lm.num_hidden_layers - 1, width)
+    head = LinearHead(QuantizedMaps.of(maps, torch.zeros(shape), torch.ones(shape)), "test", lm)
+    shared = make_decoder(lm)
+    return TrieDecoder(lm, head, shared.template)
+
+
+def answers(decoder, keys, settings=GREEDY, question=QUESTION):
+    """Samples by key."""
+    found = [sample for progress in decoder.decode(question, settings, [keys]) for sample in progress.finished]
+    return {(sample.exit_layer, sample.sample_idx): sample for sample in found}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("make", [make_decoder, linear_decoder], ids=["shared", "linear"])
+def test_greedy_answers_are_the_whole_models_for_every_layer_and_number_of_drafts(family, make):
+    decoder = make(make_lm(family))
+    whole = answers(decoder, [(NUM_LAYERS, 0)])[NUM_LAYERS, 0]
+    keys = [(layer, 0) for layer in range(1, NUM_LAYERS + 1)]
+    for drafts in (0, 1, 2, 5, 16):
+        found = answers(SelfSpeculativeDecoder(decoder, drafts), keys)
+        assert list(found) == keys
+        for sample in found.values():
+            assert sample.completion_token_ids == whole.completion_token_ids
+            assert sample.token_logprobs == pytest.approx(whole.token_logprobs, abs=1e-4)
+            assert (sample.answer, sample.finish_reason) == (whole.answer, whole.finish_reason)
+
+
+@pytest.mark.model
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["shared", "linear"])
+def test_greedy_answers_of_smollm2_are_the_whole_models(smollm2, head):
+    from hcl_core import registry
+    from hcl_core.prompts import load_template
+
+    decoder = registry.make_decoder(smollm2, head, load_template())
+    question = Question("capital", "What is the capital of France?", ("Paris",))
+    for settings in (GREEDY, SamplingSettings(temperature=0, max_new_tokens=3)):
+        whole = answers(decoder, [(30, 0)], settings, question)[30, 0]
+        for drafts in (1, 4, 0):
+            keys = [(layer, 0) for layer in (1, 15, 24, 29, 30)]
+            found = answers(SelfSpeculativeDecoder(decoder, drafts), keys, settings, question)
+            assert {sample.completion_token_ids for sample in found.values()} == {whole.completion_token_ids}
+
+
+def test_samples_in_a_batch_are_those_drawn_alone():
+    decoder = make_decoder(make_lm())
+    settings = SamplingSettings(temperature=1.0, top_p=0.9, max_new_tokens=8)
+    together = answers(SelfSpeculativeDecoder(decoder, 3), [(2, number) for number in range(12)], settings)
+    for number in (0, 5, 11):
+        alone = answers(SelfSpeculativeDecoder(decoder, 3), [(2, number)], settings)[2, number]
+        assert alone.completion_token_ids == together[2, number].completion_token_ids
+
+
+def exact_first_two(decoder, layer, settings):
+    """Probability of each first token, and of each pair of first tokens, ``[V]`` and ``[V, V]``, at one exit layer."""
+    from hcl_core.decode.ragged import RaggedTrie
+    from hcl_core.decode.trie import ROOT
+
+    ragged = RaggedTrie(decoder.lm, decoder.exit_head, decoder.tokenize_checked(QUESTION, settings))
+    root = np.array([ROOT])
+    first = truncated_distribution(ragged.logits(root, layer), settings)[0]
+    tokens = np.flatnonzero(first.numpy() > 0)
+    nodes = ragged.children(np.repeat(root, len(tokens)), tokens)
+    ragged.advance(nodes, layer)
+    ragged.keep(nodes, layer)
+    pairs = torch.zeros(len(first), len(first), dtype=torch.float64)
+    ends = torch.from_numpy(ragged.trie.is_final[nodes])
+    second = truncated_distribution(ragged.logits(nodes, layer), settings)
+    pairs[torch.from_numpy(tokens)] = first[tokens, None] * torch.where(ends[:, None], 0.0, second)
+    pairs[torch.from_numpy(tokens[ends.numpy()]), 0] = first[tokens[ends.numpy()]]  # ended: counted under token 0
+    return first.numpy(), pairs.numpy()
+
+
+def p_value(counts, probabilities):
+    """Of a chi-square test; cells expected less than five times are taken together."""
+    expected = probabilities.ravel() * counts.sum()
+    rare = expected < 5
+    seen = np.append(counts.ravel()[~rare], counts.ravel()[rare].sum())
+    wanted = np.append(expected[~rare], expected[rare].sum())
+    if wanted[-1] < 5:
+        seen, wanted = seen[:-1], wanted[:-1]
+        if counts.ravel()[rare].sum() > 20:  # what should hardly be there is there
+            return 0.0
+    wanted *= seen.sum() / wanted.sum()
+    return chisquare(seen, wanted).pvalue
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [
+    SamplingSettings(temperature=0.7, top_p=1.0, max_new_tokens=4, seed=5),
+    SamplingSettings(temperature=1.0, top_p=0.8, top_k=20, max_new_tokens=4, seed=6),
+], ids=["whole", "truncated"])  # fmt: skip
+def test_sampled_answers_follow_the_whole_model_and_not_the_drafting_layer(settings):
+    decoder = make_decoder(make_lm(seed=3))
+    num_samples, layer = 4000, 2
+    found = answers(SelfSpeculativeDecoder(decoder, 2), [(layer, number) for number in range(num_samples)], settings)
+    ids = [sample.completion_token_ids for sample in found.values()]
+    size = decoder.lm.vocab_size
+    first = np.bincount([tokens[0] for tokens in ids], minlength=size)
+    pairs = np.zeros((size, size), dtype=int)
+    for tokens in ids:
+        pairs[tokens[0], tokens[1] if len(tokens) > 1 else 0] += 1
+    whole, early = exact_first_two(decoder, NUM_LAYERS, settings), exact_first_two(decoder, layer, settings)
+    assert p_value(first, whole[0]) > 1e-3 and p_value(pairs, whole[1]) > 1e-3
+    assert p_value(first, early[0]) < 1e-9 and p_value(pairs, early[1]) < 1e-9
+
+
+def test_the_report_counts_what_was_drafted_and_kept():
+    decoder = make_decoder(make_lm())
+    last = SelfSpeculativeDecoder(decoder, 3)
+    sample = answers(last, [(NUM_LAYERS, 0)])[NUM_LAYERS, 0]
+    # The last layer drafts what it will say: all is kept, four tokens a check, each block once.
+    assert last.report.acceptance_rates[:3].tolist() == [1, 1, 1] and np.isnan(last.report.acceptance_rates[3])
+    assert last.report.num_tokens == len(sample.completion_token_ids) == 20
+    assert last.report.tokens_per_verification == 4
+    early = SelfSpeculativeDecoder(decoder, 3)
+    answers(early, [(1, 0)])
+    assert 1 <= early.report.tokens_per_verification < 4 and early.report.accepted[0] <= early.report.proposed[0]
+    assert early.report.blocks_per_token > last.report.blocks_per_token
+
+
+def test_adaptive_drafting_drafts_less_where_less_is_kept():
+    decoder = make_decoder(make_lm())
+    runs = {}
+    for drafts in (0, 8):
+        runs[drafts] = SelfSpeculativeDecoder(decoder, drafts)
+        answers(runs[drafts], [(1, 0)])
+    assert runs[0].report.proposed.sum() < runs[8].report.proposed.sum()
+
+
+@pytest.mark.parametrize("drafts", [-1, 17])
+def test_a_number_of_drafts_that_cannot_be_is_refused(drafts):
+    with pytest.raises(SettingsError, match="drafts must be from 1 to 16"):
+        SelfSpeculativeDecoder(make_decoder(make_lm()), drafts)
+
+
+def test_a_layer_that_does_not_exist_is_refused():
+    with pytest.raises(SettingsError, match="exit layer 5"):
+        answers(SelfSpeculativeDecoder(make_decoder(make_lm()), 2), [(5, 0)])
+
+
+# The distribution that both sides share.
+
+
+@pytest.mark.parametrize("settings", [
+    SamplingSettings(temperature=0.7, top_p=0.9), SamplingSettings(temperature=1.3, top_p=1.0, top_k=7),
+    SamplingSettings(temperature=1.0, top_p=0.5, top_k=30), SamplingSettings(temperature=0),
+], ids=str)  # fmt: skip
+def test_the_truncated_distribution_is_what_tokens_are_drawn_from(settings):
+    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(0)) * 3
+    probs = truncated_distribution(logits, settings)
+    uniforms = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
+    for row in range(3):
+        drawn, _ = draw_tokens(logits, torch.full((4000,), row), uniforms, settings)
+        shares = torch.bincount(drawn, minlength=50) / 4000
+        assert (shares - probs[row]).abs().max() < 1e-3
+        assert ((shares > 0) == (probs[row] > 2e-4)).float().mean() > 0.95
+
+
+def test_a_draw_never_takes_a_token_without_mass():
+    probs = torch.tensor([[0.0, 0.5, 0.0, 0.5, 0.0]], dtype=torch.float64).repeat(4, 1)
+    uniforms = torch.tensor([0.0, 0.4999, 0.5, 1 - 2**-53], dtype=torch.float64)
+    assert draw_from(probs, uniforms).tolist() == [1, 1, 3, 3]
