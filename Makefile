@@ -2,13 +2,14 @@
 # make test    set up once, then run all tests
 # make check   set up once, then ruff, mypy and all tests: what CI runs
 # make bench   the engine against the ways it replaces
+# make bench-peers   transformers' own early-exit decoding and readouts against ours
 # make precomputed   the runs that ship with the program: hours, goes on where it was
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup run test lint check bench precomputed
+.PHONY: setup run test lint check bench bench-peers precomputed
 
 setup: $(READY)
 
@@ -34,6 +35,9 @@ check: lint test
 bench: $(READY)
 	$(BIN)/python -m bench.engine
 	$(BIN)/python -m bench.exit_heads
+
+bench-peers: $(READY)
+	$(BIN)/python -m bench.peers
 
 precomputed: $(READY)
 	$(BIN)/python -m precomputed.make

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from app import library
 from app.sets import QuestionSets
-from hcl_core import pipeline, registry, scoring
+from hcl_core import pipeline, registry, scoring, trash
 from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, find_model
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import runs_folder
@@ -110,9 +110,11 @@ class Service:
         self._measured: OrderedDict[tuple[str, str, str], tuple[TextMeasures, ...]] = OrderedDict()
 
     def warm_up(self) -> None:
-        """Read what a first visit shows, so that it is there when the browser asks."""
+        """Read what a first visit shows, so that it is there when the browser asks; then clear the old trash away."""
         for run in self.stored_runs()[:1]:
             library.look_at(run, library.questions_of(run)[0].question.id)
+        if not self.is_public:
+            trash.empty_trash(runs_folder())
 
     def loaded_model(self) -> str | None:
         """Name of the model in memory."""

@@ -272,6 +272,25 @@ def test_a_mistake_is_one_message_and_leaves_the_results(service, changes, words
     assert 'role="alert"' in updates[-1]["status"] and words in updates[-1]["status"]
 
 
+@pytest.mark.parametrize(("strategy", "said"), [("self_speculative", "only drafted"), ("dynamic", "could leave")])
+def test_a_run_of_another_strategy_says_what_its_layers_mean(service, strategy, said):
+    assert said in last(list(run(service, strategy=strategy)), "headline")
+    assert said not in last(list(run(service)), "headline")
+
+
+def test_a_deleted_run_stays_in_the_trash_for_thirty_days(service):
+    import os
+
+    list(run(service))
+    gone = [each.manifest.run_id for each in library.stored_runs(with_own=True) if not each.is_shipped][0]
+    runs.delete(WORDS, service, gone)
+    service.warm_up()
+    trashed = next(path for path in (library.runs_folder() / ".trash").iterdir() if path.name == gone)
+    os.utime(trashed, (0, 0))
+    service.warm_up()
+    assert "no" in runs.undo(WORDS, service, gone)["status"] and not trashed.exists()
+
+
 def test_a_fault_of_ours_is_a_message_and_not_its_text(service, monkeypatch):
     monkeypatch.setattr(service, "run", lambda *_: (_ for _ in ()).throw(ZeroDivisionError("secret /path")))
     status = list(run(service))[-1]["status"]

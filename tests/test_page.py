@@ -368,6 +368,9 @@ def test_a_run_is_exported_deleted_and_brought_back(visit, runs, hostile_run):
         page.wait_for_function(f"document.querySelector('#manifest').innerText.includes('{hostile_run}')")
         page.get_by_role("button", name="Make the file").click()
         page.get_by_text(re.compile("Ready: .* MB")).wait_for()
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Save the chart as PNG").click()
+        assert saved.value.suggested_filename == "hcl-run.png"
         page.get_by_role("button", name="Delete …").click()
         page.get_by_role("button", name="Keep it").click()
         assert (runs / hostile_run).is_dir()

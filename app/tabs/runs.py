@@ -16,6 +16,12 @@ _ALL = (
     "rows", "chosen", "manifest", "chart", "link", "open", "export", "delete", "confirm", "undo", "deleted", "file",
     "status",
 )  # fmt: skip
+# The browser draws the chart, and the browser saves it.
+_SAVE_PNG = """() => {
+  const chart = document.querySelector("#run-curves .hcl-chart");
+  const picture = { format: "png", filename: "hcl-run", scale: 2, width: 1200, height: 480 };
+  if (chart && chart.data) Plotly.downloadImage(chart, picture);
+}"""
 # Reads of a whole run or writes of a file: off the page's quick lane, but not in the model's line.
 _WORK = {"show_progress": "minimal", "api_visibility": "private"}
 
@@ -50,9 +56,9 @@ def _controls(core: Service, parts: dict[str, Any]) -> None:
     parts["open"] = gr.Button(say("button_open"), variant="primary", interactive=False)
     parts["format"] = gr.Radio(
         [(say(f"format_{name}"), name) for name in handlers.FORMATS], value="zip", label=say("label_format"),
-        info=say("info_format"),
     )  # fmt: skip
     parts["export"] = gr.Button(say("button_export"), interactive=False)
+    gr.Button(say("button_png"), elem_id="save-png").click(None, js=_SAVE_PNG, **QUIET)
     parts["file"] = gr.File(label=say("label_file"), visible=False, interactive=False)
     parts["delete"] = gr.Button(say("button_delete"), interactive=False)
     with gr.Row(visible=False) as confirm:
