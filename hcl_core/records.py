@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -103,6 +104,11 @@ class SamplingSettings:
         _require(0 <= self.seed < 2**63, "seed", "between 0 and 2**63 - 1", self.seed)
 
 
+def first_line(text: str) -> str:
+    """The first line of ``text`` that is not empty, stripped; what of a completion is the answer."""
+    return next((line.strip() for line in text.split("\n") if line.strip()), "")
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One sampled answer.
@@ -126,6 +132,13 @@ class Sample:
     completion_token_ids: tuple[int, ...]
     token_logprobs: tuple[float, ...]
     finish_reason: FinishReason
+
+    @classmethod
+    def of_completion(
+        cls, key: "SampleKey", text: str, token_ids: tuple[int, ...], logprobs: Sequence[float], is_final: bool
+    ) -> "Sample":
+        """The sample that wrote ``text``; ``is_final`` where it came to its end, rather than to the limit."""
+        return cls(*key, first_line(text), text, token_ids, tuple(logprobs), "stop" if is_final else "length")
 
     @property
     def key(self) -> SampleKey:

@@ -48,19 +48,12 @@ def make_decoder(
     memory_budget: int | None = None,
     strategy: Strategy = EARLY_EXIT,
 ) -> "TrieDecoder":
-    """A decoder of ``lm``; see ``decode.engine.TrieDecoder``, and ``decode.speculative`` and ``decode.dynamic``."""
+    """A decoder of ``lm``; see ``decode.engine.TrieDecoder``, and ``decode.ways`` for the strategies."""
     from hcl_core.decode.engine import TrieDecoder
+    from hcl_core.decode.ways import with_strategy
 
     decoder = TrieDecoder(lm, load_exit_head(exit_head, lm), template, memory_budget)
-    if strategy.name == "self_speculative":
-        from hcl_core.decode.speculative import SelfSpeculativeDecoder
-
-        return SelfSpeculativeDecoder(decoder, strategy.num_speculations)
-    if strategy.rule is not None:
-        from hcl_core.decode.dynamic import DynamicExitDecoder
-
-        return DynamicExitDecoder(decoder, strategy.rule)
-    return decoder
+    return with_strategy(decoder, strategy)
 
 
 def time_ways(

@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -92,19 +93,19 @@ class SpeedReport:
 
 
 def sweep(
-    num_hidden_layers: int, layers: tuple[int, ...], drafts: tuple[int, ...], thresholds: tuple[float, ...]
+    num_hidden_layers: int, layers: tuple[int, ...], drafts: tuple[int, ...], leaving: Sequence[Strategy]
 ) -> list[tuple[Strategy, int]]:
-    """The ways to time: full decoding, drafts from each layer, and dynamic exit at each threshold from the first one.
+    """The ways to time: full decoding, drafts from each layer, and each dynamic exit from the first one.
 
     Args:
         num_hidden_layers: Of the model.
         layers: Drafted from.
         drafts: Numbers of them; 0 adapts.
-        thresholds: Of the top token's probability.
+        leaving: Dynamic exits.
     """
     ways = [(EARLY_EXIT, num_hidden_layers)]
     ways += [(Strategy("self_speculative", number), layer) for layer in layers for number in drafts]
-    ways += [(Strategy.parse(f"dynamic:probability:{each:g}"), min(layers)) for each in thresholds]
+    ways += [(each, min(layers)) for each in leaving]
     return ways
 
 

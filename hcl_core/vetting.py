@@ -22,7 +22,7 @@ from hcl_core import registry, scoring
 from hcl_core.errors import RunFolderError
 from hcl_core.manifest import Manifest
 from hcl_core.metrics import OutcomeTable, score_layers
-from hcl_core.records import StoredQuestion, Weights
+from hcl_core.records import StoredQuestion, Weights, first_line
 from hcl_core.runs import RunFolder
 
 # Of all files together, unpacked; also the most that one entry of a zip can have without its 64-bit extension. The
@@ -120,7 +120,7 @@ def _check_samples(folder: RunFolder, manifest: Manifest, stored: Sequence[Store
 def _check_answers(table: pa.Table) -> None:
     """What is judged must be what the model wrote: the first line of its text that is not empty."""
     for answer, text in zip(*(table[name].to_pylist() for name in ("answer", "completion_text")), strict=True):
-        if answer != next((line.strip() for line in text.split("\n") if line.strip()), ""):
+        if answer != first_line(text):
             raise ValueError(f"the answer {answer[:40]!r} is not the first line of what the model wrote")
 
 

@@ -18,12 +18,12 @@ SETTINGS = SamplingSettings(temperature=0, max_new_tokens=8)
 @pytest.fixture(scope="module")
 def events():
     decoder = make_decoder(make_lm())
-    ways = sweep(NUM_LAYERS, (1, 3), (2, 0), (0.0, 1.0))
+    ways = sweep(NUM_LAYERS, (1, 3), (2, 0), [Strategy.parse(f"dynamic:probability:{each}") for each in (0, 1)])
     return list(time_ways(decoder, "tiny", [QUESTION], SETTINGS, ways, repeats=2))
 
 
 def test_a_sweep_has_every_way_and_full_decoding_first():
-    ways = sweep(30, (20, 27), (2, 0), (0.9,))
+    ways = sweep(30, (20, 27), (2, 0), [Strategy.parse("dynamic:probability:0.9")])
     assert ways[0] == (EARLY_EXIT, 30)
     assert [(str(strategy), layer) for strategy, layer in ways[1:]] == [
         ("self_speculative:2", 20), ("self_speculative:adaptive", 20), ("self_speculative:2", 27),

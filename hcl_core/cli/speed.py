@@ -12,7 +12,6 @@ from hcl_core import registry
 from hcl_core.catalogue import DEFAULT_MODEL, EXIT_HEAD_NAMES, check_exit_head
 from hcl_core.cli.progress import bars
 from hcl_core.cli.terminal import app, loading, stderr, stdout
-from hcl_core.errors import SettingsError
 from hcl_core.layers import parse_layers
 from hcl_core.prompts import TEMPLATE_NAMES, load_template
 from hcl_core.records import SamplingSettings
@@ -49,7 +48,7 @@ def speed(
     check_exit_head(exit_head)
     settings = SamplingSettings(temperature=temperature, max_new_tokens=max_new_tokens)
     numbers = tuple(Strategy.parse(f"self_speculative:{part.strip()}").num_speculations for part in _parts(drafts))
-    bounds = tuple(_threshold(part) for part in _parts(thresholds))
+    leaving = [Strategy.parse(f"dynamic:probability:{part}") for part in _parts(thresholds)]
     prompt_template = load_template(template or "chat")
     asked = registry.load_questions(questions).load(limit)
     if layers:
@@ -63,7 +62,7 @@ def speed(
     chosen = parse_layers(layers, depth) if layers else tuple(sorted({max(1, depth * part // 6) for part in (2, 4, 5)}))
     with bars() as progress:
         task = progress.add_task("Timing", total=None, unit="rounds")
-        ways = sweep(depth, chosen, numbers, bounds)
+        ways = sweep(depth, chosen, numbers, leaving)
         for event in registry.time_ways(decoder, checkpoint.revision, asked, settings, ways, repeats):
             if isinstance(event, SpeedReport):
                 report = event
@@ -76,13 +75,6 @@ def speed(
 
 def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _threshold(text: str) -> float:
-    rule = Strategy.parse(f"dynamic:probability:{text}").rule
-    if rule is None:
-        raise SettingsError(f"a threshold must be a number; got {text[:40]!r}")
-    return rule.threshold
 
 
 def _print(report: SpeedReport, as_json: bool) -> None:

@@ -9,7 +9,7 @@ and only the place where it is read is early.
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,11 +19,11 @@ from torch import Tensor
 from hcl_core.decode.engine import TrieDecoder
 from hcl_core.decode.memory import explain_out_of_memory
 from hcl_core.decode.ragged import RaggedTrie
-from hcl_core.decode.sampling import draw_tokens, sample_uniforms
+from hcl_core.decode.sampling import draw_tokens
+from hcl_core.decode.session import Running
 from hcl_core.decode.trie import ROOT, IntArray
-from hcl_core.errors import SettingsError
 from hcl_core.ports import DecodeProgress
-from hcl_core.records import FinishReason, Question, Sample, SamplingSettings
+from hcl_core.records import Question, SamplingSettings
 from hcl_core.strategies import ExitRule
 
 
@@ -65,23 +65,6 @@ class DynamicReport:
         return 1 - self.blocks_run / (len(self.exits) * self.nodes) if self.nodes else math.nan
 
 
-@dataclass
-class _Running:
-    """The samples of a wave that still run, one row each."""
-
-    first_layers: IntArray
-    sample_idxs: IntArray
-    nodes: IntArray
-    uniforms: NDArray[np.float64]
-    logprobs: NDArray[np.float64]
-    tokens: list[list[int]] = field(default_factory=list)
-
-    def keep(self, alive: NDArray[np.bool_]) -> None:
-        self.tokens = [tokens for tokens, is_alive in zip(self.tokens, alive, strict=True) if is_alive]
-        for name in ("first_layers", "sample_idxs", "nodes", "uniforms", "logprobs"):
-            setattr(self, name, getattr(self, name)[alive])
-
-
 class DynamicExitDecoder(TrieDecoder):
     """Answers whose tokens leave at the first layer that is sure enough, from a sample's exit layer on.
 
@@ -107,9 +90,7 @@ class DynamicExitDecoder(TrieDecoder):
         prompt_token_ids = self.tokenize_checked(question, settings)
         with explain_out_of_memory("decoding"):
             for wave in waves:
-                for exit_layer, _ in wave:
-                    if not 1 <= exit_layer <= self.num_hidden_layers:
-                        raise SettingsError(f"exit layer {exit_layer} is not from 1 to {self.num_hidden_layers}")
+                self.check_layers(exit_layer for exit_layer, _ in wave)
                 yield from self._run(prompt_token_ids, question.id, settings, wave)
 
     def _run(
@@ -119,24 +100,21 @@ class DynamicExitDecoder(TrieDecoder):
         # A trie of its own for the whole model's tokens: what they cost is no cost of leaving early.
         whole = RaggedTrie(self.lm, self.exit_head, prompt_token_ids) if self.compares else None
         steps = settings.max_new_tokens
-        layers, idxs = (np.array(column, dtype=np.int64) for column in zip(*wave, strict=True))
-        uniforms = np.stack([sample_uniforms(settings.seed, question_id, *key, steps) for key in wave])
-        nodes = np.full(len(wave), ROOT, dtype=np.int64)
-        running = _Running(layers, idxs, nodes, uniforms, np.zeros((len(wave), steps)), [[] for _ in wave])
+        running = Running(wave, question_id, settings)
         for step in range(steps):
             self._step(ragged, whole, running, settings, step)
             ended = ragged.trie.is_final[running.nodes] | (step + 1 == steps)
-            finished = tuple(self._sample(ragged, running, row, question_id) for row in np.flatnonzero(ended).tolist())
+            finished = tuple(ragged.sample(running, row, question_id) for row in np.flatnonzero(ended).tolist())
             running.keep(~ended)
-            yield DecodeProgress(finished, len(running.nodes), len(ragged.trie), wave_done=not len(running.nodes))
-            if not len(running.nodes):
+            yield DecodeProgress(finished, len(running), len(ragged.trie), wave_done=not len(running))
+            if not len(running):
                 return
 
     def _step(
-        self, ragged: RaggedTrie, whole: RaggedTrie | None, running: _Running, settings: SamplingSettings, step: int
+        self, ragged: RaggedTrie, whole: RaggedTrie | None, running: Running, settings: SamplingSettings, step: int
     ) -> None:
         """Read every sample's node where it leaves, and move the sample on."""
-        places, which = np.unique(np.stack([running.first_layers, running.nodes]), axis=1, return_inverse=True)
+        places, which = np.unique(np.stack([running.exit_layers, running.nodes]), axis=1, return_inverse=True)
         which = which.reshape(-1)
         before = ragged.blocks_run
         logits, exits = self._read(ragged, places[1], places[0])
@@ -163,7 +141,7 @@ class DynamicExitDecoder(TrieDecoder):
             asking = waiting[first_layers[waiting] <= layer]
             if not len(asking):
                 continue
-            self._bring_to(ragged, np.unique(nodes[asking]), layer)
+            ragged.bring_to(np.unique(nodes[asking]), layer)
             logits = ragged.logits(nodes[asking], layer)
             top = logits.argmax(-1).cpu().numpy()
             streak[asking] = np.where(top == tops[asking], streak[asking] + 1, 1)
@@ -176,40 +154,14 @@ class DynamicExitDecoder(TrieDecoder):
                 break
         return read, exits
 
-    def _bring_to(self, ragged: RaggedTrie, nodes: IntArray, layer: int) -> None:
-        """Have the states of ``nodes`` at ``layer`` kept; one that has gone past it unkept is run anew."""
-        new = np.array([node for node in nodes.tolist() if not ragged.is_kept(node, layer)], dtype=np.int64)
-        passed = new[ragged.trie.num_computed[new] > layer]
-        if len(passed):
-            ragged.rewind(passed)
-        if len(new):
-            ragged.advance(new, layer)
-            ragged.keep(new, layer)
-
     def _compare(
         self, ragged: RaggedTrie, nodes: IntArray, uniforms: Tensor, settings: SamplingSettings, tokens: Tensor
     ) -> None:
         """Count the tokens that the whole model would have put otherwise."""
         last = self.num_hidden_layers
         unique, which = np.unique(nodes, return_inverse=True)
-        self._bring_to(ragged, unique, last)
+        ragged.bring_to(unique, last)
         rows = torch.from_numpy(which.reshape(-1)).to(tokens.device)
         theirs, _ = draw_tokens(ragged.logits(unique, last), rows, uniforms, settings)
         self.report.num_different += int((theirs != tokens).sum())
         self.report.num_compared += len(tokens)
-
-    def _sample(self, ragged: RaggedTrie, running: _Running, row: int, question_id: str) -> Sample:
-        token_ids = ragged.token_ids(int(running.nodes[row]))
-        text = self.lm.detokenize(list(token_ids))
-        is_final = bool(ragged.trie.is_final[running.nodes[row]])
-        finish_reason: FinishReason = "stop" if is_final else "length"
-        return Sample(
-            question_id=question_id,
-            exit_layer=int(running.first_layers[row]),
-            sample_idx=int(running.sample_idxs[row]),
-            answer=next((line.strip() for line in text.split("\n") if line.strip()), ""),
-            completion_text=text,
-            completion_token_ids=token_ids,
-            token_logprobs=tuple(running.logprobs[row, : len(token_ids)].tolist()),
-            finish_reason=finish_reason,
-        )

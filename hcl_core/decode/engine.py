@@ -73,6 +73,12 @@ class TrieDecoder:
             )
         return prompt_token_ids
 
+    def check_layers(self, exit_layers: Iterable[int]) -> None:
+        """Raise ``SettingsError`` for an exit layer that the model lacks."""
+        for exit_layer in exit_layers:
+            if not 1 <= exit_layer <= self.num_hidden_layers:
+                raise SettingsError(f"exit layer {exit_layer} is not from 1 to {self.num_hidden_layers}")
+
     @torch.inference_mode()
     def decode(
         self, question: Question, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
@@ -90,9 +96,7 @@ class TrieDecoder:
             session = PromptSession(self.lm, self.exit_head, settings, question.id, prompt_token_ids)
             for wave in waves:
                 waiting = list(wave)
-                for exit_layer, _ in waiting:
-                    if not 1 <= exit_layer <= self.num_hidden_layers:
-                        raise SettingsError(f"exit layer {exit_layer} is not from 1 to {self.num_hidden_layers}")
+                self.check_layers(exit_layer for exit_layer, _ in waiting)
                 while waiting:
                     part, waiting = session.plan(waiting, memory_budget)
                     yield from session.run(part, num_waiting=len(waiting))

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hcl_core.decode.causal_lm import MIN_ROWS
+from hcl_core.decode.causal_lm import MIN_ROWS, CausalLM
 
 
 class GrowingRows:
@@ -145,6 +145,22 @@ class LayerKv:
     def _prompt_mix(self, weights: Tensor) -> Tensor:
         """``[n, kv_heads, group, P]`` over the prompt's values: ``[n, heads * head_dim]``."""
         return _by_kv_head(weights, self._prompt_values).flatten(1)
+
+
+def empty_layers(lm: CausalLM) -> list[LayerKv]:
+    """Room for the keys and values of one prompt, a layer each."""
+    return [LayerKv(lm.num_key_value_heads, lm.head_dim, lm.dtype, device) for device in lm.layer_devices]
+
+
+def prefill(lm: CausalLM, layers: list[LayerKv], prompt_token_ids: list[int]) -> Tensor:
+    """Run the prompt, storing its keys and values; its last token's states ``[num_hidden_layers, hidden_size]``."""
+    hidden = lm.embed(torch.tensor(prompt_token_ids))  # [P, hidden_size]
+    rotary = lm.rotary(torch.arange(len(prompt_token_ids)))
+    last_token = []
+    for layer, kv in enumerate(layers):
+        hidden = lm.block(layer, hidden.to(lm.layer_devices[layer]), rotary, kv.prefill)
+        last_token.append(hidden[-1:].to(lm.readout_device))
+    return torch.cat(last_token)
 
 
 def _by_kv_head(left: Tensor, right: Tensor) -> Tensor:

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from hcl_core.decode.causal_lm import MIN_ROWS, CausalLM
 from hcl_core.decode.exit_heads import ExitHead
-from hcl_core.decode.kv_pool import GrowingRows, LayerKv
+from hcl_core.decode.kv_pool import GrowingRows, empty_layers, prefill
+from hcl_core.decode.session import Running
 from hcl_core.decode.trie import ROOT, IntArray, TokenTrie
+from hcl_core.records import Sample, SampleKey
 
 # Rows of logits at a time.
 _LOGITS_BYTES = 64 * 2**20
@@ -24,8 +26,7 @@ class RaggedTrie:
     """Keys, values and hidden states of a prompt and of the texts that follow it.
 
     Attributes:
-        trie: The texts, as nodes.
-        reached: Blocks run at each node, ``[capacity]``.
+        trie: The texts, as nodes; its ``num_computed`` says how many blocks each has run.
         blocks_run: Blocks run so far, each node's once; the prompt's are not counted.
 
     Args:
@@ -40,7 +41,7 @@ class RaggedTrie:
         self.trie = TokenTrie(lambda token_id: lm.detokenize([token_id]), lm.stop_token_ids)
         self._depths: IntArray = np.zeros(256, dtype=np.int64)
         self.blocks_run = 0
-        self._layers = [LayerKv(lm.num_key_value_heads, lm.head_dim, lm.dtype, device) for device in lm.layer_devices]
+        self._layers = empty_layers(lm)
         rows = max(MIN_ROWS, _LOGITS_BYTES // (4 * lm.vocab_size))
         self._logits = torch.empty(rows, lm.vocab_size, device=lm.readout_device)
         # The state that each node goes on from, by node; the root's is its last.
@@ -48,15 +49,7 @@ class RaggedTrie:
         # States kept to be read out, by (node, exit layer).
         self._kept = GrowingRows(lm.hidden_size, lm.dtype, lm.readout_device)
         self._kept_rows = {(ROOT, exit_layer): exit_layer - 1 for exit_layer in range(1, lm.num_hidden_layers + 1)}
-        self._prefill(prompt_token_ids)
-
-    def _prefill(self, prompt_token_ids: list[int]) -> None:
-        lm = self._lm
-        hidden = lm.embed(torch.tensor(prompt_token_ids))  # [P, hidden_size]
-        rotary = lm.rotary(torch.arange(len(prompt_token_ids)))
-        for layer, kv in enumerate(self._layers):
-            hidden = lm.block(layer, hidden.to(lm.layer_devices[layer]), rotary, kv.prefill)
-            self._kept.append(hidden[-1:].to(lm.readout_device))
+        self._kept.append(prefill(lm, self._layers, prompt_token_ids))
         self.trie.num_computed[ROOT] = lm.num_hidden_layers
 
     def children(self, nodes: IntArray, tokens: IntArray) -> IntArray:
@@ -102,9 +95,13 @@ class RaggedTrie:
         self.trie.num_computed[nodes] = layer + 1
         self.blocks_run += len(nodes)
 
-    def rewind(self, nodes: IntArray) -> None:
-        """Let ``nodes`` run from the start again: a state on their way is wanted that was not kept."""
-        self.trie.num_computed[nodes] = 0
+    def bring_to(self, nodes: IntArray, exit_layer: int) -> None:
+        """Have the states of ``nodes`` at ``exit_layer`` kept; one that has gone past it unkept is run anew."""
+        new = np.array([node for node in nodes.tolist() if (node, exit_layer) not in self._kept_rows], dtype=np.int64)
+        if len(new):
+            self.trie.num_computed[new[self.trie.num_computed[new] > exit_layer]] = 0
+            self.advance(new, exit_layer)
+            self.keep(new, exit_layer)
 
     def keep(self, nodes: IntArray, exit_layer: int) -> None:
         """Keep the states of those of ``nodes`` that stand at ``exit_layer`` now and are not kept yet."""
@@ -114,10 +111,6 @@ class RaggedTrie:
         assert (self.trie.num_computed[new] == exit_layer).all()
         start = self._kept.append(self._latest[torch.tensor(new)])
         self._kept_rows |= {(node, exit_layer): row for row, node in enumerate(new, start)}
-
-    def is_kept(self, node: int, exit_layer: int) -> bool:
-        """Whether ``logits`` can read it."""
-        return (node, exit_layer) in self._kept_rows
 
     def logits(self, nodes: IntArray, exit_layer: int) -> Tensor:
         """Read kept states out: ``[n, vocab_size]`` float32, its own tensor."""
@@ -130,10 +123,15 @@ class RaggedTrie:
             read[begin : begin + len(part)] = lm.unembed(lm.final_norm(states), out=self._logits)
         return read
 
-    def token_ids(self, node: int) -> tuple[int, ...]:
-        """The tokens from the prompt's end down to ``node``."""
+    def sample(self, running: Running, row: int, question_id: str) -> Sample:
+        """What the sample in a row of ``running`` has written down to its node."""
+        node = running.nodes[row]
         path = self.trie.paths(np.array([node]), int(self._depths[node]))[0]
-        return tuple(self.trie.tokens[path].tolist())
+        token_ids = tuple(self.trie.tokens[path].tolist())
+        key = SampleKey(question_id, int(running.exit_layers[row]), int(running.sample_idxs[row]))
+        logprobs = running.logprobs[row, : len(token_ids)].tolist()
+        text = self._lm.detokenize(list(token_ids))
+        return Sample.of_completion(key, text, token_ids, logprobs, bool(self.trie.is_final[node]))
 
     def depth(self, nodes: IntArray) -> IntArray:
         """Tokens after the prompt: ``[n]``."""

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from hcl_core.decode.causal_lm import MIN_ROWS, CausalLM
 from hcl_core.decode.exit_heads import ExitHead
-from hcl_core.decode.kv_pool import GrowingRows, LayerKv
+from hcl_core.decode.kv_pool import GrowingRows, empty_layers, prefill
 from hcl_core.decode.sampling import draw_tokens, sample_uniforms
 from hcl_core.decode.trie import ROOT, IntArray, TokenTrie
 from hcl_core.ports import DecodeProgress
-from hcl_core.records import FinishReason, Sample, SamplingSettings
+from hcl_core.records import Sample, SampleKey, SamplingSettings
 
 # Bytes of short-lived tensors (activations, logits) that one chunk may take.
 _SCRATCH_BYTES = 96 * 2**20
@@ -26,15 +26,25 @@ _SCRATCH_BYTES = 96 * 2**20
 Key = tuple[int, int]  # (exit_layer, sample_idx)
 
 
-class _Running:
-    """The samples that still run, one row each."""
+class Running:
+    """The samples that still run, one row each.
 
-    def __init__(self, keys: Sequence[Key], question_id: str, settings: SamplingSettings) -> None:
+    Args:
+        keys: Of the samples.
+        question_id: Part of their noise.
+        settings: How many tokens each may have, and the seed.
+        uniforms_per_token: Numbers that each token of a sample may use.
+    """
+
+    def __init__(
+        self, keys: Sequence[Key], question_id: str, settings: SamplingSettings, uniforms_per_token: int = 1
+    ) -> None:
         steps = settings.max_new_tokens
         self.exit_layers: IntArray = np.array([exit_layer for exit_layer, _ in keys], dtype=np.int64)
         self.sample_idxs: IntArray = np.array([sample_idx for _, sample_idx in keys], dtype=np.int64)
         self.nodes: IntArray = np.full(len(keys), ROOT, dtype=np.int64)
-        self.uniforms = np.stack([sample_uniforms(settings.seed, question_id, *key, steps) for key in keys])
+        num_uniforms = steps * uniforms_per_token
+        self.uniforms = np.stack([sample_uniforms(settings.seed, question_id, *key, num_uniforms) for key in keys])
         self.logprobs = np.empty((len(keys), steps))
 
     def __len__(self) -> int:
@@ -68,23 +78,12 @@ class PromptSession:
         self._lm, self._head, self._settings, self._question_id = lm, exit_head, settings, question_id
         self._num_prompt_tokens = len(prompt_token_ids)
         self._token_texts: dict[int, str] = {}
-        self._layers = [LayerKv(lm.num_key_value_heads, lm.head_dim, lm.dtype, device) for device in lm.layer_devices]
+        self._layers = empty_layers(lm)
         # One buffer for all steps: fresh pages for every step would cost more than filling them.
         readout_rows = max(MIN_ROWS, _SCRATCH_BYTES // (4 * lm.vocab_size))
         self._logits = torch.empty(readout_rows, lm.vocab_size, device=lm.readout_device)
-        self._prompt_states = self._prefill(prompt_token_ids)
+        self._prompt_states = prefill(lm, self._layers, prompt_token_ids)
         self._forget()
-
-    def _prefill(self, prompt_token_ids: list[int]) -> Tensor:
-        """Run the prompt, storing its keys and values; its last token's states ``[num_hidden_layers, hidden_size]``."""
-        lm = self._lm
-        hidden = lm.embed(torch.tensor(prompt_token_ids))  # [P, hidden_size]
-        rotary = lm.rotary(torch.arange(len(prompt_token_ids)))
-        last_token = []
-        for layer, kv in enumerate(self._layers):
-            hidden = lm.block(layer, hidden.to(lm.layer_devices[layer]), rotary, kv.prefill)
-            last_token.append(hidden[-1:].to(lm.readout_device))
-        return torch.cat(last_token)
 
     def _forget(self) -> None:
         """Start an empty trie; the prompt's own keys and values stay."""
@@ -142,7 +141,7 @@ class PromptSession:
 
     def run(self, keys: Sequence[Key], num_waiting: int) -> Iterator[DecodeProgress]:
         """Decode the samples ``keys`` to their ends, reporting each step; ``num_waiting`` more follow in this wave."""
-        running = _Running(keys, self._question_id, self._settings)
+        running = Running(keys, self._question_id, self._settings)
         self._set_limits(running.exit_layers)
         for step in range(self._settings.max_new_tokens):
             self._step(running, step)
@@ -155,7 +154,7 @@ class PromptSession:
             if not len(running):
                 return
 
-    def _step(self, running: _Running, step: int) -> None:
+    def _step(self, running: Running, step: int) -> None:
         """Move every running sample one token on."""
         # By exit layer first, so that an exit head meets each layer's readouts together.
         by_layer, sample_readouts = np.unique(
@@ -266,21 +265,13 @@ class PromptSession:
             text = self._token_texts[token_id] = self._lm.detokenize([token_id])
         return text
 
-    def _sample(self, running: _Running, row: int, num_tokens: int) -> Sample:
+    def _sample(self, running: Running, row: int, num_tokens: int) -> Sample:
         node = int(running.nodes[row])
         if node not in self._completions:
             path = self._trie.paths(running.nodes[row : row + 1], num_tokens)[0]
             token_ids = tuple(self._trie.tokens[path].tolist())
             self._completions[node] = token_ids, self._lm.detokenize(list(token_ids))
         token_ids, text = self._completions[node]
-        finish_reason: FinishReason = "stop" if self._trie.is_final[node] else "length"
-        return Sample(
-            question_id=self._question_id,
-            exit_layer=int(running.exit_layers[row]),
-            sample_idx=int(running.sample_idxs[row]),
-            answer=next((line.strip() for line in text.split("\n") if line.strip()), ""),
-            completion_text=text,
-            completion_token_ids=token_ids,
-            token_logprobs=tuple(running.logprobs[row, :num_tokens].tolist()),
-            finish_reason=finish_reason,
-        )
+        key = SampleKey(self._question_id, int(running.exit_layers[row]), int(running.sample_idxs[row]))
+        logprobs = running.logprobs[row, :num_tokens].tolist()
+        return Sample.of_completion(key, text, token_ids, logprobs, bool(self._trie.is_final[node]))

@@ -19,11 +19,12 @@ from torch import Tensor
 from hcl_core.decode.engine import TrieDecoder
 from hcl_core.decode.memory import explain_out_of_memory
 from hcl_core.decode.ragged import RaggedTrie
-from hcl_core.decode.sampling import draw_from, sample_uniforms, truncated_distribution
-from hcl_core.decode.trie import ROOT, IntArray
+from hcl_core.decode.sampling import draw_from, truncated_distribution
+from hcl_core.decode.session import Running
+from hcl_core.decode.trie import IntArray
 from hcl_core.errors import SettingsError
 from hcl_core.ports import DecodeProgress
-from hcl_core.records import FinishReason, Question, Sample, SamplingSettings
+from hcl_core.records import Question, Sample, SamplingSettings
 from hcl_core.strategies import MOST_SPECULATIONS
 
 # Uniforms a token: for its draft, for keeping it, and for what takes its place.
@@ -67,23 +68,15 @@ class SpeculationReport:
         return self.blocks_run / self.num_tokens if self.num_tokens else float("nan")
 
 
-class _Drafting:
-    """The samples of one exit layer that still run, one row each."""
+class _Drafting(Running):
+    """The samples of one exit layer that still run, each with how far it drafts; its noise is ``[s, steps, 3]``."""
 
-    def __init__(self, sample_idxs: Sequence[int], uniforms: NDArray[np.float64], num_speculations: int) -> None:
-        self.sample_idxs: IntArray = np.array(sample_idxs, dtype=np.int64)
-        self.nodes: IntArray = np.full(len(sample_idxs), ROOT, dtype=np.int64)
-        self.uniforms = uniforms  # [s, steps, 3]
-        self.logprobs = np.zeros(uniforms.shape[:2])
-        self.num_drafts: IntArray = np.full(len(sample_idxs), num_speculations, dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self.nodes)
-
-    def keep(self, alive: NDArray[np.bool_]) -> None:
-        """Drop the samples that ended."""
-        for column, values in vars(self).items():
-            setattr(self, column, values[alive])
+    def __init__(
+        self, keys: Sequence[tuple[int, int]], question_id: str, settings: SamplingSettings, num_drafts: int
+    ) -> None:
+        super().__init__(keys, question_id, settings, uniforms_per_token=3)
+        self.uniforms = self.uniforms.reshape(len(keys), -1, 3)
+        self.num_drafts: IntArray = np.full(len(keys), num_drafts, dtype=np.int64)
 
 
 class SelfSpeculativeDecoder(TrieDecoder):
@@ -115,10 +108,9 @@ class SelfSpeculativeDecoder(TrieDecoder):
         prompt_token_ids = self.tokenize_checked(question, settings)
         with explain_out_of_memory("decoding"):
             for wave in waves:
+                self.check_layers(exit_layer for exit_layer, _ in wave)
                 by_layer: dict[int, list[int]] = {}
                 for exit_layer, sample_idx in wave:
-                    if not 1 <= exit_layer <= self.num_hidden_layers:
-                        raise SettingsError(f"exit layer {exit_layer} is not from 1 to {self.num_hidden_layers}")
                     by_layer.setdefault(exit_layer, []).append(sample_idx)
                 num_left = len(wave)
                 for exit_layer, sample_idxs in by_layer.items():
@@ -139,7 +131,7 @@ class _Session:
         prompt_token_ids: list[int],
         exit_layer: int,
     ) -> None:
-        self._lm, self._settings, self._question_id = decoder.lm, settings, question_id
+        self._settings, self._question_id = settings, question_id
         self._exit_layer, self._last = exit_layer, decoder.num_hidden_layers
         self._fixed, self._report = decoder.num_speculations, decoder.report
         self._ragged = RaggedTrie(decoder.lm, decoder.exit_head, prompt_token_ids)
@@ -152,16 +144,16 @@ class _Session:
     def run(self, sample_idxs: Sequence[int]) -> Iterator[tuple[Sample, ...]]:
         """Decode to the end; each round's finished samples."""
         steps = self._settings.max_new_tokens
-        key = (self._settings.seed, self._question_id, self._exit_layer)
-        uniforms = np.stack([sample_uniforms(*key, each, 3 * steps).reshape(steps, 3) for each in sample_idxs])
-        drafting = _Drafting(sample_idxs, uniforms, self._fixed or 4)
+        keys = [(self._exit_layer, sample_idx) for sample_idx in sample_idxs]
+        drafting = _Drafting(keys, self._question_id, self._settings, self._fixed or 4)
         while len(drafting):
             before = self._ragged.blocks_run
             drafts = self._draft(drafting)
             self._verify(drafting, drafts)
             self._report.blocks_run += self._ragged.blocks_run - before
             ended = self._ragged.trie.is_final[drafting.nodes] | (self._ragged.depth(drafting.nodes) == steps)
-            finished = tuple(self._sample(drafting, row) for row in np.flatnonzero(ended).tolist())
+            rows = np.flatnonzero(ended).tolist()
+            finished = tuple(self._ragged.sample(drafting, row, self._question_id) for row in rows)
             self._report.num_tokens += sum(len(sample.completion_token_ids) for sample in finished)
             drafting.keep(~ended)
             yield finished
@@ -178,7 +170,7 @@ class _Session:
             if not len(rows):
                 break
             unique, which = np.unique(at[rows], return_inverse=True)
-            self._bring_to(unique, self._exit_layer)
+            ragged.bring_to(unique, self._exit_layer)
             uniforms = drafting.uniforms[rows, ragged.depth(at[rows]), _DRAFT]
             tokens = self._draw_rows(unique, which.reshape(-1), uniforms)
             at[rows] = ragged.children(at[rows], tokens)
@@ -203,7 +195,9 @@ class _Session:
         ragged = self._ragged
         asked = np.unique(np.concatenate([drafting.nodes, drafts[drafts >= 0]]))
         # An end needs no further word, and a node that was asked before has its states.
-        self._bring_to(asked[~ragged.trie.is_final[asked]], self._last)
+        asked = asked[~ragged.trie.is_final[asked]]
+        ragged.bring_to(asked, self._exit_layer)  # one that was never drafted from stops there on its way
+        ragged.bring_to(asked, self._last)
         self._report.num_verifications += len(drafting)
         is_open = np.ones(len(drafting), dtype=bool)
         num_kept = np.zeros(len(drafting), dtype=np.int64)
@@ -253,31 +247,6 @@ class _Session:
         kept: NDArray[np.bool_] = is_kept.cpu().numpy()
         return kept
 
-    def _bring_to(self, nodes: IntArray, exit_layer: int) -> None:
-        """Have the states of ``nodes`` at ``exit_layer``, kept for reading out."""
-        new = np.array([node for node in nodes.tolist() if not self._ragged.is_kept(node, exit_layer)], dtype=np.int64)
-        if len(new):
-            if exit_layer > self._exit_layer:  # a node that was never drafted from stops there on its way
-                self._bring_to(new, self._exit_layer)
-            self._ragged.advance(new, exit_layer)
-            self._ragged.keep(new, exit_layer)
-
     def _distribution(self, nodes: IntArray, exit_layer: int) -> Tensor:
         """``[n, vocab_size]`` float64, truncated as the settings say."""
         return truncated_distribution(self._ragged.logits(nodes, exit_layer), self._settings)
-
-    def _sample(self, drafting: _Drafting, row: int) -> Sample:
-        token_ids = self._ragged.token_ids(int(drafting.nodes[row]))
-        text = self._lm.detokenize(list(token_ids))
-        is_final = bool(self._ragged.trie.is_final[drafting.nodes[row]])
-        finish_reason: FinishReason = "stop" if is_final else "length"
-        return Sample(
-            question_id=self._question_id,
-            exit_layer=self._exit_layer,
-            sample_idx=int(drafting.sample_idxs[row]),
-            answer=next((line.strip() for line in text.split("\n") if line.strip()), ""),
-            completion_text=text,
-            completion_token_ids=token_ids,
-            token_logprobs=tuple(drafting.logprobs[row, : len(token_ids)].tolist()),
-            finish_reason=finish_reason,
-        )

@@ -5,7 +5,7 @@ import math
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,6 +15,7 @@ from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.decode.dynamic import DynamicExitDecoder
 from hcl_core.decode.engine import TrieDecoder
 from hcl_core.decode.speculative import SelfSpeculativeDecoder
+from hcl_core.decode.ways import with_strategy
 from hcl_core.errors import SettingsError
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.speed import SpeedReport, SpeedRow, median_ratio
@@ -46,16 +47,14 @@ def time_ways(
     """
     if not questions or repeats < 1:
         raise SettingsError("speed needs at least one prompt and one repeat")
-    for _, layer in ways:
-        if not 1 <= layer <= decoder.num_hidden_layers:
-            raise SettingsError(f"exit layer {layer} is not from 1 to {decoder.num_hidden_layers}")
+    decoder.check_layers(layer for _, layer in ways)
     seconds: list[list[float]] = [[] for _ in ways]
     decoders: list[TrieDecoder] = [decoder] * len(ways)
     num_tokens = [0] * len(ways)
     num_done, num_wanted = 0, len(ways) * (repeats + 1)
     for repeat in range(repeats + 1):
         for place, (strategy, layer) in enumerate(ways):
-            decoders[place] = _decoder_for(decoder, strategy)
+            decoders[place] = with_strategy(decoder, strategy)
             took, num_tokens[place] = _once(decoders[place], questions, settings, layer)
             if repeat:  # the first round warms up
                 seconds[place].append(took)
@@ -67,12 +66,6 @@ def time_ways(
     )
     rows = tuple(_compared(row, decoder, questions, settings) for row in rows)
     yield _report(decoder, revision, len(questions), settings, repeats, rows)
-
-
-def _decoder_for(decoder: TrieDecoder, strategy: Strategy) -> TrieDecoder:
-    if strategy.name == "self_speculative":
-        return SelfSpeculativeDecoder(decoder, strategy.num_speculations)
-    return DynamicExitDecoder(decoder, strategy.rule) if strategy.rule is not None else decoder
 
 
 def _once(
@@ -105,18 +98,18 @@ def _row(
     per_token = num_tokens / num_full  # answers that are drawn may differ in length
     ratio = median_ratio(seconds, full) * per_token
     row = SpeedRow(str(strategy), layer, statistics.median(seconds), num_tokens, ratio, float(layer))
-    fields = {name: getattr(row, name) for name in SpeedRow.__slots__}
     if isinstance(decoder, SelfSpeculativeDecoder):
         rates = decoder.report.acceptance_rates
-        fields |= {
-            "blocks_per_token": decoder.report.blocks_per_token,
-            "tokens_per_verification": decoder.report.tokens_per_verification,
-            "acceptance_rates": tuple(float(each) for each in rates[~np.isnan(rates)]),
-            "share_different": 0.0,
-        }
+        return replace(
+            row,
+            blocks_per_token=decoder.report.blocks_per_token,
+            tokens_per_verification=decoder.report.tokens_per_verification,
+            acceptance_rates=tuple(float(each) for each in rates[~np.isnan(rates)]),
+            share_different=0.0,
+        )
     if isinstance(decoder, DynamicExitDecoder):
-        fields |= {"blocks_per_token": decoder.report.blocks_run / max(num_tokens, 1)}
-    return SpeedRow(**fields)
+        return replace(row, blocks_per_token=decoder.report.blocks_run / max(num_tokens, 1))
+    return row
 
 
 def _compared(
@@ -130,8 +123,7 @@ def _compared(
     _once(comparing, questions, settings, row.exit_layer)
     report = comparing.report
     share = report.num_different / report.num_compared if report.num_compared else math.nan
-    fields = {name: getattr(row, name) for name in SpeedRow.__slots__}
-    return SpeedRow(**(fields | {"exits": tuple(report.exits.tolist()), "share_different": share}))
+    return replace(row, exits=tuple(report.exits.tolist()), share_different=share)
 
 
 def _report(
