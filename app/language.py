@@ -20,6 +20,8 @@ def _all_words() -> dict[str, dict[str, str]]:
     return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(_FOLDER.glob("*.json"))}
 
 
+# What stands beside the colour of an outcome, in every language.
+SIGNS = {"correct": "✓", "incorrect": "✕", "not_attempted": "–"}
 # Gradio translates whatever string is a key, values of controls too: ours are like no value.
 _PREFIX = "hcl_word_"
 
@@ -70,6 +72,10 @@ class Words:
     def number(self, value: float, digits: int = 2) -> str:
         """``value`` with the language's decimal mark."""
         return f"{value:,.{digits}f}".translate(self._marks)
+
+    def interval(self, bounds: tuple[float, float]) -> str:
+        """``0.12 to 0.34``."""
+        return self("range", low=self.number(bounds[0]), high=self.number(bounds[1]))
 
     def percent(self, share: float) -> str:
         """``share`` of 1 as a whole percentage."""

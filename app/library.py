@@ -179,12 +179,9 @@ def _not_judged(path: Path) -> RunFolderError:
     return RunFolderError(f"run {path.name} has not been judged yet: `score` in the terminal does it")
 
 
-@lru_cache(maxsize=64)
-def _outcome(path: Path, changed_at: int, question: int | None) -> Outcome:
-    table = _table(path, changed_at)
-    if question is None:
-        return Outcome.of(table)
-    return Outcome.of(_question_rows(table, question))
+@lru_cache(maxsize=16)
+def _outcome(path: Path, changed_at: int) -> Outcome:
+    return Outcome.of(_table(path, changed_at))
 
 
 def _question_rows(table: OutcomeTable, place: int) -> OutcomeTable:
@@ -220,14 +217,9 @@ def table_of(run: StoredRun) -> OutcomeTable:
     return _table(run.folder.path, _changed_at(run))
 
 
-def outcome_of(run: StoredRun, question_id: str | None = None) -> Outcome:
-    """The outcome of one question of a run, or of all.
-
-    Raises:
-        RunFolderError: The run lacks the question, or has not been judged.
-    """
-    place = None if question_id is None else _place(run, question_id)
-    return _outcome(run.folder.path, _changed_at(run), place)
+def outcome_of(run: StoredRun) -> Outcome:
+    """The outcome of all questions of a run; raises ``RunFolderError`` if it has not been judged."""
+    return _outcome(run.folder.path, _changed_at(run))
 
 
 def look_at(run: StoredRun, question_id: str) -> Look:

@@ -143,6 +143,7 @@ def run(
         if num_done == num_wanted:
             scorer.store(folder)
         yield Started(manifest, num_done, num_wanted)
+        known_tokens = set(folder.token_texts())
         for question in questions:
             waves = list(_missing_waves(question.id, settings, present, first_wave))
             if not waves:
@@ -157,7 +158,9 @@ def run(
                     continue
                 manifest = replace(manifest, decode_seconds=manifest.decode_seconds + clock() - started)
                 folder.append_samples(finished)
-                folder.add_token_texts(_new_token_texts(finished, folder.token_texts(), decoder))
+                new_tokens = {each for sample in finished for each in sample.completion_token_ids} - known_tokens
+                folder.add_token_texts({token_id: decoder.token_text(token_id) for token_id in new_tokens})
+                known_tokens |= new_tokens
                 folder.write_manifest(manifest)
                 scorer.add(finished)
                 yield WaveDone(question, tuple(finished), scorer.table, num_done, num_wanted)
@@ -180,11 +183,6 @@ def _missing_waves(
         ]
         if wave:
             yield wave
-
-
-def _new_token_texts(samples: Sequence[Sample], known: dict[int, str], decoder: Decoder) -> dict[int, str]:
-    token_ids = {token_id for sample in samples for token_id in sample.completion_token_ids}
-    return {token_id: decoder.token_text(token_id) for token_id in sorted(token_ids - known.keys())}
 
 
 def _now() -> str:

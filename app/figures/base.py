@@ -7,7 +7,6 @@ from typing import Any
 
 from app.language import Words
 from hcl_core.answers import printable
-from hcl_core.intervals import Interval
 
 Figure = dict[str, Any]
 Trace = dict[str, Any]
@@ -102,11 +101,6 @@ def annotation(text: str, **place: Any) -> dict[str, Any]:
     """A quiet note at a place of the paper."""
     font = {"size": 11, "color": "var(--hcl-muted)"}
     return {"text": text, "xref": "paper", "yref": "paper", "showarrow": False, "font": font} | place
-
-
-def spoken_range(interval: Interval, words: Words) -> str:
-    """``0.12 to 0.34``."""
-    return words("range", low=words.number(interval[0]), high=words.number(interval[1]))
 
 
 def rounded(values: Sequence[float]) -> list[float | None]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.figures.base import AXIS, Figure, Trace, annotation, band, curve, layout, rounded, spoken_range
+from app.figures.base import AXIS, Figure, Trace, annotation, band, curve, layout, rounded
 from app.language import Words
 from hcl_core.intervals import Difference, Interval
 
@@ -75,7 +75,7 @@ def _run_traces(run: RunCurve, at: Sequence[float], number: int, words: Words) -
         line["line"]["dash"] = "dash"
         line["hovertemplate"] = f"{run.name} <b>%{{y:.2f}}</b> ({words('published_no_interval')})<extra></extra>"
         return [line]
-    line["customdata"] = [spoken_range(interval, words) for interval in run.intervals]
+    line["customdata"] = [words.interval(interval) for interval in run.intervals]
     line["hovertemplate"] = f"{run.name} <b>%{{y:.2f}}</b> (%{{customdata}})<extra></extra>"
     bounds = [(x, *interval) for x, interval in zip(at, run.intervals, strict=True)]
     return [band(bounds, colour, run.name), line]
@@ -86,7 +86,7 @@ def _difference_traces(at: Sequence[float], differences: Sequence[Difference], p
     shade = band([(x, *each.interval) for x, each in zip(at, differences, strict=True)], colour)
     shade |= {"yaxis": "y2", "opacity": 0.14}
     line = curve("", at, [each.estimate for each in differences], colour, _MARKERS[place % MOST_RUNS])
-    line["customdata"] = [spoken_range(each.interval, words) for each in differences]
+    line["customdata"] = [words.interval(each.interval) for each in differences]
     line |= {
         "y": rounded([each.estimate for each in differences]),
         "yaxis": "y2",

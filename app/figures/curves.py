@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.figures.base import AXIS, Figure, Trace, annotation, band, curve, layout, rounded, spoken_range
+from app.figures.base import AXIS, Figure, Trace, annotation, band, curve, layout, rounded
 from app.language import Words
 from app.library import Scored
 from hcl_core.records import LayerScore
@@ -58,7 +58,7 @@ def _score_curve(scored: Scored, words: Words, field: str, interval: str, colour
     made = curve(name, [score.exit_layer for score in scored.scores], values, colour, marker)
     pairs = zip(scored.scores, scored.sure.layers, strict=True)
     made["customdata"] = [
-        [spoken_range(getattr(layer, interval), words), _detail(field, score, words)] for score, layer in pairs
+        [words.interval(getattr(layer, interval)), _detail(field, score, words)] for score, layer in pairs
     ]
     made["hovertemplate"] = f"{name} <b>%{{y:.2f}}</b> (%{{customdata[0]}}) · %{{customdata[1]}}<extra></extra>"
     return made

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 from app.figures.base import Figure, Trace, layout, plain, rounded
-from app.language import Words
+from app.language import SIGNS, Words
 from hcl_core.meanings import Meaning
 from hcl_core.records import Outcome
 
 # Shades of right and of wrong; the pattern says wrong without colour.
 _RIGHT = ("var(--hcl-right-1)", "var(--hcl-right-2)", "var(--hcl-right-3)", "var(--hcl-right-4)")
 _WRONG = ("var(--hcl-wrong-1)", "var(--hcl-wrong-2)", "var(--hcl-wrong-3)")
-_SIGNS = {"correct": "✓", "incorrect": "✕", "not_attempted": "–"}
 _PATTERNS = {"correct": "", "incorrect": "/", "not_attempted": "."}
 
 
@@ -43,7 +42,7 @@ def _area(
     outcome: Outcome = meanings[0].outcome
     counts = [sum(each.groups[layer].count for each in meanings if layer in each.groups) for layer in layers]
     shares = [count / max(num_samples[layer], 1) for count, layer in zip(counts, layers, strict=True)]
-    label = f"{_SIGNS[outcome]} {name}"
+    label = f"{SIGNS[outcome]} {name}"
     return {
         "type": "scatter",
         "mode": "lines" if len(layers) > 1 else "markers",

@@ -93,23 +93,31 @@ def _curve(side: _Side, measure: str) -> RunCurve | None:
     """``None`` where the paper's figures do not give this score."""
     name = plain(side.name, 80)
     if side.run is not None:
-        scored = library.outcome_of(side.run).scored(_BALANCE, "min_max")
-        return RunCurve(
-            name,
-            side.run.manifest.num_hidden_layers,
-            tuple(score.exit_layer for score in scored.scores),
-            tuple(getattr(score, measure) for score in scored.scores),
-            tuple(getattr(layer, MEASURES[measure]) for layer in scored.sure.layers),
-        )
+        return stored_curve(side.run, name, measure)
     assert side.published is not None
-    values = _published_values(side.published, measure)
-    pairs = [
-        (layer, value) for layer, value in zip(side.published.exit_layers, values, strict=True) if value is not None
-    ]
+    return published_curve(side.published, name, measure)
+
+
+def stored_curve(run: StoredRun, name: str, measure: str) -> RunCurve:
+    """A score of a stored run, with its intervals."""
+    scored = library.outcome_of(run).scored(_BALANCE, "min_max")
+    return RunCurve(
+        name,
+        run.manifest.num_hidden_layers,
+        tuple(score.exit_layer for score in scored.scores),
+        tuple(getattr(score, measure) for score in scored.scores),
+        tuple(getattr(layer, MEASURES[measure]) for layer in scored.sure.layers),
+    )
+
+
+def published_curve(curve: PublishedCurve, name: str, measure: str) -> RunCurve | None:
+    """A score of a published curve at the layers that have it; ``None`` where none has."""
+    values = _published_values(curve, measure)
+    pairs = [(layer, value) for layer, value in zip(curve.exit_layers, values, strict=True) if value is not None]
     if not pairs:
         return None
     layers, given = zip(*pairs, strict=True)
-    return RunCurve(name, side.published.num_hidden_layers, layers, given)
+    return RunCurve(name, curve.num_hidden_layers, layers, given)
 
 
 def _published_values(curve: PublishedCurve, measure: str) -> Sequence[float | None]:

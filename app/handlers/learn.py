@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 
 from app import library
 from app.figures.base import Figure
-from app.figures.compared import RunCurve, compared_curves
+from app.figures.compared import compared_curves
 from app.figures.curves import layer_curves
 from app.figures.lens import lens_map
 from app.figures.outcomes import outcome_shares, right_and_ideas
 from app.figures.river import answer_river
 from app.handlers.base import Parts, told, weights
+from app.handlers.compare import published_curve, stored_curve
 from app.handlers.lens import shipped_lenses
 from app.language import Words
 from app.library import StoredRun
@@ -24,6 +25,8 @@ RIGHT_ANSWERS = (2, 3, 1, 2, 3, 1, 2)
 # The shipped runs that the steps show: the linear head at the paper's temperature and at 1.
 _COOL, _WARM = ("linear", 0.6), ("linear", 1.0)
 _PLANET, _BALTIC = "name-a-planet", "baltic-sea-country"
+# The score that two of the steps compare.
+_WRONG = "hallucination_rate"
 # A chart, and the numbers of its answer by name.
 Step = tuple[Figure, Mapping[str, object]]
 
@@ -60,20 +63,9 @@ def _layers(words: Words) -> Step:
 
 
 def _early_exit(words: Words) -> Step:
-    curves = {head: _curve(_run((head, 0.6)), words(f"head_{head}")) for head in ("linear", "shared")}
+    curves = {head: stored_curve(_run((head, 0.6)), words(f"head_{head}"), _WRONG) for head in ("linear", "shared")}
     found = {head: words.percent(curve.values[curve.layers.index(24)]) for head, curve in curves.items()}
     return compared_curves(list(curves.values()), [], words), found
-
-
-def _curve(run: StoredRun, name: str) -> RunCurve:
-    scored = library.outcome_of(run).scored(Weights(), "min_max")
-    return RunCurve(
-        name,
-        run.manifest.num_hidden_layers,
-        tuple(score.exit_layer for score in scored.scores),
-        tuple(score.hallucination_rate for score in scored.scores),
-        tuple(layer.hallucination_ci for layer in scored.sure.layers),
-    )
 
 
 def _sampling(words: Words) -> Step:
@@ -107,15 +99,16 @@ def _balance(words: Words, creativity: float = 50) -> Step:
 
 
 def _published(words: Words) -> Step:
-    theirs = [each for each in published_curves().curves if each.temperature == 0.6 and any(each.hallucination_rate)]
-    curves = [_curve(_run(_COOL), words("ours_linear"))]
-    for each in theirs:
-        pairs = zip(each.exit_layers, each.hallucination_rate, strict=True)
-        layers, values = zip(*[(layer, value) for layer, value in pairs if value is not None], strict=True)
-        curves.append(RunCurve(f"{each.model} ({words('published')})", each.num_hidden_layers, layers, values))
+    ours = stored_curve(_run(_COOL), words("ours_linear"), _WRONG)
+    theirs = [
+        published_curve(each, f"{each.model} ({words('published')})", _WRONG)
+        for each in published_curves().curves
+        if each.temperature == 0.6
+    ]
+    curves = [ours, *(each for each in theirs if each)]
     seven = next(curve for curve in curves[1:] if "Llama 2 7B" in curve.name)
     bounds = {"low": min(seven.values), "high": max(seven.values)}
-    bounds |= {"our_low": min(curves[0].values), "our_high": max(curves[0].values)}
+    bounds |= {"our_low": min(ours.values), "our_high": max(ours.values)}
     found = {name: words.percent(value) for name, value in bounds.items()}
     return compared_curves(curves, [], words, by_share=True), found
 

@@ -1,12 +1,16 @@
-"""What the tabs share: parts by name, and handlers whose answers are parts."""
+"""What the tabs share: parts by name, handlers whose answers are parts, Run and Stop, the balance."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
-from app.language import Words
+from app.handlers.base import Parts
+from app.handlers.explore import stop as stop_run
+from app.language import Words, labels
+from app.service import Service
+from app.views.base import status
 
 Components = Mapping[str, Any]
 
@@ -52,3 +56,55 @@ def on_choice(parts: Components, handler: Callable[..., Any]) -> Callable[..., A
         return placed(parts, handler(Words.of(request), request.session_hash or "", event, *values))
 
     return once
+
+
+def wire_run(
+    core: Service,
+    parts: Components,
+    work: Callable[..., Iterator[Parts]],
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    api_name: str,
+) -> None:
+    """The button ``run`` does ``work`` with the model, ``stop`` ends it, and ``status`` says so meanwhile.
+
+    Args:
+        core: The page's service.
+        parts: With ``run``, ``stop`` and ``status``, and what ``work`` gives.
+        work: ``work(words, visitor, *values)``, a generator of updates; its docstring is the API's.
+        inputs: Its values.
+        outputs: Every component that it may give.
+        api_name: Of the endpoint.
+    """
+
+    def wait(words: Words, visitor: str) -> Parts:
+        """A word at once, also where others are before this run; Run rests, Stop is ready."""
+        core.begin(visitor)
+        rests = {"run": gr.update(interactive=False), "stop": gr.update(interactive=True)}
+        return rests | {"status": status(words("waiting"))}
+
+    def rest(words: Words, _: str) -> Parts:
+        return {"run": gr.update(interactive=True), "stop": gr.update(interactive=False)}
+
+    def stop(words: Words, visitor: str) -> Parts:
+        return stop_run(words, core, visitor) | {"stop": gr.update(interactive=False)}
+
+    buttons = [parts["run"], parts["stop"]]
+    begun = parts["run"].click(on_page(parts, wait), None, [parts["status"], *buttons], **QUIET)
+    running = begun.then(on_page(parts, work), inputs, outputs, api_name=api_name, **MODEL)
+    running.then(on_page(parts, rest), None, buttons, **QUIET)
+    parts["stop"].click(on_page(parts, stop), None, [parts["status"], parts["stop"]], **QUIET)
+
+
+def balance_controls() -> dict[str, Any]:
+    """The slider between creativity and accuracy, and how creativity is scaled."""
+    say = labels()
+    return {
+        "balance": gr.Slider(0, 100, 50, step=5, label=say("label_balance"), min_width=240),
+        "scaling": gr.Radio(
+            [(say("scaling_min_max"), "min_max"), (say("scaling_absolute"), "absolute")],
+            value="min_max",
+            label=say("label_scaling"),
+            min_width=240,
+        ),
+    }

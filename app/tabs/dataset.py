@@ -7,14 +7,12 @@ import gradio as gr
 
 from app.components import LayerChart, LinkBox
 from app.handlers import dataset as handlers
-from app.handlers import explore
 from app.handlers.base import Parts
 from app.handlers.tables import headed_questions
 from app.language import Words, labels
 from app.service import Service
-from app.tabs.base import MODEL, QUIET, on_page, placed
+from app.tabs.base import QUIET, balance_controls, on_page, placed, wire_run
 from app.tabs.form import Form
-from app.views.base import status
 from app.views.questions import COLUMNS
 
 _RESULTS = ("headline", "chart", "rows", "link", "status", "shown")
@@ -58,13 +56,7 @@ def _results(parts: dict[str, Any]) -> None:
     with gr.Column(elem_classes="hcl-panel"):
         parts["chart"] = LayerChart(elem_id="set-curves", label=say("chart_curves"))
         with gr.Row(elem_classes="hcl-balance"):
-            parts["balance"] = gr.Slider(0, 100, 50, step=5, label=say("label_balance"), min_width=240)
-            parts["scaling"] = gr.Radio(
-                [(say("scaling_min_max"), "min_max"), (say("scaling_absolute"), "absolute")],
-                value="min_max",
-                label=say("label_scaling"),
-                min_width=240,
-            )
+            parts |= balance_controls()
     parts["rows"] = gr.Dataframe(
         headers=list(COLUMNS),
         datatype=["str", "number", "number", "number", "number", "str"],
@@ -99,29 +91,13 @@ def _wire(core: Service, tab: gr.Tab, form: Form, parts: dict[str, Any]) -> None
     def rebalance(words: Words, visitor: str, shown: Any, *weighed: Any) -> Parts:
         return handlers.rebalance_set(words, core, visitor, shown, *weighed)
 
-    def wait(words: Words, visitor: str) -> Parts:
-        core.begin(visitor)
-        rests = {"run": gr.update(interactive=False), "stop": gr.update(interactive=True)}
-        return rests | {"status": status(words("waiting"))}
-
-    def rest(words: Words, _: str) -> Parts:
-        return {"run": gr.update(interactive=True), "stop": gr.update(interactive=False)}
-
-    def stop(words: Words, visitor: str) -> Parts:
-        return explore.stop(words, core, visitor) | {"stop": gr.update(interactive=False)}
-
     results = [parts[name] for name in _RESULTS]
     weighed = [parts["balance"], parts["scaling"]]
     listed = [parts["stored_run"], parts["set"]]
     tab.select(on_page(parts, open_tab), [parts["shown"], parts["stored_run"], *weighed], [*listed, *results], **QUIET)
     parts["stored_run"].input(on_page(parts, show), [parts["stored_run"], *weighed], results, **QUIET)
-    buttons = [parts["status"], parts["run"], parts["stop"]]
-    begun = parts["run"].click(on_page(parts, wait), None, buttons, **QUIET)
     choice = [parts[name] for name in ("set", "limit", "shuffle", "min_answers")]
-    inputs = [*weighed, *choice, *form.controls]
-    running = begun.then(on_page(parts, run_set), inputs, results, api_name="run_set", **MODEL)
-    running.then(on_page(parts, rest), None, buttons[1:], **QUIET)
-    parts["stop"].click(on_page(parts, stop), None, [parts["status"], parts["stop"]], **QUIET)
+    wire_run(core, parts, run_set, [*weighed, *choice, *form.controls], results, "run_set")
     gr.on(
         [each.input for each in weighed],
         on_page(parts, rebalance), [parts["shown"], *weighed],

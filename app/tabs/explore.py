@@ -12,9 +12,8 @@ from app.handlers.base import Parts
 from app.handlers.measures import MEASURES
 from app.language import Words, labels
 from app.service import Service, num_hidden_layers
-from app.tabs.base import MODEL, QUIET, SLOW, on_choice, on_page
+from app.tabs.base import QUIET, SLOW, balance_controls, on_choice, on_page, wire_run
 from app.tabs.form import NAMES, Form, build_form
-from app.views.base import status
 
 GROUP = "explore"
 
@@ -38,13 +37,7 @@ def _results(parts: dict[str, Any]) -> None:
     with gr.Column(elem_classes="hcl-panel"):
         parts["chart"] = LayerChart(elem_id="curves", group=GROUP, label=say("chart_layers"))
         with gr.Row(elem_classes="hcl-balance"):
-            parts["balance"] = gr.Slider(0, 100, 50, step=5, label=say("label_balance"), min_width=240)
-            parts["scaling"] = gr.Radio(
-                [(say("scaling_min_max"), "min_max"), (say("scaling_absolute"), "absolute")],
-                value="min_max",
-                label=say("label_scaling"),
-                min_width=240,
-            )
+            parts |= balance_controls()
             parts["more"] = gr.Dropdown(
                 [(say(name), name) for name in MEASURES],
                 value=[],
@@ -156,32 +149,13 @@ def _wire_results(core: Service, form: Form) -> None:
         """
         yield from handlers.explore(words, core, visitor, *values)
 
-    def wait(words: Words, visitor: str) -> Parts:
-        """A word at once, also where others are before this run; Run rests, Stop is ready."""
-        core.begin(visitor)
-        return {
-            "status": status(words("waiting")),
-            "run": gr.update(interactive=False),
-            "stop": gr.update(interactive=True),
-        }
-
-    def rest(words: Words, _: str) -> Parts:
-        return {"run": gr.update(interactive=True), "stop": gr.update(interactive=False)}
-
-    def stop(words: Words, visitor: str) -> Parts:
-        return handlers.stop(words, core, visitor) | {"stop": gr.update(interactive=False)}
-
     def rebalance(words: Words, visitor: str, shown: Any, *weighed: Any) -> Parts:
         return handlers.rebalance(words, core, visitor, shown, *weighed)
 
     def choose(words: Words, visitor: str, event: gr.EventData, shown: Any, *weighed: Any) -> Parts:
         return handlers.choose_layer(words, core, visitor, shown, getattr(event, "layer", None), *weighed)
 
-    buttons = [parts["status"], parts["run"], parts["stop"]]
-    begun = parts["run"].click(on_page(parts, wait), None, buttons, **QUIET)
-    running = begun.then(on_page(parts, explore), [*balance, *form.controls], results, api_name="explore", **MODEL)
-    running.then(on_page(parts, rest), None, buttons[1:], **QUIET)
-    parts["stop"].click(on_page(parts, stop), None, [parts["status"], parts["stop"]], **QUIET)
+    wire_run(core, parts, explore, [*balance, *form.controls], results, "explore")
     weighed = [parts[name] for name in ("headline", "chart", "numbers", "link", "status")]
     inputs = [parts["shown"], *balance]
     moved = [parts["balance"].input, parts["scaling"].input]

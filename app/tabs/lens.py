@@ -10,9 +10,8 @@ from app.components import LayerChart
 from app.figures.lens import SHADES
 from app.handlers import lens as handlers
 from app.handlers.base import Parts
-from app.handlers.explore import stop as stop_run
 from app.language import Words, labels
-from app.tabs.base import MODEL, QUIET, on_choice, on_page
+from app.tabs.base import QUIET, on_choice, on_page, wire_run
 from app.views.base import status
 
 
@@ -54,7 +53,7 @@ def _controls(core: service.Service, parts: dict[str, Any]) -> None:
         parts["whole"] = gr.Checkbox(False, label=say("label_whole_text"), min_width=150)
     with gr.Column(elem_classes="hcl-run"):
         with gr.Row():
-            parts["look"] = gr.Button(say("button_look"), variant="primary", size="lg", scale=2, min_width=120)
+            parts["run"] = gr.Button(say("button_look"), variant="primary", size="lg", scale=2, min_width=120)
             parts["stop"] = gr.Button(say("button_stop"), size="lg", scale=1, min_width=80, interactive=False)
         parts["status"] = gr.HTML("", elem_id="lens-status")
 
@@ -77,17 +76,6 @@ def _wire(core: service.Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
         place = getattr(event, "place", None)
         return handlers.choose_cell(words, core, visitor, seen, getattr(event, "layer", None), place)
 
-    def wait(words: Words, visitor: str) -> Parts:
-        core.begin(visitor)
-        rests = {"look": gr.update(interactive=False), "stop": gr.update(interactive=True)}
-        return rests | {"status": status(words("waiting"))}
-
-    def rest(words: Words, _: str) -> Parts:
-        return {"look": gr.update(interactive=True), "stop": gr.update(interactive=False)}
-
-    def stop(words: Words, visitor: str) -> Parts:
-        return stop_run(words, core, visitor) | {"stop": gr.update(interactive=False)}
-
     results = [parts[name] for name in ("headline", "chart", "cell", "seen", "status", "prompt")]
     stored = [parts[name] for name in ("stored", "head", "shade")]
     tab.select(on_page(parts, open_tab), [parts["seen"], *stored], results, **QUIET)
@@ -97,12 +85,7 @@ def _wire(core: service.Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
         on_choice(parts, choose), parts["seen"], [parts["cell"], parts["status"]], trigger_mode="always_last", **QUIET
     )
     names = ("model", "head", "prompt", "whole", "num_tokens", "shade")
-    begun = parts["look"].click(
-        on_page(parts, wait), None, [parts[name] for name in ("status", "look", "stop")], **QUIET
-    )
-    looked = begun.then(on_page(parts, look), [parts[name] for name in names], results, api_name="lens", **MODEL)
-    looked.then(on_page(parts, rest), None, [parts["look"], parts["stop"]], **QUIET)
-    parts["stop"].click(on_page(parts, stop), None, [parts["status"], parts["stop"]], **QUIET)
+    wire_run(core, parts, look, [parts[name] for name in names], results, "lens")
     # A stored lens has both heads: the other one is there at once.
     parts["head"].input(on_page(parts, _other_head), [parts["seen"], *stored], results, **QUIET)
 

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from html import escape
 
-from app.language import Words
+from app.language import SIGNS, Words
 from app.views.base import shown
 from hcl_core.answers import LayerAnswers, printable
 from hcl_core.meanings import AnswerGroup, Meaning, follow_meanings
 
 _MAX_CARDS = 9
-SIGNS = {"correct": "✓", "incorrect": "✕", "not_attempted": "–"}
 
 
 def answer_columns(

@@ -4,9 +4,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from app.language import Words
+from app.language import SIGNS, Words
 from app.library import Look, Scored
-from app.views.answers import SIGNS
 from app.views.base import shown
 from hcl_core.answers import printable
 from hcl_core.records import Sample
@@ -65,8 +64,7 @@ def _scores(scored: Scored, exit_layer: int, words: Words) -> str:
         ("hcb_score", sure.hcb_ci),
     ):
         value = words.number(getattr(score, field))
-        span = words("range", low=words.number(interval[0]), high=words.number(interval[1]))
-        parts.append(f"{words(field)} <b>{value}</b> ({span})")
+        parts.append(f"{words(field)} <b>{value}</b> ({words.interval(interval)})")
     parts.append(f"{words('best_in')} <b>{words.percent(sure.p_optimal)}</b>")
     return " · ".join(parts)
 

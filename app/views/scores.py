@@ -36,5 +36,4 @@ def _row(scored: Scored, place: int, more: Mapping[str, Sequence[float]], words:
 
 
 def _cell(value: float, interval: Interval, words: Words) -> str:
-    span = words("range", low=words.number(interval[0]), high=words.number(interval[1]))
-    return f"<td>{words.number(value)} <small>{span}</small></td>"
+    return f"<td>{words.number(value)} <small>{words.interval(interval)}</small></td>"
