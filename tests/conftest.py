@@ -97,6 +97,15 @@ def run_command(capsys, *arguments):
     return ended.value.code, *capsys.readouterr()
 
 
+def contents(path):
+    """Every file below a folder but a lock, as bytes."""
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in path.rglob("*")
+        if file.is_file() and file.name != ".lock"
+    }
+
+
 @pytest.fixture
 def tiny_folder(tmp_path: Path) -> Path:
     """A tiny Llama saved as a user would have it."""

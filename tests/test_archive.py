@@ -11,8 +11,8 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import FakeEmbedder, fake_sample
-from test_pipeline import PLANET, Sitting
+from conftest import FakeEmbedder, contents, fake_sample
+from test_pipeline import PLANET, Sitting, finished_run
 
 from hcl_core import archive, registry, scoring, vetting
 from hcl_core.archive import pack_run, unpack_run
@@ -28,9 +28,7 @@ SHIPPED = RunFolder(precomputed_folder() / "0be6b1cadd189061")
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished and judged run; tests only read it."""
-    sitting = Sitting(tmp_path_factory.mktemp("runs") / "run")
-    sitting.finish()
-    return sitting.folder
+    return finished_run(tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture
@@ -50,14 +48,6 @@ def into(tmp_path):
 def zipped(finished, tmp_path):
     pack_run(finished, tmp_path / "run.zip")
     return tmp_path / "run.zip"
-
-
-def contents(path):
-    return {
-        str(file.relative_to(path)): file.read_bytes()
-        for file in path.rglob("*")
-        if file.is_file() and file.name != ".lock"
-    }
 
 
 def entries_of(zipped):

@@ -11,7 +11,7 @@ import nbformat
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from test_pipeline import QUESTIONS, Sitting
+from test_pipeline import QUESTIONS, Sitting, finished_run
 
 from hcl_core import export
 from hcl_core.errors import RunFolderError
@@ -42,9 +42,7 @@ COLUMNS = [
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    sitting = Sitting(tmp_path_factory.mktemp("runs") / "run")
-    sitting.finish()
-    return sitting.folder
+    return finished_run(tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture

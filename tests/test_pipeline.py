@@ -73,6 +73,13 @@ class Sitting:
         return seen
 
 
+def finished_run(path, **settings):
+    """Folder of a run that one sitting brought to its end."""
+    sitting = Sitting(path, **settings)
+    sitting.finish()
+    return sitting.folder
+
+
 @pytest.fixture
 def sitting(tmp_path):
     return Sitting(tmp_path / "run")

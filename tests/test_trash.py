@@ -5,7 +5,8 @@ import shutil
 import time
 
 import pytest
-from test_pipeline import Sitting
+from conftest import contents
+from test_pipeline import finished_run
 
 from hcl_core import trash
 from hcl_core.errors import RunBusyError, RunFolderError
@@ -18,9 +19,7 @@ DAY = 86_400
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    sitting = Sitting(tmp_path_factory.mktemp("runs") / "run", num_samples=2)
-    sitting.finish()
-    return sitting.folder
+    return finished_run(tmp_path_factory.mktemp("runs") / "run", num_samples=2)
 
 
 @pytest.fixture
@@ -37,14 +36,6 @@ def run_id(finished):
 @pytest.fixture
 def folder(finished, runs, run_id):
     return RunFolder(shutil.copytree(finished.path, runs / run_id))
-
-
-def contents(path):
-    return {
-        str(file.relative_to(path)): file.read_bytes()
-        for file in path.rglob("*")
-        if file.is_file() and file.name != ".lock"
-    }
 
 
 # Deleting.
