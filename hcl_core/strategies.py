@@ -80,7 +80,8 @@ class Strategy:
         if self.name == "self_speculative":
             return f"{self.name}:{self.num_speculations or 'adaptive'}"
         if self.rule is not None:
-            return f"{self.name}:{self.rule.name}:{self.rule.threshold:g}"
+            threshold = str(float(self.rule.threshold)).removesuffix(".0")  # every digit: a run's id depends on it
+            return f"{self.name}:{self.rule.name}:{threshold}"
         return self.name
 
 

@@ -15,6 +15,7 @@ from hcl_core.strategies import EARLY_EXIT, ExitRule, Strategy
         ("dynamic", "dynamic:probability:0.9"),
         ("dynamic:entropy:0.5", "dynamic:entropy:0.5"),
         ("dynamic:agreement:3", "dynamic:agreement:3"),
+        ("dynamic:probability:0.99999999", "dynamic:probability:0.99999999"),
     ],
 )
 def test_a_strategy_is_read_and_written_in_full(text, in_full):
