@@ -115,10 +115,12 @@ def test_calibration_of_nothing_is_nan():
 def test_outcome_measures_by_hand():
     # One question silent once of four, the other never: (1/4 + 0) / 2.
     table = table_of([[[0, 1, X, N]], [[0, 0, 0, X]]])
-    (layer,) = measure_outcomes(table, None)
+    (layer,) = measure_outcomes(table, ModelCost(num_hidden_layers=4, block=10, readout=20, exit_head=5))
     assert layer.not_attempted_rate == 0.125
     assert layer.creativity_absolute == (2 / 4 + 1 / 4) / 2
-    assert layer.blocks_per_token == 1 and math.isnan(layer.relative_flops)
+    assert layer.blocks_per_token == 1 and layer.relative_flops == 35 / 60
+    (unknown,) = measure_outcomes(table, None)  # another strategy: the exit layer does not decide the cost
+    assert math.isnan(unknown.blocks_per_token) and math.isnan(unknown.relative_flops)
 
 
 def test_relative_flops_by_hand():
