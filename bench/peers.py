@@ -1,18 +1,19 @@
-"""The program against its peers, side by side in one run: ``python -m bench.peers`` or ``make bench-peers``.
+"""The program against its peers, side by side in one run: ``make bench-peers``.
 
 Equal work: one model, the same prompts, greedy, one answer at a time, the same end of an answer, the shared head;
 warmed up, medians of interleaved repeats. Every answer is checked to be the same token for token.
 
 - full decoding: ``transformers``' ``generate``, and ours.
 - self-speculative decoding at a layer: ``generate(assistant_early_exit=e)``, and ours.
-- per-layer readouts of a text: hidden states of ``transformers`` through its norm and head, and our token lens, which
-  also ranks them and compares them with the last layer. TransformerLens and nnsight have no row yet.
+- an answer at each of several layers: ``generate`` on the model cut to each, and one pass of ours over the trie.
+- per-layer readouts of a text: hidden states of ``transformers`` through its norm and head, the same inside an nnsight
+  trace, and our token lens, which also ranks them and compares them with the last layer.
 
-A row that a peer can't do says so.
+A row that a peer can't do says so. nnsight comes with ``bench/requirements.txt``; without it, its row says so.
 """
 
 import argparse
-import importlib.metadata
+import importlib.util
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -22,14 +23,14 @@ from rich.console import Console
 from rich.table import Table
 from transformers import StoppingCriteriaList
 
-from bench.engine import FirstLineEnded, seconds
-from hcl_core.decode.causal_lm import CausalLM
+from bench.engine import FirstLineEnded, cut_to, load_peer, seconds
+from bench.machine import describe
 from hcl_core.decode.engine import TrieDecoder
 from hcl_core.decode.speculative import SelfSpeculativeDecoder
 from hcl_core.decode.token_lens import look
-from hcl_core.prompts import PromptTemplate, load_template
+from hcl_core.prompts import load_template
 from hcl_core.records import Question, SamplingSettings
-from hcl_core.registry import load_exit_head, load_model, load_questions, make_decoder
+from hcl_core.registry import load_model, load_questions, make_decoder
 
 DRAFTS = 4
 Way = Callable[[Question], object]
@@ -44,36 +45,46 @@ def main() -> None:
     parser.add_argument("--max-new-tokens", type=int, default=40)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    lm, _ = load_model(options.model)
+    lm, checkpoint = load_model(options.model)
     template = load_template("chat") if lm.has_chat_template else load_template()
     decoder = make_decoder(lm, "shared", template)
     asked = load_questions("starter").load(options.questions)
+    peer = Peer(load_peer(lm, checkpoint.path), decoder)
     settings = SamplingSettings(temperature=0, max_new_tokens=options.max_new_tokens)
     layers = [*map(int, options.layers.split(",")), lm.num_hidden_layers]
+    several = tuple(range(2, lm.num_hidden_layers + 1, 2))
     rows: list[tuple[str, Way, Way]] = [
-        ("full decoding", lambda q: theirs(lm, template, q, settings), lambda q: ours(decoder, q, settings))
+        ("full decoding", lambda q: peer.answer(q, settings), lambda q: ours(decoder, q, settings))
     ]
-    rows += [_drafted(lm, template, decoder, settings, layer) for layer in layers]
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers"))
+    rows += [_drafted(peer, decoder, settings, layer) for layer in layers]
+    rows += [
+        (
+            f"an answer at each of {len(several)} layers",
+            lambda q: peer.answers_of_layers(q, settings, several),
+            lambda q: ours_of_layers(decoder, q, settings, several),
+        ),
+        ("every layer's readouts of a prompt", peer.readouts, lambda q: our_readouts(decoder, q)),
+        ("the same, in an nnsight trace", peer.traced_readouts, lambda q: our_readouts(decoder, q)),
+    ]
+    has_nnsight = importlib.util.find_spec("nnsight") is not None
     console = Console(width=120)
     console.print(
-        f"{options.model}, greedy, one answer to each of {len(asked)} questions, up to {options.max_new_tokens} "
-        f"tokens; medians of {options.repeats} interleaved repeats; {versions}, {torch.get_num_threads()} threads",
+        f"{options.model}, {lm.dtype_name}, greedy, {len(asked)} questions, up to {options.max_new_tokens} tokens; "
+        f"medians of {options.repeats} interleaved repeats",
+        describe("transformers", *(["nnsight"] if has_nnsight else [])),
+        sep="\n",
         highlight=False,
     )
-    table = Table("row", "transformers, s", "ours, s", "ours is", "same tokens", box=None)
-    for name, peer, mine in rows:
-        table.add_row(name, *compare(peer, mine, asked, options.repeats))
-    table.add_row("every layer's readouts of a text", *compare_readouts(lm, template, asked, options.repeats))
+    table = Table("row", "peer, s", "ours, s", "ours is", "same tokens", box=None)
+    for name, theirs, mine in rows:
+        table.add_row(name, *compare(theirs, mine, asked, options.repeats))
     console.print(table)
 
 
-def _drafted(
-    lm: CausalLM, template: PromptTemplate, decoder: TrieDecoder, settings: SamplingSettings, layer: int
-) -> tuple[str, Way, Way]:
+def _drafted(peer: "Peer", decoder: TrieDecoder, settings: SamplingSettings, layer: int) -> tuple[str, Way, Way]:
     return (
         f"drafts of {DRAFTS} by layer {layer}",
-        lambda question: theirs(lm, template, question, settings, layer),
+        lambda question: peer.answer(question, settings, layer),
         lambda question: ours(SelfSpeculativeDecoder(decoder, DRAFTS), question, settings, layer),
     )
 
@@ -94,70 +105,102 @@ def compare(peer: Way, mine: Way, asked: list[Question], repeats: int) -> list[s
     return [f"{theirs_took:.2f}", f"{ours_took:.2f}", f"{ratio:.2f}x as fast", "yes" if same else "NO"]
 
 
-def theirs(
-    lm: CausalLM,
-    template: PromptTemplate,
-    question: Question,
-    settings: SamplingSettings,
-    exit_layer: int | None = None,
-) -> tuple[int, ...]:
-    """``transformers``' greedy answer, drafted by ``exit_layer`` where it is given."""
-    ids = lm.tokenize(template.render(question.text, lm.wrap_chat), is_chat=template.is_chat)
-    prompt = torch.tensor([ids], device=lm.readout_device)
-    drafting: dict[str, Any] = {}
-    if exit_layer is not None:
-        drafting = {
-            "assistant_early_exit": exit_layer,
-            "num_assistant_tokens": DRAFTS,
-            "num_assistant_tokens_schedule": "constant",
-            "assistant_confidence_threshold": 0.0,
-        }
-    model: Any = lm._model
-    with torch.inference_mode():
-        output = model.generate(
-            prompt,
-            attention_mask=torch.ones_like(prompt),
-            do_sample=False,
-            max_new_tokens=settings.max_new_tokens,
-            stopping_criteria=StoppingCriteriaList([FirstLineEnded(lm, len(ids))]),
-            eos_token_id=sorted(lm.stop_token_ids),
-            pad_token_id=min(lm.stop_token_ids),
-            **drafting,
-        )
-    return tuple(output[0, len(ids) :].tolist())
+class Peer:
+    """``transformers``' own model on the prompts of ``decoder``."""
+
+    def __init__(self, model: Any, decoder: TrieDecoder) -> None:
+        self._model, self._decoder, self._lm = model, decoder, decoder.lm
+        self._traced: Any = None
+
+    def _prompt(self, question: Question) -> torch.Tensor:
+        return torch.tensor([prompt_ids(self._decoder, question)], device=self._lm.readout_device)
+
+    def answer(self, question: Question, settings: SamplingSettings, exit_layer: int | None = None) -> tuple[int, ...]:
+        """The greedy answer, drafted by ``exit_layer`` where it is given."""
+        prompt = self._prompt(question)
+        drafting: dict[str, Any] = {}
+        if exit_layer is not None:
+            drafting = {
+                "assistant_early_exit": exit_layer,
+                "num_assistant_tokens": DRAFTS,
+                "num_assistant_tokens_schedule": "constant",
+                "assistant_confidence_threshold": 0.0,
+            }
+        with torch.inference_mode():
+            output = self._model.generate(
+                prompt,
+                attention_mask=torch.ones_like(prompt),
+                do_sample=False,
+                max_new_tokens=settings.max_new_tokens,
+                stopping_criteria=StoppingCriteriaList([FirstLineEnded(self._lm, prompt.shape[1])]),
+                eos_token_id=sorted(self._lm.stop_token_ids),
+                pad_token_id=min(self._lm.stop_token_ids),
+                **drafting,
+            )
+        return tuple(output[0, prompt.shape[1] :].tolist())
+
+    def answers_of_layers(
+        self, question: Question, settings: SamplingSettings, layers: tuple[int, ...]
+    ) -> list[tuple[int, ...]]:
+        """The greedy answer of the model cut to each of ``layers``, one after another."""
+        answers = []
+        for exit_layer in layers:
+            with cut_to(self._model, exit_layer):
+                answers.append(self.answer(question, settings))
+        return answers
+
+    def readouts(self, question: Question) -> list[list[int]]:
+        """The top token of every layer at every position of the prompt."""
+        with torch.inference_mode():
+            states = self._model(self._prompt(question), output_hidden_states=True).hidden_states[1:]
+            # The last one has been normed already.
+            normed = [*(self._model.model.norm(each[0]) for each in states[:-1]), states[-1][0]]
+            return [self._model.lm_head(each).argmax(-1)[:-1].tolist() for each in normed]
+
+    def traced_readouts(self, question: Question) -> list[list[int]]:
+        """The same, read inside an nnsight trace."""
+        from nnsight import TransformersModel
+
+        if self._traced is None:
+            self._traced = TransformersModel(self._model, tokenizer=self._lm.tokenizer, task="text-generation")
+        traced = self._traced
+        with torch.inference_mode(), traced.trace(self._prompt(question)):
+            tops: Any = torch.stack(
+                [traced.lm_head(traced.model.norm(layer.output)).argmax(-1) for layer in traced.model.layers]
+            )
+            tops = tops.save()
+        return tops[:, 0, :-1].tolist()
+
+
+def prompt_ids(decoder: TrieDecoder, question: Question) -> list[int]:
+    """Token ids of the prompt for ``question``."""
+    return decoder.lm.tokenize(decoder.prompt_for(question), is_chat=decoder.template.is_chat)
 
 
 def ours(
     decoder: TrieDecoder, question: Question, settings: SamplingSettings, exit_layer: int | None = None
 ) -> tuple[int, ...]:
     """Our greedy answer."""
-    key = (exit_layer or decoder.num_hidden_layers, 0)
-    found = [each for progress in decoder.decode(question, settings, [[key]]) for each in progress.finished]
-    return found[0].completion_token_ids
+    return ours_of_layers(decoder, question, settings, (exit_layer or decoder.num_hidden_layers,))[0]
 
 
-def compare_readouts(lm: CausalLM, template: PromptTemplate, asked: list[Question], repeats: int) -> list[str]:
-    """Top tokens of every layer at every position of the prompts."""
-    head = load_exit_head("shared", lm)
-
-    texts = {
-        question.id: lm.tokenize(template.render(question.text, lm.wrap_chat), is_chat=template.is_chat)
-        for question in asked
+def ours_of_layers(
+    decoder: TrieDecoder, question: Question, settings: SamplingSettings, layers: tuple[int, ...]
+) -> list[tuple[int, ...]]:
+    """Our greedy answer at each of ``layers``, in one pass."""
+    wave = [(layer, 0) for layer in layers]
+    found = {
+        each.exit_layer: each.completion_token_ids
+        for progress in decoder.decode(question, settings, [wave])
+        for each in progress.finished
     }
+    return [found[layer] for layer in layers]
 
-    def peer(question: Question) -> object:
-        model: Any = lm._model
-        with torch.inference_mode():
-            states = model(torch.tensor([texts[question.id]]), output_hidden_states=True).hidden_states[1:]
-            # The last one has been normed already.
-            normed = [*(model.model.norm(each[0]) for each in states[:-1]), states[-1][0]]
-            return tuple(tuple(model.lm_head(each).argmax(-1)[:-1].tolist()) for each in normed)
 
-    def mine(question: Question) -> object:
-        table = look(lm, head, question.id, "", texts[question.id], 1, 1)
-        return tuple(tuple(row) for row in table.top_token_ids[:, :, 0].tolist())
-
-    return compare(peer, mine, asked, repeats)
+def our_readouts(decoder: TrieDecoder, question: Question) -> list[list[int]]:
+    """The token lens's top tokens."""
+    table = look(decoder.lm, decoder.exit_head, question.id, "", prompt_ids(decoder, question), 1, 1)
+    return table.top_token_ids[:, :, 0].tolist()
 
 
 if __name__ == "__main__":

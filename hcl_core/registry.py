@@ -5,14 +5,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hcl_core.catalogue import CatalogueModel
-from hcl_core.errors import QuestionFileError, SettingsError
+from hcl_core.catalogue import CatalogueModel, find_model
+from hcl_core.errors import ModelNotFoundError, QuestionFileError, SettingsError
 from hcl_core.folders import own_heads_folder, user_path
 from hcl_core.heads import FitProgress, FitSettings, HeadConfig
 from hcl_core.lens import LensTable
 from hcl_core.ports import Embed, Embedder, Judge, QuestionSource
 from hcl_core.prompts import PromptTemplate
 from hcl_core.records import Question, SamplingSettings
+from hcl_core.shapes import ModelShape
 from hcl_core.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
@@ -32,6 +33,38 @@ def load_model(name: str, dtype: str = "auto", device: str = "auto") -> "tuple[C
     from hcl_core.decode import loading
 
     return loading.load_model(name, dtype, device)
+
+
+def model_shape(name: str) -> ModelShape:
+    """Sizes of the model called ``name``: the catalogue's, or those of a model on this machine; asks nobody.
+
+    Raises:
+        ModelNotFoundError: It is neither.
+        HclError: It is here, but damaged or of an unknown family.
+    """
+    if (known := find_model(name)) is not None:
+        return known.shape
+    from hcl_core.decode import causal_lm, checkpoints
+
+    if (checkpoint := checkpoints.find_here(name)) is None:
+        raise ModelNotFoundError(f"{name!r} is neither a name that `models` lists nor a model on this machine")
+    return causal_lm.read_shape(checkpoint)
+
+
+def free_memory(device: str) -> tuple[int, bool]:
+    """Bytes free on the device meant by ``device``, and whether that is a CPU; of several GPUs, together.
+
+    Raises:
+        SettingsError: It is unknown or absent.
+    """
+    import torch
+
+    from hcl_core.decode import loading, memory
+
+    chosen = loading.choose_device(device)
+    if chosen.type == "cuda" and chosen.index is None:
+        return sum(memory.free_memory(torch.device("cuda", n)) for n in range(torch.cuda.device_count())), False
+    return memory.free_memory(chosen), chosen.type == "cpu"
 
 
 def is_available(model: CatalogueModel) -> bool:

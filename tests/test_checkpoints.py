@@ -136,18 +136,6 @@ def test_local_folder_in_the_home_folder(tiny_folder, monkeypatch):
     assert resolve("~/tiny-llama", never).model == "tiny-llama"
 
 
-def test_local_folder_counts_its_weights(tiny_folder):
-    expected = sum(parameter.numel() for parameter in make_model("llama").parameters())
-    assert resolve(str(tiny_folder), never).num_weights == expected
-
-
-def test_local_folder_counts_no_second_copy_of_its_weights(tiny_folder):
-    # Mistral's repositories bring their own format beside the one that is loaded.
-    once = resolve(str(tiny_folder), never).num_weights
-    shutil.copy(tiny_folder / "model.safetensors", tiny_folder / "consolidated.safetensors")
-    assert resolve(str(tiny_folder), never).num_weights == once
-
-
 def test_fingerprint_of_a_copy_is_the_same(tiny_folder, tmp_path):
     shutil.copytree(tiny_folder, tmp_path / "copy")
     assert resolve(str(tmp_path / "copy"), never).revision == resolve(str(tiny_folder), never).revision
@@ -443,27 +431,49 @@ def test_model_without_a_wheel_is_not_converted(hub, wheel):
 # Memory, device and dtype.
 
 
-def test_weights_that_do_not_fit_are_refused_with_the_numbers(tmp_path, monkeypatch):
-    # 2**30 numbers of four bytes each.
-    folder = header_only(tmp_path / "large", [1024, 1024, 1024])
-    monkeypatch.setattr(loading, "free_memory", lambda device: 3 * 2**30)
-    with pytest.raises(NotEnoughMemoryError, match=r"large needs 4\.0 GiB .* in float32 and 3\.0 GiB are free on cpu"):
-        loading.load_model(str(folder), device="cpu")
+# `header_only`'s config says nothing of its sizes: they are Llama 2 7B's, as transformers has it.
 
 
-def test_weights_in_half_precision_need_half(tmp_path, monkeypatch):
-    folder = header_only(tmp_path / "large", [1024, 1024, 1024])
+@pytest.mark.parametrize(
+    "dtype, message",
+    [
+        ("float32", r"large in float32 needs 26\.1 GiB \(25\.6 for its weights, 0\.3 .*, and 8\.0 GiB are free on cpu"),
+        (
+            "bfloat16",
+            r"in bfloat16 needs 13\.1 GiB \(12\.8 .*: choose --dtype int8 \(.*\) or --dtype nf4 \(.*\) or a",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_with_the_numbers(tmp_path, monkeypatch, dtype, message):
+    folder = header_only(tmp_path / "large", [2])
+    monkeypatch.setattr(loading, "free_memory", lambda device: 8 * 2**30)
+    with pytest.raises(NotEnoughMemoryError, match=message):
+        loading.load_model(str(folder), dtype, "cpu")
+
+
+def test_where_nothing_fits_no_dtype_is_offered(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "free_memory", lambda device: 2**30)
-    with pytest.raises(NotEnoughMemoryError, match=r"needs 2\.0 GiB .* in bfloat16 and 1\.0 GiB are free"):
-        loading.load_model(str(folder), dtype="bfloat16", device="cpu")
+    with pytest.raises(NotEnoughMemoryError, match="choose a smaller model$"):
+        loading.load_model(str(header_only(tmp_path / "large", [2])), "nf4", "cpu")
 
 
-def test_weights_of_all_shards_are_counted(tmp_path):
-    folder = header_only(tmp_path / "large", [3, 5], "model-1.safetensors")
-    header_only(folder, [2, 2], "model-2.safetensors")
-    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert resolve(str(folder), never).num_weights == 19
+def test_a_model_too_large_for_one_gpu_is_spread_over_all(monkeypatch):
+    import torch
+
+    from hcl_core.catalogue import find_model
+    from hcl_core.footprint import WEIGHT_FORMATS
+
+    shape = find_model("layerskip-llama2-70b").shape  # 129 GiB in bfloat16
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(loading, "free_memory", lambda device: 80 * 2**30)
+    cuda, first = torch.device("cuda"), torch.device("cuda", 0)
+    chosen = loading._check_memory("large", shape, WEIGHT_FORMATS["bfloat16"], cuda)
+    assert chosen == {0: int(68 * 2**30), 1: int(68 * 2**30)}
+    assert loading._check_memory("large", shape, WEIGHT_FORMATS["nf4"], cuda) is None
+    with pytest.raises(NotEnoughMemoryError, match=r"80\.0 GiB are free on cuda: choose --dtype int8"):
+        loading._check_memory("large", shape, WEIGHT_FORMATS["bfloat16"], first)
+    with pytest.raises(NotEnoughMemoryError, match=r"136\.0 GiB are free on cuda: choose"):
+        loading._check_memory("large", shape, WEIGHT_FORMATS["float32"], cuda)
 
 
 def test_weights_that_fit_are_loaded(tiny_folder):
@@ -479,12 +489,18 @@ def test_unknown_device_is_refused(device):
 
 @pytest.mark.parametrize("dtype", ["int4", "", "float64"])
 def test_unknown_dtype_is_refused(dtype):
-    with pytest.raises(SettingsError, match="dtype must be auto, float32, bfloat16, float16"):
-        loading.choose_dtype(dtype, loading.choose_device("cpu"))
+    with pytest.raises(SettingsError, match="dtype must be auto, fastest, float32, bfloat16, float16, int8, nf4"):
+        loading.choose_format(dtype, loading.choose_device("cpu"))
 
 
 def test_automatic_dtype_on_a_cpu_is_float32():
-    assert str(loading.choose_dtype("auto", loading.choose_device("cpu"))) == "torch.float32"
+    assert loading.choose_format("auto", loading.choose_device("cpu")).name == "float32"
+
+
+def test_quantised_weights_without_their_package_say_what_to_install(monkeypatch):
+    monkeypatch.setattr(loading.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match="dtype nf4 needs bitsandbytes: pip install -r requirements-quantized.txt"):
+        loading.choose_format("nf4", loading.choose_device("cpu"))
 
 
 def test_folder_that_lacks_a_weight_is_refused(tiny_folder):

@@ -58,7 +58,7 @@ def test_a_token_leaves_where_its_rule_first_holds(rule):
     decoder = make_decoder(make_lm(seed=2))
     dynamic = DynamicExitDecoder(decoder, rule)
     sample = answers(dynamic, [(1, 0)])[1, 0]
-    ragged = RaggedTrie(decoder.lm, decoder.exit_head, decoder.tokenize_checked(QUESTION, GREEDY))
+    ragged = RaggedTrie(decoder.lm, decoder.exit_head, decoder.tokenize_checked(QUESTION, GREEDY), 100)
     node, layers = np.array([0]), []
     for token in sample.completion_token_ids:
         streak, before = 0, None
@@ -105,3 +105,24 @@ def test_comparing_changes_neither_answers_nor_cost():
 def test_a_layer_that_does_not_exist_is_refused():
     with pytest.raises(SettingsError, match="exit layer 0"):
         answers(DynamicExitDecoder(make_decoder(make_lm()), NEVER[0]), [(0, 0)])
+
+
+@pytest.mark.parametrize("compares", [False, True])
+def test_a_wave_that_exceeds_the_budget_is_split_and_answers_as_before(compares, monkeypatch):
+    sizes = []
+    original = DynamicExitDecoder._run
+
+    def spied(self, prompt, question_id, settings, keys, num_waiting):
+        sizes.append((len(keys), num_waiting))
+        yield from original(self, prompt, question_id, settings, keys, num_waiting)
+
+    monkeypatch.setattr(DynamicExitDecoder, "_run", spied)
+    lm, rule = make_lm(), ExitRule("probability", 0.5)
+    keys = [(layer, number) for layer in (2, 3) for number in range(8)]
+    whole = answers(DynamicExitDecoder(make_decoder(lm), rule, compares), keys, DRAWN)
+    assert sizes == [(16, 0)]
+    split = answers(DynamicExitDecoder(make_decoder(lm, 60_000), rule, compares), keys, DRAWN)
+    assert len(sizes) > 3 and sum(size for size, _ in sizes[1:]) == len(keys) and sizes[-1][1] == 0
+    assert {key: each.completion_token_ids for key, each in split.items()} == {
+        key: each.completion_token_ids for key, each in whole.items()
+    }

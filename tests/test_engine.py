@@ -5,7 +5,9 @@ import pytest
 import torch
 from conftest import FAMILIES, NUM_LAYERS, VOCAB_SIZE, make_decoder, make_lm
 from scipy.stats import chisquare
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from hcl_core.decode.session import PromptSession
 from hcl_core.errors import ContextTooLongError, SettingsError, UnsupportedArchitectureError
 from hcl_core.records import Question, SamplingSettings
 
@@ -30,7 +32,7 @@ def wave(layers, sample_idxs):
 
 def truncated_generate(lm, exit_layer, prompt, max_new_tokens):
     """Greedy tokens of transformers' own model, cut to ``exit_layer`` blocks."""
-    model = lm._model
+    model = lm.peer
     blocks, count = model.model.layers, model.config.num_hidden_layers
     try:
         model.model.layers = blocks[:exit_layer]
@@ -59,8 +61,7 @@ def assert_greedy_equals_generate(lm, decoder, layers, question, max_new_tokens)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_greedy_equals_truncated_generate_on_every_layer(family, device):
     for seed in range(3):
-        lm = make_lm(family, seed)
-        lm = type(lm)(lm._model.to(device), lm.tokenizer)
+        lm = make_lm(family, seed, device=device)
         assert_greedy_equals_generate(lm, make_decoder(lm), ALL_LAYERS, QUESTION, 24)
 
 
@@ -83,10 +84,10 @@ def test_logprobs_are_the_full_distribution_at_temperature_one(family):
     prompt = lm.tokenize(make_decoder(lm).prompt_for(QUESTION))
     for (layer, _), sample in samples.items():
         ids = torch.tensor([prompt + list(sample.completion_token_ids)])
-        hidden = lm._model(ids, output_hidden_states=True).hidden_states[layer]
+        hidden = lm.peer(ids, output_hidden_states=True).hidden_states[layer]
         if layer < NUM_LAYERS:  # transformers norms the last one already
-            hidden = lm._model.model.norm(hidden)
-        logprobs = lm._model.lm_head(hidden)[0].log_softmax(-1)
+            hidden = lm.peer.model.norm(hidden)
+        logprobs = lm.peer.lm_head(hidden)[0].log_softmax(-1)
         expected = logprobs[torch.arange(len(prompt) - 1, ids.shape[1] - 1), ids[0, len(prompt) :]]
         np.testing.assert_allclose(sample.token_logprobs, expected.detach(), atol=2e-4)
 
@@ -113,8 +114,8 @@ def test_first_two_tokens_follow_the_exact_distribution_on_every_layer(settings)
 
     @torch.no_grad()
     def next_probs(layer, prefixes):
-        hidden = lm._model(torch.tensor(prefixes), output_hidden_states=True).hidden_states[layer][:, -1]
-        logits = lm._model.lm_head(hidden if layer == NUM_LAYERS else lm._model.model.norm(hidden))
+        hidden = lm.peer(torch.tensor(prefixes), output_hidden_states=True).hidden_states[layer][:, -1]
+        logits = lm.peer.lm_head(hidden if layer == NUM_LAYERS else lm.peer.model.norm(hidden))
         for warper in warpers:
             logits = warper(None, logits)
         return logits.softmax(-1).double()
@@ -204,7 +205,12 @@ class TestSameSeedSameAnswers:
 
 @pytest.mark.model
 @pytest.mark.slow
-def test_smollm2_answers_do_not_depend_on_waves_layers_or_budget(smollm2):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_smollm2_answers_do_not_depend_on_waves_layers_or_budget(smollm2, dtype):
+    if dtype != "float32":
+        from hcl_core.decode.loading import load_model
+
+        smollm2, _ = load_model("smollm2-135m", dtype, "cpu")
     decoder, split = make_decoder(smollm2), make_decoder(smollm2, 8 * 2**20)
     settings = SamplingSettings(temperature=1.0, top_p=0.95, max_new_tokens=10)
     layers = (3, 12, 21, 29, 30)
@@ -228,7 +234,8 @@ def test_a_split_wave_stays_within_its_budget(monkeypatch):
 
     def spy(self, running, step):
         original(self, running, step)
-        peaks.append(self._bytes_held())
+        pools = [self._states, *(pool for kv in self._layers for pool in (kv.keys, kv.values))]
+        peaks.append(sum(pool._rows.untyped_storage().nbytes() for pool in pools))  # spare rows too
 
     monkeypatch.setattr(session.PromptSession, "_step", spy)
     lm, budget = make_lm(initializer_range=0.05), 400_000
@@ -292,3 +299,46 @@ def test_a_layer_that_does_not_exist_is_refused():
 
 def test_vocabulary_is_the_unembeddings():
     assert make_lm().vocab_size == VOCAB_SIZE
+
+
+class _HostReads(TorchDispatchMode):
+    """Fails where the host asks a tensor for its numbers, which on a GPU waits for all that was queued."""
+
+    READS = ("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.equal", "aten._unique2")
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        assert not str(function).startswith(self.READS), f"{function} in the layer loop"
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_layer_loop_never_waits_for_the_device(device, monkeypatch):
+    lm, in_loop, layers = make_lm(device=device), False, []
+    block, run_blocks = lm.block, PromptSession._run_blocks
+
+    def guarded(sends):
+        def checked(*args, **options):
+            assert not in_loop, f"{sends.__name__} in the layer loop"
+            return sends(*args, **options)
+
+        return checked
+
+    def entered(layer, *args):
+        nonlocal in_loop
+        in_loop = True  # from a step's first block to its last
+        layers.append(layer)
+        return block(layer, *args)
+
+    def watched(*args):
+        nonlocal in_loop
+        monkeypatch.setattr(lm, "block", entered)
+        with _HostReads():
+            run_blocks(*args)
+        in_loop = False
+
+    monkeypatch.setattr(PromptSession, "_run_blocks", watched)
+    for name in ("from_numpy", "tensor"):
+        monkeypatch.setattr(torch, name, guarded(getattr(torch, name)))
+    # The second wave resumes nodes of the first, so that some rest while others move.
+    decode(make_decoder(lm), SamplingSettings(max_new_tokens=5), [wave((2,), range(6)), wave(ALL_LAYERS, range(6, 12))])
+    assert len(layers) > NUM_LAYERS

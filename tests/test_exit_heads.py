@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import NUM_LAYERS, make_decoder, make_lm
+from conftest import NUM_LAYERS, make_decoder, make_lm, make_model, make_tokenizer
 
 from hcl_core.errors import ExitHeadError, SettingsError
 from hcl_core.heads import FitProgress, FitSettings, HeadConfig
@@ -13,6 +13,9 @@ from hcl_core.records import Question, SamplingSettings
 
 torch = pytest.importorskip("torch")
 
+from safetensors.torch import load_file  # noqa: E402
+
+from hcl_core.decode.causal_lm import CausalLM  # noqa: E402
 from hcl_core.decode.exit_heads import (  # noqa: E402
     FORMAT,
     LinearHead,
@@ -267,12 +270,12 @@ def test_a_head_of_another_model_is_refused_by_the_hash(fitted):
 
 
 def test_the_hash_sees_one_changed_tensor_and_not_the_dtype():
-    lm, same, half = make_lm(), make_lm(), make_lm(dtype="bfloat16")
+    lm, half, model = make_lm(), make_lm(dtype="bfloat16"), make_model("llama")
+    same = CausalLM(model, make_tokenizer())
     assert lm.weights_hash == same.weights_hash == half.weights_hash
     with torch.no_grad():
-        same._model.model.layers[2].mlp.up_proj.weight *= 1.01
-    del same.__dict__["weights_hash"]
-    assert same.weights_hash != lm.weights_hash
+        model.model.layers[2].mlp.up_proj.weight *= 1.01
+    assert CausalLM(model, make_tokenizer()).weights_hash != lm.weights_hash
 
 
 def test_auto_takes_a_fitted_head_where_there_is_one(fitted, tmp_path):
@@ -376,15 +379,16 @@ def test_answers_with_a_linear_head_depend_on_nothing_but_the_sample(fitted):
 def test_greedy_answers_are_those_of_the_map_applied_by_hand(fitted):
     lm, out, _ = fitted
     head = read_head(out, lm)
+    maps = QuantizedMaps(**load_file(out))
     samples = answers_of(lm, head, waves=((0, 1),), temperature=0.0)
     prompt = lm.tokenize("Q: Which colour?\nA:")
     for layer in range(1, NUM_LAYERS):
         sample = next(each for key, each in samples.items() if key.exit_layer == layer)
         ids = [*prompt, *sample.completion_token_ids]
         with torch.inference_mode():
-            states = lm._model.model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states[layer][0]
-            mapped = states @ head._maps[layer - 1] + head._biases[layer - 1]
-            wanted = lm._model.lm_head(lm._model.model.norm(mapped)).argmax(-1)
+            states = lm.peer.model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states[layer][0]
+            mapped = states @ maps.map_of(layer) + maps.biases[layer - 1]
+            wanted = lm.peer.lm_head(lm.peer.model.norm(mapped)).argmax(-1)
         assert wanted[len(prompt) - 1 : -1].tolist() == list(sample.completion_token_ids)
 
 

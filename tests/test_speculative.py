@@ -83,7 +83,7 @@ def exact_first_two(decoder, layer, settings):
     from hcl_core.decode.ragged import RaggedTrie
     from hcl_core.decode.trie import ROOT
 
-    ragged = RaggedTrie(decoder.lm, decoder.exit_head, decoder.tokenize_checked(QUESTION, settings))
+    ragged = RaggedTrie(decoder.lm, decoder.exit_head, decoder.tokenize_checked(QUESTION, settings), 100)
     root = np.array([ROOT])
     first = truncated_distribution(ragged.logits(root, layer), settings)[0]
     tokens = np.flatnonzero(first.numpy() > 0)
@@ -188,3 +188,22 @@ def test_a_draw_never_takes_a_token_without_mass():
     probs = torch.tensor([[0.0, 0.5, 0.0, 0.5, 0.0]], dtype=torch.float64).repeat(4, 1)
     uniforms = torch.tensor([0.0, 0.4999, 0.5, 1 - 2**-53], dtype=torch.float64)
     assert draw_from(probs, uniforms).tolist() == [1, 1, 3, 3]
+
+
+def test_a_wave_that_exceeds_the_budget_is_split_and_answers_as_before(monkeypatch):
+    from hcl_core.decode import speculative
+
+    sizes = []
+    original = speculative._Session.run
+    monkeypatch.setattr(
+        speculative._Session, "run", lambda self, some: (sizes.append(len(some)), original(self, some))[1]
+    )
+    lm, settings = make_lm(), SamplingSettings(max_new_tokens=10)
+    keys = [(layer, number) for layer in (2, 3) for number in range(8)]
+    whole = answers(SelfSpeculativeDecoder(make_decoder(lm), 3), keys, settings)
+    assert sizes == [8, 8]
+    split = answers(SelfSpeculativeDecoder(make_decoder(lm, 200_000), 3), keys, settings)
+    assert len(sizes) > 4 and sum(sizes[2:]) == len(keys)
+    assert {key: each.completion_token_ids for key, each in split.items()} == {
+        key: each.completion_token_ids for key, each in whole.items()
+    }

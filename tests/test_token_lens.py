@@ -34,7 +34,7 @@ def heads(tmp_path_factory):
 
 def reference(lm, layer, translate=lambda hidden: hidden):
     """``transformers``' own readout of every position: ``[t, vocab]`` log-probabilities."""
-    model = lm._model
+    model = lm.peer
     with torch.inference_mode():
         out = model.model(input_ids=torch.tensor([TEXT]), output_hidden_states=True)
         if layer == NUM_LAYERS:
@@ -51,7 +51,7 @@ def reference(lm, layer, translate=lambda hidden: hidden):
 def test_states_of_a_text_equal_those_of_transformers(family):
     lm = make_lm(family)
     with torch.inference_mode():
-        wanted = lm._model.model(input_ids=torch.tensor([TEXT]), output_hidden_states=True).hidden_states
+        wanted = lm.peer.model(input_ids=torch.tensor([TEXT]), output_hidden_states=True).hidden_states
         states = read_text(lm, TEXT)
     for layer in range(1, NUM_LAYERS):
         torch.testing.assert_close(states[layer - 1], wanted[layer][0], rtol=1e-4, atol=1e-4)
@@ -157,7 +157,7 @@ def test_the_greedy_answer_is_the_whole_models_own(heads):
     lm, by_name = heads
     prompt = "Which colour?"
     ids = lm.tokenize(prompt)
-    model = lm._model
+    model = lm.peer
     written = model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=6, pad_token_id=1)[0].tolist()
     for head in by_name.values():
         table = look_at_answer(lm, head, "q", prompt, max_new_tokens=6)

@@ -13,7 +13,7 @@ from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, EXIT_HEAD_NAMES, check_
 from hcl_core.cli.judges import JUDGE_HELP
 from hcl_core.cli.progress import follow_fit, follow_run
 from hcl_core.cli.tables import print_fidelity, print_lens, print_scores
-from hcl_core.cli.terminal import app, loading, stderr, stdout
+from hcl_core.cli.terminal import DTYPE_HELP, app, loading, stderr, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.heads import FitSettings
@@ -67,7 +67,7 @@ def run(
     strategy: Annotated[
         str, typer.Option(help="early_exit, self_speculative[:DRAFTS] or dynamic[:RULE:THRESHOLD].")
     ] = "early_exit",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    dtype: Annotated[str, typer.Option(help=DTYPE_HELP)] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     template: Annotated[str, typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}.")] = "few_shot",
     template_file: Annotated[Path | None, typer.Option(help="Your own template with {question}.")] = None,
@@ -127,7 +127,7 @@ def fit_head(
         int, typer.Option(help="Gradient steps a layer after the ridge fit; 100 is better and takes longer.")
     ] = _FIT.refine_steps,
     seed: Annotated[int, typer.Option(help="Of the self-written text.")] = _FIT.seed,
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    dtype: Annotated[str, typer.Option(help=DTYPE_HELP)] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     out: Annotated[
         Path | None, typer.Option(help="The head's file; default: in the cache, where auto finds it.")
@@ -158,7 +158,7 @@ def lens(
     top: Annotated[int, typer.Option(help="Most probable tokens kept of each readout.")] = 10,
     whole_text: Annotated[bool, typer.Option("--whole-text", help="Look at the prompt's tokens too.")] = False,
     max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Longest greedy answer.")] = 20,
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    dtype: Annotated[str, typer.Option(help=DTYPE_HELP)] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     template: Annotated[str, typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}.")] = "few_shot",
     template_file: Annotated[Path | None, typer.Option(help="Your own template with {question}.")] = None,

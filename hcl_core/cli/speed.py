@@ -11,7 +11,7 @@ from rich.table import Table
 from hcl_core import registry
 from hcl_core.catalogue import DEFAULT_MODEL, EXIT_HEAD_NAMES, check_exit_head
 from hcl_core.cli.progress import bars
-from hcl_core.cli.terminal import app, loading, stderr, stdout
+from hcl_core.cli.terminal import DTYPE_HELP, app, loading, stderr, stdout
 from hcl_core.layers import parse_layers
 from hcl_core.prompts import TEMPLATE_NAMES, load_template
 from hcl_core.records import SamplingSettings
@@ -31,7 +31,7 @@ def speed(
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 50,
     repeats: Annotated[int, typer.Option(min=1, max=50, help="Of each way, in turn, after one to warm up.")] = 3,
     exit_head: Annotated[str, typer.Option(help=f"{', '.join(EXIT_HEAD_NAMES)} or a file of fit-head.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    dtype: Annotated[str, typer.Option(help=DTYPE_HELP)] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     template: Annotated[
         str,

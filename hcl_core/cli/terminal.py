@@ -17,6 +17,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+DTYPE_HELP = (
+    "auto (float32 on a CPU), fastest (measured on this machine), "
+    "float32, bfloat16, float16, or quantised: int8, nf4 (bitsandbytes)."
+)
 # A pipe has no width: nothing is wrapped there.
 stdout, stderr = Console(width=None if sys.stdout.isatty() else 200), Console(stderr=True)
 

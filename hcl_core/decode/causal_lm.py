@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +12,46 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from hcl_core.decode.checkpoints import Checkpoint
+from hcl_core.decode.linear import MIN_ROWS, Product, product_with
 from hcl_core.errors import DamagedModelError, NotEnoughMemoryError, SettingsError, UnsupportedArchitectureError
 from hcl_core.prompts import NO_CHAT_TEMPLATE
+from hcl_core.shapes import ModelShape
 
 SUPPORTED_FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 # Position scalings whose frequencies do not move as the text grows, so that cached keys stay valid.
 STATIC_ROPE_TYPES = ("default", "linear", "llama3", "yarn")
-# MKL picks another summation order below 12 rows. Padding to 16 makes a row's result independent of the
-# rows beside it, bit for bit, which is what keeps answers the same whatever the wave or memory budget.
-MIN_ROWS = 16
-_VOCAB_SLAB = 1024
+# Bytes of logits that a CPU makes at a time: more would come on fresh pages, which cost as much as the sums.
+_LOGITS_BYTES = 24 * 2**20
+
+# No network, no code of a model's.
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 # A load from disk takes about a second: bars would only clutter the terminal.
 transformers_logging.disable_progress_bar()
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """One decoder block: its norms and its products with fixed matrices."""
+
+    input_norm: Any
+    query: Product
+    key: Product
+    value: Product
+    query_norm: Any | None  # Qwen3
+    key_norm: Any | None
+    output: Product
+    post_attention_norm: Any
+    gate: Product
+    up: Product
+    activation: Any
+    down: Product
 
 
 class CausalLM:
@@ -47,15 +69,19 @@ class CausalLM:
         stop_token_ids: Tokens that end a text.
         layer_devices: Where each block lives, ``num_hidden_layers`` entries.
         readout_device: Where the final norm and the unembedding live.
+        dtype: Of hidden states, keys and values.
+        shape: All sizes.
+        weights_hash: 16 hexadecimal digits that tell two models' weights apart, whatever their dtype.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Any, name: str = "this model") -> None:
+    def __init__(self, model: nn.Module, tokenizer: Any, name: str = "this model", *, release: bool = False) -> None:
         """Take ``model`` apart.
 
         Args:
             model: A ``transformers`` causal LM of a supported family, in evaluation mode.
             tokenizer: Its tokenizer.
             name: For people and messages.
+            release: Let go of weights of ``model`` that are kept here in another order; it can't be used after.
 
         Raises:
             UnsupportedArchitectureError: The family or its position scaling is unknown here.
@@ -65,52 +91,47 @@ class CausalLM:
         self.name = name
         self.config = config
         self.tokenizer = tokenizer
-        self._model = model.eval().requires_grad_(False)
+        model.eval().requires_grad_(False)
+        self.weights_hash = _weights_hash(model)
+        self._quantized = _quantized_format(model)
         decoder: Any = model.model
-        self._embed_tokens, self._blocks, self._norm = (
-            decoder.embed_tokens,
-            list(decoder.layers),
-            decoder.norm,
-        )
-        lm_head: Any = model.lm_head
-        self._rotary_emb, self._lm_head = decoder.rotary_emb, lm_head
-        attention = self._blocks[0].self_attn
-        self.num_hidden_layers = len(self._blocks)
+        self._embed_tokens, self._norm, self._rotary_emb = decoder.embed_tokens, decoder.norm, decoder.rotary_emb
+        self.num_hidden_layers = len(decoder.layers)
         self.hidden_size = int(config.hidden_size)
         self.intermediate_size = int(config.intermediate_size)
         self.num_heads = int(config.num_attention_heads)
         self.num_key_value_heads = int(config.num_key_value_heads)
-        self.head_dim = int(attention.head_dim)
-        self.vocab_size = int(self._lm_head.weight.shape[0])
+        self.head_dim = int(decoder.layers[0].self_attn.head_dim)
         self.max_positions = _max_positions(config)
         self.stop_token_ids = _stop_token_ids(model, tokenizer)
-        self.layer_devices = [block.input_layernorm.weight.device for block in self._blocks]
+        self.layer_devices = [block.input_layernorm.weight.device for block in decoder.layers]
         self.readout_device = self._norm.weight.device
         self.dtype: torch.dtype = self._norm.weight.dtype
+        self._blocks = [_take_apart(block, release) for block in decoder.layers]
+        lm_head: Any = model.lm_head
+        self.vocab_size = int(lm_head.weight.shape[0])
+        self.shape = ModelShape(
+            self.num_hidden_layers,
+            self.hidden_size,
+            self.intermediate_size,
+            self.num_heads,
+            self.num_key_value_heads,
+            self.head_dim,
+            self.vocab_size,
+            lm_head.weight is self._embed_tokens.weight,
+        )
+        self._head_weight, self._head_bias = lm_head.weight, lm_head.bias  # a fit reads some of its rows
+        self._unembed = product_with(lm_head)
 
     @property
     def dtype_name(self) -> str:
-        """Such as ``"float32"``."""
-        return str(self.dtype).removeprefix("torch.")
-
-    @cached_property
-    def weights_hash(self) -> str:
-        """16 hexadecimal digits of the weights: up to 1,024 numbers of each tensor, rounded to bfloat16.
-
-        No two trainings agree on them, and float32 and bfloat16 loads of one file do; reading every number
-        of a large model would take as long as loading it.
-        """
-        digest = hashlib.blake2b(digest_size=8)
-        for name, weights in sorted(self._model.named_parameters()):
-            flat = weights.detach().flatten()
-            some = flat[:: max(1, len(flat) // 1024)][:1024].to(torch.bfloat16).view(torch.int16)
-            digest.update(name.encode() + str(tuple(weights.shape)).encode() + some.cpu().numpy().tobytes())
-        return digest.hexdigest()
+        """How the weights are kept, as ``--dtype`` names it: ``"float32"``, or ``"nf4"`` where they are quantised."""
+        return self._quantized or str(self.dtype).removeprefix("torch.")
 
     @property
     def block_flops(self) -> int:
         """Floating-point operations of one token in one decoder block: two a weight of its matrices."""
-        return 2 * sum(weights.numel() for weights in self._blocks[0].parameters() if weights.dim() == 2)
+        return 2 * self.shape.matrix_weights
 
     def tokenize(self, prompt: str, *, is_chat: bool = False) -> list[int]:
         """Token ids of a prompt; a chat prompt already carries its special tokens."""
@@ -164,24 +185,26 @@ class CausalLM:
         Returns:
             ``[n, hidden_size]``.
         """
-        block: Any = self._blocks[layer]
-        attention = block.self_attn
-        num_rows = hidden.shape[0]
-        hidden = pad_rows(hidden)
-        normed = _rms_norm(block.input_layernorm, hidden)
-        query = attention.q_proj(normed)[:num_rows].view(num_rows, self.num_heads, self.head_dim)
-        key = attention.k_proj(normed)[:num_rows].view(num_rows, self.num_key_value_heads, self.head_dim)
-        value = attention.v_proj(normed)[:num_rows].view(num_rows, self.num_key_value_heads, self.head_dim)
-        if hasattr(attention, "q_norm"):  # Qwen3
-            query, key = _rms_norm(attention.q_norm, query), _rms_norm(attention.k_norm, key)
-        mixed = attend(_rotate(query, *rotary), _rotate(key, *rotary), value)
-        hidden = hidden + attention.o_proj(pad_rows(mixed))
-        hidden = hidden + block.mlp(_rms_norm(block.post_attention_layernorm, hidden))
-        return hidden[:num_rows]
+        block, num_rows = self._blocks[layer], hidden.shape[0]
+        normed = _rms_norm(block.input_norm, hidden)
+        query = block.query(normed).view(num_rows, self.num_heads, self.head_dim)
+        key = block.key(normed).view(num_rows, self.num_key_value_heads, self.head_dim)
+        value = block.value(normed).view(num_rows, self.num_key_value_heads, self.head_dim)
+        if block.query_norm is not None:
+            query, key = _rms_norm(block.query_norm, query), _rms_norm(block.key_norm, key)
+        hidden = hidden + block.output(attend(_rotate(query, *rotary), _rotate(key, *rotary), value))
+        normed = _rms_norm(block.post_attention_norm, hidden)
+        return hidden + block.down(block.activation(block.gate(normed)) * block.up(normed))
 
     def final_norm(self, hidden: Tensor) -> Tensor:
         """``[n, hidden_size]`` to the same, ready for ``unembed``."""
         return _rms_norm(self._norm, hidden)
+
+    def logits_buffer(self, num_rows: int) -> Tensor:
+        """Uninitialised float32 ``[num_rows or MIN_ROWS, vocab_size]`` for ``unembed`` to fill."""
+        # A row's end is kept apart from the next row's start: rows a power of two apart share cache lines' places.
+        padded = torch.empty(max(num_rows, MIN_ROWS), self.vocab_size + 16, device=self.readout_device)
+        return padded[:, : self.vocab_size]
 
     def unembed(self, normed: Tensor, out: Tensor) -> Tensor:
         """Logits of ``normed [n, hidden_size]``, written into the float32 buffer ``out [n or more, vocab_size]``.
@@ -189,15 +212,11 @@ class CausalLM:
         Returns:
             The first ``n`` rows of ``out``.
         """
-        num_rows, head, padded = normed.shape[0], self._lm_head, pad_rows(normed)
-        if normed.device.type == "cpu" and normed.dtype == torch.float32 and type(head) is nn.Linear:
-            # A slab of the vocabulary at a time stays in the cache: 1.2 to 1.6 times as fast as one product.
-            for start in range(0, self.vocab_size, _VOCAB_SLAB):
-                slab = slice(start, start + _VOCAB_SLAB)
-                torch.mm(padded, head.weight[slab].t(), out=out[: len(padded), slab])
-        else:
-            out[:num_rows] = head(padded)[:num_rows]
-        return out[:num_rows]
+        logits = out[: len(normed)]
+        at_once = max(MIN_ROWS, _LOGITS_BYTES // (4 * self.vocab_size)) if out.device.type == "cpu" else len(normed)
+        for rows, place in zip(normed.split(at_once), logits.split(at_once), strict=True):
+            place.copy_(self._unembed(rows))
+        return logits
 
     def logits_of(self, hidden: Tensor, vocabulary: Tensor) -> Tensor:
         """Float32 logits of some tokens only, differentiable: final norm and unembedding.
@@ -210,35 +229,60 @@ class CausalLM:
             ``[n, v]``.
         """
         normed = F.rms_norm(hidden.float(), (self.hidden_size,), self._norm.weight.float(), self._norm.variance_epsilon)
-        head = self._lm_head
-        places = vocabulary.to(head.weight.device)
-        bias = head.bias[places].float() if head.bias is not None else None
-        return F.linear(normed, head.weight[places].float(), bias)
+        places = vocabulary.to(self._head_weight.device)
+        bias = self._head_bias[places].float() if self._head_bias is not None else None
+        return F.linear(normed, self._head_weight[places].float(), bias)
+
+
+def read_shape(checkpoint: Checkpoint) -> ModelShape:
+    """Sizes of a checkpoint's model, from its config alone.
+
+    Raises:
+        UnsupportedArchitectureError: The engine does not know the family or its position scaling.
+        DamagedModelError: The config is missing or damaged.
+    """
+    with _explain_damage(checkpoint):
+        # By name first: transformers' own word on an unknown family is about its version.
+        _check_family(json.loads((checkpoint.path / "config.json").read_text(encoding="utf-8")).get("model_type"))
+        config = AutoConfig.from_pretrained(checkpoint.path, **_LOCAL)
+    check_architecture(config)
+    return ModelShape.of_config(config.to_dict())
+
+
+@contextmanager
+def _explain_damage(checkpoint: Checkpoint) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
+        problem = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DamagedModelError(f"{checkpoint.model} cannot be loaded: {problem[:300]}") from error
 
 
 def load_causal_lm(
-    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device, spread_over: dict[int, int] | None = None
+    checkpoint: Checkpoint,
+    dtype: torch.dtype,
+    device: torch.device,
+    quantized: str | None = None,
+    spread_over: dict[int, int] | None = None,
 ) -> CausalLM:
     """Read a checkpoint from disk: safetensors only, no remote code, no network.
 
     Args:
         checkpoint: A folder found by ``checkpoints.resolve``.
-        dtype: Of the weights in memory.
+        dtype: Of the weights in memory; of what is not quantised, and of the states, where some are.
         device: Where to put them.
+        quantized: ``"int8"`` or ``"nf4"``: how the blocks' matrices are kept instead, by ``bitsandbytes``.
         spread_over: Bytes for each of several GPUs to spread the blocks over instead (accelerate).
 
     Raises:
-        UnsupportedArchitectureError: The family is unknown here; found before any weight is read.
         DamagedModelError: A file or a weight is missing or damaged.
         NotEnoughMemoryError: The GPUs do not hold all blocks.
     """
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        # By name first: transformers' own word on an unknown family is about its version.
-        declared = json.loads((checkpoint.path / "config.json").read_text(encoding="utf-8")).get("model_type")
-        _check_family(declared)
-        check_architecture(AutoConfig.from_pretrained(checkpoint.path, **local))
-        placement = {"device_map": "auto", "max_memory": spread_over} if spread_over else {}
+    placement: dict[str, Any] = {"device_map": "auto", "max_memory": spread_over} if spread_over else {}
+    if quantized is not None:
+        placement = {"device_map": {"": device}} | placement
+        placement["quantization_config"] = _quantization(quantized, dtype)
+    with _explain_damage(checkpoint):
         model, report = AutoModelForCausalLM.from_pretrained(
             checkpoint.path,
             dtype=dtype,
@@ -246,18 +290,15 @@ def load_causal_lm(
             attn_implementation="eager",
             output_loading_info=True,
             **placement,
-            **local,
+            **_LOCAL,
         )
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, **local)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
-        problem = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DamagedModelError(f"{checkpoint.model} cannot be loaded: {problem[:300]}") from error
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, **_LOCAL)
     # transformers would fill what is missing with random numbers and say so in its log alone.
     if lacking := sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]])):
         raise DamagedModelError(f"{checkpoint.model} lacks {len(lacking)} of its weights, such as {lacking[0][:80]}")
     if spread_over and any(parameter.device.type != "cuda" for parameter in model.parameters()):
         raise NotEnoughMemoryError(f"{checkpoint.model} does not fit on the GPUs together: choose a smaller model")
-    return CausalLM(model if spread_over else model.to(device), tokenizer, checkpoint.model)
+    return CausalLM(model if placement else model.to(device), tokenizer, checkpoint.model, release=True)
 
 
 def convert_gguf(gguf_file: Path, target: Path) -> None:
@@ -297,6 +338,57 @@ def _check_family(family: object) -> None:
         )
 
 
+def _quantization(quantized: str, dtype: torch.dtype) -> BitsAndBytesConfig:
+    if quantized == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+
+
+def _quantized_format(model: Any) -> str | None:
+    """``"int8"`` or ``"nf4"``, or ``None`` where the weights are plain numbers."""
+    if getattr(model, "is_loaded_in_8bit", False):
+        return "int8"
+    return "nf4" if getattr(model, "is_loaded_in_4bit", False) else None
+
+
+def _weights_hash(model: nn.Module) -> str:
+    """16 hexadecimal digits of the weights: up to 1,024 numbers of each tensor, rounded to bfloat16.
+
+    No two trainings agree on them, and float32 and bfloat16 loads of one file do; reading every number
+    of a large model would take as long as loading it.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for name, weights in sorted(model.named_parameters()):
+        flat = weights.detach().flatten()
+        some = flat[:: max(1, len(flat) // 1024)][:1024].to(torch.bfloat16).view(torch.int16)
+        digest.update(name.encode() + str(tuple(weights.shape)).encode() + some.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _take_apart(block: Any, release: bool) -> _Block:
+    attention, mlp = block.self_attn, block.mlp
+
+    def product(linear: nn.Module) -> Product:
+        return product_with(linear, release=release)
+
+    return _Block(
+        input_norm=block.input_layernorm,
+        query=product(attention.q_proj),
+        key=product(attention.k_proj),
+        value=product(attention.v_proj),
+        query_norm=getattr(attention, "q_norm", None),
+        key_norm=getattr(attention, "k_norm", None),
+        output=product(attention.o_proj),
+        post_attention_norm=block.post_attention_layernorm,
+        gate=product(mlp.gate_proj),
+        up=product(mlp.up_proj),
+        activation=mlp.act_fn,
+        down=product(mlp.down_proj),
+    )
+
+
 def _max_positions(config: Any) -> int:
     """The context, or the attention window where any layer slides: beyond it, a trie step is not exact."""
     layer_types = getattr(config, "layer_types", None) or []
@@ -324,9 +416,3 @@ def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary position embedding of ``[n, heads, head_dim]`` (Su et al. 2021, halves convention)."""
     first, second = heads.chunk(2, dim=-1)
     return heads * cos.to(heads.device) + torch.cat((-second, first), dim=-1) * sin.to(heads.device)
-
-
-def pad_rows(rows: Tensor) -> Tensor:
-    """``[n, width]`` with zero rows added up to ``MIN_ROWS``: see there."""
-    missing = MIN_ROWS - rows.shape[0]
-    return rows if missing <= 0 else F.pad(rows, (0, 0, 0, missing))

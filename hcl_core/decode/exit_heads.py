@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hcl_core.catalogue import check_exit_head, find_model
-from hcl_core.decode.causal_lm import CausalLM, pad_rows
+from hcl_core.decode.causal_lm import CausalLM
+from hcl_core.decode.linear import affine
 from hcl_core.decode.memory import explain_out_of_memory
 from hcl_core.errors import ExitHeadError
 from hcl_core.folders import atomic_file, own_heads_folder, shipped_heads_folder
@@ -113,18 +114,20 @@ class LinearHead:
         self._last_layer = lm.num_hidden_layers
         place = {"device": lm.readout_device, "dtype": lm.dtype}
         with explain_out_of_memory("loading the exit head"):
-            self._maps = [maps.map_of(layer).to(**place) for layer in range(1, lm.num_hidden_layers)]
-            self._biases = maps.biases.to(**place)
+            self._maps = [
+                affine(maps.map_of(layer).t().to(**place), maps.biases[layer - 1].to(**place))
+                for layer in range(1, lm.num_hidden_layers)
+            ]
 
     def translate(self, hidden: Tensor, exit_layers: NDArray[np.int64]) -> Tensor:
-        """Apply each layer's map to its rows, in products of ``MIN_ROWS`` rows or more: see there."""
+        """Apply each layer's map to its rows."""
         layers, starts = np.unique(exit_layers, return_index=True)
         stops = [*starts[1:].tolist(), len(exit_layers)]
         pieces = []
         for layer, start, stop in zip(layers.tolist(), starts.tolist(), stops, strict=True):
             rows = hidden[start:stop]
             if layer != self._last_layer:
-                rows = torch.addmm(self._biases[layer - 1], pad_rows(rows), self._maps[layer - 1])[: stop - start]
+                rows = self._maps[layer - 1](rows)
             pieces.append(rows)
         return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
 

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hcl_core.decode.causal_lm import MIN_ROWS, CausalLM
+from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.decode.exit_heads import ExitHead, LinearHead, QuantizedMaps, SharedHead, read_config, write_head
 from hcl_core.decode.hidden_states import TextBatch, write_texts
 from hcl_core.decode.memory import explain_out_of_memory
@@ -409,7 +409,7 @@ def measure(
 
 def _logits(lm: CausalLM, hidden: Tensor) -> Tensor:
     hidden = hidden.to(lm.readout_device)
-    out = torch.empty(max(len(hidden), MIN_ROWS), lm.vocab_size, device=lm.readout_device)
+    out = lm.logits_buffer(len(hidden))
     return lm.unembed(lm.final_norm(hidden), out=out)
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hcl_core.decode.causal_lm import MIN_ROWS, CausalLM
+from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.decode.sampling import draw_tokens
 from hcl_core.records import SamplingSettings
 
@@ -96,7 +96,7 @@ def write_texts(
     """
     noise = torch.Generator().manual_seed(settings.seed)
     batch = TextBatch(lm, num_texts, len(prompt_token_ids) + num_tokens)
-    logits = torch.empty(max(num_texts, MIN_ROWS), lm.vocab_size, device=lm.readout_device)
+    logits = lm.logits_buffer(num_texts)
     tokens = torch.empty(num_texts, num_tokens, dtype=torch.int64)
     states = torch.empty(lm.num_hidden_layers, num_texts, num_tokens, lm.hidden_size, dtype=lm.dtype)
     rows = torch.arange(num_texts, device=lm.readout_device)

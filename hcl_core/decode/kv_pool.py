@@ -4,25 +4,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hcl_core.decode.causal_lm import MIN_ROWS, CausalLM
+from hcl_core.decode.causal_lm import CausalLM
+from hcl_core.decode.linear import MIN_ROWS
 
 
 class GrowingRows:
-    """Rows appended to one tensor that grows by half, never past ``limit`` unless it must.
-
-    Attributes:
-        limit: Rows the owner expects at most; growth stops there, so that memory stays as planned.
-    """
+    """Rows appended to one tensor that grows by half, never past what is expected unless it must."""
 
     def __init__(self, width: int, dtype: torch.dtype, device: torch.device) -> None:
         self._rows = torch.empty(0, width, dtype=dtype, device=device)
-        self._used = 0
-        self.limit = 0
+        self._used = self._limit = 0
 
     @property
     def num_bytes(self) -> int:
-        """Bytes held, spare rows included."""
-        return self._rows.numel() * self._rows.element_size()
+        """Bytes of the rows; spare ones hold what ``expect`` was told of, and were planned for then."""
+        return self._used * self._rows.shape[1] * self._rows.element_size()
 
     def __len__(self) -> int:
         return self._used
@@ -31,17 +27,30 @@ class GrowingRows:
         """Forget all rows and free their memory."""
         self._rows, self._used = self._rows[:0].clone(), 0
 
+    def expect(self, num_more: int) -> None:
+        """At most ``num_more`` rows are to come. On a GPU there is room for them all from now on.
+
+        A CPU gives pages as they are written to, so there a pool grows as it fills; on a GPU, growing in the
+        midst of a step would wait for the device.
+        """
+        self._limit = self._used + num_more
+        if self._rows.device.type == "cuda":
+            self._make_room(self._limit)
+
     def append(self, rows: Tensor) -> int:
         """Store ``[n, width]`` and return the number of its first row."""
         start, needed = self._used, self._used + rows.shape[0]
         if needed > len(self._rows):
-            capacity = max(needed, min(max(needed, len(self._rows)) * 3 // 2, self.limit))
-            grown = self._rows.new_empty(capacity, self._rows.shape[1])
-            grown[:start] = self._rows[:start]
-            self._rows = grown
+            self._make_room(max(needed, min(max(needed, len(self._rows)) * 3 // 2, self._limit)))
         self._rows[start:needed] = rows
         self._used = needed
         return start
+
+    def _make_room(self, capacity: int) -> None:
+        if capacity > len(self._rows):
+            grown = self._rows.new_empty(capacity, self._rows.shape[1])
+            grown[: self._used] = self._rows[: self._used]
+            self._rows = grown
 
     def gather(self, index: Tensor) -> Tensor:
         """Rows ``index [k]``: ``[k, width]``."""
@@ -97,9 +106,10 @@ class LayerKv:
         if num_nodes > len(self._slots):
             self._slots = torch.cat([self._slots, self._slots.new_zeros(num_nodes)])
 
-    def limit_rows(self, num_more: int) -> None:
-        """Plan for at most ``num_more`` further nodes."""
-        self.keys.limit = self.values.limit = len(self.keys) + num_more
+    def expect(self, num_more: int) -> None:
+        """At most ``num_more`` further nodes are to come."""
+        self.keys.expect(num_more)
+        self.values.expect(num_more)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, paths: Tensor, padding: Tensor | None = None) -> Tensor:
         """Store new nodes' keys and values; attend to the prompt and to each node's own path.

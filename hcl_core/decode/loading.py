@@ -1,13 +1,20 @@
-"""From a model's name to a decoder: find the weights, choose dtype and device, check that they fit, load."""
+"""From a model's name to a decoder: find the weights, choose how they are kept and where, check that they fit, load."""
+
+import importlib.util
 
 import torch
 
-from hcl_core.decode.causal_lm import CausalLM, convert_gguf, load_causal_lm
+from hcl_core.decode.causal_lm import CausalLM, convert_gguf, load_causal_lm, read_shape
 from hcl_core.decode.checkpoints import Checkpoint, resolve
+from hcl_core.decode.linear import fastest_dtype
 from hcl_core.decode.memory import explain_out_of_memory, free_memory
 from hcl_core.errors import NotEnoughMemoryError, SettingsError
+from hcl_core.footprint import WEIGHT_FORMATS, Footprint, WeightFormat, footprint
+from hcl_core.shapes import ModelShape
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_GIB = 2**30
+# Of each GPU of several: room is left for keys, values and activations.
+_SHARE_FOR_WEIGHTS = 0.85
 
 
 def load_model(name: str, dtype: str = "auto", device: str = "auto") -> tuple[CausalLM, Checkpoint]:
@@ -15,8 +22,8 @@ def load_model(name: str, dtype: str = "auto", device: str = "auto") -> tuple[Ca
 
     Args:
         name: A catalogue name, Hub id or local folder.
-        dtype: ``"float32"``, ``"bfloat16"``, ``"float16"``, or ``"auto"``: float32 on a CPU, where it is
-            the fastest everywhere, and on a GPU bfloat16 if it can, else float16.
+        dtype: A name of ``footprint.WEIGHT_FORMATS``; ``"auto"``: float32 on a CPU, and on a GPU bfloat16 if it
+            can, else float16; ``"fastest"``: what was measured to be so on this machine.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or ``"auto"``: a GPU if there is one. A model larger
             than the first GPU is spread over all of them.
 
@@ -24,16 +31,18 @@ def load_model(name: str, dtype: str = "auto", device: str = "auto") -> tuple[Ca
         The model, and the weights that it was made of.
 
     Raises:
-        SettingsError: The dtype or device is unknown or absent.
-        NotEnoughMemoryError: The weights do not fit; found before they are read.
+        SettingsError: The dtype or device is unknown or absent, or needs a package that is not installed.
+        NotEnoughMemoryError: It does not fit; found before the weights are read.
         HclError: As ``checkpoints.resolve``.
     """
     chosen_device = choose_device(device)
-    chosen_dtype = choose_dtype(dtype, chosen_device)
+    weight_format = choose_format(dtype, chosen_device)
     checkpoint = resolve(name, convert_gguf)
-    spread_over = _check_memory(checkpoint, chosen_dtype, chosen_device)
+    spread_over = _check_memory(checkpoint.model, read_shape(checkpoint), weight_format, chosen_device)
+    quantized = weight_format.name if weight_format.is_quantized else None
+    number = _number_dtype(weight_format, chosen_device)
     with explain_out_of_memory(f"loading {name}"):
-        return load_causal_lm(checkpoint, chosen_dtype, chosen_device, spread_over), checkpoint
+        return load_causal_lm(checkpoint, number, chosen_device, quantized, spread_over), checkpoint
 
 
 def choose_device(device: str) -> torch.device:
@@ -57,34 +66,75 @@ def choose_device(device: str) -> torch.device:
     return chosen
 
 
-def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """The dtype meant by ``dtype`` on ``device``.
+def choose_format(dtype: str, device: torch.device) -> WeightFormat:
+    """How the weights are kept when ``dtype`` is asked for on ``device``.
 
     Raises:
-        SettingsError: It is unknown.
+        SettingsError: It is unknown, or needs ``bitsandbytes``, which is not installed.
     """
-    if dtype == "auto":
-        if device.type == "cpu":
-            return torch.float32
+    if dtype in ("auto", "fastest"):
+        return WEIGHT_FORMATS[str(_best_dtype(dtype, device)).removeprefix("torch.")]
+    if dtype not in WEIGHT_FORMATS:
+        raise SettingsError(f"dtype must be auto, fastest, {', '.join(WEIGHT_FORMATS)}; got {dtype!r}")
+    chosen = WEIGHT_FORMATS[dtype]
+    if chosen.is_quantized and importlib.util.find_spec("bitsandbytes") is None:
+        raise SettingsError(f"dtype {dtype} needs bitsandbytes: pip install -r requirements-quantized.txt")
+    return chosen
+
+
+def _best_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    if dtype not in DTYPES:
-        raise SettingsError(f"dtype must be auto, {', '.join(DTYPES)}; got {dtype!r}")
-    return DTYPES[dtype]
+    return fastest_dtype() if wanted == "fastest" else torch.float32
 
 
-def _check_memory(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> dict[int, int] | None:
-    """Bytes for each GPU where the weights need all of them, ``None`` where ``device`` holds them."""
-    needed = checkpoint.num_weights * dtype.itemsize
+def _number_dtype(weight_format: WeightFormat, device: torch.device) -> torch.dtype:
+    """The dtype of everything that is not quantised."""
+    if weight_format.name == "int8":
+        return torch.float16  # what its kernels take; another would be cast at every product
+    if weight_format.is_quantized:
+        return _best_dtype("auto", device) if device.type == "cuda" else torch.bfloat16
+    dtype: torch.dtype = getattr(torch, weight_format.name)
+    return dtype
+
+
+def _check_memory(
+    model: str, shape: ModelShape, weight_format: WeightFormat, device: torch.device
+) -> dict[int, int] | None:
+    """Bytes for each GPU where the model needs all of them, ``None`` where ``device`` holds it.
+
+    Raises:
+        NotEnoughMemoryError: There is not enough for the model and one answer.
+    """
+    needs = footprint(shape, weight_format, on_cpu=device.type == "cpu")
     free = free_memory(device)
-    if needed < free:
+    if needs.least < free:
         return None
     if device.type == "cuda" and device.index is None:
-        # Room is left for keys, values and activations; nothing is put on the CPU or a disk.
-        by_gpu = {i: free_memory(torch.device("cuda", i)) * 17 // 20 for i in range(torch.cuda.device_count())}
+        # Nothing is put on the CPU or a disk.
+        by_gpu = {
+            number: int(free_memory(torch.device("cuda", number)) * _SHARE_FOR_WEIGHTS)
+            for number in range(torch.cuda.device_count())
+        }
         free = sum(by_gpu.values())
-        if needed < free:
+        if needs.least < free:
             return by_gpu
-    raise NotEnoughMemoryError(
-        f"{checkpoint.model} needs {needed / 2**30:.1f} GiB for its weights in {str(dtype).removeprefix('torch.')} "
-        f"and {free / 2**30:.1f} GiB are free on {device.type}: choose a smaller model, or a half-precision dtype"
+    raise NotEnoughMemoryError(_does_not_fit(model, shape, weight_format, free, device))
+
+
+def _does_not_fit(model: str, shape: ModelShape, weight_format: WeightFormat, free: int, device: torch.device) -> str:
+    def needed(kept: WeightFormat) -> Footprint:
+        return footprint(shape, kept, on_cpu=device.type == "cpu")
+
+    needs = needed(weight_format)
+    smaller = [
+        f"--dtype {kept.name} ({needed(kept).least / _GIB:.1f} GiB)"
+        for kept in WEIGHT_FORMATS.values()
+        if needed(kept).least < min(free, needs.least)
+    ]
+    return (
+        f"{model} in {weight_format.name} needs {needs.least / _GIB:.1f} GiB ({needs.weights / _GIB:.1f} for its "
+        f"weights, {(needs.prompt + needs.sample) / _GIB:.1f} for the keys and values of a prompt and one answer, "
+        f"{needs.readouts / _GIB:.1f} for readouts), and {free / _GIB:.1f} GiB are free on {device.type}: choose "
+        f"{' or '.join([*smaller, 'a smaller model'])}"
     )

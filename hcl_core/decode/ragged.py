@@ -11,15 +11,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hcl_core.decode.causal_lm import MIN_ROWS, CausalLM
+from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.decode.exit_heads import ExitHead
 from hcl_core.decode.kv_pool import GrowingRows, empty_layers, prefill
+from hcl_core.decode.linear import MIN_ROWS
 from hcl_core.decode.session import Running
 from hcl_core.decode.trie import ROOT, IntArray, TokenTrie
+from hcl_core.footprint import sample_bytes
 from hcl_core.records import Sample, SampleKey
 
 # Rows of logits at a time.
 _LOGITS_BYTES = 64 * 2**20
+
+
+def samples_at_once(lm: CausalLM, memory_budget: int, num_nodes: int, num_bytes: int = 0) -> int:
+    """How many samples surely fit into ``memory_budget`` bytes together, at least one.
+
+    Args:
+        lm: The model.
+        memory_budget: Bytes for everything that grows with the samples.
+        num_nodes: The most that one sample can add; each runs through every block and keeps three states.
+        num_bytes: What a sample takes beside its nodes.
+    """
+    node = sample_bytes(lm.shape, lm.dtype.itemsize, 1, lm.num_hidden_layers) + 2 * lm.hidden_size * lm.dtype.itemsize
+    return max(1, memory_budget // (num_nodes * node + num_bytes))
 
 
 class RaggedTrie:
@@ -33,22 +48,26 @@ class RaggedTrie:
         lm: The model.
         head: How early layers are read.
         prompt_token_ids: The prompt; run once, at full depth, here.
+        num_nodes: The most that will be added.
     """
 
-    def __init__(self, lm: CausalLM, head: ExitHead, prompt_token_ids: list[int]) -> None:
+    def __init__(self, lm: CausalLM, head: ExitHead, prompt_token_ids: list[int], num_nodes: int) -> None:
         self._lm, self._head = lm, head
         self._num_prompt_tokens = len(prompt_token_ids)
         self.trie = TokenTrie(lambda token_id: lm.detokenize([token_id]), lm.stop_token_ids)
         self._depths: IntArray = np.zeros(256, dtype=np.int64)
         self.blocks_run = 0
         self._layers = empty_layers(lm)
+        for kv in self._layers:
+            kv.expect(num_nodes)
         rows = max(MIN_ROWS, _LOGITS_BYTES // (4 * lm.vocab_size))
-        self._logits = torch.empty(rows, lm.vocab_size, device=lm.readout_device)
+        self._logits = lm.logits_buffer(rows)
         # The state that each node goes on from, by node; the root's is its last.
         self._latest = torch.empty(256, lm.hidden_size, dtype=lm.dtype, device=lm.readout_device)
         # States kept to be read out, by (node, exit layer).
         self._kept = GrowingRows(lm.hidden_size, lm.dtype, lm.readout_device)
         self._kept_rows = {(ROOT, exit_layer): exit_layer - 1 for exit_layer in range(1, lm.num_hidden_layers + 1)}
+        self._kept.expect(lm.num_hidden_layers + 2 * num_nodes)
         self._kept.append(prefill(lm, self._layers, prompt_token_ids))
         self.trie.num_computed[ROOT] = lm.num_hidden_layers
 

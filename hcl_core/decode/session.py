@@ -12,16 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hcl_core.decode.causal_lm import MIN_ROWS, CausalLM
+from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.decode.exit_heads import ExitHead
 from hcl_core.decode.kv_pool import GrowingRows, empty_layers, prefill
+from hcl_core.decode.linear import MIN_ROWS
 from hcl_core.decode.sampling import draw_tokens, sample_uniforms
 from hcl_core.decode.trie import ROOT, IntArray, TokenTrie
+from hcl_core.footprint import SCRATCH_BYTES, sample_bytes
 from hcl_core.ports import DecodeProgress
 from hcl_core.records import Sample, SampleKey, SamplingSettings
-
-# Bytes of short-lived tensors (activations, logits) that one chunk may take.
-_SCRATCH_BYTES = 96 * 2**20
 
 Key = tuple[int, int]  # (exit_layer, sample_idx)
 
@@ -80,8 +79,8 @@ class PromptSession:
         self._token_texts: dict[int, str] = {}
         self._layers = empty_layers(lm)
         # One buffer for all steps: fresh pages for every step would cost more than filling them.
-        readout_rows = max(MIN_ROWS, _SCRATCH_BYTES // (4 * lm.vocab_size))
-        self._logits = torch.empty(readout_rows, lm.vocab_size, device=lm.readout_device)
+        readout_rows = max(MIN_ROWS, SCRATCH_BYTES // (4 * lm.vocab_size))
+        self._logits = lm.logits_buffer(readout_rows)
         self._prompt_states = prefill(lm, self._layers, prompt_token_ids)
         self._forget()
 
@@ -117,32 +116,29 @@ class PromptSession:
         return sum(kv.num_bytes for kv in self._layers) + self._states.num_bytes
 
     def _bytes_at_most(self, exit_layer: int) -> int:
-        """What one sample can add: a new node each step, run to ``exit_layer`` and read out once."""
         lm = self._lm
-        numbers = exit_layer * 2 * lm.num_key_value_heads * lm.head_dim + lm.hidden_size
-        slots = 2 * 8 * lm.num_hidden_layers
-        return self._settings.max_new_tokens * (numbers * lm.dtype.itemsize + slots)
+        return sample_bytes(lm.shape, lm.dtype.itemsize, self._settings.max_new_tokens, exit_layer)
 
-    def _set_limits(self, exit_layers: IntArray) -> None:
+    def _expect(self, exit_layers: IntArray) -> None:
         """Tell the pools how many rows the planned samples can add."""
         steps = self._settings.max_new_tokens
-        self._states.limit = len(self._states) + steps * len(exit_layers)
+        self._states.expect(steps * len(exit_layers))
         for layer, kv in enumerate(self._layers):
-            kv.limit_rows(steps * int((exit_layers > layer).sum()))
+            kv.expect(steps * int((exit_layers > layer).sum()))
 
     def _rows_per_chunk(self, step: int) -> int:
         """Nodes whose activations fit into the scratch memory."""
         lm = self._lm
         activations = 3 * lm.intermediate_size + 6 * lm.hidden_size + 2 * step * lm.num_key_value_heads * lm.head_dim
         scores = 3 * lm.num_heads * (self._num_prompt_tokens + step)
-        return max(MIN_ROWS, _SCRATCH_BYTES // (4 * (activations + scores)))
+        return max(MIN_ROWS, SCRATCH_BYTES // (4 * (activations + scores)))
 
     # Decoding.
 
     def run(self, keys: Sequence[Key], num_waiting: int) -> Iterator[DecodeProgress]:
         """Decode the samples ``keys`` to their ends, reporting each step; ``num_waiting`` more follow in this wave."""
         running = Running(keys, self._question_id, self._settings)
-        self._set_limits(running.exit_layers)
+        self._expect(running.exit_layers)
         for step in range(self._settings.max_new_tokens):
             self._step(running, step)
             is_last = step + 1 == self._settings.max_new_tokens
@@ -195,23 +191,41 @@ class PromptSession:
         ``wanted [2, m]`` (position in ``nodes``, exit layer) says which hidden states to keep.
         """
         lm = self._lm
+        layers = range(int(starts.min()), int(depths[0]))
+        num_alive = np.searchsorted(-depths, -np.array(layers))  # nodes that go below each layer
+        moving = [np.flatnonzero(starts[:count] <= layer) for layer, count in zip(layers, num_alive, strict=True)]
+        kept = [wanted[0, wanted[1] == layer + 1] for layer in layers]
+        # All that the layers need is sent ahead: in the loop, the host waits for nothing (a GPU would stand idle).
         hidden = self._starting_states(nodes, starts)  # [n, hidden_size]
         rotary = lm.rotary(torch.tensor([self._num_prompt_tokens + step - 1]))
         paths = torch.from_numpy(self._trie.paths(nodes, step)).to(hidden.device)  # [n, step]
-        for layer in range(int(starts.min()), int(depths[0])):
-            device = lm.layer_devices[layer]
-            num_alive = int(np.searchsorted(-depths, -layer))  # nodes that go below this layer
-            hidden, paths = hidden[:num_alive].to(device), paths[:num_alive].to(device)
-            resting = starts[:num_alive] > layer
-            if not resting.any():
-                attend = partial(self._layers[layer].attend, paths=paths)
-                hidden = lm.block(layer, hidden, rotary, attend)
-            elif not resting.all():
-                rows = torch.from_numpy(np.flatnonzero(~resting)).to(device)
+        moving_rows, kept_rows = self._send_ahead(moving, layers), self._send_ahead(kept, layers)
+        for place, layer in enumerate(layers):
+            device, count = lm.layer_devices[layer], int(num_alive[place])
+            hidden, paths = hidden[:count].to(device), paths[:count].to(device)
+            if len(moving[place]) == count:
+                hidden = lm.block(layer, hidden, rotary, partial(self._layers[layer].attend, paths=paths))
+            elif len(moving[place]):
+                rows = moving_rows[place]
                 attend = partial(self._layers[layer].attend, paths=paths[rows])
                 hidden = hidden.index_copy(0, rows, lm.block(layer, hidden[rows], rotary, attend))
-            self._keep_states(nodes, hidden, wanted[0, wanted[1] == layer + 1], layer + 1)
+            if len(kept[place]):
+                start = self._states.append(hidden[kept_rows[place]].to(lm.readout_device))
+                for row, node in enumerate(nodes[kept[place]].tolist(), start):
+                    self._state_rows[node, layer + 1] = row
         self._trie.num_computed[nodes] = np.maximum(self._trie.num_computed[nodes], depths)
+
+    def _send_ahead(self, by_layer: Sequence[IntArray], layers: Sequence[int]) -> list[Tensor]:
+        """Row numbers of each layer, on its device, in one transfer a device."""
+        on_device = {
+            device: torch.from_numpy(np.concatenate(by_layer)).to(device)
+            for device in {self._lm.layer_devices[layer] for layer in layers}
+        }
+        stops = np.cumsum([len(rows) for rows in by_layer]).tolist()
+        return [
+            on_device[self._lm.layer_devices[layer]][stop - len(rows) : stop]
+            for layer, rows, stop in zip(layers, by_layer, stops, strict=True)
+        ]
 
     def _starting_states(self, nodes: IntArray, starts: IntArray) -> Tensor:
         """Hidden state of each node where its computation begins or goes on: ``[n, hidden_size]``."""
@@ -226,14 +240,6 @@ class PromptSession:
         """Stored hidden states ``[k, hidden_size]``."""
         rows = [self._state_rows[pair] for pair in zip(nodes.tolist(), exit_layers.tolist(), strict=True)]
         return self._states.gather(torch.tensor(rows, device=self._lm.readout_device))
-
-    def _keep_states(self, nodes: IntArray, hidden: Tensor, places: IntArray, exit_layer: int) -> None:
-        if not len(places):
-            return
-        kept = hidden[torch.from_numpy(places).to(hidden.device)]
-        start = self._states.append(kept.to(self._lm.readout_device))
-        for row, node in enumerate(nodes[places].tolist(), start):
-            self._state_rows[node, exit_layer] = row
 
     def _draw(
         self, readouts: IntArray, sample_readouts: IntArray, uniforms: NDArray[np.float64]
@@ -254,7 +260,8 @@ class PromptSession:
                 torch.from_numpy(uniforms[drawing]).to(device),
                 self._settings,
             )
-            tokens[drawing], logprobs[drawing] = drawn.cpu().numpy(), drawn_logprobs.cpu().numpy()
+            # One transfer for both; float64 holds token ids exactly.
+            tokens[drawing], logprobs[drawing] = torch.stack((drawn.double(), drawn_logprobs)).cpu().numpy()
         return tokens, logprobs
 
     # Text.

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hcl_core.decode.engine import TrieDecoder
 from hcl_core.decode.memory import explain_out_of_memory
-from hcl_core.decode.ragged import RaggedTrie
+from hcl_core.decode.ragged import RaggedTrie, samples_at_once
 from hcl_core.decode.sampling import draw_from, truncated_distribution
 from hcl_core.decode.session import Running
 from hcl_core.decode.trie import IntArray
@@ -92,7 +92,7 @@ class SelfSpeculativeDecoder(TrieDecoder):
     """
 
     def __init__(self, decoder: TrieDecoder, num_speculations: int = 0) -> None:
-        super().__init__(decoder.lm, decoder.exit_head, decoder.template)
+        super().__init__(decoder.lm, decoder.exit_head, decoder.template, decoder._memory_budget)
         if not 0 <= num_speculations <= MOST_SPECULATIONS:
             raise SettingsError(
                 f"drafts must be from 1 to {MOST_SPECULATIONS}, or 0 to adapt their number; got {num_speculations}"
@@ -113,9 +113,17 @@ class SelfSpeculativeDecoder(TrieDecoder):
                 for exit_layer, sample_idx in wave:
                     by_layer.setdefault(exit_layer, []).append(sample_idx)
                 num_left = len(wave)
-                for exit_layer, sample_idxs in by_layer.items():
-                    session = _Session(self, settings, question.id, prompt_token_ids, exit_layer)
-                    for finished in session.run(sample_idxs):
+                # Each round adds its drafts, the refused among them, and one token more.
+                num_nodes = settings.max_new_tokens * (1 + (self.num_speculations or MOST_SPECULATIONS))
+                at_once = samples_at_once(self.lm, self.memory_budget(), num_nodes)
+                groups = [
+                    (exit_layer, sample_idxs[start : start + at_once])
+                    for exit_layer, sample_idxs in by_layer.items()
+                    for start in range(0, len(sample_idxs), at_once)
+                ]
+                for exit_layer, some in groups:
+                    session = _Session(self, settings, question.id, prompt_token_ids, exit_layer, len(some) * num_nodes)
+                    for finished in session.run(some):
                         num_left -= len(finished)
                         yield DecodeProgress(finished, num_left, session.num_nodes, wave_done=num_left == 0)
 
@@ -130,11 +138,12 @@ class _Session:
         question_id: str,
         prompt_token_ids: list[int],
         exit_layer: int,
+        num_nodes: int,
     ) -> None:
         self._settings, self._question_id = settings, question_id
         self._exit_layer, self._last = exit_layer, decoder.num_hidden_layers
         self._fixed, self._report = decoder.num_speculations, decoder.report
-        self._ragged = RaggedTrie(decoder.lm, decoder.exit_head, prompt_token_ids)
+        self._ragged = RaggedTrie(decoder.lm, decoder.exit_head, prompt_token_ids, num_nodes)
 
     @property
     def num_nodes(self) -> int:

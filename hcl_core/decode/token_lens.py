@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hcl_core.decode.causal_lm import MIN_ROWS, CausalLM
+from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.decode.exit_heads import ExitHead
 from hcl_core.decode.hidden_states import read_text
 from hcl_core.decode.memory import explain_out_of_memory
@@ -80,7 +80,7 @@ def look(
 def _readouts(lm: CausalLM, head: ExitHead, states: Tensor, following: Tensor, num_top: int) -> dict[str, np.ndarray]:
     """Every layer's readouts at ``P`` positions: ``states [L, P, hidden_size]``; arrays of a ``LensTable``."""
     num_positions = states.shape[1]
-    buffer = torch.empty(max(num_positions, MIN_ROWS), lm.vocab_size, device=lm.readout_device)
+    buffer = lm.logits_buffer(num_positions)
     own = _log_probabilities(lm, states[-1], buffer)  # the last layer's, whatever the head
     final = own.argmax(-1)
     layers: dict[str, list[Tensor]] = {}

@@ -1,0 +1,114 @@
+"""How much memory a model and a run take, before anything is loaded.
+
+It needs a model's shape only, so the catalogue's models are estimated without being on the machine.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hcl_core.shapes import ModelShape
+
+# Short-lived tensors (activations, logits) of one step: see ``decode.session``.
+SCRATCH_BYTES = 96 * 2**20
+_MIN_READOUT_ROWS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFormat:
+    """How weights lie in memory.
+
+    Attributes:
+        name: As chosen with ``--dtype``.
+        matrix_bytes: Bytes of one weight of a block's matrices, its share of scales included.
+        number_bytes: Bytes of every other number: embeddings, norms, keys, values, activations.
+        is_quantized: Whether it needs ``bitsandbytes``.
+    """
+
+    name: str
+    matrix_bytes: float
+    number_bytes: int
+    is_quantized: bool = False
+
+
+WEIGHT_FORMATS = {
+    each.name: each
+    for each in (
+        WeightFormat("float32", 4, 4),
+        WeightFormat("bfloat16", 2, 2),
+        WeightFormat("float16", 2, 2),
+        # LLM.int8() (arXiv 2208.07339): a byte a weight, a float32 scale a row.
+        WeightFormat("int8", 1.001, 2, is_quantized=True),
+        # NF4 (QLoRA, arXiv 2305.14314): half a byte, an 8-bit scale for 64 weights, and a float32 one for 256 of those.
+        WeightFormat("nf4", 0.5 + 1 / 64 + 4 / (64 * 256), 2, is_quantized=True),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes of each kind.
+
+    Attributes:
+        weights: The model.
+        exit_head: A map for every layer but the last, where the head is linear.
+        prompt: The prompt's keys and values.
+        sample: The most that one answer can add to the trie: keys, values and hidden states.
+        readouts: Logits and other short-lived tensors of a step.
+    """
+
+    weights: int
+    exit_head: int
+    prompt: int
+    sample: int
+    readouts: int
+
+    @property
+    def least(self) -> int:
+        """What has to fit: with less, not one answer can be made. More answers are made in more waves."""
+        return self.weights + self.exit_head + self.prompt + self.sample + self.readouts
+
+
+def footprint(
+    shape: ModelShape,
+    weight_format: WeightFormat,
+    *,
+    on_cpu: bool = False,
+    has_linear_head: bool = False,
+    prompt_tokens: int = 256,
+    max_new_tokens: int = 50,
+    exit_layer: int | None = None,
+) -> Footprint:
+    """Memory of ``shape`` in ``weight_format``.
+
+    Args:
+        shape: Of the model.
+        weight_format: Of its weights.
+        on_cpu: There the unembedding is kept a second time, in the order its product reads.
+        has_linear_head: Whether each layer has a map of its own.
+        prompt_tokens: Length of the prompt.
+        max_new_tokens: Longest answer.
+        exit_layer: Of the answer; ``None``: the last layer.
+    """
+    number = weight_format.number_bytes
+    matrices = shape.num_hidden_layers * shape.matrix_weights
+    weights = matrices * weight_format.matrix_bytes + (shape.num_weights - matrices) * number
+    head = shape.vocab_size * shape.hidden_size * number
+    return Footprint(
+        weights=int(weights) + (head if on_cpu else 0),
+        exit_head=(shape.num_hidden_layers - 1) * shape.hidden_size**2 * number if has_linear_head else 0,
+        prompt=prompt_tokens * shape.num_hidden_layers * shape.kv_numbers * number,
+        sample=sample_bytes(shape, number, max_new_tokens, exit_layer or shape.num_hidden_layers),
+        readouts=SCRATCH_BYTES + max(SCRATCH_BYTES, 4 * _MIN_READOUT_ROWS * shape.vocab_size),
+    )
+
+
+def sample_bytes(shape: ModelShape, number_bytes: int, max_new_tokens: int, exit_layer: int) -> int:
+    """The most that one answer can add: a new node each step, run to ``exit_layer`` and read out once."""
+    numbers = exit_layer * shape.kv_numbers + shape.hidden_size
+    slots = 2 * 8 * shape.num_hidden_layers  # where a node's rows lie, kept with room to grow
+    return max_new_tokens * (numbers * number_bytes + slots)
+
+
+def wave_bytes(shape: ModelShape, number_bytes: int, max_new_tokens: int, exit_layers: Sequence[int]) -> int:
+    """The most that one answer at each of ``exit_layers`` can add together."""
+    return sum(sample_bytes(shape, number_bytes, max_new_tokens, exit_layer) for exit_layer in exit_layers)

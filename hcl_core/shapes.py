@@ -1,0 +1,76 @@
+"""The numbers in a model's config that decide how large it is and what a token costs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hcl_core.errors import DamagedModelError
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """A decoder of the Llama, Mistral, Qwen2 or Qwen3 family.
+
+    Attributes:
+        num_hidden_layers: Decoder blocks.
+        hidden_size: Width of the residual stream.
+        intermediate_size: Width between a block's up and down projections.
+        num_attention_heads: Query heads.
+        num_key_value_heads: Key/value heads; fewer than query heads under grouped-query attention.
+        head_dim: Width of a head.
+        vocab_size: Tokens.
+        has_tied_head: Whether the unembedding is the embedding.
+    """
+
+    num_hidden_layers: int
+    hidden_size: int
+    intermediate_size: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    vocab_size: int
+    has_tied_head: bool = False
+
+    @classmethod
+    def of_config(cls, config: Mapping[str, Any]) -> "ModelShape":
+        """From the content of a ``config.json``.
+
+        Raises:
+            DamagedModelError: A number is missing or none.
+        """
+        try:
+            heads = int(config["num_attention_heads"])
+            return cls(
+                int(config["num_hidden_layers"]),
+                int(config["hidden_size"]),
+                int(config["intermediate_size"]),
+                heads,
+                int(config.get("num_key_value_heads") or heads),
+                int(config.get("head_dim") or int(config["hidden_size"]) // heads),
+                int(config["vocab_size"]),
+                bool(config.get("tie_word_embeddings", False)),
+            )
+        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+            raise DamagedModelError(f"the model's config.json lacks a number, or it is none: {error}") from None
+
+    @property
+    def matrix_weights(self) -> int:
+        """Weights in one block's matrices."""
+        attention = 2 * (self.num_attention_heads + self.num_key_value_heads) * self.head_dim
+        return self.hidden_size * (attention + 3 * self.intermediate_size)
+
+    @property
+    def embedding_weights(self) -> int:
+        """Weights of the embedding, and of the unembedding where it is another matrix."""
+        return self.vocab_size * self.hidden_size * (1 if self.has_tied_head else 2)
+
+    @property
+    def num_weights(self) -> int:
+        """All of them, but for biases: matrices, embeddings, and norms."""
+        norms = self.hidden_size * (2 * self.num_hidden_layers + 1)
+        return self.num_hidden_layers * self.matrix_weights + self.embedding_weights + norms
+
+    @property
+    def kv_numbers(self) -> int:
+        """Numbers that a token's keys and values take in one layer."""
+        return 2 * self.num_key_value_heads * self.head_dim
