@@ -14,6 +14,7 @@ with no_stub_files():
     from app.page import build
     from app.service import Service
     from app.theme import STYLE_SHEET, make_theme
+    from hcl_core.footprint import WEIGHT_FORMATS
 
 
 def main() -> None:
@@ -23,9 +24,15 @@ def main() -> None:
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="default %(default)s")
     parser.add_argument("--port", type=int, default=None, help="default: the first free one from 7860")
     parser.add_argument("--open", action="store_true", help="open a browser window")
+    parser.add_argument(
+        "--dtype",
+        choices=["auto", "fastest", *WEIGHT_FORMATS],
+        default="auto",
+        help="how models are kept: float32 on a CPU, what is measured to be fastest, or as named; default %(default)s",
+    )
     options = parser.parse_args()
     is_public = options.host not in ("127.0.0.1", "localhost", "::1") or "SPACE_ID" in os.environ
-    service = Service(is_public)
+    service = Service(is_public, options.dtype)
     threading.Thread(target=service.warm_up, daemon=True).start()
     with one_application():
         page = build(service)

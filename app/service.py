@@ -95,10 +95,11 @@ class Service:
         is_public: Whether others than the owner of the machine can reach the page. They may use only the
             models that are on the machine, by their catalogue names, and only so much at a time: any other
             name could be a folder of the owner's, a download with the owner's token, or one that fills the disk.
+        dtype: How models are kept; see ``registry.load_model``.
     """
 
-    def __init__(self, is_public: bool = False) -> None:
-        self.is_public = is_public
+    def __init__(self, is_public: bool = False, dtype: str = "auto") -> None:
+        self.is_public, self._dtype = is_public, dtype
         self.sets = QuestionSets(is_public)
         # Held from loading to the last event: one model in memory, one run at a time.
         self._turn = threading.Lock()
@@ -287,7 +288,7 @@ class Service:
     def _model(self, name: str) -> "tuple[CausalLM, Checkpoint]":
         if self._loaded is None or self._loaded[0] != name:
             self._loaded = None  # free the old weights before the new ones come
-            self._loaded = (name, *registry.load_model(name))
+            self._loaded = (name, *registry.load_model(name, self._dtype))
         return self._loaded[1], self._loaded[2]
 
 

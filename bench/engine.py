@@ -6,8 +6,9 @@ Equal work: the same model, prompts, exit layers, samples and sampling, and the 
 - batched: ``transformers``' ``generate`` on the model cut to the layer, all samples as one batch, layer after layer.
 - one at a time: the same with a batch of one, as the published script does; some samples a layer, scaled up.
 
-Also: floating-point operations of our decode loop (counted by torch), their rate, the machine's own float32
-matrix-product rate, and the peak memory of a process that does nothing but our run.
+Also: the rate of the operations that our answers need (rows through blocks and readouts; neither attention nor the
+rows that are padding is counted), the machine's own float32 matrix-product rate, packed or not, whichever is higher,
+and the peak memory of a process that does nothing but our run.
 """
 
 import argparse
@@ -25,10 +26,10 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteriaList
 
 from hcl_core.decode.causal_lm import CausalLM
+from hcl_core.decode.linear import affine
 from hcl_core.layers import parse_layers
 from hcl_core.prompts import load_template
 from hcl_core.records import Question, SamplingSettings
@@ -81,9 +82,9 @@ def measure(
     for _ in range(options.repeats):
         product_rates.append(matrix_product_rate())
         our_times.append(seconds(lambda: ours(lm, question, layers, options.samples, settings)))
-    with FlopCounterMode(display=False) as counter:
+    with counted(lm) as count:
         ours(lm, question, layers, options.samples, settings)
-    flops = float(counter.get_total_flops())
+    flops = count["block_rows"] * lm.block_flops + count["readouts"] * 2 * lm.hidden_size * lm.vocab_size
     generate(lm, peer, question, layers[0], 2, settings)  # warm-up
     batched = seconds(lambda: generate_all(lm, peer, question, layers, options.samples, settings))
     one_each = [seconds(lambda: generate_all(lm, peer, question, layers, 1, settings)) for _ in range(options.singles)]
@@ -166,12 +167,39 @@ def cut_to(model: Any, exit_layer: int) -> Iterator[None]:
         model.model.layers, model.config.num_hidden_layers = blocks, count
 
 
+@contextmanager
+def counted(lm: CausalLM) -> Iterator[dict[str, int]]:
+    """Counts, while it lasts, rows through blocks (the prompt's among them) and rows read out."""
+    count = {"block_rows": 0, "readouts": 0}
+    block, unembed = lm.block, lm.unembed
+
+    def counting_block(layer: int, hidden: Any, *others: Any) -> Any:
+        count["block_rows"] += len(hidden)
+        return block(layer, hidden, *others)
+
+    def counting_unembed(normed: Any, out: Any) -> Any:
+        count["readouts"] += len(normed)
+        return unembed(normed, out)
+
+    vars(lm).update(block=counting_block, unembed=counting_unembed)  # in front of the methods
+    try:
+        yield count
+    finally:
+        del vars(lm)["block"], vars(lm)["unembed"]
+
+
 def matrix_product_rate(size: int = 2048) -> float:
-    """GFLOP/s of a square float32 product on this machine."""
+    """GFLOP/s of a square float32 product on this machine, by torch's own product or a packed one."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     left, right = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
-    torch.mm(left, right)
-    return 2 * size**3 * 3 / seconds(lambda: [torch.mm(left, right) for _ in range(3)]) / 1e9
+    packed = affine(right)
+
+    def rate(product: Callable[[], object]) -> float:
+        product()
+        return 2 * size**3 * 3 / seconds(lambda: [product() for _ in range(3)]) / 1e9
+
+    with torch.inference_mode():
+        return max(rate(lambda: torch.mm(left, right)), rate(lambda: packed(left)))
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -49,12 +49,13 @@ def service(monkeypatch, tmp_path):
 
     def load(name, dtype="auto", device="auto"):
         loads.append(name)
+        made.dtypes.append(dtype)
         return make_lm(), Checkpoint(name, "tiny", tmp_path)
 
     monkeypatch.setattr(registry, "load_model", load)
     monkeypatch.setattr(registry, "load_embedder", LetterEmbedder)
-    made = Service()
-    made.loads = loads
+    made = Service(dtype="fastest")
+    made.loads, made.dtypes = loads, []
     return made
 
 
@@ -125,7 +126,7 @@ def test_the_same_request_again_is_found_not_computed(service, tmp_path):
     again = list(run(service))
     assert not any("Sampling" in update["status"] for update in again)
     assert {part: part.stat().st_mtime_ns for part in tmp_path.rglob("part-*.parquet")} == parts
-    assert service.loads == ["tiny"]
+    assert service.loads == ["tiny"] and service.dtypes == ["fastest"]
 
 
 def test_a_stopped_run_goes_on_where_it_was(service):

@@ -9,7 +9,7 @@ from conftest import make_model
 from torch import nn
 
 from hcl_core.decode import linear
-from hcl_core.decode.linear import MIN_ROWS, PackedLinear, affine, product_with
+from hcl_core.decode.linear import MIN_ROWS, PackedLinear, affine, pad_rows, product_with
 
 DTYPES = (torch.float32, torch.bfloat16)
 SHAPES = ((576, 576), (192, 576), (1536, 576), (576, 1536), (260, 64), (33, 16))  # out, in
@@ -90,3 +90,12 @@ def test_the_fastest_dtype_is_the_one_that_was_measured(monkeypatch, ratio, want
     monkeypatch.setattr(linear, "affine", product_of)
     monkeypatch.setattr(linear, "time", SimpleNamespace(perf_counter=lambda: now))
     assert linear.fastest_dtype() == wanted
+
+
+def test_rows_are_padded_to_few_numbers():
+    padded = [len(pad_rows(torch.ones(count, 1))) for count in range(1, 1025)]
+    assert all(count <= padded[count - 1] <= max(2, 2 * count) for count in range(1, 1025))
+    assert padded[:5] == [2, 2, 4, 4, 8] and len(set(padded)) == 2 + 8 + 12 + 24
+    assert all(len(pad_rows(torch.ones(count, 1))) == count for count in set(padded))
+    assert len(pad_rows(torch.ones(3, 1), 16)) == 16
+    assert torch.equal(pad_rows(torch.ones(3, 2)), torch.tensor([[1.0, 1], [1, 1], [1, 1], [0, 0]]))

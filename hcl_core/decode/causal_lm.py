@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAn
 from transformers.utils import logging as transformers_logging
 
 from hcl_core.decode.checkpoints import Checkpoint
-from hcl_core.decode.linear import MIN_ROWS, Product, product_with
+from hcl_core.decode.linear import MIN_ROWS, Product, pad_rows, product_with
 from hcl_core.errors import DamagedModelError, NotEnoughMemoryError, SettingsError, UnsupportedArchitectureError
 from hcl_core.prompts import NO_CHAT_TEMPLATE
 from hcl_core.shapes import ModelShape
@@ -122,6 +122,8 @@ class CausalLM:
         )
         self._head_weight, self._head_bias = lm_head.weight, lm_head.bias  # a fit reads some of its rows
         self._unembed = product_with(lm_head)
+        if release:
+            _leave_file(model)
 
     @property
     def dtype_name(self) -> str:
@@ -186,15 +188,17 @@ class CausalLM:
             ``[n, hidden_size]``.
         """
         block, num_rows = self._blocks[layer], hidden.shape[0]
+        hidden = pad_rows(hidden)  # once for all products
         normed = _rms_norm(block.input_norm, hidden)
-        query = block.query(normed).view(num_rows, self.num_heads, self.head_dim)
-        key = block.key(normed).view(num_rows, self.num_key_value_heads, self.head_dim)
-        value = block.value(normed).view(num_rows, self.num_key_value_heads, self.head_dim)
+        query = block.query(normed)[:num_rows].view(num_rows, self.num_heads, self.head_dim)
+        key = block.key(normed)[:num_rows].view(num_rows, self.num_key_value_heads, self.head_dim)
+        value = block.value(normed)[:num_rows].view(num_rows, self.num_key_value_heads, self.head_dim)
         if block.query_norm is not None:
             query, key = _rms_norm(block.query_norm, query), _rms_norm(block.key_norm, key)
-        hidden = hidden + block.output(attend(_rotate(query, *rotary), _rotate(key, *rotary), value))
+        mixed = attend(_rotate(query, *rotary), _rotate(key, *rotary), value)
+        hidden = hidden + block.output(pad_rows(mixed))
         normed = _rms_norm(block.post_attention_norm, hidden)
-        return hidden + block.down(block.activation(block.gate(normed)) * block.up(normed))
+        return (hidden + block.down(block.activation(block.gate(normed)) * block.up(normed)))[:num_rows]
 
     def final_norm(self, hidden: Tensor) -> Tensor:
         """``[n, hidden_size]`` to the same, ready for ``unembed``."""
@@ -365,6 +369,13 @@ def _weights_hash(model: nn.Module) -> str:
         some = flat[:: max(1, len(flat) // 1024)][:1024].to(torch.bfloat16).view(torch.int16)
         digest.update(name.encode() + str(tuple(weights.shape)).encode() + some.cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _leave_file(model: nn.Module) -> None:
+    """Copy the weights that are left out of the mapped file: a view of it would keep all of it in memory."""
+    for weights in model.parameters():
+        if weights.device.type == "cpu" and weights.numel():
+            weights.data = weights.data.clone()
 
 
 def _take_apart(block: Any, release: bool) -> _Block:

@@ -2,6 +2,9 @@
 
 A row's result must not depend on how many rows stand beside it, or answers would change with the wave and the memory
 budget. Both ways below keep that, bit for bit, from a smallest number of rows on; fewer are padded with zeros.
+
+oneDNN makes and keeps a kernel for each number of rows that it meets: 3 ms and half a megabyte each. So rows are padded
+to one of few numbers, see ``pad_rows``.
 """
 
 import time
@@ -11,9 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# MKL picks another summation order below 12 rows, and oneDNN for a row alone.
+# MKL picks another summation order below 12 rows.
 MIN_ROWS = 16
-_MIN_PACKED_ROWS = 2
 
 Product = Callable[[Tensor], Tensor]
 
@@ -35,8 +37,8 @@ class PackedLinear:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """``[n, in]`` to ``[n, out]``."""
-        padded = pad_rows(rows, _MIN_PACKED_ROWS)
-        return torch.ops.mkldnn._linear_pointwise(padded, self._packed, self._bias, "none", [], "")[: len(rows)]
+        product = torch.ops.mkldnn._linear_pointwise(pad_rows(rows), self._packed, self._bias, "none", [], "")
+        return product[: len(rows)]
 
 
 def product_with(linear: nn.Module, *, release: bool = False) -> Product:
@@ -91,7 +93,13 @@ def _can_pack(weight: Tensor) -> bool:
     )
 
 
-def pad_rows(rows: Tensor, least: int) -> Tensor:
-    """``[n, width]`` with zero rows added up to ``least``."""
-    missing = least - rows.shape[0]
-    return rows if missing <= 0 else F.pad(rows, (0, 0, 0, missing))
+def pad_rows(rows: Tensor, least: int = 2) -> Tensor:
+    """``[n, width]`` with zero rows added up to ``least``, and to one of few numbers of rows.
+
+    Those are 2, 4 and 8, then every 8th up to 64, every 16th up to 256, and every 32nd; at least 2, because oneDNN sums
+    a row alone in another order.
+    """
+    count = max(len(rows), least)
+    step = next((step for stop, step in ((2, 2), (4, 4), (64, 8), (256, 16)) if count <= stop), 32)
+    missing = -(-count // step) * step - len(rows)
+    return rows if missing == 0 else F.pad(rows, (0, 0, 0, missing))
