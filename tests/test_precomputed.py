@@ -128,6 +128,10 @@ def test_the_findings_hold_the_runs_numbers():
     subprocess.run([sys.executable, "-m", "docs.findings", "--check"], cwd=FOLDER.parent, check=True)
 
 
+def test_the_text_on_performance_holds_what_was_measured():
+    subprocess.run([sys.executable, "-m", "docs.performance", "--check"], cwd=FOLDER.parent, check=True)
+
+
 def test_nothing_shipped_is_private_to_its_maker():
     for file in FOLDER.rglob("*"):
         assert os.access(file, os.R_OK) and not file.name.startswith(".")

@@ -1,0 +1,163 @@
+"""What the paper's protocol would cost on one GPU, term by term: ``python -m bench.estimate``.
+
+Arithmetic on the models' shapes, the GPU's data sheet and stated assumptions; nothing here was run on a GPU. A
+question is 50 answers of 50 tokens at every second layer. Each term is the longer of moving its bytes and doing its
+operations:
+
+- weights: every block's matrices are read once a step, and multiply the rows that run through them;
+- readouts: the unembedding is read once a chunk of rows; each row's logits are written once and read five times;
+- keys and values: each row gathers its own path (read, written, read again) in each layer;
+- launches: kernels that a block and a readout start, one after another.
+
+Two rows a model: nothing is shared (every answer is unlike every other from its first token, and none ends early),
+and the sharing that SmolLM2 with its linear head showed at T 0.6 (``bench.curves``). The published script's way, one
+answer after another, is estimated alike: each token reads all weights below its exit.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.curves import OUT
+from hcl_core.catalogue import find_model
+from hcl_core.footprint import SCRATCH_BYTES
+from hcl_core.layers import parse_layers
+from hcl_core.shapes import ModelShape
+
+MODELS = ("layerskip-llama3.2-1b", "layerskip-llama2-7b", "layerskip-llama3-8b", "layerskip-llama2-13b")
+LAYERS, SAMPLES, TOKENS, PROMPT_TOKENS = "2::2", 50, 50, 128
+# Reported for one model, by second-hand notes on the paper.
+REPORTED_HOURS = 1066
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU by its data sheet, and the part of it that is assumed to be reached.
+
+    Attributes:
+        name: Of the card.
+        bandwidth: Bytes a second.
+        flops: Dense bfloat16 operations a second.
+        bandwidth_reach: Assumed share.
+        flops_reach: Assumed share.
+        launch: Assumed seconds for a kernel to start.
+    """
+
+    name: str
+    bandwidth: float
+    flops: float
+    bandwidth_reach: float = 0.7
+    flops_reach: float = 0.4
+    launch: float = 5e-6
+
+    def seconds(self, moved: float, operations: float) -> float:
+        """The longer of moving ``moved`` bytes and doing ``operations``."""
+        return max(moved / (self.bandwidth * self.bandwidth_reach), operations / (self.flops * self.flops_reach))
+
+
+GPUS = (Gpu("A100 80 GB SXM", 2.039e12, 312e12), Gpu("H100 80 GB SXM", 3.35e12, 989e12))
+# Counted by reading `CausalLM.block`, `LayerKv.attend` and `draw_tokens`, rounded up.
+KERNELS_A_BLOCK, KERNELS_A_READOUT = 60, 40
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How much of the unshared work is left.
+
+    Attributes:
+        blocks: Rows through blocks, against those of samples that share nothing and do not end early.
+        readouts: Rows read out, likewise.
+    """
+
+    blocks: float = 1.0
+    readouts: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds a question, by term."""
+
+    weights: float
+    readouts: float
+    keys_values: float
+    launches: float
+    one_at_a_time: float
+
+    @property
+    def total(self) -> float:
+        """All terms, one after another."""
+        return self.weights + self.readouts + self.keys_values + self.launches
+
+
+def estimate(shape: ModelShape, gpu: Gpu, sharing: Sharing, exits: Sequence[int], number_bytes: int = 2) -> Estimate:
+    """Seconds a question on ``gpu``, in bfloat16."""
+    deepest = max(exits)
+    rows = SAMPLES * sum(exits) * sharing.blocks  # a step's rows, summed over blocks
+    block_bytes = shape.matrix_weights * number_bytes
+    weights = TOKENS * gpu.seconds(deepest * block_bytes, 2 * shape.matrix_weights * rows)
+    head = shape.vocab_size * shape.hidden_size
+    readouts = SAMPLES * len(exits) * sharing.readouts
+    chunks = -(-readouts // (SCRATCH_BYTES // (4 * shape.vocab_size)))
+    logits = 6 * 4 * shape.vocab_size * readouts
+    reading = TOKENS * gpu.seconds(chunks * head * number_bytes + logits, 2 * head * readouts)
+    path = rows * (TOKENS / 2) * shape.kv_numbers * number_bytes
+    prompt = deepest * PROMPT_TOKENS * shape.kv_numbers * number_bytes
+    keys_values = TOKENS * gpu.seconds(3 * path + prompt, 0)
+    launches = TOKENS * gpu.launch * (deepest * KERNELS_A_BLOCK + chunks * KERNELS_A_READOUT)
+    alone = sum(
+        gpu.seconds(e * block_bytes + head * number_bytes, 0) + gpu.launch * (e * KERNELS_A_BLOCK + KERNELS_A_READOUT)
+        for e in exits
+    )
+    return Estimate(weights, reading, keys_values, launches, SAMPLES * TOKENS * alone)
+
+
+def measured_sharing() -> Sharing:
+    """What SmolLM2's linear head shared at the middle of ``bench.curves``."""
+    point = json.loads(OUT.read_text(encoding="utf-8"))["points"]["linear samples 50"]
+    exits = parse_layers(point["layers"], 30)
+    unshared = point["samples"] * point["tokens"]
+    return Sharing(point["block_rows"] / (unshared * sum(exits)), point["readouts"] / (unshared * len(exits)))
+
+
+def rows() -> list[tuple[str, str, str, Estimate]]:
+    """GPU, model, sharing, estimate."""
+    found = []
+    for gpu in GPUS:
+        for name in MODELS:
+            known = find_model(name)
+            assert known is not None
+            exits = parse_layers(LAYERS, known.num_hidden_layers)
+            for label, sharing in (("nothing shared", Sharing()), ("shared as in SmolLM2", measured_sharing())):
+                found.append((gpu.name, name, label, estimate(known.shape, gpu, sharing, exits)))
+    return found
+
+
+def main() -> None:
+    """Print the table."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    heads = (
+        "GPU",
+        "model",
+        "",
+        "weights",
+        "readouts",
+        "keys, values",
+        "launches",
+        "s a question",
+        "one at a time",
+        "ratio",
+    )
+    table = Table(*heads, box=None)
+    for gpu, model, label, each in rows():
+        terms = (each.weights, each.readouts, each.keys_values, each.launches, each.total, each.one_at_a_time)
+        ratio = each.one_at_a_time / each.total
+        table.add_row(gpu, model, label, *(f"{term:.2f}" for term in terms), f"{ratio:.0f}x")
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    main()
