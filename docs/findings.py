@@ -11,6 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from scipy.stats import spearmanr
 
+from docs.writing import draw, fill_in
 from hcl_core.folders import precomputed_folder
 from hcl_core.intervals import Uncertainty, describe_verdict, uncertainty
 from hcl_core.manifest import Manifest
@@ -35,11 +36,14 @@ def main() -> None:
     options = parser.parse_args()
     text = TEXT.read_text(encoding="utf-8")
     findings = read_findings()
-    written = fill_in(text, findings)
+    written = fill_in(text, tables(findings))
     if options.check:
         sys.exit(0 if written == text else "docs/findings.md does not hold the runs' numbers: python -m docs.findings")
     TEXT.write_text(written, encoding="utf-8")
-    draw(findings)
+    by_head: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_head.setdefault(finding[0].settings.exit_head, []).append(finding)
+    draw({FIGURE / f"{head}.png": _figure(some) for head, some in by_head.items()})
 
 
 def read_findings() -> list[Finding]:
@@ -53,18 +57,14 @@ def read_findings() -> list[Finding]:
     return sorted(findings, key=lambda each: (each[0].settings.exit_head, each[0].settings.sampling.temperature))
 
 
-def fill_in(text: str, findings: list[Finding]) -> str:
-    """``text`` with each ``<!-- name -->`` block replaced by what the runs say."""
+def tables(findings: list[Finding]) -> dict[str, str]:
+    """What the runs say, by the name of the text's block."""
     blocks = {"runs": _runs(findings), "published": _published(findings)}
     for manifest, scores, sure in findings:
         settings = manifest.settings
         name = f"{settings.exit_head}-{settings.sampling.temperature:g}"
         blocks[name] = _layers(scores, sure)
-    for name, block in blocks.items():
-        mark = f"<!-- {name} -->\n"
-        start = text.index(mark) + len(mark)
-        text = text[:start] + block + text[text.index("<!-- end -->", start) :]
-    return text
+    return blocks
 
 
 def _layers(scores: list[LayerScore], sure: Uncertainty) -> str:
@@ -118,24 +118,8 @@ def _published(findings: list[Finding]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(findings: list[Finding]) -> None:
-    """One figure a head: the three curves over depth with their intervals, rendered by an installed Chromium."""
-    from playwright.sync_api import sync_playwright
-    from plotly.offline import get_plotlyjs
-
-    FIGURE.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1100, "height": 380}, device_scale_factor=2)
-        for head in ("linear", "shared"):
-            figure = _figure([each for each in findings if each[0].settings.exit_head == head])
-            page.set_content(f"<body style='margin:0'><script>{get_plotlyjs()}</script><div id='f'></div>")
-            page.evaluate("f => Plotly.newPlot('f', f.data, f.layout)", figure.to_plotly_json())
-            page.locator("#f").screenshot(path=str(FIGURE / f"{head}.png"))
-        browser.close()
-
-
 def _figure(findings: list[Finding]) -> go.Figure:
+    """One head's: the three curves over depth with their intervals."""
     from plotly.subplots import make_subplots
 
     panels = (

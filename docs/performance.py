@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from bench.curves import FIRST_WAVE, HEADS, OUT, PAGE_TOKENS, VARIED
 from bench.estimate import REPORTED_HOURS, measured_sharing, rows
+from docs.writing import draw, fill_in
 from hcl_core.layers import parse_layers
 
 TEXT = Path(__file__).with_name("performance.md")
@@ -31,22 +32,18 @@ def main() -> None:
     options = parser.parse_args()
     text = TEXT.read_text(encoding="utf-8")
     found = json.loads(OUT.read_text(encoding="utf-8"))
-    written = fill_in(text, found)
+    written = fill_in(text, tables(found))
     if options.check:
         sys.exit(0 if written == text else "docs/performance.md does not hold the numbers: python -m docs.performance")
     TEXT.write_text(written, encoding="utf-8")
-    draw(found)
+    draw({FIGURE: _figure(found)})
 
 
-def fill_in(text: str, found: dict[str, Any]) -> str:
-    """``text`` with each ``<!-- name -->`` block replaced by what was measured or computed."""
+def tables(found: dict[str, Any]) -> dict[str, str]:
+    """What was measured or computed, by the name of the text's block."""
     blocks = {"machine": _machine(found), "wave": _first_wave(found), "estimate": _estimate()}
     blocks |= {name: _curve(found, name) for name in VARIED}
-    for name, block in blocks.items():
-        mark = f"<!-- {name} -->\n"
-        start = text.index(mark) + len(mark)
-        text = text[:start] + block + text[text.index("<!-- end -->", start) :]
-    return text
+    return blocks
 
 
 def _machine(found: dict[str, Any]) -> str:
@@ -111,10 +108,8 @@ def _estimate() -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(found: dict[str, Any]) -> None:
-    """Seconds over each thing that was varied, rendered by an installed Chromium."""
-    from playwright.sync_api import sync_playwright
-    from plotly.offline import get_plotlyjs
+def _figure(found: dict[str, Any]) -> go.Figure:
+    """Seconds over each thing that was varied."""
     from plotly.subplots import make_subplots
 
     figure: go.Figure = make_subplots(rows=1, cols=4, subplot_titles=list(VARIED), horizontal_spacing=0.05)
@@ -139,13 +134,7 @@ def draw(found: dict[str, Any]) -> None:
         margin={"l": 55, "r": 15, "t": 40, "b": 30},
         legend={"orientation": "h", "y": -0.12},
     )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1100, "height": 320}, device_scale_factor=2)
-        page.set_content(f"<body style='margin:0'><script>{get_plotlyjs()}</script><div id='f'></div>")
-        page.evaluate("f => Plotly.newPlot('f', f.data, f.layout)", figure.to_plotly_json())
-        page.locator("#f").screenshot(path=str(FIGURE))
-        browser.close()
+    return figure
 
 
 if __name__ == "__main__":
