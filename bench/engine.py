@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteriaList
 
+from bench.machine import describe
 from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.decode.linear import affine
 from hcl_core.layers import parse_layers
@@ -240,7 +241,7 @@ def report(
     console.print(
         f"{options.model}, {len(layers)} layers ({options.layers}) x {options.samples} samples x up to "
         f"{options.max_new_tokens} tokens, T {options.temperature:g}, top_p 0.9; median of {len(rows)} questions; "
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads",
+        f"{describe('transformers')}",
         highlight=False,
     )
     table = Table("way", "seconds", "against ours", box=None)

