@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -44,12 +45,12 @@ def running_app(**environment: str) -> Iterator[str]:
 
 
 @contextmanager
-def browser_page(width: int, height: int, **context: str) -> Iterator[Page]:
+def browser_page(width: int, height: int, **context: Any) -> Iterator[Page]:
     """A page of Debian's Chromium."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport={"width": width, "height": height}, **context)  # type: ignore[arg-type]
+        page = browser.new_page(viewport={"width": width, "height": height}, **context)
         try:
             yield page
         finally:

@@ -17,16 +17,13 @@ def fill_in(text: str, blocks: Mapping[str, str]) -> str:
 
 def draw(figures: Mapping[Path, go.Figure]) -> None:
     """Each figure as a PNG of its own size, rendered by an installed Chromium."""
-    from playwright.sync_api import sync_playwright
     from plotly.offline import get_plotlyjs
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        for path, figure in figures.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            width, height = int(figure.layout.width), int(figure.layout.height)
-            page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=2)
+    from docs.screenshots import browser_page
+
+    for path, figure in figures.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with browser_page(int(figure.layout.width), int(figure.layout.height), device_scale_factor=2) as page:
             page.set_content(f"<body style='margin:0'><script>{get_plotlyjs()}</script><div id='f'></div>")
             page.evaluate("f => Plotly.newPlot('f', f.data, f.layout)", figure.to_plotly_json())
             page.locator("#f").screenshot(path=str(path))
-        browser.close()
