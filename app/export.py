@@ -15,9 +15,9 @@ from app.views.answers import answer_columns
 from app.views.headline import headline
 from app.views.runs import manifest_view
 from app.views.scores import score_table
-from hcl_core.answers import printable
-from hcl_core.folders import atomic_file
+from hcl_core.atomic import atomic_file
 from hcl_core.records import Weights
+from hcl_core.text import printable
 
 # Questions whose answers are shown: each adds about 100 kB.
 _MOST_QUESTIONS = 20

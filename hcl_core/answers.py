@@ -1,15 +1,11 @@
 """A run's answers, layer by layer, the way people read them: same answers together, most frequent first."""
 
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
 from hcl_core.errors import RunFolderError
 from hcl_core.records import Outcome, Sample, SampleKey, Verdict
 from hcl_core.runs import RunFolder
-
-# Invisible, but letters and emoji are spelled with them.
-_JOINERS = "\u200c\u200d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +100,6 @@ def read_verdicts(
             f"{folder.path} has no verdicts of these answers: `score` makes them where the folder can be written to"
         )
     return verdicts, clusters
-
-
-def printable(text: str) -> str:
-    """``text`` with control and direction characters shown as ``·``, safe for a terminal and one line."""
-    return "".join(
-        "·" if unicodedata.category(letter) in ("Cc", "Cf", "Cs") and letter not in _JOINERS else letter
-        for letter in text
-    )
 
 
 def _counted(

@@ -16,8 +16,8 @@ from io import FileIO
 from pathlib import Path
 from typing import IO
 
+from hcl_core.atomic import atomic_folder, exported_file
 from hcl_core.errors import RunFolderError
-from hcl_core.folders import atomic_file, atomic_folder
 from hcl_core.manifest import Manifest, check_run_id
 from hcl_core.runs import RunFolder
 from hcl_core.vetting import DAMAGED, DERIVED, MAX_BYTES, check_run, drop_what_does_not_fit
@@ -65,16 +65,6 @@ def pack_run(folder: RunFolder, target: Path) -> None:
         raise RunFolderError(
             f"{folder.path} is too large for one zip file ({MAX_BYTES:,} bytes, {MAX_ENTRIES:,} files): copy the folder"
         ) from None
-
-
-@contextmanager
-def exported_file(target: Path) -> Iterator[Path]:
-    """``folders.atomic_file`` for a place that a user chose; raises ``RunFolderError`` if it can't be written."""
-    try:
-        with atomic_file(target) as temporary:
-            yield temporary
-    except OSError as error:
-        raise RunFolderError(f"cannot write {target}: {error.strerror or error}") from None
 
 
 def _run_files(path: Path) -> Iterator[str]:

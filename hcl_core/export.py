@@ -11,7 +11,7 @@ import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from hcl_core import notebook
-from hcl_core.archive import exported_file
+from hcl_core.atomic import exported_file
 from hcl_core.errors import RunFolderError
 from hcl_core.intervals import uncertainty
 from hcl_core.metrics import OutcomeTable, score_layers

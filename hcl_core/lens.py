@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from hcl_core.atomic import atomic_file, atomic_folder
 from hcl_core.errors import RunFolderError
-from hcl_core.folders import atomic_file, atomic_folder
 
 SCHEMA_VERSION = 1
 

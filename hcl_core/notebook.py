@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from hcl_core.answers import printable
 from hcl_core.manifest import Manifest
+from hcl_core.text import printable
 
 _PROGRAM = Path(__file__).resolve().parent.parent
 

@@ -28,8 +28,8 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from hcl_core.atomic import atomic_file, atomic_folder
 from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError, SettingsError
-from hcl_core.folders import atomic_file, atomic_folder
 from hcl_core.manifest import Manifest
 from hcl_core.records import ClusterMember, LayerScore, Question, Sample, SampleKey, StoredQuestion, Verdict
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from hcl_core.atomic import atomic_file
 from hcl_core.errors import RunFolderError
-from hcl_core.folders import atomic_file
 from hcl_core.strategies import EARLY_EXIT, Strategy
 
 SCHEMA_VERSION = 1

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from app.language import Words
-from hcl_core.answers import printable
+from hcl_core.text import printable
 
 Figure = dict[str, Any]
 Trace = dict[str, Any]

@@ -8,8 +8,8 @@ from app.handlers.base import Parts, told
 from app.language import Words
 from app.service import Service
 from app.views.base import status
-from hcl_core.answers import printable
 from hcl_core.records import Question
+from hcl_core.text import printable
 
 _MOST_HITS = 20
 _HIT_LETTERS = 110

@@ -3,7 +3,7 @@
 from html import escape
 
 from app.language import Words
-from hcl_core.answers import printable
+from hcl_core.text import printable
 
 
 def shown(text: str, most: int = 120) -> str:

@@ -7,8 +7,8 @@ from html import escape
 from app.language import SIGNS, Words
 from app.library import Look, Scored
 from app.views.base import shown
-from hcl_core.answers import printable
 from hcl_core.records import Sample
+from hcl_core.text import printable
 
 # Different texts of a layer; early layers at high temperatures repeat none of a thousand.
 MOST_ROWS = 200

@@ -5,7 +5,7 @@ from html import escape
 
 from app.language import Words
 from app.library import Scored
-from hcl_core.answers import printable
+from hcl_core.text import printable
 
 
 def welcome(words: Words) -> str:

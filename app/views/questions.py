@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hcl_core.answers import printable
 from hcl_core.metrics import MISSING, OutcomeTable, balanced_layer, score_layers
 from hcl_core.records import Question, Weights
+from hcl_core.text import printable
 
 # The last column names the question for the page; people sort by the others.
 COLUMNS = ("question_asked", "best_layer", "right_at_best", "ideas_at_best", "right_at_last", "question_id")

@@ -10,12 +10,12 @@ import typer
 
 from hcl_core import archive, trash
 from hcl_core import export as exports
-from hcl_core.answers import printable
 from hcl_core.cli.terminal import app, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.manifest import check_run_id
 from hcl_core.runs import RunFolder
+from hcl_core.text import printable
 
 
 class Format(StrEnum):

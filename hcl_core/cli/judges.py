@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from hcl_core import registry
-from hcl_core.answers import printable
 from hcl_core.cli.progress import bars
 from hcl_core.cli.terminal import app, stdout
 from hcl_core.judge_eval import HALVES, JudgeReport, evaluate, read_labelled
 from hcl_core.judges.llm import LlmJudge
 from hcl_core.runs import finite
+from hcl_core.text import printable
 
 JUDGE_HELP = "alias (by rule), semantic (and by meaning), paper (the published rule), llm:MODEL (an endpoint)."
 

@@ -13,9 +13,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from hcl_core import answers, pipeline
+from hcl_core import pipeline
 from hcl_core.cli.terminal import stderr
 from hcl_core.heads import FitProgress, HeadConfig
+from hcl_core.text import printable
 
 
 def bars() -> Progress:
@@ -37,7 +38,7 @@ def follow_run(events: Iterator[pipeline.Event]) -> pipeline.Finished:
                 progress.update(task, description="Done")
                 return event
             elif not isinstance(event, pipeline.Started):
-                description = Text(answers.printable(event.question.text)[:40]).markup
+                description = Text(printable(event.question.text)[:40]).markup
                 progress.update(task, description=description, completed=event.num_done)
     raise AssertionError("a run ends with Finished")
 

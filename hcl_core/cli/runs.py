@@ -22,6 +22,7 @@ from hcl_core.measures import MEASURE_NAMES, TEXT_MEASURES, measure_outcomes, re
 from hcl_core.metrics import OutcomeTable, optimal_layer, score_layers
 from hcl_core.records import Scaling, Weights, check_scaling
 from hcl_core.runs import RunFolder, finite
+from hcl_core.text import printable
 
 SCALING_HELP = (
     "Of creativity: min_max (over the run's layers, as the paper has it) or absolute (clusters over answers)."
@@ -76,7 +77,7 @@ def show(
         raise SettingsError(f"this run has no question {question!r}; it has {', '.join(q.id for q in stored[:5])} ...")
     for each in chosen[:limit]:
         stdout.print()
-        stdout.print(Text(answers.printable(each.text), style="bold"))
+        stdout.print(Text(printable(each.text), style="bold"))
         for group in answers.group_answers(folder, each.id):
             stdout.print(answer_line(group))
     if len(chosen) > limit:
@@ -183,7 +184,7 @@ def compare(
                 json.dumps({"layers": [first, second]} | {n: _difference(d) for n, d in differences.items()}, indent=1)
             )
         else:
-            stdout.print(Text(answers.printable(manifests[0].describe())))
+            stdout.print(Text(printable(manifests[0].describe())))
             print_layer_comparison(first, second, differences)
         return
     # An id alone says little: two files may both number their questions from 1.

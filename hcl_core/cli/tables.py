@@ -15,6 +15,7 @@ from hcl_core.lens import LensTable
 from hcl_core.manifest import Manifest, differing_settings
 from hcl_core.metrics import OutcomeTable, balanced_layer, score_layers
 from hcl_core.records import Scaling, Weights
+from hcl_core.text import printable
 
 
 def print_fidelity(config: HeadConfig) -> None:
@@ -53,7 +54,7 @@ def print_lens(table: LensTable) -> None:
 
 def token(text: str, width: int = 14) -> Text:
     """A token's text with its white space visible, cut to ``width``."""
-    visible = answers.printable(text.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "␣"))
+    visible = printable(text.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "␣"))
     return Text(visible if len(visible) <= width else visible[: width - 1] + "…")
 
 
@@ -81,7 +82,7 @@ def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, s
         ]
         shown = dict(zip(headings, cells, strict=True))
         table.add_row(*(shown[name] for name in columns), style="bold" if each.exit_layer == best else "")
-    stdout.print(Text(answers.printable(manifest.describe())))
+    stdout.print(Text(printable(manifest.describe())))
     stdout.print(table)
     stdout.print("Ranges: 95% intervals. Best in: share of resampled runs with this layer on top.", highlight=False)
     if manifest.finished_at is None:
@@ -121,9 +122,9 @@ def print_layer_comparison(first: int, second: int, differences: dict[str, Diffe
 def print_comparison(manifests: Sequence[Manifest], comparison: RunComparison) -> None:
     """First run minus second, a row a layer, and whether the best layer repeats."""
     for number, manifest in zip(("first ", "second"), manifests, strict=True):
-        stdout.print(Text(answers.printable(f"{number} {manifest.run_id}: {manifest.describe()}")))
+        stdout.print(Text(printable(f"{number} {manifest.run_id}: {manifest.describe()}")))
     for name, (mine, theirs) in differing_settings(*manifests).items():
-        stdout.print(Text(answers.printable(f"  {name}: {mine} / {theirs}")[:200]))
+        stdout.print(Text(printable(f"  {name}: {mine} / {theirs}")[:200]))
     table = Table("layer", *(heading for name in COMPARED for heading in (_WORDS[name], "95%")), box=None)
     for column in table.columns:
         column.justify = "right"
@@ -162,7 +163,7 @@ def answer_line(group: answers.LayerAnswers) -> Text:
     line = Text(f"{group.exit_layer:>4}  {group.num_correct:>3}/{group.num_samples} right  ")
     for number, answer in enumerate(group.answers[:8]):
         sign, style = {"correct": ("✓", "green"), "incorrect": ("✗", "red")}.get(answer.outcome, ("–", "dim"))
-        shown = answers.printable(answer.text)[:40] or "(empty)"
+        shown = printable(answer.text)[:40] or "(empty)"
         line.append(f"{' · ' if number else ''}{sign} {shown} ×{answer.count}", style=style)
     if len(group.answers) > 8:
         line.append(f" · {len(group.answers) - 8} more", style="dim")

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.text import Text
 
-from hcl_core.answers import printable
 from hcl_core.errors import HclError
+from hcl_core.text import printable
 
 app = typer.Typer(
     help="See how a language model's answers change with the layer at which it stops.",

@@ -22,6 +22,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
     RepositoryNotFoundError,
 )
 
+from hcl_core.atomic import atomic_folder, lock_for
 from hcl_core.catalogue import CatalogueModel, find_model
 from hcl_core.errors import (
     DamagedModelError,
@@ -31,7 +32,7 @@ from hcl_core.errors import (
     NoNetworkError,
     UnsafeWeightsError,
 )
-from hcl_core.folders import atomic_folder, cache_folder, lock_for, user_path
+from hcl_core.folders import cache_folder, user_path
 
 # Never the pickled *.bin or *.pt, never code, and no second copy of the weights (consolidated.safetensors).
 _WANTED_FILES = ["model*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]

@@ -21,12 +21,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hcl_core.atomic import atomic_file
 from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.decode.exit_heads import ExitHead, LinearHead, QuantizedMaps, SharedHead, read_config, write_head
 from hcl_core.decode.hidden_states import TextBatch, write_texts
 from hcl_core.decode.memory import explain_out_of_memory
 from hcl_core.errors import SettingsError
-from hcl_core.folders import atomic_file, cache_folder
+from hcl_core.folders import cache_folder
 from hcl_core.heads import Fidelity, FitProgress, FitSettings, HeadConfig
 from hcl_core.prompts import PLACEHOLDER, load_template
 from hcl_core.records import SamplingSettings
