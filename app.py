@@ -14,7 +14,7 @@ with no_stub_files():
     from app.page import build
     from app.service import Service
     from app.theme import STYLE_SHEET, make_theme
-    from hcl_core.footprint import WEIGHT_FORMATS
+    from hcl_core.models.footprint import WEIGHT_FORMATS
 
 
 def main() -> None:

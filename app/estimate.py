@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from hcl_core.catalogue import find_model
 from hcl_core.manifest import Manifest
+from hcl_core.models.catalogue import find_model
 from hcl_core.request import RunRequest
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 from app import library
 from app.sets import QuestionSets
 from hcl_core import pipeline, registry, scoring, trash
-from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, find_model
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.layers import parse_layers
-from hcl_core.lens import LensTable
 from hcl_core.manifest import Manifest
 from hcl_core.measures import TextMeasures, measure_texts
+from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, find_model
+from hcl_core.models.lens_records import LensTable
 from hcl_core.prompts import PromptTemplate
 from hcl_core.records import Question, StoredQuestion
 from hcl_core.request import RunRequest, prepare

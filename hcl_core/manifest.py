@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.layers import format_layers
+from hcl_core.models.cost import ModelCost
 from hcl_core.prompts import PromptTemplate
 from hcl_core.records import SamplingSettings, StoredQuestion
 from hcl_core.strategies import Strategy
@@ -83,37 +84,6 @@ def differing_settings(first: "Manifest", second: "Manifest") -> dict[str, list[
     """What was asked for differently, by name, with both values."""
     theirs = second.asked
     return {name: [value, theirs[name]] for name, value in first.asked.items() if value != theirs[name]}
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCost:
-    """Floating-point operations of one token's matrix products, two a weight; attention scores are left out.
-
-    Attributes:
-        num_hidden_layers: Decoder blocks of the model.
-        block: Of one decoder block.
-        readout: Of the unembedding.
-        exit_head: Of the exit head's map, which every layer but the last goes through; 0 for the shared head.
-    """
-
-    num_hidden_layers: int
-    block: int
-    readout: int
-    exit_head: int
-
-    def __post_init__(self) -> None:
-        numbers = (self.num_hidden_layers, self.block, self.readout, self.exit_head)
-        if (
-            not all(type(number) is int and number >= 0 for number in numbers)
-            or not self.num_hidden_layers * self.block
-        ):
-            raise SettingsError(f"a cost is four whole numbers, layers and blocks above 0; got {numbers}")
-
-    def relative_flops(self, exit_layer: int) -> float:
-        """Cost of a token from ``exit_layer`` over that of the full model, above 0."""
-        full = self.num_hidden_layers * self.block + self.readout
-        mapped = self.exit_head if exit_layer < self.num_hidden_layers else 0
-        return (exit_layer * self.block + mapped + self.readout) / full
 
 
 @dataclass(frozen=True, slots=True)

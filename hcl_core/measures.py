@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.special import entr
 
 from hcl_core.clustering import leader_clusters
-from hcl_core.manifest import ModelCost
 from hcl_core.metrics import MISSING, NOT_ATTEMPTED, FloatArray, OutcomeTable, creativity_absolute, mean_over_questions
+from hcl_core.models.cost import ModelCost
 from hcl_core.ports import Embed
 from hcl_core.words import split_words
 

@@ -5,15 +5,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hcl_core.catalogue import CatalogueModel, find_model
 from hcl_core.errors import ModelNotFoundError, QuestionFileError, SettingsError
 from hcl_core.folders import own_heads_folder, user_path
-from hcl_core.heads import FitProgress, FitSettings, HeadConfig
-from hcl_core.lens import LensTable
+from hcl_core.models.catalogue import CatalogueModel, find_model
+from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
+from hcl_core.models.lens_records import LensTable
+from hcl_core.models.shapes import ModelShape
 from hcl_core.ports import Embed, Embedder, Judge, QuestionSource
 from hcl_core.prompts import PromptTemplate
 from hcl_core.records import Question, SamplingSettings
-from hcl_core.shapes import ModelShape
 from hcl_core.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hcl_core.decode.engine import TrieDecoder
     from hcl_core.decode.exit_heads import ExitHead
     from hcl_core.decode.timing import Timed
-    from hcl_core.speed import SpeedReport
+    from hcl_core.models.speed_records import SpeedReport
 
 JUDGE_NAMES = ("alias", "semantic", "paper", "llm")
 EMBEDDER_NAMES = ("all-MiniLM-L6-v2",)

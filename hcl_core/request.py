@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hcl_core import pipeline, registry
-from hcl_core.catalogue import check_exit_head, find_model
 from hcl_core.layers import parse_layers
 from hcl_core.manifest import Manifest, RunSettings, check_num_samples
+from hcl_core.models.catalogue import find_model
+from hcl_core.models.head_records import check_exit_head
 from hcl_core.prompts import PromptTemplate
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.scoring import Embeddings, Scorer

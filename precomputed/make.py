@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from hcl_core import pipeline, registry
-from hcl_core.catalogue import DEFAULT_MODEL
 from hcl_core.folders import precomputed_folder, runs_folder
-from hcl_core.lens import LensManifest, write_lens
+from hcl_core.models.catalogue import DEFAULT_MODEL
+from hcl_core.models.lens_records import LensManifest, write_lens
 from hcl_core.prompts import load_template
 from hcl_core.records import SamplingSettings
 from hcl_core.request import RunRequest, prepare

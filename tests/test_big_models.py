@@ -9,12 +9,12 @@ from conftest import make_decoder, make_lm, make_model, make_tokenizer, run_comm
 from test_engine import assert_greedy_equals_generate
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from hcl_core.catalogue import CATALOGUE, find_model
 from hcl_core.decode import loading
 from hcl_core.errors import DamagedModelError
-from hcl_core.footprint import WEIGHT_FORMATS, footprint
+from hcl_core.models.catalogue import CATALOGUE, find_model
+from hcl_core.models.footprint import WEIGHT_FORMATS, footprint
+from hcl_core.models.shapes import ModelShape
 from hcl_core.records import Question, SamplingSettings
-from hcl_core.shapes import ModelShape
 
 # What the configs say beside the sizes: how positions turn, and how far they go.
 LLAMA_3_2_SCALING = {

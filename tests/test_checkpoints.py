@@ -19,7 +19,6 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from hcl_core.catalogue import DEFAULT_MODEL
 from hcl_core.decode import checkpoints, loading
 from hcl_core.decode.checkpoints import Checkpoint, resolve
 from hcl_core.errors import (
@@ -32,6 +31,7 @@ from hcl_core.errors import (
     SettingsError,
     UnsafeWeightsError,
 )
+from hcl_core.models.catalogue import DEFAULT_MODEL
 
 NAME = DEFAULT_MODEL.name
 
@@ -460,8 +460,8 @@ def test_where_nothing_fits_no_dtype_is_offered(tmp_path, monkeypatch):
 def test_a_model_too_large_for_one_gpu_is_spread_over_all(monkeypatch):
     import torch
 
-    from hcl_core.catalogue import find_model
-    from hcl_core.footprint import WEIGHT_FORMATS
+    from hcl_core.models.catalogue import find_model
+    from hcl_core.models.footprint import WEIGHT_FORMATS
 
     shape = find_model("layerskip-llama2-70b").shape  # 129 GiB in bfloat16
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

@@ -13,7 +13,7 @@ import pytest
 from conftest import NUM_LAYERS, FakeEmbedder, make_model, make_tokenizer
 
 from hcl_core import cli, pipeline, registry
-from hcl_core.catalogue import CATALOGUE
+from hcl_core.models.catalogue import CATALOGUE
 from hcl_core.ports import Judgement
 from hcl_core.runs import RunFolder
 

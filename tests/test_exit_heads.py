@@ -8,7 +8,7 @@ import pytest
 from conftest import NUM_LAYERS, make_decoder, make_lm, make_model, make_tokenizer
 
 from hcl_core.errors import ExitHeadError, SettingsError
-from hcl_core.heads import FitProgress, FitSettings, HeadConfig
+from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
 from hcl_core.records import Question, SamplingSettings
 
 torch = pytest.importorskip("torch")

@@ -13,7 +13,6 @@ from test_intervals import table_of
 
 from hcl_core import registry, scoring
 from hcl_core.folders import precomputed_folder
-from hcl_core.manifest import ModelCost
 from hcl_core.measures import (
     MEASURE_NAMES,
     ReliabilityBin,
@@ -25,6 +24,7 @@ from hcl_core.measures import (
     vendi_score,
 )
 from hcl_core.metrics import INCORRECT, MISSING, NOT_ATTEMPTED
+from hcl_core.models.cost import ModelCost
 from hcl_core.runs import RunFolder
 
 X, N, M = INCORRECT, NOT_ATTEMPTED, MISSING

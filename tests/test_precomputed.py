@@ -12,8 +12,8 @@ import pytest
 
 from hcl_core import registry, scoring
 from hcl_core.folders import precomputed_folder
-from hcl_core.lens import read_lens
 from hcl_core.metrics import score_layers
+from hcl_core.models.lens_records import read_lens
 from hcl_core.published import published_curves
 from hcl_core.records import Weights
 from hcl_core.runs import RunFolder

@@ -7,7 +7,7 @@ import pytest
 from conftest import FAMILIES, NUM_LAYERS, make_lm
 
 from hcl_core.errors import ContextTooLongError, RunFolderError, SettingsError
-from hcl_core.lens import LensManifest, LensTable, read_lens, write_lens
+from hcl_core.models.lens_records import LensManifest, LensTable, read_lens, write_lens
 
 torch = pytest.importorskip("torch")
 
@@ -15,7 +15,7 @@ from hcl_core.decode.exit_heads import SharedHead, read_head  # noqa: E402
 from hcl_core.decode.fitting import fit_head  # noqa: E402
 from hcl_core.decode.hidden_states import TextBatch, read_text, write_texts  # noqa: E402
 from hcl_core.decode.token_lens import look, look_at_answer  # noqa: E402
-from hcl_core.heads import FitSettings  # noqa: E402
+from hcl_core.models.head_records import FitSettings  # noqa: E402
 from hcl_core.prompts import load_template  # noqa: E402
 from hcl_core.records import SamplingSettings  # noqa: E402
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from app.figures.base import AXIS, Figure, plain
 from app.language import Words
-from hcl_core.lens import LensTable
+from hcl_core.models.lens_records import LensTable
 
 # What the colour can say.
 SHADES = ("probability", "entropy", "final_rank", "kl_to_last")

@@ -12,7 +12,7 @@ from app.views.base import status
 from app.views.lens import lens_headline, question_of, top_table
 from hcl_core.errors import SettingsError
 from hcl_core.folders import precomputed_folder
-from hcl_core.lens import LensTable, read_lens
+from hcl_core.models.lens_records import LensTable, read_lens
 
 HEADS = ("linear", "shared")
 # Of the model's own greedy answer.

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.figures.compared import MEASURES, MOST_RUNS
 from app.handlers.base import JUDGES
-from hcl_core.catalogue import EXIT_HEAD_NAMES
+from hcl_core.models.head_records import EXIT_HEAD_NAMES
 from hcl_core.prompts import TEMPLATE_NAMES
 from hcl_core.records import SCALINGS
 from hcl_core.strategies import STRATEGY_NAMES

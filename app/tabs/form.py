@@ -8,7 +8,7 @@ import gradio as gr
 from app import service
 from app.handlers.base import JUDGES
 from app.language import labels
-from hcl_core.catalogue import EXIT_HEAD_NAMES
+from hcl_core.models.head_records import EXIT_HEAD_NAMES
 from hcl_core.prompts import TEMPLATE_NAMES
 from hcl_core.records import SamplingSettings
 from hcl_core.strategies import STRATEGY_NAMES

@@ -3,7 +3,7 @@
 from app.figures.lens import shown_token
 from app.language import Words
 from app.views.base import shown
-from hcl_core.lens import LensTable
+from hcl_core.models.lens_records import LensTable
 
 
 def question_of(table: LensTable) -> str:

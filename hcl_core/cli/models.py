@@ -9,14 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from hcl_core import pipeline, registry, scoring
-from hcl_core.catalogue import CATALOGUE, DEFAULT_MODEL, EXIT_HEAD_NAMES, check_exit_head
 from hcl_core.cli.judges import JUDGE_HELP
 from hcl_core.cli.progress import follow_fit, follow_run
 from hcl_core.cli.tables import print_fidelity, print_lens, print_scores
 from hcl_core.cli.terminal import DTYPE_HELP, app, loading, stderr, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
-from hcl_core.heads import FitSettings
+from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
+from hcl_core.models.head_records import EXIT_HEAD_NAMES, FitSettings, check_exit_head
 from hcl_core.presets import PRESETS, describe_preset, find_preset
 from hcl_core.prompts import TEMPLATE_NAMES, load_template
 from hcl_core.questions.hub import HUB_SET_NAMES

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from hcl_core import pipeline
 from hcl_core.cli.terminal import stderr
-from hcl_core.heads import FitProgress, HeadConfig
+from hcl_core.models.head_records import FitProgress, HeadConfig
 from hcl_core.text import printable
 
 

@@ -23,7 +23,6 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 )
 
 from hcl_core.atomic import atomic_folder, lock_for
-from hcl_core.catalogue import CatalogueModel, find_model
 from hcl_core.errors import (
     DamagedModelError,
     GatedModelError,
@@ -33,6 +32,7 @@ from hcl_core.errors import (
     UnsafeWeightsError,
 )
 from hcl_core.folders import cache_folder, user_path
+from hcl_core.models.catalogue import CatalogueModel, find_model
 
 # Never the pickled *.bin or *.pt, never code, and no second copy of the weights (consolidated.safetensors).
 _WANTED_FILES = ["model*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]

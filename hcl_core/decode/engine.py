@@ -14,7 +14,7 @@ from hcl_core.decode.exit_heads import ExitHead
 from hcl_core.decode.memory import explain_out_of_memory, free_memory
 from hcl_core.decode.session import PromptSession
 from hcl_core.errors import ContextTooLongError, SettingsError
-from hcl_core.manifest import ModelCost
+from hcl_core.models.cost import ModelCost
 from hcl_core.ports import DecodeProgress
 from hcl_core.prompts import PromptTemplate
 from hcl_core.records import Question, SamplingSettings

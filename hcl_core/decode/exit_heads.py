@@ -19,13 +19,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hcl_core.atomic import atomic_file
-from hcl_core.catalogue import check_exit_head, find_model
 from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.decode.linear import affine
 from hcl_core.decode.memory import explain_out_of_memory
 from hcl_core.errors import ExitHeadError
 from hcl_core.folders import own_heads_folder, shipped_heads_folder
-from hcl_core.heads import HeadConfig
+from hcl_core.models.catalogue import find_model
+from hcl_core.models.head_records import HeadConfig, check_exit_head
 
 # The one key of the file's metadata: with more, safetensors would write them in any order.
 FORMAT = "hcl-linear-head-1"

@@ -28,7 +28,7 @@ from hcl_core.decode.hidden_states import TextBatch, write_texts
 from hcl_core.decode.memory import explain_out_of_memory
 from hcl_core.errors import SettingsError
 from hcl_core.folders import cache_folder
-from hcl_core.heads import Fidelity, FitProgress, FitSettings, HeadConfig
+from hcl_core.models.head_records import Fidelity, FitProgress, FitSettings, HeadConfig
 from hcl_core.prompts import PLACEHOLDER, load_template
 from hcl_core.records import SamplingSettings
 

@@ -9,8 +9,8 @@ from hcl_core.decode.checkpoints import Checkpoint, resolve
 from hcl_core.decode.linear import fastest_dtype
 from hcl_core.decode.memory import explain_out_of_memory, free_memory
 from hcl_core.errors import NotEnoughMemoryError, SettingsError
-from hcl_core.footprint import WEIGHT_FORMATS, Footprint, WeightFormat, footprint
-from hcl_core.shapes import ModelShape
+from hcl_core.models.footprint import WEIGHT_FORMATS, Footprint, WeightFormat, footprint
+from hcl_core.models.shapes import ModelShape
 
 _GIB = 2**30
 # Of each GPU of several: room is left for keys, values and activations.
@@ -22,7 +22,7 @@ def load_model(name: str, dtype: str = "auto", device: str = "auto") -> tuple[Ca
 
     Args:
         name: A catalogue name, Hub id or local folder.
-        dtype: A name of ``footprint.WEIGHT_FORMATS``; ``"auto"``: float32 on a CPU, and on a GPU bfloat16 if it
+        dtype: A name of ``models.footprint.WEIGHT_FORMATS``; ``"auto"``: float32 on a CPU, and on a GPU bfloat16 if it
             can, else float16; ``"fastest"``: what was measured to be so on this machine.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or ``"auto"``: a GPU if there is one. A model larger
             than the first GPU is spread over all of them.

@@ -17,7 +17,7 @@ from hcl_core.decode.kv_pool import GrowingRows, empty_layers, prefill
 from hcl_core.decode.linear import MIN_ROWS
 from hcl_core.decode.session import Running
 from hcl_core.decode.trie import ROOT, IntArray, TokenTrie
-from hcl_core.footprint import sample_bytes
+from hcl_core.models.footprint import sample_bytes
 from hcl_core.records import Sample, SampleKey
 
 # Rows of logits at a time.

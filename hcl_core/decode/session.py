@@ -18,7 +18,7 @@ from hcl_core.decode.kv_pool import GrowingRows, empty_layers, prefill
 from hcl_core.decode.linear import MIN_ROWS
 from hcl_core.decode.sampling import draw_tokens, sample_uniforms
 from hcl_core.decode.trie import ROOT, IntArray, TokenTrie
-from hcl_core.footprint import SCRATCH_BYTES, sample_bytes
+from hcl_core.models.footprint import SCRATCH_BYTES, sample_bytes
 from hcl_core.ports import DecodeProgress
 from hcl_core.records import Sample, SampleKey, SamplingSettings
 

@@ -17,8 +17,8 @@ from hcl_core.decode.engine import TrieDecoder
 from hcl_core.decode.speculative import SelfSpeculativeDecoder
 from hcl_core.decode.ways import with_strategy
 from hcl_core.errors import SettingsError
+from hcl_core.models.speed_records import SpeedReport, SpeedRow, median_ratio
 from hcl_core.records import Question, SamplingSettings
-from hcl_core.speed import SpeedReport, SpeedRow, median_ratio
 from hcl_core.strategies import Strategy
 
 

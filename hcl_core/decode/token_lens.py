@@ -16,7 +16,7 @@ from hcl_core.decode.hidden_states import read_text
 from hcl_core.decode.memory import explain_out_of_memory
 from hcl_core.decode.session import PromptSession
 from hcl_core.errors import ContextTooLongError, SettingsError
-from hcl_core.lens import LensTable
+from hcl_core.models.lens_records import LensTable
 from hcl_core.records import SamplingSettings
 
 _ROWS_PER_LOGITS = 128

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-from hcl_core.errors import SettingsError
-from hcl_core.folders import user_path
-from hcl_core.shapes import ModelShape
+from hcl_core.models.shapes import ModelShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +66,8 @@ CATALOGUE = (
 )
 DEFAULT_MODEL = CATALOGUE[0]
 
-EXIT_HEAD_NAMES = ("auto", "linear", "shared")
-
 
 def find_model(name: str) -> CatalogueModel | None:
     """The catalogue entry with that short name or Hub id, if any."""
     wanted = name.strip().lower()
     return next((model for model in CATALOGUE if wanted in (model.name, model.repo_id.lower())), None)
-
-
-def check_exit_head(name: str) -> None:
-    """Raise ``SettingsError`` unless an exit head has that name, or it is a head's file; needs no model."""
-    if name in EXIT_HEAD_NAMES:
-        return
-    if not name.endswith(".safetensors"):
-        wanted = f"{', '.join(EXIT_HEAD_NAMES)} or a .safetensors file made by fit-head"
-        raise SettingsError(f"exit head must be one of {wanted}; got {name!r}")
-    if (file := user_path(name)) is None or not file.is_file():
-        raise SettingsError(f"there is no exit head file {name!r}")

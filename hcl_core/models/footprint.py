@@ -6,7 +6,7 @@ It needs a model's shape only, so the catalogue's models are estimated without b
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hcl_core.shapes import ModelShape
+from hcl_core.models.shapes import ModelShape
 
 # Short-lived tensors (activations, logits) of one step: see ``decode.session``.
 SCRATCH_BYTES = 96 * 2**20

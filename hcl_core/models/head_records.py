@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hcl_core.errors import SettingsError
+from hcl_core.folders import user_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +100,17 @@ class HeadConfig:
         fields: dict[str, Any] = json.loads(text)
         before, after = (tuple(Fidelity(**each) for each in fields.pop(name)) for name in ("before", "after"))
         return cls(strengths=tuple(fields.pop("strengths")), before=before, after=after, **fields)
+
+
+EXIT_HEAD_NAMES = ("auto", "linear", "shared")
+
+
+def check_exit_head(name: str) -> None:
+    """Raise ``SettingsError`` unless an exit head has that name, or it is a head's file; needs no model."""
+    if name in EXIT_HEAD_NAMES:
+        return
+    if not name.endswith(".safetensors"):
+        wanted = f"{', '.join(EXIT_HEAD_NAMES)} or a .safetensors file made by fit-head"
+        raise SettingsError(f"exit head must be one of {wanted}; got {name!r}")
+    if (file := user_path(name)) is None or not file.is_file():
+        raise SettingsError(f"there is no exit head file {name!r}")

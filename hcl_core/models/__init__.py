@@ -1,0 +1,1 @@
+"""What is known of a model without loading it: free of torch."""
