@@ -20,10 +20,10 @@ from rich.console import Console
 from bench.engine import counted, matrix_product_rate, seconds
 from bench.machine import describe
 from hcl_core.decode.engine import TrieDecoder
-from hcl_core.layers import parse_layers
-from hcl_core.prompts import load_template
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.registry import load_model, load_questions, make_decoder
+from hcl_core.settings.layers import parse_layers
+from hcl_core.settings.prompts import load_template
 
 OUT = Path(__file__).parent.parent / "docs" / "performance.json"
 HEADS = ("linear", "shared")

@@ -31,10 +31,10 @@ from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteri
 from bench.machine import describe
 from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.decode.linear import affine
-from hcl_core.layers import parse_layers
-from hcl_core.prompts import load_template
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.registry import load_model, load_questions, make_decoder
+from hcl_core.settings.layers import parse_layers
+from hcl_core.settings.prompts import load_template
 
 
 def main() -> None:

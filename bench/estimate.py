@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.curves import OUT
-from hcl_core.layers import parse_layers
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.footprint import SCRATCH_BYTES
 from hcl_core.models.shapes import ModelShape
+from hcl_core.settings.layers import parse_layers
 
 MODELS = ("layerskip-llama3.2-1b", "layerskip-llama2-7b", "layerskip-llama3-8b", "layerskip-llama2-13b")
 LAYERS, SAMPLES, TOKENS, PROMPT_TOKENS = "2::2", 50, 50, 128

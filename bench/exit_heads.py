@@ -18,9 +18,9 @@ from hcl_core.decode.exit_heads import ExitHead, SharedHead, read_head
 from hcl_core.decode.fitting import measure
 from hcl_core.decode.hidden_states import read_text
 from hcl_core.folders import shipped_heads_folder
-from hcl_core.prompts import load_template
 from hcl_core.records import SamplingSettings
 from hcl_core.registry import load_model, load_questions, make_decoder
+from hcl_core.settings.prompts import load_template
 
 
 def main() -> None:

@@ -28,9 +28,9 @@ from bench.machine import describe
 from hcl_core.decode.engine import TrieDecoder
 from hcl_core.decode.speculative import SelfSpeculativeDecoder
 from hcl_core.decode.token_lens import look
-from hcl_core.prompts import load_template
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.registry import load_model, load_questions, make_decoder
+from hcl_core.settings.prompts import load_template
 
 DRAFTS = 4
 Way = Callable[[Question], object]

@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 from bench.curves import FIRST_WAVE, HEADS, OUT, PAGE_TOKENS, VARIED
 from bench.estimate import REPORTED_HOURS, measured_sharing, rows
 from docs.writing import draw, fill_in
-from hcl_core.layers import parse_layers
+from hcl_core.settings.layers import parse_layers
 
 TEXT = Path(__file__).with_name("performance.md")
 FIGURE = Path(__file__).parent.parent / "assets" / "performance.png"

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-from hcl_core.layers import format_layers
 from hcl_core.metrics import MISSING, FloatArray, OutcomeTable, answered, hcb_score, min_max_scale
 from hcl_core.records import Scaling, Weights
+from hcl_core.settings.layers import format_layers
 
 NUM_REPLICATES = 1000
 LEVEL = 0.95

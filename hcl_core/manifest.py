@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from hcl_core.errors import RunFolderError, SettingsError
-from hcl_core.layers import format_layers
 from hcl_core.models.cost import ModelCost
-from hcl_core.prompts import PromptTemplate
 from hcl_core.records import SamplingSettings, StoredQuestion
-from hcl_core.strategies import Strategy
+from hcl_core.settings.layers import format_layers
+from hcl_core.settings.prompts import PromptTemplate
+from hcl_core.settings.strategies import Strategy
 
 SCHEMA_VERSION = 1
 # Raised when the engine draws other samples from the same settings.
@@ -42,7 +42,7 @@ class RunSettings:
         dtype: Of the weights: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
         exit_head: Name of the exit head.
         exit_head_hash: What decides the head's weights.
-        strategy: As ``strategies.Strategy`` writes it.
+        strategy: As ``settings.strategies.Strategy`` writes it.
         template: How a question becomes a prompt.
         exit_layers: Ascending, from 1.
         num_samples: Answers a question and layer.

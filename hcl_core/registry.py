@@ -12,9 +12,9 @@ from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
 from hcl_core.models.lens_records import LensTable
 from hcl_core.models.shapes import ModelShape
 from hcl_core.ports import Embed, Embedder, Judge, QuestionSource
-from hcl_core.prompts import PromptTemplate
 from hcl_core.records import Question, SamplingSettings
-from hcl_core.strategies import EARLY_EXIT, Strategy
+from hcl_core.settings.prompts import PromptTemplate
+from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
     from hcl_core.decode.causal_lm import CausalLM

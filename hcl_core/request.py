@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hcl_core import pipeline, registry
-from hcl_core.layers import parse_layers
 from hcl_core.manifest import Manifest, RunSettings, check_num_samples
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import check_exit_head
-from hcl_core.prompts import PromptTemplate
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.scoring import Embeddings, Scorer
-from hcl_core.strategies import EARLY_EXIT, Strategy
+from hcl_core.settings.layers import parse_layers
+from hcl_core.settings.prompts import PromptTemplate
+from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
     from hcl_core.decode.causal_lm import CausalLM
@@ -30,14 +30,14 @@ class RunRequest:
         model: Catalogue name, Hub id or local folder.
         questions: To ask, in order.
         question_set: Name of where they came from.
-        layers: As ``layers.parse_layers`` reads them.
+        layers: As ``settings.layers.parse_layers`` reads them.
         num_samples: Answers a question and layer.
         sampling: How tokens are drawn.
         template: How a question becomes a prompt.
         exit_head: Name of the exit head, or its file.
         judge: Name of the judge.
         preset: What the manifest says of the protocol, if any.
-        strategy: As ``strategies.Strategy.parse`` reads it.
+        strategy: As ``settings.strategies.Strategy.parse`` reads it.
     """
 
     model: str

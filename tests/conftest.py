@@ -70,7 +70,7 @@ def make_decoder(lm, memory_budget: int | None = None):
     """A decoder with the shared head and a bare template."""
     from hcl_core.decode.engine import TrieDecoder
     from hcl_core.decode.exit_heads import load_exit_head
-    from hcl_core.prompts import PromptTemplate
+    from hcl_core.settings.prompts import PromptTemplate
 
     template = PromptTemplate("file", "Q: {question}\nA:")
     return TrieDecoder(lm, load_exit_head("shared", lm), template, memory_budget)

@@ -8,7 +8,7 @@ from test_speculative import GREEDY, QUESTION, answers
 from hcl_core.decode.dynamic import DynamicExitDecoder
 from hcl_core.errors import SettingsError
 from hcl_core.records import SamplingSettings
-from hcl_core.strategies import ExitRule
+from hcl_core.settings.strategies import ExitRule
 
 NEVER = (ExitRule("probability", 1), ExitRule("entropy", 0), ExitRule("agreement", NUM_LAYERS + 1))
 ALWAYS = (ExitRule("probability", 0), ExitRule("entropy", 1e6))

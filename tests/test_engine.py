@@ -70,7 +70,7 @@ def test_greedy_equals_truncated_generate_on_every_layer(family, device):
 def test_greedy_equals_truncated_generate_on_smollm2(smollm2):
     from hcl_core.decode.engine import TrieDecoder
     from hcl_core.decode.exit_heads import load_exit_head
-    from hcl_core.prompts import load_template
+    from hcl_core.settings.prompts import load_template
 
     decoder = TrieDecoder(smollm2, load_exit_head("shared", smollm2), load_template())
     question = Question("p", "Name a planet in the solar system.", ("Mars",))

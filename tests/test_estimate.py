@@ -6,9 +6,9 @@ import pytest
 from test_runs import SETTINGS, make_manifest
 
 from app.estimate import estimate_seconds
-from hcl_core.prompts import load_template
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.request import RunRequest
+from hcl_core.settings.prompts import load_template
 
 LAYERS = (1, 3, 4)
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hcl_core.errors import SettingsError
-from hcl_core.layers import format_layers, parse_layers
-from hcl_core.prompts import TEMPLATE_NAMES, PromptTemplate, load_template
+from hcl_core.settings.layers import format_layers, parse_layers
+from hcl_core.settings.prompts import TEMPLATE_NAMES, PromptTemplate, load_template
 
 LAYERS = st.sets(st.integers(1, 100), min_size=1).map(lambda layers: tuple(sorted(layers)))
 

@@ -5,8 +5,8 @@ from conftest import FakeEmbedder
 
 from hcl_core import cli, registry
 from hcl_core.errors import SettingsError
-from hcl_core.presets import PRESETS, describe_preset, find_preset
 from hcl_core.runs import RunFolder
+from hcl_core.settings.presets import PRESETS, describe_preset, find_preset
 
 
 @pytest.fixture

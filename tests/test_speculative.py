@@ -57,7 +57,7 @@ def test_greedy_answers_are_the_whole_models_for_every_layer_and_number_of_draft
 @pytest.mark.parametrize("head", ["shared", "linear"])
 def test_greedy_answers_of_smollm2_are_the_whole_models(smollm2, head):
     from hcl_core import registry
-    from hcl_core.prompts import load_template
+    from hcl_core.settings.prompts import load_template
 
     decoder = registry.make_decoder(smollm2, head, load_template())
     question = Question("capital", "What is the capital of France?", ("Paris",))

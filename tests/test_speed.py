@@ -10,7 +10,7 @@ from hcl_core.decode.timing import Timed, time_ways
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.models.speed_records import SpeedReport, median_ratio, read_report, sweep, write_report
 from hcl_core.records import SamplingSettings
-from hcl_core.strategies import EARLY_EXIT, Strategy
+from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 SETTINGS = SamplingSettings(temperature=0, max_new_tokens=8)
 

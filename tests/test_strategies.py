@@ -3,7 +3,7 @@
 import pytest
 
 from hcl_core.errors import SettingsError
-from hcl_core.strategies import EARLY_EXIT, ExitRule, Strategy
+from hcl_core.settings.strategies import EARLY_EXIT, ExitRule, Strategy
 
 
 @pytest.mark.parametrize(

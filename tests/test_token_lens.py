@@ -16,8 +16,8 @@ from hcl_core.decode.fitting import fit_head  # noqa: E402
 from hcl_core.decode.hidden_states import TextBatch, read_text, write_texts  # noqa: E402
 from hcl_core.decode.token_lens import look, look_at_answer  # noqa: E402
 from hcl_core.models.head_records import FitSettings  # noqa: E402
-from hcl_core.prompts import load_template  # noqa: E402
 from hcl_core.records import SamplingSettings  # noqa: E402
+from hcl_core.settings.prompts import load_template  # noqa: E402
 
 TEXT = [20, 35, 7, 99, 140, 3, 77, 61]
 

@@ -10,9 +10,9 @@ from typing import Any
 from app.figures.compared import MEASURES, MOST_RUNS
 from app.handlers.base import JUDGES
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
-from hcl_core.prompts import TEMPLATE_NAMES
 from hcl_core.records import SCALINGS
-from hcl_core.strategies import STRATEGY_NAMES
+from hcl_core.settings.prompts import TEMPLATE_NAMES
+from hcl_core.settings.strategies import STRATEGY_NAMES
 
 TABS = ("explore", "lens", "compare", "dataset", "runs", "learn")
 # Query parameter -> control of the form, and how its text is read.

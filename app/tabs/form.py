@@ -9,9 +9,9 @@ from app import service
 from app.handlers.base import JUDGES
 from app.language import labels
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
-from hcl_core.prompts import TEMPLATE_NAMES
 from hcl_core.records import SamplingSettings
-from hcl_core.strategies import STRATEGY_NAMES
+from hcl_core.settings.prompts import TEMPLATE_NAMES
+from hcl_core.settings.strategies import STRATEGY_NAMES
 
 # Names of the controls, as the arguments of ``make_request``.
 NAMES = (

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from app.language import Words
 from app.library import StoredRun
 from app.views.base import shown
-from hcl_core.layers import format_layers
+from hcl_core.settings.layers import format_layers
 
 COLUMNS = (
     "run",

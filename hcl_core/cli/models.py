@@ -17,14 +17,14 @@ from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES, FitSettings, check_exit_head
-from hcl_core.presets import PRESETS, describe_preset, find_preset
-from hcl_core.prompts import TEMPLATE_NAMES, load_template
 from hcl_core.questions.hub import HUB_SET_NAMES
 from hcl_core.questions.jsonl import make_question
 from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, SamplingSettings, Weights
 from hcl_core.request import RunRequest, prepare
 from hcl_core.runs import RunFolder
+from hcl_core.settings.presets import PRESETS, describe_preset, find_preset
+from hcl_core.settings.prompts import TEMPLATE_NAMES, load_template
 
 QUESTIONS_HELP = f"starter, {', '.join(HUB_SET_NAMES)}, or a file or folder of questions."
 _DEFAULTS = SamplingSettings()

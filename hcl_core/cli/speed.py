@@ -11,13 +11,13 @@ from rich.table import Table
 from hcl_core import registry
 from hcl_core.cli.progress import bars
 from hcl_core.cli.terminal import DTYPE_HELP, app, loading, stderr, stdout
-from hcl_core.layers import parse_layers
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES, check_exit_head
 from hcl_core.models.speed_records import SpeedReport, SpeedRow, read_report, sweep, write_report
-from hcl_core.prompts import TEMPLATE_NAMES, load_template
 from hcl_core.records import SamplingSettings
-from hcl_core.strategies import Strategy
+from hcl_core.settings.layers import parse_layers
+from hcl_core.settings.prompts import TEMPLATE_NAMES, load_template
+from hcl_core.settings.strategies import Strategy
 
 
 @app.command()

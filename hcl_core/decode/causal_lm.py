@@ -19,7 +19,7 @@ from hcl_core.decode.checkpoints import Checkpoint
 from hcl_core.decode.linear import MIN_ROWS, Product, pad_rows, product_with
 from hcl_core.errors import DamagedModelError, NotEnoughMemoryError, SettingsError, UnsupportedArchitectureError
 from hcl_core.models.shapes import ModelShape
-from hcl_core.prompts import NO_CHAT_TEMPLATE
+from hcl_core.settings.prompts import NO_CHAT_TEMPLATE
 
 SUPPORTED_FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 # Position scalings whose frequencies do not move as the text grows, so that cached keys stay valid.

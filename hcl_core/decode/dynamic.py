@@ -24,7 +24,7 @@ from hcl_core.decode.session import Running
 from hcl_core.decode.trie import ROOT, IntArray
 from hcl_core.ports import DecodeProgress
 from hcl_core.records import Question, SamplingSettings
-from hcl_core.strategies import ExitRule
+from hcl_core.settings.strategies import ExitRule
 
 
 def leaves(rule: ExitRule, logits: Tensor, streak: IntArray) -> NDArray[np.bool_]:

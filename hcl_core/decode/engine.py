@@ -16,8 +16,8 @@ from hcl_core.decode.session import PromptSession
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.cost import ModelCost
 from hcl_core.ports import DecodeProgress
-from hcl_core.prompts import PromptTemplate
 from hcl_core.records import Question, SamplingSettings
+from hcl_core.settings.prompts import PromptTemplate
 
 _MOST_CPU_BUDGET = 4 * 2**30
 

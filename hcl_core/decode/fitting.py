@@ -29,8 +29,8 @@ from hcl_core.decode.memory import explain_out_of_memory
 from hcl_core.errors import SettingsError
 from hcl_core.folders import cache_folder
 from hcl_core.models.head_records import Fidelity, FitProgress, FitSettings, HeadConfig
-from hcl_core.prompts import PLACEHOLDER, load_template
 from hcl_core.records import SamplingSettings
+from hcl_core.settings.prompts import PLACEHOLDER, load_template
 
 # Raised when the same settings would read other text or fit other maps.
 FIT_VERSION = 1

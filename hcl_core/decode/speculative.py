@@ -25,7 +25,7 @@ from hcl_core.decode.trie import IntArray
 from hcl_core.errors import SettingsError
 from hcl_core.ports import DecodeProgress
 from hcl_core.records import Question, Sample, SamplingSettings
-from hcl_core.strategies import MOST_SPECULATIONS
+from hcl_core.settings.strategies import MOST_SPECULATIONS
 
 # Uniforms a token: for its draft, for keeping it, and for what takes its place.
 _DRAFT, _KEEP, _REPLACE = range(3)

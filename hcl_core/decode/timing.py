@@ -19,7 +19,7 @@ from hcl_core.decode.ways import with_strategy
 from hcl_core.errors import SettingsError
 from hcl_core.models.speed_records import SpeedReport, SpeedRow, median_ratio
 from hcl_core.records import Question, SamplingSettings
-from hcl_core.strategies import Strategy
+from hcl_core.settings.strategies import Strategy
 
 
 @dataclass(frozen=True, slots=True)

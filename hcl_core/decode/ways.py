@@ -3,7 +3,7 @@
 from hcl_core.decode.dynamic import DynamicExitDecoder
 from hcl_core.decode.engine import TrieDecoder
 from hcl_core.decode.speculative import SelfSpeculativeDecoder
-from hcl_core.strategies import Strategy
+from hcl_core.settings.strategies import Strategy
 
 
 def with_strategy(decoder: TrieDecoder, strategy: Strategy) -> TrieDecoder:

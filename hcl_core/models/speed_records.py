@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hcl_core.atomic import atomic_file
 from hcl_core.errors import RunFolderError
-from hcl_core.strategies import EARLY_EXIT, Strategy
+from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 SCHEMA_VERSION = 1
 
@@ -18,7 +18,7 @@ class SpeedRow:
     """One way of decoding, over all prompts; medians of repeats that were interleaved with the other ways'.
 
     Attributes:
-        strategy: As ``strategies.Strategy`` writes it; ``early_exit`` at the last layer is full decoding.
+        strategy: As ``settings.strategies.Strategy`` writes it; ``early_exit`` at the last layer is full decoding.
         exit_layer: Drafted from, or the first that may be left.
         seconds: For one answer to every prompt.
         num_tokens: In those answers.

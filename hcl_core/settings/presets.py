@@ -12,7 +12,7 @@ class Preset:
 
     Attributes:
         name: As chosen.
-        layers: As ``layers.parse_layers`` reads them.
+        layers: As ``settings.layers.parse_layers`` reads them.
         num_samples: Answers a question and layer.
         sampling: How tokens are drawn.
         template: Name of the prompt template.
