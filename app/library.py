@@ -7,14 +7,21 @@ from functools import lru_cache
 from pathlib import Path
 
 from hcl_core.answers import LayerAnswers, count_answers, read_verdicts
-from hcl_core.comparison import RunComparison, compare_runs
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
-from hcl_core.intervals import NUM_REPLICATES, Replicates, Uncertainty, draw_questions, judge_replicates, resample
 from hcl_core.manifest import Manifest
-from hcl_core.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, answered, balanced_layer, score_layers
 from hcl_core.records import LayerScore, Sample, SampleKey, Scaling, StoredQuestion, Verdict, Weights
 from hcl_core.runs import RunFolder
+from hcl_core.scores.comparison import RunComparison, compare_runs
+from hcl_core.scores.intervals import (
+    NUM_REPLICATES,
+    Replicates,
+    Uncertainty,
+    draw_questions,
+    judge_replicates,
+    resample,
+)
+from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, answered, balanced_layer, score_layers
 from hcl_core.scoring import Scorer, is_judged_now, read_outcomes
 from hcl_core.settings.layers import format_layers
 

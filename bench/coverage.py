@@ -8,9 +8,9 @@ import argparse
 
 import numpy as np
 
-from hcl_core.intervals import draw_questions, paired_difference, percentile_intervals, resample
-from hcl_core.metrics import INCORRECT, OutcomeTable, hcb_score, min_max_scale
 from hcl_core.records import Weights
+from hcl_core.scores.intervals import draw_questions, paired_difference, percentile_intervals, resample
+from hcl_core.scores.metrics import INCORRECT, OutcomeTable, hcb_score, min_max_scale
 
 NUM_LAYERS, NUM_MEANINGS, NUM_QUESTIONS = 6, 12, 40_000
 SIZES = ((10, 50), (20, 50), (40, 20), (100, 10), (174, 50))

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from hcl_core import notebook
 from hcl_core.atomic import exported_file
 from hcl_core.errors import RunFolderError
-from hcl_core.intervals import uncertainty
-from hcl_core.metrics import OutcomeTable, score_layers
 from hcl_core.records import Weights
 from hcl_core.runs import RunFolder, mean_logprobs
+from hcl_core.scores.intervals import uncertainty
+from hcl_core.scores.metrics import OutcomeTable, score_layers
 from hcl_core.scoring import read_outcomes, sample_cells
 
 # What a spreadsheet takes for the beginning of a formula.

@@ -261,12 +261,12 @@ class RunFolder:
             pq.write_table(pa.Table.from_pylist([asdict(score) for score in scores]), temporary)
 
     def write_measures(self, rows: Sequence[dict[str, Any]], stamp: str) -> None:
-        """Replace ``measures.parquet``; ``stamp`` says what made them, and of how many samples."""
+        """Replace ``scores.measures.parquet``; ``stamp`` says what made them, and of how many samples."""
         with atomic_file(self.path / "measures.parquet") as temporary:
             pq.write_table(_stamped(pa.Table.from_pylist(list(rows)), stamp), temporary)
 
     def measures(self, stamp: str) -> list[dict[str, Any]] | None:
-        """Rows of ``measures.parquet``; ``None`` where they were not made, or not as ``stamp`` says."""
+        """Rows of ``scores.measures.parquet``; ``None`` where they were not made, or not as ``stamp`` says."""
         path = self.path / "measures.parquet"
         if _read_stamp(path) != stamp:
             return None

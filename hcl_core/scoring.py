@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hcl_core import registry
-from hcl_core.clustering import COSINE_THRESHOLD, leader_clusters
 from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError
 from hcl_core.manifest import Manifest, RunSettings
-from hcl_core.measures import MEASURES_VERSION, TextMeasures, measure_texts
-from hcl_core.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, score_layers
 from hcl_core.ports import Embedder, Judge, Judgement
 from hcl_core.records import ClusterMember, Question, Sample, SampleKey, Verdict, Weights
 from hcl_core.runs import RunFolder, mean_logprobs
+from hcl_core.scores.clustering import COSINE_THRESHOLD, leader_clusters
+from hcl_core.scores.measures import MEASURES_VERSION, TextMeasures, measure_texts
+from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, score_layers
 
 _log = logging.getLogger(__name__)
 _MOST_VECTORS = 20_000

@@ -9,11 +9,11 @@ from conftest import run_command
 from scipy.stats import spearmanr
 from test_intervals import table_of
 
-from hcl_core.comparison import COMPARED, CORRELATED, _spearman, compare_layers, compare_runs
 from hcl_core.errors import SettingsError
 from hcl_core.folders import precomputed_folder
-from hcl_core.metrics import INCORRECT, MISSING
 from hcl_core.records import Weights
+from hcl_core.scores.comparison import COMPARED, CORRELATED, _spearman, compare_layers, compare_runs
+from hcl_core.scores.metrics import INCORRECT, MISSING
 
 EQUAL = Weights()
 SURE = table_of([[[-1, -1], [0, 0], [0, 1]]] * 3)  # three layers without any chance

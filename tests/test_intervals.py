@@ -7,15 +7,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.coverage import coverage
-from hcl_core.intervals import (
-    describe_verdict,
-    draw_questions,
-    percentile_intervals,
-    resample,
-    uncertainty,
-)
-from hcl_core.metrics import INCORRECT, MISSING, OutcomeTable, balanced_layer, score_layers
 from hcl_core.records import Weights
+from hcl_core.scores.intervals import describe_verdict, draw_questions, percentile_intervals, resample, uncertainty
+from hcl_core.scores.metrics import INCORRECT, MISSING, OutcomeTable, balanced_layer, score_layers
 
 EQUAL = Weights()
 

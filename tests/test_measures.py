@@ -13,7 +13,9 @@ from test_intervals import table_of
 
 from hcl_core import registry, scoring
 from hcl_core.folders import precomputed_folder
-from hcl_core.measures import (
+from hcl_core.models.cost import ModelCost
+from hcl_core.runs import RunFolder
+from hcl_core.scores.measures import (
     MEASURE_NAMES,
     ReliabilityBin,
     calibration_error,
@@ -23,9 +25,7 @@ from hcl_core.measures import (
     reliability,
     vendi_score,
 )
-from hcl_core.metrics import INCORRECT, MISSING, NOT_ATTEMPTED
-from hcl_core.models.cost import ModelCost
-from hcl_core.runs import RunFolder
+from hcl_core.scores.metrics import INCORRECT, MISSING, NOT_ATTEMPTED
 
 X, N, M = INCORRECT, NOT_ATTEMPTED, MISSING
 AXES = np.eye(4, dtype=np.float32)

@@ -12,11 +12,11 @@ import pytest
 
 from hcl_core import registry, scoring
 from hcl_core.folders import precomputed_folder
-from hcl_core.metrics import score_layers
 from hcl_core.models.lens_records import read_lens
-from hcl_core.published import published_curves
 from hcl_core.records import Weights
 from hcl_core.runs import RunFolder
+from hcl_core.scores.metrics import score_layers
+from hcl_core.scores.published import published_curves
 
 FOLDER = precomputed_folder()
 RUNS = sorted(path for path in FOLDER.iterdir() if (path / "questions.jsonl").is_file())

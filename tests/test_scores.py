@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcl_core.clustering import leader_clusters
 from hcl_core.errors import SettingsError
-from hcl_core.metrics import (
+from hcl_core.records import LayerScore, Sample, Weights
+from hcl_core.scores.clustering import leader_clusters
+from hcl_core.scores.metrics import (
     INCORRECT,
     MISSING,
     NOT_ATTEMPTED,
@@ -23,7 +24,6 @@ from hcl_core.metrics import (
     optimal_layer,
     score_layers,
 )
-from hcl_core.records import LayerScore, Sample, Weights
 
 X, N, M = INCORRECT, NOT_ATTEMPTED, MISSING
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.figures.base import AXIS, Figure, Trace, annotation, band, curve, layout, rounded
 from app.language import Words
-from hcl_core.intervals import Difference, Interval
+from hcl_core.scores.intervals import Difference, Interval
 
 # What runs are compared by: score and interval.
 MEASURES = {"hcb_score": "hcb_ci", "hallucination_rate": "hallucination_ci", "creativity_raw": "creativity_raw_ci"}

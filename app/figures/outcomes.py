@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from app.figures.base import AXIS, Figure, curve, layout, rounded
 from app.language import Words
-from hcl_core.metrics import INCORRECT, MISSING, NOT_ATTEMPTED, OutcomeTable
 from hcl_core.records import LayerScore
+from hcl_core.scores.metrics import INCORRECT, MISSING, NOT_ATTEMPTED, OutcomeTable
 
 _SHADES = (
     ("correct", "var(--hcl-right-2)", ""),

@@ -12,10 +12,10 @@ from app.library import StoredRun
 from app.service import Service
 from app.views.comparison import comparison
 from app.views.runs import link_box
-from hcl_core.comparison import RunComparison
 from hcl_core.errors import RunFolderError, SettingsError
-from hcl_core.published import PublishedCurve, published_curves
 from hcl_core.records import Weights
+from hcl_core.scores.comparison import RunComparison
+from hcl_core.scores.published import PublishedCurve, published_curves
 from hcl_core.settings.layers import format_layers
 
 _PUBLISHED = "published-"

@@ -16,8 +16,8 @@ from app.language import Words
 from app.library import StoredRun
 from hcl_core.errors import RunFolderError
 from hcl_core.meanings import follow_meanings
-from hcl_core.published import published_curves
 from hcl_core.records import Weights
+from hcl_core.scores.published import published_curves
 
 NUM_STEPS = 7
 # Which answer of each step is right, from 1.

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from app.library import Look
 from app.service import Service
 from hcl_core.errors import SettingsError
-from hcl_core.measures import TEXT_MEASURES, measure_outcomes
-from hcl_core.metrics import score_layers
 from hcl_core.records import Weights
+from hcl_core.scores.measures import TEXT_MEASURES, measure_outcomes
+from hcl_core.scores.metrics import score_layers
 
 _SCORES = ("confidence", "creativity_raw")
 _OUTCOMES = ("creativity_absolute", "not_attempted_rate", "calibration_error", "relative_flops")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from app.language import Words
 from app.views.base import shown
-from hcl_core.comparison import RunComparison
+from hcl_core.scores.comparison import RunComparison
 
 
 def comparison(

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hcl_core.metrics import MISSING, OutcomeTable, balanced_layer, score_layers
 from hcl_core.records import Question, Weights
+from hcl_core.scores.metrics import MISSING, OutcomeTable, balanced_layer, score_layers
 from hcl_core.text import printable
 
 # The last column names the question for the page; people sort by the others.

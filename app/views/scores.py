@@ -5,7 +5,7 @@ from html import escape
 
 from app.language import Words
 from app.library import Scored
-from hcl_core.intervals import Interval
+from hcl_core.scores.intervals import Interval
 
 
 def score_table(scored: Scored, words: Words, more: Mapping[str, Sequence[float]] | None = None) -> str:

@@ -14,14 +14,14 @@ from hcl_core.cli.judges import JUDGE_HELP
 from hcl_core.cli.progress import bars
 from hcl_core.cli.tables import answer_line, print_comparison, print_layer_comparison, print_measures, print_scores
 from hcl_core.cli.terminal import app, stderr, stdout
-from hcl_core.comparison import RunComparison, compare_layers, compare_runs
 from hcl_core.errors import SettingsError
-from hcl_core.intervals import Difference, uncertainty
 from hcl_core.manifest import Manifest, differing_settings
-from hcl_core.measures import MEASURE_NAMES, TEXT_MEASURES, measure_outcomes, reliability
-from hcl_core.metrics import OutcomeTable, optimal_layer, score_layers
 from hcl_core.records import Scaling, Weights, check_scaling
 from hcl_core.runs import RunFolder, finite
+from hcl_core.scores.comparison import RunComparison, compare_layers, compare_runs
+from hcl_core.scores.intervals import Difference, uncertainty
+from hcl_core.scores.measures import MEASURE_NAMES, TEXT_MEASURES, measure_outcomes, reliability
+from hcl_core.scores.metrics import OutcomeTable, optimal_layer, score_layers
 from hcl_core.text import printable
 
 SCALING_HELP = (

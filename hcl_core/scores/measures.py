@@ -13,10 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from hcl_core.clustering import leader_clusters
-from hcl_core.metrics import MISSING, NOT_ATTEMPTED, FloatArray, OutcomeTable, creativity_absolute, mean_over_questions
 from hcl_core.models.cost import ModelCost
 from hcl_core.ports import Embed
+from hcl_core.scores.clustering import leader_clusters
+from hcl_core.scores.metrics import (
+    MISSING,
+    NOT_ATTEMPTED,
+    FloatArray,
+    OutcomeTable,
+    creativity_absolute,
+    mean_over_questions,
+)
 from hcl_core.words import split_words
 
 MEASURES_VERSION = 1
@@ -66,7 +73,7 @@ class OutcomeMeasures:
     Attributes:
         exit_layer: Decoder blocks run, from 1.
         not_attempted_rate: Share of answers that were empty or a refusal, mean over questions, in [0, 1].
-        creativity_absolute: See ``metrics.creativity_absolute``.
+        creativity_absolute: See ``scores.metrics.creativity_absolute``.
         calibration_error: Expected calibration error of the confidence, in [0, 1] (arXiv 1706.04599).
         blocks_per_token: Decoder blocks run for each token; NaN where the exit layer does not decide it.
         relative_flops: Floating-point operations a token over those of the full model's; NaN where the run's

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hcl_core.errors import SettingsError
-from hcl_core.intervals import (
+from hcl_core.records import LayerScore, Scaling, Weights
+from hcl_core.scores.intervals import (
     NUM_REPLICATES,
     Difference,
     Interval,
@@ -21,8 +22,7 @@ from hcl_core.intervals import (
     percentile_intervals,
     resample,
 )
-from hcl_core.metrics import MISSING, FloatArray, OutcomeTable, answered, balanced_layer, score_layers
-from hcl_core.records import LayerScore, Scaling, Weights
+from hcl_core.scores.metrics import MISSING, FloatArray, OutcomeTable, answered, balanced_layer, score_layers
 
 # Scores that are compared, as ``LayerScore`` names them.
 COMPARED = ("hallucination_rate", "creativity_raw", "creativity", "hcb_score")

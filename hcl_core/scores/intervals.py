@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-from hcl_core.metrics import MISSING, FloatArray, OutcomeTable, answered, hcb_score, min_max_scale
 from hcl_core.records import Scaling, Weights
+from hcl_core.scores.metrics import MISSING, FloatArray, OutcomeTable, answered, hcb_score, min_max_scale
 from hcl_core.settings.layers import format_layers
 
 NUM_REPLICATES = 1000
@@ -189,7 +189,7 @@ def describe_verdict(best: int | None, sure: Uncertainty) -> str:
     """The verdict in one sentence.
 
     Args:
-        best: ``metrics.balanced_layer`` of the run.
+        best: ``scores.metrics.balanced_layer`` of the run.
         sure: Of the same run and weights.
     """
     if best is None:

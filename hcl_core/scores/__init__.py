@@ -1,0 +1,1 @@
+"""Arithmetic on outcome tables: scores, intervals, comparisons and further measures."""
