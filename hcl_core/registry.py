@@ -1,12 +1,12 @@
 """From names to adapters, each imported on first use: a page or a command that needs no model never loads torch."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hcl_core.errors import ModelNotFoundError, QuestionFileError, SettingsError
 from hcl_core.folders import own_heads_folder, user_path
+from hcl_core.judges.names import check_judge, full_judge_name
 from hcl_core.models.catalogue import CatalogueModel, find_model
 from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
 from hcl_core.models.lens_records import LensTable
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from hcl_core.decode.timing import Timed
     from hcl_core.models.speed_records import SpeedReport
 
-JUDGE_NAMES = ("alias", "semantic", "paper", "llm")
 EMBEDDER_NAMES = ("all-MiniLM-L6-v2",)
 
 
@@ -125,41 +124,6 @@ def look_at_answer(lm: "CausalLM", head: "ExitHead", question_id: str, prompt: s
     from hcl_core.decode import token_lens
 
     return token_lens.look_at_answer(lm, head, question_id, prompt, **options)
-
-
-def full_judge_name(name: str) -> str:
-    """``name`` as a run stores it: ``llm`` with its model, from ``HCL_JUDGE_MODEL`` where it is not said.
-
-    Raises:
-        SettingsError: There is no such judge.
-    """
-    kind, _, model = name.partition(":")
-    if kind not in JUDGE_NAMES or (":" in name and not (kind == "llm" and model.strip())):
-        raise SettingsError(f"judge must be one of {', '.join(JUDGE_NAMES)} or llm:MODEL; got {name!r}")
-    if name != "llm":
-        return name
-    if not (model := os.environ.get("HCL_JUDGE_MODEL", "").strip()):
-        raise SettingsError("the llm judge needs a model: llm:MODEL, or HCL_JUDGE_MODEL in the environment")
-    return f"llm:{model}"
-
-
-def check_judge(name: str) -> None:
-    """Raise ``SettingsError`` unless there is a judge of that name and, for ``llm``, what it needs; loads nothing."""
-    if full_judge_name(name).startswith("llm:"):
-        from hcl_core.judges.llm import check_environment
-
-        check_environment()
-
-
-def judge_stamp(name: str) -> str | None:
-    """What ``load_judge(name).stamp`` would be, ``None`` for a judge from elsewhere; needs neither model nor key."""
-    from hcl_core.judges import alias, llm, paper, semantic
-
-    kind, _, model = name.partition(":")
-    if kind == "llm":
-        return llm.stamp_of(model)
-    known = {each.name: each.stamp for each in (alias.AliasJudge, paper.PaperJudge, semantic.SemanticJudge)}
-    return known.get(name)
 
 
 def load_judge(name: str = "alias", embed: Embed | None = None) -> Judge:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hcl_core import pipeline, registry
+from hcl_core.judges.names import check_judge
 from hcl_core.manifest import Manifest, RunSettings, check_num_samples
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import check_exit_head
@@ -57,7 +58,7 @@ class RunRequest:
         parse_layers(self.layers, known.num_hidden_layers if known else _ANY_DEPTH)
         check_num_samples(self.num_samples)
         check_exit_head(self.exit_head)
-        registry.check_judge(self.judge)
+        check_judge(self.judge)
         Strategy.parse(self.strategy)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hcl_core import registry
 from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError
+from hcl_core.judges.names import judge_stamp
 from hcl_core.manifest import Manifest, RunSettings
 from hcl_core.ports import Embedder, Judge, Judgement
 from hcl_core.records import ClusterMember, Question, Sample, SampleKey, Verdict, Weights
@@ -200,8 +200,8 @@ def _keep(folder: RunFolder, what: str, store: Callable[[], None]) -> None:
 
 def is_judged_now(folder: RunFolder, manifest: Manifest) -> bool:
     """Whether verdicts and clusters are what the run's judge of today makes; a judge from elsewhere is believed."""
-    judge_stamp = registry.judge_stamp(manifest.judge)
-    return judge_stamp is None or folder.stamps() == stamps_of(judge_stamp, manifest)
+    stamp = judge_stamp(manifest.judge)
+    return stamp is None or folder.stamps() == stamps_of(stamp, manifest)
 
 
 def read_outcomes(folder: RunFolder) -> OutcomeTable | None:

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hcl_core import registry, scoring
+from hcl_core import scoring
 from hcl_core.errors import RunFolderError
+from hcl_core.judges.names import judge_stamp
 from hcl_core.manifest import Manifest
 from hcl_core.records import StoredQuestion, Weights, first_line
 from hcl_core.runs import RunFolder
@@ -174,7 +175,7 @@ def _fitting_outcomes(folder: RunFolder) -> OutcomeTable | None:
     try:
         manifest = folder.manifest()
         stamps, num_wanted = folder.stamps(), _num_wanted(manifest)
-        made_by = registry.judge_stamp(manifest.judge) or str(stamps[0]).partition("; run ")[0]
+        made_by = judge_stamp(manifest.judge) or str(stamps[0]).partition("; run ")[0]
         if stamps != scoring.stamps_of(made_by, manifest):
             return None
         _check_claims([folder.path / "verdicts.parquet"], num_wanted, num_wanted)

@@ -9,6 +9,7 @@ import pytest
 from hcl_core import registry
 from hcl_core.errors import JudgeError, SettingsError
 from hcl_core.judges import llm
+from hcl_core.judges.names import check_judge, judge_stamp
 from hcl_core.records import Question
 
 QUESTION = Question("q", "What is the capital of France?", ("Paris",))
@@ -220,20 +221,20 @@ def test_a_slow_endpoint_times_out(stub):
 def test_without_a_key_or_a_model_it_is_refused_before_anything_is_asked(stub, monkeypatch):
     monkeypatch.delenv("HCL_JUDGE_MODEL", raising=False)
     with pytest.raises(SettingsError, match="needs a model: llm:MODEL"):
-        registry.check_judge("llm")
+        check_judge("llm")
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(SettingsError, match="needs OPENAI_API_KEY in the environment"):
-        registry.check_judge("llm:grader")
+        check_judge("llm:grader")
     assert stub.requests == []
 
 
 def test_the_model_may_come_from_the_environment(stub, monkeypatch):
     monkeypatch.setenv("HCL_JUDGE_MODEL", "from-environment")
     judge = registry.load_judge("llm")
-    assert judge.name == "llm:from-environment" and judge.stamp == registry.judge_stamp(judge.name)
+    assert judge.name == "llm:from-environment" and judge.stamp == judge_stamp(judge.name)
 
 
 @pytest.mark.parametrize("name", ["best", "alias:2", "llm:", "llm: ", "paper:x"])
 def test_an_unknown_judge_is_refused_by_name(stub, name):
     with pytest.raises(SettingsError, match="judge must be one of alias, semantic, paper, llm or llm:MODEL; got"):
-        registry.check_judge(name)
+        check_judge(name)

@@ -15,6 +15,7 @@ from hcl_core.cli.progress import bars
 from hcl_core.cli.terminal import app, stdout
 from hcl_core.judge_eval import HALVES, JudgeReport, evaluate, read_labelled
 from hcl_core.judges.llm import LlmJudge
+from hcl_core.judges.names import check_judge
 from hcl_core.runs import finite
 from hcl_core.text import printable
 
@@ -31,7 +32,7 @@ def judge_eval(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a judge against people's judgements."""
-    registry.check_judge(judge)
+    check_judge(judge)
     labelled, num_left_out = read_labelled(file, half)
     loaded = registry.load_judge(judge)
     with bars() as progress:

@@ -15,6 +15,7 @@ from hcl_core.cli.progress import bars
 from hcl_core.cli.tables import answer_line, print_comparison, print_layer_comparison, print_measures, print_scores
 from hcl_core.cli.terminal import app, stderr, stdout
 from hcl_core.errors import SettingsError
+from hcl_core.judges.names import full_judge_name
 from hcl_core.manifest import Manifest, differing_settings
 from hcl_core.records import Scaling, Weights, check_scaling
 from hcl_core.runs import RunFolder, finite
@@ -147,7 +148,7 @@ def _outcomes(folder: RunFolder, judge: str | None = None) -> tuple[Manifest, Ou
     The manifest names the judge whose outcomes they are, whether or not they could be kept.
     """
     manifest = folder.manifest()
-    wanted = manifest.judge if judge is None else registry.full_judge_name(judge)
+    wanted = manifest.judge if judge is None else full_judge_name(judge)
     if wanted == manifest.judge and (table := scoring.read_outcomes(folder)) is not None:
         return manifest, table
     if judge is None and wanted.startswith("llm:"):  # nobody asked for a request to an endpoint

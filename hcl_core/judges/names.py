@@ -1,0 +1,42 @@
+"""The judges' names, and the stamps of what they decide."""
+
+import os
+
+from hcl_core.errors import SettingsError
+
+JUDGE_NAMES = ("alias", "semantic", "paper", "llm")
+
+
+def full_judge_name(name: str) -> str:
+    """``name`` as a run stores it: ``llm`` with its model, from ``HCL_JUDGE_MODEL`` where it is not said.
+
+    Raises:
+        SettingsError: There is no such judge.
+    """
+    kind, _, model = name.partition(":")
+    if kind not in JUDGE_NAMES or (":" in name and not (kind == "llm" and model.strip())):
+        raise SettingsError(f"judge must be one of {', '.join(JUDGE_NAMES)} or llm:MODEL; got {name!r}")
+    if name != "llm":
+        return name
+    if not (model := os.environ.get("HCL_JUDGE_MODEL", "").strip()):
+        raise SettingsError("the llm judge needs a model: llm:MODEL, or HCL_JUDGE_MODEL in the environment")
+    return f"llm:{model}"
+
+
+def check_judge(name: str) -> None:
+    """Raise ``SettingsError`` unless there is a judge of that name and, for ``llm``, what it needs; loads nothing."""
+    if full_judge_name(name).startswith("llm:"):
+        from hcl_core.judges.llm import check_environment
+
+        check_environment()
+
+
+def judge_stamp(name: str) -> str | None:
+    """What ``load_judge(name).stamp`` would be, ``None`` for a judge from elsewhere; needs neither model nor key."""
+    from hcl_core.judges import alias, llm, paper, semantic
+
+    kind, _, model = name.partition(":")
+    if kind == "llm":
+        return llm.stamp_of(model)
+    known = {each.name: each.stamp for each in (alias.AliasJudge, paper.PaperJudge, semantic.SemanticJudge)}
+    return known.get(name)
