@@ -14,53 +14,37 @@ the others without a model. Verdicts and clusters bear a stamp that says what ma
 """
 
 import json
-import math
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
 from hcl_core.atomic import atomic_file, atomic_folder
 from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError, SettingsError
 from hcl_core.manifest import Manifest
 from hcl_core.records import ClusterMember, LayerScore, Question, Sample, SampleKey, StoredQuestion, Verdict
+from hcl_core.runs_tables import (
+    CLUSTER_SCHEMA,
+    SAMPLE_SCHEMA,
+    TOKEN_SCHEMA,
+    VERDICT_SCHEMA,
+    check_samples,
+    read_derived,
+    read_stamp,
+    read_table,
+    stamped,
+    write_compact,
+    write_table,
+)
 
 _PARTS = "part-" + "[0-9]" * 5 + ".parquet"
-_STAMP = b"made_by"
 _BEFORE_MANIFEST = frozenset({".lock", "samples", "questions.jsonl"})
-
-_KEY_FIELDS = [
-    ("question_id", pa.dictionary(pa.int32(), pa.string())),
-    ("exit_layer", pa.int16()),
-    ("sample_idx", pa.int32()),
-]
-_SAMPLE_SCHEMA = pa.schema(
-    [
-        *_KEY_FIELDS,
-        ("answer", pa.string()),
-        ("completion_text", pa.string()),
-        ("completion_token_ids", pa.list_(pa.int32())),
-        ("token_logprobs", pa.list_(pa.float32())),
-        ("finish_reason", pa.dictionary(pa.int8(), pa.string())),
-    ]
-)
-_VERDICT_SCHEMA = pa.schema(
-    [
-        *_KEY_FIELDS,
-        ("outcome", pa.dictionary(pa.int8(), pa.string())),
-        ("reason", pa.dictionary(pa.int32(), pa.string())),
-    ]
-)
-_TOKEN_SCHEMA = pa.schema([("token_id", pa.int32()), ("text", pa.string())])
-_CLUSTER_SCHEMA = pa.schema([*_KEY_FIELDS, ("cluster_id", pa.int32())])
 
 
 class RunFolder:
@@ -188,7 +172,7 @@ class RunFolder:
             "token_logprobs": [sample.token_logprobs for sample in samples],
             "finish_reason": [sample.finish_reason for sample in samples],
         }
-        _write_table(folder / f"part-{number:05d}.parquet", [s.key for s in samples], columns, _SAMPLE_SCHEMA)
+        write_table(folder / f"part-{number:05d}.parquet", [s.key for s in samples], columns, SAMPLE_SCHEMA)
 
     def sample_table(self, columns: list[str] | None = None, question_id: str | None = None) -> pa.Table:
         """All samples, or those of one question, as an Arrow table, in the order of their parts.
@@ -196,13 +180,13 @@ class RunFolder:
         Raises:
             RunFolderError: A part is damaged.
         """
-        wanted = [name for name in _SAMPLE_SCHEMA.names if columns is None or name in columns]
-        schema = pa.schema([_SAMPLE_SCHEMA.field(name) for name in wanted])
+        wanted = [name for name in SAMPLE_SCHEMA.names if columns is None or name in columns]
+        schema = pa.schema([SAMPLE_SCHEMA.field(name) for name in wanted])
         parts = sorted((self.path / "samples").glob(_PARTS))
         try:
-            tables = (_read_table(part, schema, question_id) for part in parts)
+            tables = (read_table(part, schema, question_id) for part in parts)
             table = pa.concat_tables([schema.empty_table(), *tables])
-            _check_samples(table)
+            check_samples(table)
             return table
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise RunFolderError(f"{self.path}: a samples part cannot be read: {error}") from None
@@ -230,13 +214,13 @@ class RunFolder:
         if not texts:
             return
         by_id = dict(sorted((self.token_texts() | dict(texts)).items()))
-        table = pa.table([pa.array(by_id, pa.int32()), pa.array(by_id.values(), pa.string())], schema=_TOKEN_SCHEMA)
+        table = pa.table([pa.array(by_id, pa.int32()), pa.array(by_id.values(), pa.string())], schema=TOKEN_SCHEMA)
         with atomic_file(self.path / "tokens.parquet") as temporary:
             pq.write_table(table, temporary, compression="zstd")
 
     def token_texts(self) -> dict[int, str]:
         """What each token of the samples says; empty where that was not kept, or cannot be read."""
-        table = _read_derived(self.path / "tokens.parquet", _TOKEN_SCHEMA)
+        table = read_derived(self.path / "tokens.parquet", TOKEN_SCHEMA)
         columns = [column.to_pylist() for column in table.columns] if table is not None else [[], []]
         return {token_id: text for token_id, text in zip(*columns, strict=True) if None not in (token_id, text)}
 
@@ -248,12 +232,12 @@ class RunFolder:
             "outcome": [v.outcome for v in verdicts],
             "reason": [v.reason for v in verdicts],
         }
-        _write_table(self.path / "verdicts.parquet", [v.key for v in verdicts], columns, _VERDICT_SCHEMA, stamp)
+        write_table(self.path / "verdicts.parquet", [v.key for v in verdicts], columns, VERDICT_SCHEMA, stamp)
 
     def write_clusters(self, members: Sequence[ClusterMember], stamp: str) -> None:
         """Replace ``clusters.parquet``; ``stamp`` says which judge and embedder made them."""
         columns = {"cluster_id": [member.cluster_id for member in members]}
-        _write_table(self.path / "clusters.parquet", [each.key for each in members], columns, _CLUSTER_SCHEMA, stamp)
+        write_table(self.path / "clusters.parquet", [each.key for each in members], columns, CLUSTER_SCHEMA, stamp)
 
     def write_layer_scores(self, scores: Sequence[LayerScore]) -> None:
         """Replace ``layer_scores.parquet``."""
@@ -263,12 +247,12 @@ class RunFolder:
     def write_measures(self, rows: Sequence[dict[str, Any]], stamp: str) -> None:
         """Replace ``scores.measures.parquet``; ``stamp`` says what made them, and of how many samples."""
         with atomic_file(self.path / "measures.parquet") as temporary:
-            pq.write_table(_stamped(pa.Table.from_pylist(list(rows)), stamp), temporary)
+            pq.write_table(stamped(pa.Table.from_pylist(list(rows)), stamp), temporary)
 
     def measures(self, stamp: str) -> list[dict[str, Any]] | None:
         """Rows of ``scores.measures.parquet``; ``None`` where they were not made, or not as ``stamp`` says."""
         path = self.path / "measures.parquet"
-        if _read_stamp(path) != stamp:
+        if read_stamp(path) != stamp:
             return None
         try:
             rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
@@ -278,15 +262,15 @@ class RunFolder:
 
     def verdict_table(self, question_id: str | None = None) -> pa.Table | None:
         """``verdicts.parquet``, or one question's; ``None`` where it is missing or damaged: it can be made again."""
-        return _read_derived(self.path / "verdicts.parquet", _VERDICT_SCHEMA, question_id)
+        return read_derived(self.path / "verdicts.parquet", VERDICT_SCHEMA, question_id)
 
     def cluster_table(self, question_id: str | None = None) -> pa.Table | None:
         """``clusters.parquet``, likewise."""
-        return _read_derived(self.path / "clusters.parquet", _CLUSTER_SCHEMA, question_id)
+        return read_derived(self.path / "clusters.parquet", CLUSTER_SCHEMA, question_id)
 
     def stamps(self) -> tuple[str | None, str | None]:
         """Those of the verdicts and of the clusters; ``None`` where there is none, or no file that can be read."""
-        return _read_stamp(self.path / "verdicts.parquet"), _read_stamp(self.path / "clusters.parquet")
+        return read_stamp(self.path / "verdicts.parquet"), read_stamp(self.path / "clusters.parquet")
 
     def finish(self, finished_at: str) -> Manifest:
         """Mark the run complete."""
@@ -320,7 +304,7 @@ class RunFolder:
             for (name, table), stamp in zip(tables.items(), (None, *self.stamps()), strict=True):
                 if table is None:
                     raise RunFolderError(f"{self.path} has no {name}: `score` makes it again")
-                _write_compact(made / name, _stamped(table, stamp), places)
+                write_compact(made / name, stamped(table, stamp), places)
         return RunFolder(target)
 
     def _write_questions(self, questions: Sequence[StoredQuestion]) -> None:
@@ -345,95 +329,8 @@ class RunFolder:
             temporary.write_text(text, encoding="utf-8")
 
 
-def _check_samples(table: pa.Table) -> None:
-    """Raise ``ValueError`` for what no run writes: a missing value, or a probability that is none."""
-    for name in table.column_names:
-        if table.column(name).null_count:
-            raise ValueError(f"column {name} has a missing value")
-    if "token_logprobs" in table.column_names:
-        column = table.column("token_logprobs").combine_chunks()
-        values = column.flatten()
-        numbers = values.to_numpy(zero_copy_only=False)
-        if values.null_count or not np.isfinite(numbers).all() or (numbers > 1e-3).any():
-            raise ValueError("token_logprobs has a value that is no log-probability")
-        if len(column) and (np.diff(column.offsets.to_numpy()) == 0).any():
-            raise ValueError("token_logprobs has a sample without tokens")
-
-
-def mean_logprobs(table: pa.Table) -> NDArray[np.float64]:
-    """Mean of each row's ``token_logprobs``: ``[n]`` float64."""
-    chunks = table.column("token_logprobs").combine_chunks()
-    offsets = chunks.offsets.to_numpy()
-    values = chunks.values.to_numpy(zero_copy_only=False).astype(np.float64)
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    means: NDArray[np.float64] = (sums[offsets[1:]] - sums[offsets[:-1]]) / np.maximum(np.diff(offsets), 1)
-    return means
-
-
 def _stored_question(entry: dict[str, Any]) -> StoredQuestion:
     if not isinstance(entry["answers"], list):
         raise TypeError("answers must be a list")
     question = Question(entry["id"], entry["question"], tuple(entry["answers"]), entry["topic"], entry["difficulty"])
     return StoredQuestion(question, str(entry["prompt"]))
-
-
-def _write_table(
-    path: Path,
-    keys: Iterable[SampleKey],
-    columns: dict[str, list[Any]],
-    schema: pa.Schema,
-    stamp: str | None = None,
-) -> None:
-    rows = list(keys)
-    by_key = {name: [key[place] for key in rows] for place, (name, _) in enumerate(_KEY_FIELDS)}
-    arrays = by_key | columns
-    table = pa.table([pa.array(arrays[field.name], field.type) for field in schema], schema=schema)
-    with atomic_file(path) as temporary:
-        pq.write_table(_stamped(table, stamp), temporary, compression="zstd")
-
-
-def _stamped(table: pa.Table, stamp: str | None) -> pa.Table:
-    return table if stamp is None else table.replace_schema_metadata({_STAMP: stamp.encode()})
-
-
-def _write_compact(path: Path, table: pa.Table, places: dict[str, int]) -> None:
-    """Rows in key order, so that keys are runs and like answers stand together; floats split into byte streams."""
-    question_places = [places[question_id] for question_id in table.column("question_id").to_pylist()]
-    order = np.lexsort((table.column("sample_idx"), table.column("exit_layer"), question_places))
-    has_floats = "token_logprobs" in table.column_names
-    pq.write_table(
-        table.take(order).unify_dictionaries(),
-        path,
-        compression="zstd",
-        compression_level=19,
-        use_dictionary=[name for name in table.column_names if name not in ("token_logprobs", "sample_idx")],
-        column_encoding={"token_logprobs.list.element": "BYTE_STREAM_SPLIT"} if has_floats else None,
-    )
-
-
-def _read_derived(path: Path, schema: pa.Schema, question_id: str | None = None) -> pa.Table | None:
-    try:
-        return _read_table(path, schema, question_id)
-    except (pa.ArrowException, OSError, KeyError):
-        return None
-
-
-def _read_stamp(path: Path) -> str | None:
-    try:
-        stamp = (pq.read_schema(path).metadata or {}).get(_STAMP)
-    except (pa.ArrowException, OSError):
-        return None
-    return stamp.decode("utf-8", "replace") if stamp is not None else None
-
-
-def _read_table(path: Path, schema: pa.Schema, question_id: str | None = None) -> pa.Table:
-    """The columns of ``schema``, of one question or all; arrow itself would fill a missing column with nulls."""
-    if missing := set(schema.names) - set(pq.read_schema(path).names):
-        raise KeyError(f"{path.name} lacks {sorted(missing)[0]}")
-    filters = None if question_id is None else [("question_id", "==", question_id)]
-    return pq.read_table(path, schema=schema, filters=filters)
-
-
-def finite(value: float) -> float | None:
-    """``value`` for JSON, which has no NaN."""
-    return value if math.isfinite(value) else None

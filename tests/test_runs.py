@@ -13,10 +13,12 @@ import pytest
 from conftest import fake_sample
 
 from hcl_core import pipeline, runs
+from hcl_core.cli.as_json import finite
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.manifest import RunSettings
 from hcl_core.records import ClusterMember, Question, SampleKey, SamplingSettings, Verdict
-from hcl_core.runs import RunFolder, StoredQuestion, finite, mean_logprobs
+from hcl_core.runs import RunFolder, StoredQuestion
+from hcl_core.runs_tables import mean_logprobs
 from hcl_core.settings.prompts import PromptTemplate
 
 QUESTIONS = [

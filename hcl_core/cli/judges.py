@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from hcl_core import registry
+from hcl_core.cli.as_json import report_as_json
 from hcl_core.cli.progress import bars
 from hcl_core.cli.terminal import app, stdout
-from hcl_core.judge_eval import HALVES, JudgeReport, evaluate, read_labelled
+from hcl_core.judge_eval import HALVES, evaluate, read_labelled
 from hcl_core.judges.llm import LlmJudge
 from hcl_core.judges.names import check_judge
-from hcl_core.runs import finite
 from hcl_core.text import printable
 
 JUDGE_HELP = "alias (by rule), semantic (and by meaning), paper (the published rule), llm:MODEL (an endpoint)."
@@ -60,18 +60,3 @@ def judge_eval(
             f"{usage['completion_tokens']:,} out.",
             highlight=False,
         )
-
-
-def report_as_json(
-    report: JudgeReport, half: str, num_left_out: int, usage: dict[str, int] | None
-) -> dict[str, object]:
-    """What ``judge-eval --json`` prints."""
-    models = {model: asdict(each) | {"kappa": finite(each.kappa)} for model, each in report.models.items()}
-    return {
-        "judge": report.judge,
-        "half": half,
-        "models": models,
-        "mean_agreement": finite(report.mean_agreement),
-        "num_left_out": num_left_out,
-        "judgements_per_second": round(report.judgements_per_second),
-    } | ({} if usage is None else {"usage": usage})

@@ -1,28 +1,27 @@
 """Commands on run folders, which need no language model: score, show, compare."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from hcl_core import answers, registry, scoring
+from hcl_core.cli.as_json import difference_as_json, comparison_as_json, finite, scores_as_json
 from hcl_core.cli.judges import JUDGE_HELP
 from hcl_core.cli.progress import bars
 from hcl_core.cli.tables import answer_line, print_comparison, print_layer_comparison, print_measures, print_scores
 from hcl_core.cli.terminal import app, stderr, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.judges.names import full_judge_name
-from hcl_core.manifest import Manifest, differing_settings
-from hcl_core.records import Scaling, Weights, check_scaling
-from hcl_core.runs import RunFolder, finite
-from hcl_core.scores.comparison import RunComparison, compare_layers, compare_runs
-from hcl_core.scores.intervals import Difference, uncertainty
+from hcl_core.manifest import Manifest
+from hcl_core.records import Weights, check_scaling
+from hcl_core.runs import RunFolder
+from hcl_core.scores.comparison import compare_layers, compare_runs
 from hcl_core.scores.measures import MEASURE_NAMES, TEXT_MEASURES, measure_outcomes, reliability
-from hcl_core.scores.metrics import OutcomeTable, optimal_layer, score_layers
+from hcl_core.scores.metrics import OutcomeTable
 from hcl_core.text import printable
 
 SCALING_HELP = (
@@ -83,30 +82,6 @@ def show(
             stdout.print(answer_line(group))
     if len(chosen) > limit:
         stdout.print(f"\n{len(chosen) - limit} more questions: --limit N, or --question ID for one.", highlight=False)
-
-
-def scores_as_json(
-    manifest: Manifest, table: OutcomeTable, weights: Weights, scaling: Scaling = "min_max"
-) -> dict[str, Any]:
-    """What ``score --json`` prints, but for the measures."""
-    scores, sure = score_layers(table, weights, scaling), uncertainty(table, weights, scaling)
-    layers = []
-    for each, layer in zip(scores, sure.layers, strict=True):
-        entry: dict[str, object] = {name: finite(value) for name, value in asdict(each).items()}
-        for name, value in asdict(layer).items():
-            entry[name] = [finite(bound) for bound in value] if isinstance(value, tuple) else value
-        layers.append(entry)
-    return {
-        "run_id": manifest.run_id,
-        "model": manifest.settings.model,
-        "complete": manifest.finished_at is not None,
-        "judge": manifest.judge,
-        "scaling": scaling,
-        "layers": layers,
-        "optimal_layer": optimal_layer(scores),
-        "verdict": sure.verdict,
-        "tied_layers": list(sure.tied_layers),
-    }
 
 
 def _weights(text: str) -> Weights:
@@ -182,7 +157,9 @@ def compare(
         differences = compare_layers(tables[0], first, second, parsed, checked)
         if as_json:
             print(
-                json.dumps({"layers": [first, second]} | {n: _difference(d) for n, d in differences.items()}, indent=1)
+                json.dumps(
+                    {"layers": [first, second]} | {n: difference_as_json(d) for n, d in differences.items()}, indent=1
+                )
             )
         else:
             stdout.print(Text(printable(manifests[0].describe())))
@@ -195,29 +172,6 @@ def compare(
         print(json.dumps(comparison_as_json(manifests, comparison), indent=1))
     else:
         print_comparison(manifests, comparison)
-
-
-def comparison_as_json(manifests: Sequence[Manifest], comparison: RunComparison) -> dict[str, object]:
-    """What ``compare --json`` prints of two runs."""
-    return {
-        "runs": [manifest.run_id for manifest in manifests],
-        "settings_that_differ": differing_settings(*manifests),
-        "num_questions": comparison.num_questions,
-        "optimal_layers": list(comparison.optimal_layers),
-        "p_same_optimal": comparison.p_same_optimal,
-        "rank_correlation": {
-            name: {"estimate": finite(each.estimate), "resampled": [finite(bound) for bound in each.resampled]}
-            for name, each in comparison.rank_correlation.items()
-        },
-        "layers": [
-            {"exit_layer": layer} | {name: _difference(each[place]) for name, each in comparison.differences.items()}
-            for place, layer in enumerate(comparison.exit_layers)
-        ],
-    }
-
-
-def _difference(difference: Difference) -> dict[str, object]:
-    return {"difference": finite(difference.estimate), "ci": [finite(bound) for bound in difference.interval]}
 
 
 def _two_layers(text: str) -> tuple[int, int]:

@@ -1,0 +1,81 @@
+"""What the terminal prints with ``--json``."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hcl_core.judge_eval import JudgeReport
+from hcl_core.manifest import Manifest, differing_settings
+from hcl_core.records import Scaling, Weights
+from hcl_core.scores.comparison import RunComparison
+from hcl_core.scores.intervals import Difference, uncertainty
+from hcl_core.scores.metrics import OutcomeTable, optimal_layer, score_layers
+
+
+def finite(value: float) -> float | None:
+    """``value`` for JSON, which has no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def scores_as_json(
+    manifest: Manifest, table: OutcomeTable, weights: Weights, scaling: Scaling = "min_max"
+) -> dict[str, Any]:
+    """What ``score --json`` prints, but for the measures."""
+    scores, sure = score_layers(table, weights, scaling), uncertainty(table, weights, scaling)
+    layers = []
+    for each, layer in zip(scores, sure.layers, strict=True):
+        entry: dict[str, object] = {name: finite(value) for name, value in asdict(each).items()}
+        for name, value in asdict(layer).items():
+            entry[name] = [finite(bound) for bound in value] if isinstance(value, tuple) else value
+        layers.append(entry)
+    return {
+        "run_id": manifest.run_id,
+        "model": manifest.settings.model,
+        "complete": manifest.finished_at is not None,
+        "judge": manifest.judge,
+        "scaling": scaling,
+        "layers": layers,
+        "optimal_layer": optimal_layer(scores),
+        "verdict": sure.verdict,
+        "tied_layers": list(sure.tied_layers),
+    }
+
+
+def comparison_as_json(manifests: Sequence[Manifest], comparison: RunComparison) -> dict[str, object]:
+    """What ``compare --json`` prints of two runs."""
+    return {
+        "runs": [manifest.run_id for manifest in manifests],
+        "settings_that_differ": differing_settings(*manifests),
+        "num_questions": comparison.num_questions,
+        "optimal_layers": list(comparison.optimal_layers),
+        "p_same_optimal": comparison.p_same_optimal,
+        "rank_correlation": {
+            name: {"estimate": finite(each.estimate), "resampled": [finite(bound) for bound in each.resampled]}
+            for name, each in comparison.rank_correlation.items()
+        },
+        "layers": [
+            {"exit_layer": layer}
+            | {name: difference_as_json(each[place]) for name, each in comparison.differences.items()}
+            for place, layer in enumerate(comparison.exit_layers)
+        ],
+    }
+
+
+def difference_as_json(difference: Difference) -> dict[str, object]:
+    return {"difference": finite(difference.estimate), "ci": [finite(bound) for bound in difference.interval]}
+
+
+def report_as_json(
+    report: JudgeReport, half: str, num_left_out: int, usage: dict[str, int] | None
+) -> dict[str, object]:
+    """What ``judge-eval --json`` prints."""
+    models = {model: asdict(each) | {"kappa": finite(each.kappa)} for model, each in report.models.items()}
+    return {
+        "judge": report.judge,
+        "half": half,
+        "models": models,
+        "mean_agreement": finite(report.mean_agreement),
+        "num_left_out": num_left_out,
+        "judgements_per_second": round(report.judgements_per_second),
+    } | ({} if usage is None else {"usage": usage})
