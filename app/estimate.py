@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from hcl_core.manifest import Manifest
 from hcl_core.models.catalogue import find_model
 from hcl_core.request import RunRequest
+from hcl_core.runs.manifest import Manifest
 
 
 def estimate_seconds(

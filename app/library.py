@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from hcl_core.answers import LayerAnswers, count_answers, read_verdicts
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
-from hcl_core.manifest import Manifest
 from hcl_core.records import LayerScore, Sample, SampleKey, Scaling, StoredQuestion, Verdict, Weights
-from hcl_core.runs import RunFolder
+from hcl_core.runs.answers import LayerAnswers, count_answers, read_verdicts
+from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.comparison import RunComparison, compare_runs
 from hcl_core.scores.intervals import (
     NUM_REPLICATES,

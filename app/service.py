@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from app import library
 from app.sets import QuestionSets
-from hcl_core import pipeline, registry, scoring, trash
+from hcl_core import pipeline, registry, scoring
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import runs_folder
-from hcl_core.manifest import Manifest
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, find_model
 from hcl_core.models.lens_records import LensTable
 from hcl_core.records import Question, StoredQuestion
 from hcl_core.request import RunRequest, prepare
-from hcl_core.runs import RunFolder
+from hcl_core.runs import trash
+from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.measures import TextMeasures, measure_texts
 from hcl_core.settings.layers import parse_layers
 from hcl_core.settings.prompts import PromptTemplate

@@ -9,7 +9,7 @@ import numpy as np
 
 from hcl_core.folders import precomputed_folder
 from hcl_core.records import Weights
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.intervals import NUM_REPLICATES, uncertainty
 from hcl_core.scores.metrics import INCORRECT, OutcomeTable, score_layers
 from hcl_core.scoring import read_outcomes

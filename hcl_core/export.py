@@ -14,8 +14,8 @@ from hcl_core import notebook
 from hcl_core.atomic import exported_file
 from hcl_core.errors import RunFolderError
 from hcl_core.records import Weights
-from hcl_core.runs import RunFolder
-from hcl_core.runs_tables import mean_logprobs
+from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.tables import mean_logprobs
 from hcl_core.scores.intervals import uncertainty
 from hcl_core.scores.metrics import OutcomeTable, score_layers
 from hcl_core.scoring import read_outcomes, sample_cells

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from hcl_core.manifest import Manifest
+from hcl_core.runs.manifest import Manifest
 from hcl_core.text import printable
 
 _PROGRAM = Path(__file__).resolve().parent.parent

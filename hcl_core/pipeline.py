@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from hcl_core.manifest import Manifest, RunSettings
 from hcl_core.models.cost import ModelCost
 from hcl_core.ports import Decoder
 from hcl_core.records import Question, Sample, SampleKey, StoredQuestion
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.manifest import Manifest, RunSettings
 from hcl_core.scores.metrics import OutcomeTable
 from hcl_core.scoring import Scorer, add_stored
 

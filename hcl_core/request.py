@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from hcl_core import pipeline, registry
 from hcl_core.judges.names import check_judge
-from hcl_core.manifest import Manifest, RunSettings, check_num_samples
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import check_exit_head
 from hcl_core.records import Question, SamplingSettings
+from hcl_core.runs.manifest import Manifest, RunSettings, check_num_samples
 from hcl_core.scoring import Embeddings, Scorer
 from hcl_core.settings.layers import parse_layers
 from hcl_core.settings.prompts import PromptTemplate

@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 
 from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError
 from hcl_core.judges.names import judge_stamp
-from hcl_core.manifest import Manifest, RunSettings
 from hcl_core.ports import Embedder, Judge, Judgement
 from hcl_core.records import ClusterMember, Question, Sample, SampleKey, Verdict, Weights
-from hcl_core.runs import RunFolder
-from hcl_core.runs_tables import mean_logprobs
+from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.manifest import Manifest, RunSettings
+from hcl_core.runs.tables import mean_logprobs
 from hcl_core.scores.clustering import COSINE_THRESHOLD, leader_clusters
 from hcl_core.scores.measures import MEASURES_VERSION, TextMeasures, measure_texts
 from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, score_layers

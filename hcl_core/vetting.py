@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 from hcl_core import scoring
 from hcl_core.errors import RunFolderError
 from hcl_core.judges.names import judge_stamp
-from hcl_core.manifest import Manifest
 from hcl_core.records import StoredQuestion, Weights, first_line
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.metrics import OutcomeTable, score_layers
 
 # Of all files together, unpacked; also the most that one entry of a zip can have without its 64-bit extension. The

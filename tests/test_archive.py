@@ -19,7 +19,7 @@ from hcl_core.archive import pack_run, unpack_run
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder
 from hcl_core.records import SampleKey, Verdict
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
 
 DERIVED = {"verdicts.parquet", "clusters.parquet", "layer_scores.parquet"}
 SHIPPED = RunFolder(precomputed_folder() / "0be6b1cadd189061")

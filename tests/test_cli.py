@@ -15,7 +15,7 @@ from conftest import NUM_LAYERS, FakeEmbedder, make_model, make_tokenizer
 from hcl_core import cli, pipeline, registry
 from hcl_core.models.catalogue import CATALOGUE
 from hcl_core.ports import Judgement
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
 
 REPO = Path(__file__).parent.parent
 OWN = ["--question", "Name a planet", "--accept", "Mars"]

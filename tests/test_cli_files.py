@@ -10,7 +10,7 @@ import typer
 from test_cli import assert_one_line_error, command  # noqa: F401  # fixture
 from test_pipeline import finished_run
 
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
 
 
 @pytest.fixture(scope="module")

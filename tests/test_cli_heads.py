@@ -7,7 +7,7 @@ from test_cli import OWN, assert_one_line_error, command, run_tiny, tiny  # noqa
 
 from hcl_core import registry
 from hcl_core.cli import tables
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
 
 FIT = ["fit-head", "--tokens", "1000"]
 

@@ -18,7 +18,7 @@ from hcl_core.errors import RunFolderError
 from hcl_core.export import export_csv, export_notebook, export_scores_csv
 from hcl_core.folders import precomputed_folder
 from hcl_core.records import SampleKey, Verdict, Weights
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.intervals import uncertainty
 from hcl_core.scores.metrics import score_layers
 from hcl_core.scoring import read_outcomes

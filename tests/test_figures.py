@@ -14,8 +14,8 @@ from app.figures.lens import SHADES, lens_map
 from app.figures.outcomes import outcome_shares, right_and_ideas
 from app.figures.river import answer_river
 from app.language import Words
-from hcl_core.meanings import follow_meanings
 from hcl_core.models.lens_records import LensTable
+from hcl_core.runs.meanings import follow_meanings
 from hcl_core.scores.intervals import Difference
 from hcl_core.scores.metrics import OutcomeTable
 

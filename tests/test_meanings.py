@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcl_core.answers import CountedAnswer, LayerAnswers
-from hcl_core.meanings import follow_meanings
+from hcl_core.runs.answers import CountedAnswer, LayerAnswers
+from hcl_core.runs.meanings import follow_meanings
 
 
 def answer(text, count=1, cluster_id=None, outcome=None, confidence=0.5):

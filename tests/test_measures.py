@@ -14,7 +14,7 @@ from test_intervals import table_of
 from hcl_core import registry, scoring
 from hcl_core.folders import precomputed_folder
 from hcl_core.models.cost import ModelCost
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.measures import (
     MEASURE_NAMES,
     ReliabilityBin,

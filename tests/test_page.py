@@ -25,7 +25,7 @@ def write_hostile_run(runs):
 
     from hcl_core.judges.alias import AliasJudge
     from hcl_core.records import Question, Sample, StoredQuestion
-    from hcl_core.runs import RunFolder
+    from hcl_core.runs.folder import RunFolder
     from hcl_core.scoring import Embeddings, rescore
 
     # A run's questions and answers are JSON and Arrow texts, which hold every letter but half a pair.

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hcl_core import pipeline, scoring
 from hcl_core.errors import ContextTooLongError, NoNetworkError, RunFolderError, SettingsError
 from hcl_core.judges.alias import AliasJudge
-from hcl_core.manifest import RunSettings
 from hcl_core.pipeline import Decoding, Finished, Started, WaveDone, wave_bounds
 from hcl_core.records import Question, SamplingSettings, Weights
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.manifest import RunSettings
 from hcl_core.scores.metrics import INCORRECT, MISSING, NOT_ATTEMPTED, score_layers
 from hcl_core.settings.prompts import PromptTemplate
 

@@ -14,7 +14,7 @@ from hcl_core import registry, scoring
 from hcl_core.folders import precomputed_folder
 from hcl_core.models.lens_records import read_lens
 from hcl_core.records import Weights
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.metrics import score_layers
 from hcl_core.scores.published import published_curves
 

@@ -5,7 +5,7 @@ from conftest import FakeEmbedder
 
 from hcl_core import cli, registry
 from hcl_core.errors import SettingsError
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
 from hcl_core.settings.presets import PRESETS, describe_preset, find_preset
 
 

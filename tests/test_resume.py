@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
 
 ROOT = Path(__file__).parent.parent
 

@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import fake_sample
 
-from hcl_core import pipeline, runs
+from hcl_core import pipeline
 from hcl_core.cli.as_json import finite
 from hcl_core.errors import RunFolderError, SettingsError
-from hcl_core.manifest import RunSettings
 from hcl_core.records import ClusterMember, Question, SampleKey, SamplingSettings, Verdict
-from hcl_core.runs import RunFolder, StoredQuestion
-from hcl_core.runs_tables import mean_logprobs
+from hcl_core.runs import tables
+from hcl_core.runs.folder import RunFolder, StoredQuestion
+from hcl_core.runs.manifest import RunSettings
+from hcl_core.runs.tables import mean_logprobs
 from hcl_core.settings.prompts import PromptTemplate
 
 QUESTIONS = [
@@ -414,7 +415,7 @@ def crash_while_writing(monkeypatch, error):
         write_table(table, where, **options)
         raise error
 
-    monkeypatch.setattr(runs.pq, "write_table", write_and_crash)
+    monkeypatch.setattr(tables.pq, "write_table", write_and_crash)
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=repr)

@@ -126,7 +126,7 @@ def test_a_run_keeps_its_strategy_and_has_an_id_of_its_own(tiny_folder, tmp_path
     from conftest import FakeEmbedder
 
     from hcl_core import registry
-    from hcl_core.runs import RunFolder
+    from hcl_core.runs.folder import RunFolder
 
     monkeypatch.setattr(registry, "load_embedder", FakeEmbedder)
     asked = ["--question", "Name a planet", "--accept", "a", "--layers", "1,4", "--samples", 3, "--max-new-tokens", 4]

@@ -48,7 +48,7 @@ def test_a_rule_says_what_was_wanted():
 
 def test_the_ids_of_early_exit_runs_are_what_they_were():
     from hcl_core.folders import precomputed_folder
-    from hcl_core.runs import RunFolder
+    from hcl_core.runs.folder import RunFolder
 
     folder = RunFolder(precomputed_folder() / "0be6b1cadd189061")
     assert folder.manifest().settings.run_id(folder.questions()) == "0be6b1cadd189061"

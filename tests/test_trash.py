@@ -8,11 +8,11 @@ import pytest
 from conftest import contents
 from test_pipeline import finished_run
 
-from hcl_core import trash
 from hcl_core.errors import RunBusyError, RunFolderError
 from hcl_core.folders import precomputed_folder
-from hcl_core.runs import RunFolder
-from hcl_core.trash import delete_run, empty_trash, restore_run
+from hcl_core.runs import trash
+from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.trash import delete_run, empty_trash, restore_run
 
 DAY = 86_400
 

@@ -18,10 +18,10 @@ from app.views.headline import headline, spoken_layers
 from app.views.lens import lens_headline, top_table
 from app.views.runs import link_box, manifest_view
 from app.views.scores import score_table
-from hcl_core.answers import CountedAnswer, LayerAnswers
 from hcl_core.models.lens_records import LensTable
 from hcl_core.records import Question, StoredQuestion, Verdict, Weights
-from hcl_core.runs import RunFolder
+from hcl_core.runs.answers import CountedAnswer, LayerAnswers
+from hcl_core.runs.folder import RunFolder
 
 EQUAL = Weights()
 WORDS = Words("en")

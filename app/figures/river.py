@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from app.figures.base import Figure, Trace, layout, plain, rounded
 from app.language import SIGNS, Words
-from hcl_core.meanings import Meaning
 from hcl_core.records import Outcome
+from hcl_core.runs.meanings import Meaning
 
 # Shades of right and of wrong; the pattern says wrong without colour.
 _RIGHT = ("var(--hcl-right-1)", "var(--hcl-right-2)", "var(--hcl-right-3)", "var(--hcl-right-4)")

@@ -21,10 +21,10 @@ from app.views.questions import question_rows
 from app.views.runs import link_box
 from hcl_core import pipeline
 from hcl_core.errors import SettingsError
-from hcl_core.manifest import Manifest
 from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, check_scaling
 from hcl_core.request import RunRequest
+from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.metrics import OutcomeTable
 
 # While a set runs its intervals are drawn from fewer resampled runs, and not more often than this, in seconds.

@@ -22,11 +22,11 @@ from app.views.runs import link_box
 from app.views.scores import score_table
 from hcl_core import pipeline
 from hcl_core.errors import HclError, SettingsError
-from hcl_core.manifest import Manifest
-from hcl_core.meanings import follow_meanings
 from hcl_core.questions.jsonl import make_question
 from hcl_core.records import SamplingSettings, check_scaling
 from hcl_core.request import RunRequest
+from hcl_core.runs.manifest import Manifest
+from hcl_core.runs.meanings import follow_meanings
 from hcl_core.settings.layers import parse_layers
 from hcl_core.settings.prompts import load_template
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy

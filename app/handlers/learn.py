@@ -15,8 +15,8 @@ from app.handlers.lens import shipped_lenses
 from app.language import Words
 from app.library import StoredRun
 from hcl_core.errors import RunFolderError
-from hcl_core.meanings import follow_meanings
 from hcl_core.records import Weights
+from hcl_core.runs.meanings import follow_meanings
 from hcl_core.scores.published import published_curves
 
 NUM_STEPS = 7

@@ -5,8 +5,8 @@ from html import escape
 
 from app.language import SIGNS, Words
 from app.views.base import shown
-from hcl_core.answers import LayerAnswers
-from hcl_core.meanings import AnswerGroup, Meaning, follow_meanings
+from hcl_core.runs.answers import LayerAnswers
+from hcl_core.runs.meanings import AnswerGroup, Meaning, follow_meanings
 from hcl_core.text import printable
 
 _MAX_CARDS = 9

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from hcl_core.judge_eval import JudgeReport
-from hcl_core.manifest import Manifest, differing_settings
 from hcl_core.records import Scaling, Weights
+from hcl_core.runs.manifest import Manifest, differing_settings
 from hcl_core.scores.comparison import RunComparison
 from hcl_core.scores.intervals import Difference, uncertainty
 from hcl_core.scores.metrics import OutcomeTable, optimal_layer, score_layers
@@ -63,6 +63,7 @@ def comparison_as_json(manifests: Sequence[Manifest], comparison: RunComparison)
 
 
 def difference_as_json(difference: Difference) -> dict[str, object]:
+    """A difference and its 95% interval."""
     return {"difference": finite(difference.estimate), "ci": [finite(bound) for bound in difference.interval]}
 
 

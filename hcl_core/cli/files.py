@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from hcl_core import archive, trash
+from hcl_core import archive
 from hcl_core import export as exports
 from hcl_core.cli.terminal import app, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
-from hcl_core.manifest import check_run_id
-from hcl_core.runs import RunFolder
+from hcl_core.runs import trash
+from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.manifest import check_run_id
 from hcl_core.text import printable
 
 

@@ -10,10 +10,10 @@ from rich.table import Table
 from hcl_core import registry
 from hcl_core.cli.terminal import app, stdout
 from hcl_core.errors import SettingsError
-from hcl_core.manifest import check_num_samples
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.footprint import WEIGHT_FORMATS, Footprint, footprint, wave_bytes
 from hcl_core.records import SamplingSettings
+from hcl_core.runs.manifest import check_num_samples
 from hcl_core.settings.layers import parse_layers
 
 _GIB = 2**30

@@ -22,7 +22,7 @@ from hcl_core.questions.jsonl import make_question
 from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, SamplingSettings, Weights
 from hcl_core.request import RunRequest, prepare
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
 from hcl_core.settings.presets import PRESETS, describe_preset, find_preset
 from hcl_core.settings.prompts import TEMPLATE_NAMES, load_template
 

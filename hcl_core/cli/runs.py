@@ -8,17 +8,18 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from hcl_core import answers, registry, scoring
-from hcl_core.cli.as_json import difference_as_json, comparison_as_json, finite, scores_as_json
+from hcl_core import registry, scoring
+from hcl_core.cli.as_json import comparison_as_json, difference_as_json, finite, scores_as_json
 from hcl_core.cli.judges import JUDGE_HELP
 from hcl_core.cli.progress import bars
 from hcl_core.cli.tables import answer_line, print_comparison, print_layer_comparison, print_measures, print_scores
 from hcl_core.cli.terminal import app, stderr, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.judges.names import full_judge_name
-from hcl_core.manifest import Manifest
 from hcl_core.records import Weights, check_scaling
-from hcl_core.runs import RunFolder
+from hcl_core.runs import answers
+from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.comparison import compare_layers, compare_runs
 from hcl_core.scores.measures import MEASURE_NAMES, TEXT_MEASURES, measure_outcomes, reliability
 from hcl_core.scores.metrics import OutcomeTable

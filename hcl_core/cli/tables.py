@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from hcl_core import answers
 from hcl_core.cli.terminal import stdout
-from hcl_core.manifest import Manifest, differing_settings
 from hcl_core.models.head_records import HeadConfig
 from hcl_core.models.lens_records import LensTable
 from hcl_core.records import Scaling, Weights
+from hcl_core.runs import answers
+from hcl_core.runs.manifest import Manifest, differing_settings
 from hcl_core.scores.comparison import COMPARED, RunComparison
 from hcl_core.scores.intervals import Difference, Interval, describe_verdict, uncertainty
 from hcl_core.scores.metrics import OutcomeTable, balanced_layer, score_layers

@@ -125,7 +125,7 @@ class LensManifest:
 
 
 def write_lens(folder: Path, manifest: LensManifest, tables: Sequence[LensTable]) -> None:
-    """Store lenses as ``manifest.json`` and ``models.lens_records.parquet``; an existing folder of a lens is replaced.
+    """Store lenses as ``manifest.json`` and ``lens.parquet``; an existing folder of a lens is replaced.
 
     Raises:
         RunFolderError: The folder holds something else.

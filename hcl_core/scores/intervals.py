@@ -189,7 +189,7 @@ def describe_verdict(best: int | None, sure: Uncertainty) -> str:
     """The verdict in one sentence.
 
     Args:
-        best: ``scores.metrics.balanced_layer`` of the run.
+        best: ``metrics.balanced_layer`` of the run.
         sure: Of the same run and weights.
     """
     if best is None:

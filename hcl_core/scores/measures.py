@@ -73,7 +73,7 @@ class OutcomeMeasures:
     Attributes:
         exit_layer: Decoder blocks run, from 1.
         not_attempted_rate: Share of answers that were empty or a refusal, mean over questions, in [0, 1].
-        creativity_absolute: See ``scores.metrics.creativity_absolute``.
+        creativity_absolute: See ``metrics.creativity_absolute``.
         calibration_error: Expected calibration error of the confidence, in [0, 1] (arXiv 1706.04599).
         blocks_per_token: Decoder blocks run for each token; NaN where the exit layer does not decide it.
         relative_flops: Floating-point operations a token over those of the full model's; NaN where the run's

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hcl_core.answers import CountedAnswer, LayerAnswers
 from hcl_core.records import Outcome
+from hcl_core.runs.answers import CountedAnswer, LayerAnswers
 
 # Samples with a text, by meaning.
 _Known = dict[tuple[Outcome, str], dict[int, int]]

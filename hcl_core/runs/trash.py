@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
-from hcl_core.manifest import check_run_id
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.manifest import check_run_id
 
 # A run, or an older one of its id that was about to go when the process was killed.
 _IN_TRASH = re.compile(r"[0-9a-f]{16}|\.[0-9a-f]{16}\.[0-9a-f]{32}\.tmp")

@@ -81,6 +81,15 @@ def write_table(
     schema: pa.Schema,
     stamp: str | None = None,
 ) -> None:
+    """Write a table atomically.
+
+    Args:
+        path: The file; replaced if it exists.
+        keys: One a row.
+        columns: Values of the other columns, by name.
+        schema: Of the table.
+        stamp: Stored in the file's metadata.
+    """
     rows = list(keys)
     by_key = {name: [key[place] for key in rows] for place, (name, _) in enumerate(_KEY_FIELDS)}
     arrays = by_key | columns
@@ -90,6 +99,7 @@ def write_table(
 
 
 def stamped(table: pa.Table, stamp: str | None) -> pa.Table:
+    """``table`` with ``stamp`` as its metadata; unchanged where there is none."""
     return table if stamp is None else table.replace_schema_metadata({_STAMP: stamp.encode()})
 
 
@@ -109,6 +119,7 @@ def write_compact(path: Path, table: pa.Table, places: dict[str, int]) -> None:
 
 
 def read_derived(path: Path, schema: pa.Schema, question_id: str | None = None) -> pa.Table | None:
+    """A derived table, or one question's rows of it; ``None`` where the file is missing or damaged."""
     try:
         return read_table(path, schema, question_id)
     except (pa.ArrowException, OSError, KeyError):
@@ -116,6 +127,7 @@ def read_derived(path: Path, schema: pa.Schema, question_id: str | None = None) 
 
 
 def read_stamp(path: Path) -> str | None:
+    """The stamp in a file's metadata; ``None`` where there is none, or no file that can be read."""
     try:
         stamp = (pq.read_schema(path).metadata or {}).get(_STAMP)
     except (pa.ArrowException, OSError):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hcl_core.errors import RunFolderError
 from hcl_core.records import Outcome, Sample, SampleKey, Verdict
-from hcl_core.runs import RunFolder
+from hcl_core.runs.folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)

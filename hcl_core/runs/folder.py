@@ -27,9 +27,9 @@ from filelock import FileLock, Timeout
 
 from hcl_core.atomic import atomic_file, atomic_folder
 from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError, SettingsError
-from hcl_core.manifest import Manifest
 from hcl_core.records import ClusterMember, LayerScore, Question, Sample, SampleKey, StoredQuestion, Verdict
-from hcl_core.runs_tables import (
+from hcl_core.runs.manifest import Manifest
+from hcl_core.runs.tables import (
     CLUSTER_SCHEMA,
     SAMPLE_SCHEMA,
     TOKEN_SCHEMA,
@@ -245,12 +245,12 @@ class RunFolder:
             pq.write_table(pa.Table.from_pylist([asdict(score) for score in scores]), temporary)
 
     def write_measures(self, rows: Sequence[dict[str, Any]], stamp: str) -> None:
-        """Replace ``scores.measures.parquet``; ``stamp`` says what made them, and of how many samples."""
+        """Replace ``measures.parquet``; ``stamp`` says what made them, and of how many samples."""
         with atomic_file(self.path / "measures.parquet") as temporary:
             pq.write_table(stamped(pa.Table.from_pylist(list(rows)), stamp), temporary)
 
     def measures(self, stamp: str) -> list[dict[str, Any]] | None:
-        """Rows of ``scores.measures.parquet``; ``None`` where they were not made, or not as ``stamp`` says."""
+        """Rows of ``measures.parquet``; ``None`` where they were not made, or not as ``stamp`` says."""
         path = self.path / "measures.parquet"
         if read_stamp(path) != stamp:
             return None
