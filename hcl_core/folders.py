@@ -21,17 +21,18 @@ def own_heads_folder() -> Path:
     return cache_folder() / "exit_heads"
 
 
-_PROGRAM = Path(__file__).parent.parent
+# The repository: packages, assets and shipped runs.
+PROGRAM = Path(__file__).resolve().parent.parent
 
 
 def shipped_heads_folder() -> Path:
     """The exit heads that come with the program."""
-    return _PROGRAM / "assets" / "exit_heads"
+    return PROGRAM / "assets" / "exit_heads"
 
 
 def precomputed_folder() -> Path:
     """The runs, lenses and published curves that come with the program."""
-    return _PROGRAM / "precomputed"
+    return PROGRAM / "precomputed"
 
 
 def user_path(text: str) -> Path | None:

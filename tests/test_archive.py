@@ -14,12 +14,13 @@ import pytest
 from conftest import FakeEmbedder, contents, fake_sample
 from test_pipeline import PLANET, Sitting, finished_run
 
-from hcl_core import archive, registry, scoring, vetting
-from hcl_core.archive import pack_run, unpack_run
+from hcl_core import registry, scoring
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder
 from hcl_core.records import SampleKey, Verdict
 from hcl_core.runs.folder import RunFolder
+from hcl_core.transfer import archive, vetting
+from hcl_core.transfer.archive import pack_run, unpack_run
 
 DERIVED = {"verdicts.parquet", "clusters.parquet", "layer_scores.parquet"}
 SHIPPED = RunFolder(precomputed_folder() / "0be6b1cadd189061")

@@ -18,11 +18,11 @@ from app.library import StoredRun
 from app.service import Service
 from app.views.base import status
 from app.views.runs import link_box, manifest_view, run_rows
-from hcl_core import archive, export
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import runs_folder, user_path
 from hcl_core.records import Weights
 from hcl_core.runs import trash
+from hcl_core.transfer import archive, export
 
 FORMATS = ("zip", "csv", "scores", "html", "notebook")
 # An export, before it is removed.

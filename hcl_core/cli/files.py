@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from hcl_core import archive
-from hcl_core import export as exports
 from hcl_core.cli.terminal import app, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
@@ -17,6 +15,8 @@ from hcl_core.runs import trash
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import check_run_id
 from hcl_core.text import printable
+from hcl_core.transfer import archive
+from hcl_core.transfer import export as exports
 
 
 class Format(StrEnum):

@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
+from hcl_core.folders import PROGRAM
 from hcl_core.judges.accepted import content_words, literal_patterns, words_asked
 from hcl_core.judges.alias import NOTHING_FOUND, AliasJudge, text_of_its_own
 from hcl_core.ports import Embed, Judgement
@@ -21,7 +21,7 @@ from hcl_core.words import split_words
 
 FEATURES = ("answer_like_accepted", "nearer_with_accepted", "share_of_words", "log_num_words")
 
-_FILE = Path(__file__).parents[2] / "assets" / "judges" / "semantic.json"
+_FILE = PROGRAM / "assets" / "judges" / "semantic.json"
 # Not after "Dr." and initials.
 _SENTENCE_END = re.compile(r"(?<=\w{4}[.!?])\s|(?<=[!?])\s")
 # An embedder reads about so much of a text; the first sentence has the answer.

@@ -20,7 +20,7 @@ from hcl_core.atomic import atomic_folder, exported_file
 from hcl_core.errors import RunFolderError
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest, check_run_id
-from hcl_core.vetting import DAMAGED, DERIVED, MAX_BYTES, check_run, drop_what_does_not_fit
+from hcl_core.transfer.vetting import DAMAGED, DERIVED, MAX_BYTES, check_run, drop_what_does_not_fit
 
 # What a zip can list without its 64-bit extension. A run has a part a wave, a few waves a question.
 MAX_ENTRIES = 65_535

@@ -3,10 +3,9 @@
 import re
 from pathlib import Path
 
+from hcl_core.folders import PROGRAM
 from hcl_core.runs.manifest import Manifest
 from hcl_core.text import printable
-
-_PROGRAM = Path(__file__).resolve().parent.parent
 
 # What is put in is a literal, whatever a path or an id has in it.
 _OPEN = """\
@@ -26,7 +25,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from hcl_core.metrics import balanced_layer, score_layers
+from hcl_core.scores.metrics import balanced_layer, score_layers
 from hcl_core.records import Weights
 from hcl_core.scoring import read_outcomes
 
@@ -37,7 +36,7 @@ scores = pd.DataFrame([asdict(each) for each in layer_scores]).set_index("exit_l
 scores"""
 
 _INTERVALS = """\
-from hcl_core.intervals import describe_verdict, uncertainty
+from hcl_core.scores.intervals import describe_verdict, uncertainty
 
 sure = uncertainty(outcomes, weights)
 print(describe_verdict(balanced_layer(layer_scores), sure))
@@ -54,7 +53,7 @@ figure.update_layout(xaxis_title="exit layer", yaxis_range=[0, 1])
 figure"""
 
 _ANSWERS = """\
-from hcl_core.answers import group_answers
+from hcl_core.runs.answers import group_answers
 
 question_id = {question_id!r}
 answers = pd.DataFrame(
@@ -83,7 +82,7 @@ def notebook_text(path: Path, manifest: Manifest, question_id: str) -> str:
     )
     cells = [nbformat.v4.new_markdown_cell(header)]
     code = [
-        _OPEN.format(program=str(_PROGRAM), path=str(path)),
+        _OPEN.format(program=str(PROGRAM), path=str(path)),
         _SCORES,
         _INTERVALS,
         _FIGURE,

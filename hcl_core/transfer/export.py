@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
-from hcl_core import notebook
 from hcl_core.atomic import exported_file
 from hcl_core.errors import RunFolderError
 from hcl_core.records import Weights
@@ -19,6 +18,7 @@ from hcl_core.runs.tables import mean_logprobs
 from hcl_core.scores.intervals import uncertainty
 from hcl_core.scores.metrics import OutcomeTable, score_layers
 from hcl_core.scoring import read_outcomes, sample_cells
+from hcl_core.transfer import notebook
 
 # What a spreadsheet takes for the beginning of a formula.
 _FORMULA = r"\A([=+\-@\t\r])"

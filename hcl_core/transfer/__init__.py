@@ -1,0 +1,1 @@
+"""How a run leaves this machine and comes to another."""
