@@ -25,8 +25,8 @@ from hcl_core.settings.layers import parse_layers
 from hcl_core.settings.prompts import PromptTemplate
 
 if TYPE_CHECKING:
-    from hcl_core.decode.causal_lm import CausalLM
-    from hcl_core.decode.checkpoints import Checkpoint
+    from hcl_core.decode.model.causal_lm import CausalLM
+    from hcl_core.decode.model.checkpoints import Checkpoint
 
 # Small first waves show something soon; each further one doubles.
 _FIRST_WAVE = 8

@@ -29,8 +29,8 @@ from rich.table import Table
 from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteriaList
 
 from bench.machine import describe
-from hcl_core.decode.causal_lm import CausalLM
-from hcl_core.decode.linear import affine
+from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.linear import affine
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.registry import load_model, load_questions, make_decoder
 from hcl_core.settings.layers import parse_layers

@@ -14,7 +14,7 @@ from torch import nn
 
 from bench.engine import seconds
 from bench.machine import describe
-from hcl_core.decode.linear import affine, fastest_dtype
+from hcl_core.decode.model.linear import affine, fastest_dtype
 
 SHAPES = ((576, 576), (1536, 576), (576, 1536))  # out, in
 ROWS = (1, 16, 64, 128, 300)

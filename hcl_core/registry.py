@@ -17,10 +17,10 @@ from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
-    from hcl_core.decode.causal_lm import CausalLM
-    from hcl_core.decode.checkpoints import Checkpoint
     from hcl_core.decode.engine import TrieDecoder
     from hcl_core.decode.exit_heads import ExitHead
+    from hcl_core.decode.model.causal_lm import CausalLM
+    from hcl_core.decode.model.checkpoints import Checkpoint
     from hcl_core.decode.timing import Timed
     from hcl_core.models.speed_records import SpeedReport
 
@@ -28,8 +28,8 @@ EMBEDDER_NAMES = ("all-MiniLM-L6-v2",)
 
 
 def load_model(name: str, dtype: str = "auto", device: str = "auto") -> "tuple[CausalLM, Checkpoint]":
-    """The model called ``name``; see ``decode.loading.load_model``."""
-    from hcl_core.decode import loading
+    """The model called ``name``; see ``decode.model.loading.load_model``."""
+    from hcl_core.decode.model import loading
 
     return loading.load_model(name, dtype, device)
 
@@ -43,11 +43,12 @@ def model_shape(name: str) -> ModelShape:
     """
     if (known := find_model(name)) is not None:
         return known.shape
-    from hcl_core.decode import causal_lm, checkpoints
+    from hcl_core.decode.model import checkpoints
+    from hcl_core.decode.model.pretrained import read_shape
 
     if (checkpoint := checkpoints.find_here(name)) is None:
         raise ModelNotFoundError(f"{name!r} is neither a name that `models` lists nor a model on this machine")
-    return causal_lm.read_shape(checkpoint)
+    return read_shape(checkpoint)
 
 
 def free_memory(device: str) -> tuple[int, bool]:
@@ -58,7 +59,7 @@ def free_memory(device: str) -> tuple[int, bool]:
     """
     import torch
 
-    from hcl_core.decode import loading, memory
+    from hcl_core.decode.model import loading, memory
 
     chosen = loading.choose_device(device)
     if chosen.type == "cuda" and chosen.index is None:
@@ -68,7 +69,7 @@ def free_memory(device: str) -> tuple[int, bool]:
 
 def is_available(model: CatalogueModel) -> bool:
     """Whether the weights of ``model`` are on this machine; asks nobody and loads no torch."""
-    from hcl_core.decode import checkpoints
+    from hcl_core.decode.model import checkpoints
 
     return checkpoints.is_available(model)
 

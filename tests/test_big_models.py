@@ -9,7 +9,7 @@ from conftest import make_decoder, make_lm, make_model, make_tokenizer, run_comm
 from test_engine import assert_greedy_equals_generate
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from hcl_core.decode import loading
+from hcl_core.decode.model import loading
 from hcl_core.errors import DamagedModelError
 from hcl_core.models.catalogue import CATALOGUE, find_model
 from hcl_core.models.footprint import WEIGHT_FORMATS, footprint
@@ -116,7 +116,7 @@ def folder(tmp_path):
 def test_weights_take_the_memory_that_was_foretold(folder, kept):
     placement = {"dtype": torch.bfloat16 if kept.is_quantized else getattr(torch, kept.name)}
     if kept.is_quantized:
-        from hcl_core.decode.causal_lm import _quantization
+        from hcl_core.decode.model.pretrained import _quantization
 
         placement |= {"quantization_config": _quantization(kept.name, torch.bfloat16), "device_map": {"": "cpu"}}
     model = AutoModelForCausalLM.from_pretrained(folder, **placement)
@@ -134,8 +134,8 @@ def test_a_half_takes_half_and_four_bits_a_quarter_of_that():
 
 @pytest.mark.parametrize("quantized", ["int8", "nf4"])
 def test_quantised_weights_answer_as_transformers_own(folder, quantized):
-    from hcl_core.decode.causal_lm import _quantization
     from hcl_core.decode.hidden_states import read_text
+    from hcl_core.decode.model.pretrained import _quantization
 
     lm, _ = loading.load_model(str(folder), quantized, "cpu")
     assert lm.dtype_name == quantized
@@ -170,7 +170,7 @@ def test_memory_needs_no_model_for_a_name_of_the_catalogue(capsys):
 
 
 def test_memory_says_what_lacks_and_what_fits(capsys, monkeypatch):
-    monkeypatch.setattr("hcl_core.decode.memory.free_memory", lambda device: 20 * 2**30)
+    monkeypatch.setattr("hcl_core.decode.model.memory.free_memory", lambda device: 20 * 2**30)
     code, out, _ = run_command(capsys, "memory", "--model", "layerskip-llama2-7B", "--device", "cpu")
     lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
     assert code == 0 and "lacks" in lines["float32"] and "several waves" in lines["bfloat16"]

@@ -19,8 +19,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from hcl_core.decode import checkpoints, loading
-from hcl_core.decode.checkpoints import Checkpoint, resolve
+from hcl_core.decode.model import checkpoints, loading
+from hcl_core.decode.model.checkpoints import Checkpoint, resolve
 from hcl_core.errors import (
     DamagedModelError,
     GatedModelError,
@@ -516,7 +516,7 @@ def test_folder_that_lacks_a_weight_is_refused(tiny_folder):
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail] can't allocate memory: you tried")])
 def test_running_out_of_memory_says_what_to_do(error):
-    from hcl_core.decode.memory import explain_out_of_memory
+    from hcl_core.decode.model.memory import explain_out_of_memory
 
     with (
         pytest.raises(NotEnoughMemoryError, match="out of memory while decoding: ask for fewer"),
@@ -526,7 +526,7 @@ def test_running_out_of_memory_says_what_to_do(error):
 
 
 def test_other_errors_are_not_taken_for_memory():
-    from hcl_core.decode.memory import explain_out_of_memory
+    from hcl_core.decode.model.memory import explain_out_of_memory
 
     with pytest.raises(RuntimeError, match="shapes"), explain_out_of_memory("decoding"):
         raise RuntimeError("shapes differ")

@@ -208,7 +208,7 @@ class TestSameSeedSameAnswers:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_smollm2_answers_do_not_depend_on_waves_layers_or_budget(smollm2, dtype):
     if dtype != "float32":
-        from hcl_core.decode.loading import load_model
+        from hcl_core.decode.model.loading import load_model
 
         smollm2, _ = load_model("smollm2-135m", dtype, "cpu")
     decoder, split = make_decoder(smollm2), make_decoder(smollm2, 8 * 2**20)
@@ -286,7 +286,7 @@ def test_a_sliding_window_bounds_the_run():
 def test_other_architectures_are_refused_by_name():
     from transformers import AutoConfig
 
-    from hcl_core.decode.causal_lm import check_architecture
+    from hcl_core.decode.model.causal_lm import check_architecture
 
     with pytest.raises(UnsupportedArchitectureError, match="gpt2.*llama, mistral, qwen2, qwen3"):
         check_architecture(AutoConfig.for_model("gpt2"))

@@ -15,7 +15,6 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from hcl_core.decode.causal_lm import CausalLM  # noqa: E402
 from hcl_core.decode.exit_heads import (  # noqa: E402
     FORMAT,
     LinearHead,
@@ -27,6 +26,7 @@ from hcl_core.decode.exit_heads import (  # noqa: E402
     read_head,
 )
 from hcl_core.decode.fitting import Moments, SelfWritten, TextFile, fit_head, measure  # noqa: E402
+from hcl_core.decode.model.causal_lm import CausalLM  # noqa: E402
 
 SETTINGS = FitSettings(num_tokens=2_000)
 HIDDEN = 64

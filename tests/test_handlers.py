@@ -16,7 +16,7 @@ from app.handlers import compare, dataset, explore, learn, lens, opening, questi
 from app.handlers.links import read_link
 from app.handlers.measures import MEASURES, further_measures
 from app.language import Words
-from hcl_core.decode.checkpoints import Checkpoint
+from hcl_core.decode.model.checkpoints import Checkpoint
 
 ROOT = Path(__file__).parent.parent
 WORDS = Words("en")

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from conftest import make_model
 from torch import nn
 
-from hcl_core.decode import linear
-from hcl_core.decode.linear import MIN_ROWS, PackedLinear, affine, pad_rows, product_with
+from hcl_core.decode.model import linear
+from hcl_core.decode.model.linear import MIN_ROWS, PackedLinear, affine, pad_rows, product_with
 
 DTYPES = (torch.float32, torch.bfloat16)
 SHAPES = ((576, 576), (192, 576), (1536, 576), (576, 1536), (260, 64), (33, 16))  # out, in
@@ -63,7 +63,7 @@ def test_what_is_no_plain_linear_is_called_as_it_is():
 def test_a_model_keeps_its_weights_unless_they_are_released():
     from conftest import make_tokenizer
 
-    from hcl_core.decode.causal_lm import CausalLM
+    from hcl_core.decode.model.causal_lm import CausalLM
 
     model = make_model("llama")
     before = model(torch.tensor([[2, 3, 4]])).logits

@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hcl_core.atomic import atomic_file
-from hcl_core.decode.causal_lm import CausalLM
-from hcl_core.decode.linear import affine
-from hcl_core.decode.memory import explain_out_of_memory
+from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.linear import affine
+from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.errors import ExitHeadError
 from hcl_core.folders import own_heads_folder, shipped_heads_folder
 from hcl_core.models.catalogue import find_model

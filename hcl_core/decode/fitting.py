@@ -22,10 +22,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hcl_core.atomic import atomic_file
-from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.decode.exit_heads import ExitHead, LinearHead, QuantizedMaps, SharedHead, read_config, write_head
 from hcl_core.decode.hidden_states import TextBatch, write_texts
-from hcl_core.decode.memory import explain_out_of_memory
+from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.errors import SettingsError
 from hcl_core.folders import cache_folder
 from hcl_core.models.head_records import Fidelity, FitProgress, FitSettings, HeadConfig

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hcl_core.decode.causal_lm import CausalLM
+from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.sampling import draw_tokens
 from hcl_core.records import SamplingSettings
 

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hcl_core.decode.causal_lm import CausalLM
-from hcl_core.decode.linear import MIN_ROWS
+from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.linear import MIN_ROWS
 
 
 class GrowingRows:

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.decode.exit_heads import ExitHead
 from hcl_core.decode.kv_pool import GrowingRows, empty_layers, prefill
-from hcl_core.decode.linear import MIN_ROWS
+from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.linear import MIN_ROWS
 from hcl_core.decode.sampling import draw_tokens, sample_uniforms
 from hcl_core.decode.trie import ROOT, IntArray, TokenTrie
 from hcl_core.models.footprint import SCRATCH_BYTES, sample_bytes

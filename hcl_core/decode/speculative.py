@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hcl_core.decode.engine import TrieDecoder
-from hcl_core.decode.memory import explain_out_of_memory
+from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.decode.ragged import RaggedTrie, samples_at_once
 from hcl_core.decode.sampling import draw_from, truncated_distribution
 from hcl_core.decode.session import Running

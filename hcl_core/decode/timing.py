@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 import numpy as np
 import torch
 
-from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.decode.dynamic import DynamicExitDecoder
 from hcl_core.decode.engine import TrieDecoder
+from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.speculative import SelfSpeculativeDecoder
 from hcl_core.decode.ways import with_strategy
 from hcl_core.errors import SettingsError

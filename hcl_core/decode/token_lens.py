@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hcl_core.decode.causal_lm import CausalLM
 from hcl_core.decode.exit_heads import ExitHead
 from hcl_core.decode.hidden_states import read_text
-from hcl_core.decode.memory import explain_out_of_memory
+from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.decode.session import PromptSession
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.lens_records import LensTable

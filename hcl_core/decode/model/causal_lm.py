@@ -1,23 +1,16 @@
-"""A causal language model taken apart into the pieces that early exit needs. The one file that knows transformers."""
+"""A causal language model taken apart into the pieces that early exit needs. ``pretrained`` reads one from disk."""
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-from transformers.utils import logging as transformers_logging
 
-from hcl_core.decode.checkpoints import Checkpoint
-from hcl_core.decode.linear import MIN_ROWS, Product, pad_rows, product_with
-from hcl_core.errors import DamagedModelError, NotEnoughMemoryError, SettingsError, UnsupportedArchitectureError
+from hcl_core.decode.model.linear import MIN_ROWS, Product, pad_rows, product_with
+from hcl_core.errors import SettingsError, UnsupportedArchitectureError
 from hcl_core.models.shapes import ModelShape
 from hcl_core.settings.prompts import NO_CHAT_TEMPLATE
 
@@ -27,11 +20,6 @@ STATIC_ROPE_TYPES = ("default", "linear", "llama3", "yarn")
 # Bytes of logits that a CPU makes at a time: more would come on fresh pages, which cost as much as the sums.
 _LOGITS_BYTES = 24 * 2**20
 
-# No network, no code of a model's.
-_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-
-# A load from disk takes about a second: bars would only clutter the terminal.
-transformers_logging.disable_progress_bar()
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -238,96 +226,9 @@ class CausalLM:
         return F.linear(normed, self._head_weight[places].float(), bias)
 
 
-def read_shape(checkpoint: Checkpoint) -> ModelShape:
-    """Sizes of a checkpoint's model, from its config alone.
-
-    Raises:
-        UnsupportedArchitectureError: The engine does not know the family or its position scaling.
-        DamagedModelError: The config is missing or damaged.
-    """
-    with _explain_damage(checkpoint):
-        # By name first: transformers' own word on an unknown family is about its version.
-        _check_family(json.loads((checkpoint.path / "config.json").read_text(encoding="utf-8")).get("model_type"))
-        config = AutoConfig.from_pretrained(checkpoint.path, **_LOCAL)
-    check_architecture(config)
-    return ModelShape.of_config(config.to_dict())
-
-
-@contextmanager
-def _explain_damage(checkpoint: Checkpoint) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
-        problem = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DamagedModelError(f"{checkpoint.model} cannot be loaded: {problem[:300]}") from error
-
-
-def load_causal_lm(
-    checkpoint: Checkpoint,
-    dtype: torch.dtype,
-    device: torch.device,
-    quantized: str | None = None,
-    spread_over: dict[int, int] | None = None,
-) -> CausalLM:
-    """Read a checkpoint from disk: safetensors only, no remote code, no network.
-
-    Args:
-        checkpoint: A folder found by ``checkpoints.resolve``.
-        dtype: Of the weights in memory; of what is not quantised, and of the states, where some are.
-        device: Where to put them.
-        quantized: ``"int8"`` or ``"nf4"``: how the blocks' matrices are kept instead, by ``bitsandbytes``.
-        spread_over: Bytes for each of several GPUs to spread the blocks over instead (accelerate).
-
-    Raises:
-        DamagedModelError: A file or a weight is missing or damaged.
-        NotEnoughMemoryError: The GPUs do not hold all blocks.
-    """
-    placement: dict[str, Any] = {"device_map": "auto", "max_memory": spread_over} if spread_over else {}
-    if quantized is not None:
-        placement = {"device_map": {"": device}} | placement
-        placement["quantization_config"] = _quantization(quantized, dtype)
-    with _explain_damage(checkpoint):
-        model, report = AutoModelForCausalLM.from_pretrained(
-            checkpoint.path,
-            dtype=dtype,
-            use_safetensors=True,
-            attn_implementation="eager",
-            output_loading_info=True,
-            **placement,
-            **_LOCAL,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, **_LOCAL)
-    # transformers would fill what is missing with random numbers and say so in its log alone.
-    if lacking := sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]])):
-        raise DamagedModelError(f"{checkpoint.model} lacks {len(lacking)} of its weights, such as {lacking[0][:80]}")
-    if spread_over and any(parameter.device.type != "cuda" for parameter in model.parameters()):
-        raise NotEnoughMemoryError(f"{checkpoint.model} does not fit on the GPUs together: choose a smaller model")
-    return CausalLM(model if placement else model.to(device), tokenizer, checkpoint.model, release=True)
-
-
-def convert_gguf(gguf_file: Path, target: Path) -> None:
-    """Unpack a GGUF into a ``transformers`` folder with float32 safetensors.
-
-    Args:
-        gguf_file: The quantised weights, tokenizer included.
-        target: An existing empty folder.
-    """
-    source = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
-    transformers_logging.enable_progress_bar()  # half a minute's work: the one load that shows its progress
-    try:
-        model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-    finally:
-        transformers_logging.disable_progress_bar()
-    # The weights are plain float32 now; transformers still holds them for a GGUF that it cannot write back.
-    model.hf_quantizer = None
-    del model.config.quantization_config
-    model.save_pretrained(target)
-    AutoTokenizer.from_pretrained(**source).save_pretrained(target)
-
-
 def check_architecture(config: Any) -> None:
     """Raise ``UnsupportedArchitectureError`` unless the engine computes this model exactly."""
-    _check_family(getattr(config, "model_type", None))
+    check_family(getattr(config, "model_type", None))
     rope_type = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
     if rope_type not in STATIC_ROPE_TYPES:
         raise UnsupportedArchitectureError(
@@ -335,19 +236,12 @@ def check_architecture(config: Any) -> None:
         )
 
 
-def _check_family(family: object) -> None:
+def check_family(family: object) -> None:
+    """Raise ``UnsupportedArchitectureError`` unless ``family`` is a supported ``model_type``."""
     if family not in SUPPORTED_FAMILIES:
         raise UnsupportedArchitectureError(
             f"model family {family!r} is not supported; supported are {', '.join(SUPPORTED_FAMILIES)}"
         )
-
-
-def _quantization(quantized: str, dtype: torch.dtype) -> BitsAndBytesConfig:
-    if quantized == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
-    )
 
 
 def _quantized_format(model: Any) -> str | None:

@@ -4,10 +4,11 @@ import importlib.util
 
 import torch
 
-from hcl_core.decode.causal_lm import CausalLM, convert_gguf, load_causal_lm, read_shape
-from hcl_core.decode.checkpoints import Checkpoint, resolve
-from hcl_core.decode.linear import fastest_dtype
-from hcl_core.decode.memory import explain_out_of_memory, free_memory
+from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.checkpoints import Checkpoint, resolve
+from hcl_core.decode.model.linear import fastest_dtype
+from hcl_core.decode.model.memory import explain_out_of_memory, free_memory
+from hcl_core.decode.model.pretrained import convert_gguf, load_causal_lm, read_shape
 from hcl_core.errors import NotEnoughMemoryError, SettingsError
 from hcl_core.models.footprint import WEIGHT_FORMATS, Footprint, WeightFormat, footprint
 from hcl_core.models.shapes import ModelShape
