@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.engine import seconds
-from hcl_core.decode.exit_heads import ExitHead, SharedHead, read_head
-from hcl_core.decode.fitting import measure
-from hcl_core.decode.hidden_states import read_text
+from hcl_core.decode.heads.exit_heads import ExitHead, SharedHead, read_head
+from hcl_core.decode.heads.fidelity import measure
+from hcl_core.decode.heads.hidden_states import read_text
 from hcl_core.folders import shipped_heads_folder
 from hcl_core.records import SamplingSettings
 from hcl_core.registry import load_model, load_questions, make_decoder

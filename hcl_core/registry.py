@@ -18,7 +18,7 @@ from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
     from hcl_core.decode.engine import TrieDecoder
-    from hcl_core.decode.exit_heads import ExitHead
+    from hcl_core.decode.heads.exit_heads import ExitHead
     from hcl_core.decode.model.causal_lm import CausalLM
     from hcl_core.decode.model.checkpoints import Checkpoint
     from hcl_core.decode.timing import Timed
@@ -106,16 +106,16 @@ def time_ways(
 def fit_head(
     lm: "CausalLM", revision: str, settings: FitSettings, out: Path | None
 ) -> tuple[Path, Iterator[FitProgress | HeadConfig]]:
-    """Where the head of ``lm`` will be, and its fit as it goes on; see ``decode.fitting.fit_head``."""
-    from hcl_core.decode import fitting
+    """Where the head of ``lm`` will be, and its fit as it goes on; see ``decode.heads.fitting.fit_head``."""
+    from hcl_core.decode.heads import fitting
 
     file = out or own_heads_folder() / f"{Path(lm.name).name}-{lm.weights_hash}.safetensors"
     return file, fitting.fit_head(lm, revision, settings, file)
 
 
 def load_exit_head(name: str, lm: "CausalLM") -> "ExitHead":
-    """The exit head called ``name``; see ``decode.exit_heads.load_exit_head``."""
-    from hcl_core.decode import exit_heads
+    """The exit head called ``name``; see ``decode.heads.exit_heads.load_exit_head``."""
+    from hcl_core.decode.heads import exit_heads
 
     return exit_heads.load_exit_head(name, lm)
 

@@ -69,7 +69,7 @@ def make_lm(family: str = "llama", seed: int = 0, dtype: str = "float32", device
 def make_decoder(lm, memory_budget: int | None = None):
     """A decoder with the shared head and a bare template."""
     from hcl_core.decode.engine import TrieDecoder
-    from hcl_core.decode.exit_heads import load_exit_head
+    from hcl_core.decode.heads.exit_heads import load_exit_head
     from hcl_core.settings.prompts import PromptTemplate
 
     template = PromptTemplate("file", "Q: {question}\nA:")

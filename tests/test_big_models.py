@@ -134,7 +134,7 @@ def test_a_half_takes_half_and_four_bits_a_quarter_of_that():
 
 @pytest.mark.parametrize("quantized", ["int8", "nf4"])
 def test_quantised_weights_answer_as_transformers_own(folder, quantized):
-    from hcl_core.decode.hidden_states import read_text
+    from hcl_core.decode.heads.hidden_states import read_text
     from hcl_core.decode.model.pretrained import _quantization
 
     lm, _ = loading.load_model(str(folder), quantized, "cpu")

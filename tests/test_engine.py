@@ -69,7 +69,7 @@ def test_greedy_equals_truncated_generate_on_every_layer(family, device):
 @pytest.mark.slow
 def test_greedy_equals_truncated_generate_on_smollm2(smollm2):
     from hcl_core.decode.engine import TrieDecoder
-    from hcl_core.decode.exit_heads import load_exit_head
+    from hcl_core.decode.heads.exit_heads import load_exit_head
     from hcl_core.settings.prompts import load_template
 
     decoder = TrieDecoder(smollm2, load_exit_head("shared", smollm2), load_template())

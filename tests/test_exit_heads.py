@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from hcl_core.decode.exit_heads import (  # noqa: E402
+from hcl_core.decode.heads.exit_heads import (  # noqa: E402
     FORMAT,
     LinearHead,
     QuantizedMaps,
@@ -25,7 +25,9 @@ from hcl_core.decode.exit_heads import (  # noqa: E402
     read_config,
     read_head,
 )
-from hcl_core.decode.fitting import Moments, SelfWritten, TextFile, fit_head, measure  # noqa: E402
+from hcl_core.decode.heads.fidelity import measure  # noqa: E402
+from hcl_core.decode.heads.fitting import Moments, fit_head  # noqa: E402
+from hcl_core.decode.heads.texts import SelfWritten, TextFile  # noqa: E402
 from hcl_core.decode.model.causal_lm import CausalLM  # noqa: E402
 
 SETTINGS = FitSettings(num_tokens=2_000)
@@ -410,7 +412,7 @@ def test_the_shipped_head_belongs_to_the_embedded_model_and_reads_it_better(smol
     head = load_exit_head("auto", smollm2)
     assert isinstance(head, LinearHead)
     prompt = "Question: What do bees make?\nAnswer: Honey\n\nQuestion: What is the capital of Spain?\nAnswer: Madrid"
-    from hcl_core.decode.hidden_states import read_text
+    from hcl_core.decode.heads.hidden_states import read_text
 
     with torch.inference_mode():
         states = read_text(smollm2, smollm2.tokenize(prompt))[:, 1:]

@@ -6,7 +6,7 @@ import torch
 from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm
 from scipy.stats import chisquare
 
-from hcl_core.decode.exit_heads import LinearHead, QuantizedMaps
+from hcl_core.decode.heads.exit_heads import LinearHead, QuantizedMaps
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.sampling import draw_from, draw_tokens, truncated_distribution
 from hcl_core.decode.speculative import SelfSpeculativeDecoder

@@ -11,9 +11,9 @@ from hcl_core.models.lens_records import LensManifest, LensTable, read_lens, wri
 
 torch = pytest.importorskip("torch")
 
-from hcl_core.decode.exit_heads import SharedHead, read_head  # noqa: E402
-from hcl_core.decode.fitting import fit_head  # noqa: E402
-from hcl_core.decode.hidden_states import TextBatch, read_text, write_texts  # noqa: E402
+from hcl_core.decode.heads.exit_heads import SharedHead, read_head  # noqa: E402
+from hcl_core.decode.heads.fitting import fit_head  # noqa: E402
+from hcl_core.decode.heads.hidden_states import TextBatch, read_text, write_texts  # noqa: E402
 from hcl_core.decode.token_lens import look, look_at_answer  # noqa: E402
 from hcl_core.models.head_records import FitSettings  # noqa: E402
 from hcl_core.records import SamplingSettings  # noqa: E402

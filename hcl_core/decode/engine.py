@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
-from hcl_core.decode.exit_heads import ExitHead
+from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.memory import explain_out_of_memory, free_memory
 from hcl_core.decode.session import PromptSession

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hcl_core.decode.exit_heads import ExitHead
+from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.kv_pool import GrowingRows, empty_layers, prefill
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.linear import MIN_ROWS

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hcl_core.decode.exit_heads import ExitHead
-from hcl_core.decode.hidden_states import read_text
+from hcl_core.decode.heads.exit_heads import ExitHead
+from hcl_core.decode.heads.hidden_states import read_text
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.decode.session import PromptSession

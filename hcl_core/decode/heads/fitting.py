@@ -10,138 +10,32 @@ fit that was stopped goes on where it was.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from hcl_core.atomic import atomic_file
-from hcl_core.decode.exit_heads import ExitHead, LinearHead, QuantizedMaps, SharedHead, read_config, write_head
-from hcl_core.decode.hidden_states import TextBatch, write_texts
+from hcl_core.decode.heads.exit_heads import ExitHead, LinearHead, QuantizedMaps, SharedHead, read_config, write_head
+from hcl_core.decode.heads.fidelity import ROWS_PER_LOGITS, measure
+from hcl_core.decode.heads.refining import RefinedMaps
+from hcl_core.decode.heads.texts import CHOOSING_FOLD, NUM_FOLDS, REPORTING_FOLD, SelfWritten, TextFile, TextSource
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.errors import SettingsError
 from hcl_core.folders import cache_folder
-from hcl_core.models.head_records import Fidelity, FitProgress, FitSettings, HeadConfig
-from hcl_core.records import SamplingSettings
-from hcl_core.settings.prompts import PLACEHOLDER, load_template
+from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
 
 # Raised when the same settings would read other text or fit other maps.
 FIT_VERSION = 1
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-# Of ten texts, one is held out to choose the strength by and one to report on.
-_FOLDS, _CHOOSING, _REPORTING = 10, 8, 9
 _POSITIONS_KEPT = 1536  # of each kind of held-out text, at most
 _POSITIONS_REFINED = 12_288  # of the fitted text, at most, for the gradient steps
-_ROWS_PER_LOGITS = 256
 _SECONDS_BETWEEN_SAVES = 20.0
-
-
-class TextStates(NamedTuple):
-    """Positions of a few texts of one length.
-
-    Attributes:
-        states: ``[num_hidden_layers, b, t, hidden_size]`` before the final norm.
-        weights: ``[b, t]`` weight in the fit; 0 leaves a position out.
-    """
-
-    states: Tensor
-    weights: Tensor
-
-
-class TextSource(Protocol):
-    """Text in batches, each the same whenever it is asked for.
-
-    Attributes:
-        name: For the head's config.
-        texts_hash: Likewise.
-        sizes: Texts of each batch.
-        text_length: Positions of one text.
-    """
-
-    name: str
-    texts_hash: str
-    sizes: tuple[int, ...]
-    text_length: int
-
-    def batch(self, number: int) -> TextStates:
-        """Batch ``number``, from 0."""
-        ...
-
-
-class SelfWritten:
-    """The model goes on from the few-shot prompt: questions and answers of its own, and whatever follows them."""
-
-    name, texts_hash = "self-generated", ""
-    _TEXTS_AT_ONCE = 128
-
-    def __init__(self, lm: CausalLM, settings: FitSettings) -> None:
-        self._lm, self._settings = lm, settings
-        header = load_template("few_shot").text.split(PLACEHOLDER)[0].rstrip(" ")
-        self._prompt = lm.tokenize(header)
-        self.text_length = min(48, lm.max_positions - len(self._prompt))
-        if self.text_length < 8:
-            raise SettingsError(f"{lm.name} attends over {lm.max_positions} tokens only: too few to write text")
-        self.sizes = _batch_sizes(settings.num_tokens, self.text_length, self._TEXTS_AT_ONCE)
-
-    def batch(self, number: int) -> TextStates:
-        """One batch of ``TEXTS_AT_ONCE`` texts, its noise keyed by seed and number."""
-        sampling = SamplingSettings(1.0, 0.95, seed=self._settings.seed * 1_000_003 + number)
-        tokens, states = write_texts(self._lm, self._prompt, self.sizes[number], self.text_length, sampling)
-        in_answer = torch.tensor([self._in_answer(text) for text in tokens.tolist()])
-        return TextStates(states, torch.where(in_answer, self._settings.answer_weight, 1.0))
-
-    def _in_answer(self, token_ids: list[int]) -> list[bool]:
-        """For each token, whether it was drawn within a line that begins with ``Answer:``."""
-        line, within = "", []
-        for token_id in token_ids:
-            within.append(line.lstrip().startswith("Answer:"))
-            line = (line + self._lm.detokenize([token_id])).rpartition("\n")[2]
-        return within
-
-
-class TextFile:
-    """A text file in windows of one length."""
-
-    _TEXTS_AT_ONCE = 16
-
-    def __init__(self, lm: CausalLM, settings: FitSettings) -> None:
-        assert settings.texts is not None
-        self._lm = lm
-        try:
-            content = settings.texts.read_bytes()
-            text = content.decode("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"cannot read the text file {settings.texts}: {error}") from None
-        self.name = settings.texts.name
-        self.texts_hash = hashlib.blake2b(content, digest_size=8).hexdigest()
-        self.text_length = min(256, lm.max_positions)
-        # About six letters a token: what is far beyond the wanted tokens is not tokenised.
-        token_ids = lm.tokenize(text[: 12 * settings.num_tokens])[: settings.num_tokens]
-        self._windows = torch.tensor(token_ids[: len(token_ids) // self.text_length * self.text_length]).view(
-            -1, self.text_length
-        )
-        if len(self._windows) < _FOLDS:
-            raise SettingsError(
-                f"{self.name} has {len(token_ids)} tokens; at least {_FOLDS * self.text_length} are needed, "
-                "or use --self-generated"
-            )
-        self.sizes = _batch_sizes(self._windows.numel(), self.text_length, self._TEXTS_AT_ONCE)
-
-    def batch(self, number: int) -> TextStates:
-        """The next windows, each read on its own."""
-        start = sum(self.sizes[:number])
-        windows = self._windows[start : start + self.sizes[number]]
-        states = TextBatch(self._lm, len(windows), self.text_length).read(windows).cpu()
-        weights = torch.ones(windows.shape)
-        weights[:, 0] = 0  # nothing stands before it: its states are far from all others
-        return TextStates(states, weights)
 
 
 class Moments:
@@ -279,7 +173,7 @@ def fit_head(
             scales[place] = deviations.clamp_min(1e-6 * float(deviations.max()) or 1.0)
             yield FitProgress("solving", place + 1, lm.num_hidden_layers - 1)
         if settings.refine_steps:
-            refined = _Refined(lm, torch.cat(read.refining, 1), torch.cat(read.refining_weights), settings)
+            refined = RefinedMaps(lm, torch.cat(read.refining, 1), torch.cat(read.refining_weights), settings)
             for place in range(len(maps)):
                 maps[place], biases[place] = refined.layer(place, maps[place], biases[place], scales[place])
                 yield FitProgress("refining", place + 1, len(maps))
@@ -289,7 +183,7 @@ def fit_head(
         exit_layers = range(1, lm.num_hidden_layers + 1)
         num_seen = 0
         for fidelities in measure(lm, heads, reporting, exit_layers):  # noqa: B007  # the last is the whole
-            num_seen = min(num_seen + _ROWS_PER_LOGITS, reporting.shape[1])
+            num_seen = min(num_seen + ROWS_PER_LOGITS, reporting.shape[1])
             yield FitProgress("measuring", num_seen, reporting.shape[1])
     before, after = (tuple(column) for column in fidelities)
     config = HeadConfig(
@@ -312,115 +206,13 @@ def fit_head(
     yield config
 
 
-class _Refined:
-    """Gradient steps from the ridge maps towards the last layer's distribution (Tuned Lens, arXiv 2303.08112).
-
-    The loss is the Kullback-Leibler divergence over the likeliest tokens, all of them, and a fresh random
-    share of the others that stands for the rest: a sixth of the work of the whole vocabulary.
-
-    Args:
-        lm: The model.
-        states: ``[num_hidden_layers, n, hidden_size]`` positions to learn from.
-        weights: ``[n]`` how often each is drawn.
-        settings: For the number of steps.
-    """
-
-    _POSITIONS_A_STEP = 512
-    _LIKELIEST, _OTHERS = 4096, 4096
-    _LEARNING_RATE = 0.01  # times the spread of the map's entries
-
-    def __init__(self, lm: CausalLM, states: Tensor, weights: Tensor, settings: FitSettings) -> None:
-        self._lm, self._states, self._steps = lm, states, settings.refine_steps
-        self._weights = weights.double()
-        mean_probabilities = torch.zeros(lm.vocab_size, device=lm.readout_device)
-        for rows in states[-1].split(_ROWS_PER_LOGITS):
-            mean_probabilities += _logits(lm, rows).softmax(-1).sum(0)
-        order = mean_probabilities.argsort(descending=True).cpu()
-        self._likeliest, self._others = order[: self._LIKELIEST], order[self._LIKELIEST :]
-
-    def layer(self, place: int, weight: Tensor, bias: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
-        """Refine one layer's map ``[hidden_size, hidden_size]`` and bias; ``scales`` make its inputs alike."""
-        device = self._lm.readout_device
-        noise = torch.Generator().manual_seed(place)
-        scaled = (weight * scales[:, None]).to(device).requires_grad_()
-        bias = bias.to(device).requires_grad_()
-        rates = [
-            self._LEARNING_RATE * float(scaled.std()),
-            0.1 * self._LEARNING_RATE * float(self._states[-1].float().std()),
-        ]
-        optimizer = torch.optim.Adam(
-            [{"params": [scaled], "lr": rates[0]}, {"params": [bias], "lr": rates[1]}], betas=(0.9, 0.98)
-        )
-        for step in range(self._steps):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * (1 - step / self._steps)
-            drawn = torch.multinomial(self._weights, self._POSITIONS_A_STEP, replacement=True, generator=noise)
-            others = self._others[torch.randperm(len(self._others), generator=noise)[: self._OTHERS]]
-            vocabulary = torch.cat((self._likeliest, others))
-            # Each sampled token stands for as many as were left out.
-            stands_for = torch.ones(len(vocabulary))
-            stands_for[len(self._likeliest) :] = len(self._others) / max(1, len(others))
-            early, last = (self._states[layer, drawn].to(device).float() for layer in (place, -1))
-            own = self._log_probabilities(last, vocabulary, stands_for.to(device))
-            with torch.enable_grad():
-                translated = (early / scales.to(device)) @ scaled + bias
-                read = self._log_probabilities(translated, vocabulary, stands_for.to(device))
-                loss = (own.exp() * (own - read)).sum(-1).mean()
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-        return (scaled.detach() / scales.to(device)[:, None]).cpu(), bias.detach().cpu()
-
-    def _log_probabilities(self, hidden: Tensor, vocabulary: Tensor, stands_for: Tensor) -> Tensor:
-        """``[n, len(vocabulary)]`` of groups of tokens: each one's own times how many it stands for."""
-        return (self._lm.logits_of(hidden, vocabulary) + stands_for.log()).log_softmax(-1)
-
-
-def measure(
-    lm: CausalLM, heads: Sequence[ExitHead], states: Tensor, exit_layers: Sequence[int]
-) -> Iterator[list[list[Fidelity]]]:
-    """How well each of ``heads`` reads each exit layer, over ``states [num_hidden_layers, n, hidden_size]``.
-
-    Yields:
-        ``[len(heads)][len(exit_layers)]``, each time better known: once after every few hundred positions.
-    """
-    agreed = np.zeros((len(heads), len(exit_layers)))
-    entropy = np.zeros_like(agreed)
-    num_seen = 0
-    for some in states.split(_ROWS_PER_LOGITS, dim=1):
-        own = _logits(lm, some[-1]).log_softmax(-1)
-        probabilities, choices = own.exp(), own.argmax(-1)
-        num_seen += len(own)
-        for column, exit_layer in enumerate(exit_layers):
-            layers = np.full(len(own), exit_layer)
-            for row, head in enumerate(heads):
-                logits = _logits(lm, head.translate(some[exit_layer - 1].to(lm.readout_device), layers))
-                agreed[row, column] += int((logits.argmax(-1) == choices).sum())
-                # The distribution sums to 1, so the logits' own normaliser stands apart: no second table is needed.
-                normaliser = logits.logsumexp(-1).sum(dtype=torch.float64)
-                entropy[row, column] += float(normaliser - torch.einsum("nv,nv->", probabilities, logits))
-        yield [
-            [
-                Fidelity(*each)
-                for each in zip((agreed[row] / num_seen).tolist(), (entropy[row] / num_seen).tolist(), strict=True)
-            ]
-            for row in range(len(heads))
-        ]
-
-
-def _logits(lm: CausalLM, hidden: Tensor) -> Tensor:
-    hidden = hidden.to(lm.readout_device)
-    out = lm.logits_buffer(len(hidden))
-    return lm.unembed(lm.final_norm(hidden), out=out)
-
-
 def _read_texts(
     lm: CausalLM, source: TextSource, settings: FitSettings, read: _Read, state_file: Path, clock: Callable[[], float]
 ) -> Iterator[FitProgress]:
     """Fill ``read``, going on from ``state_file`` where there is one."""
     read.load(state_file)
     length, num_texts = source.text_length, sum(source.sizes)
-    quota = -(-_POSITIONS_KEPT // max(1, num_texts // _FOLDS))  # positions kept of each held-out text
+    quota = -(-_POSITIONS_KEPT // max(1, num_texts // NUM_FOLDS))  # positions kept of each held-out text
     refine_quota = -(-_POSITIONS_REFINED // num_texts) if settings.refine_steps else 0
     saved_at = clock()
     while True:
@@ -429,10 +221,10 @@ def _read_texts(
         if read.num_batches == len(source.sizes):
             return
         states, weights = source.batch(read.num_batches)
-        folds = torch.arange(num_read, num_read + states.shape[1]) % _FOLDS
-        fitted = (folds != _CHOOSING) & (folds != _REPORTING)
+        folds = torch.arange(num_read, num_read + states.shape[1]) % NUM_FOLDS
+        fitted = (folds != CHOOSING_FOLD) & (folds != REPORTING_FOLD)
         read.moments.add(states[:, fitted].flatten(1, 2), weights[fitted].flatten())
-        for fold, kept in ((_CHOOSING, read.choosing), (_REPORTING, read.reporting)):
+        for fold, kept in ((CHOOSING_FOLD, read.choosing), (REPORTING_FOLD, read.reporting)):
             kept.append(_spread(states[:, folds == fold], quota).flatten(1, 2))
         if refine_quota:
             read.refining.append(_spread(states[:, fitted], refine_quota).flatten(1, 2))
@@ -454,11 +246,6 @@ def _spread(states: Tensor, quota: int) -> Tensor:
     """At most ``quota`` positions of each text, evenly spread, the first position left out."""
     length = states.shape[2]
     return states[:, :, torch.linspace(1, length - 1, min(quota, length - 1)).long()]
-
-
-def _batch_sizes(num_tokens: int, text_length: int, at_once: int) -> tuple[int, ...]:
-    num_texts = max(_FOLDS, -(-num_tokens // text_length))
-    return tuple(min(at_once, num_texts - start) for start in range(0, num_texts, at_once))
 
 
 def _state_file(lm: CausalLM, source: TextSource, settings: FitSettings) -> Path:

@@ -1,0 +1,1 @@
+"""Exit heads: how an early layer is read, fitted and measured."""

@@ -1,0 +1,123 @@
+"""Where the text comes from that an exit head is fitted on: a file, or the model itself."""
+
+import hashlib
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from hcl_core.decode.heads.hidden_states import TextBatch, write_texts
+from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.errors import SettingsError
+from hcl_core.models.head_records import FitSettings
+from hcl_core.records import SamplingSettings
+from hcl_core.settings.prompts import PLACEHOLDER, load_template
+
+# Of ten texts, one is held out to choose the strength by and one to report on.
+NUM_FOLDS, CHOOSING_FOLD, REPORTING_FOLD = 10, 8, 9
+
+
+class TextStates(NamedTuple):
+    """Positions of a few texts of one length.
+
+    Attributes:
+        states: ``[num_hidden_layers, b, t, hidden_size]`` before the final norm.
+        weights: ``[b, t]`` weight in the fit; 0 leaves a position out.
+    """
+
+    states: Tensor
+    weights: Tensor
+
+
+class TextSource(Protocol):
+    """Text in batches, each the same whenever it is asked for.
+
+    Attributes:
+        name: For the head's config.
+        texts_hash: Likewise.
+        sizes: Texts of each batch.
+        text_length: Positions of one text.
+    """
+
+    name: str
+    texts_hash: str
+    sizes: tuple[int, ...]
+    text_length: int
+
+    def batch(self, number: int) -> TextStates:
+        """Batch ``number``, from 0."""
+        ...
+
+
+class SelfWritten:
+    """The model goes on from the few-shot prompt: questions and answers of its own, and whatever follows them."""
+
+    name, texts_hash = "self-generated", ""
+    _TEXTS_AT_ONCE = 128
+
+    def __init__(self, lm: CausalLM, settings: FitSettings) -> None:
+        self._lm, self._settings = lm, settings
+        header = load_template("few_shot").text.split(PLACEHOLDER)[0].rstrip(" ")
+        self._prompt = lm.tokenize(header)
+        self.text_length = min(48, lm.max_positions - len(self._prompt))
+        if self.text_length < 8:
+            raise SettingsError(f"{lm.name} attends over {lm.max_positions} tokens only: too few to write text")
+        self.sizes = _batch_sizes(settings.num_tokens, self.text_length, self._TEXTS_AT_ONCE)
+
+    def batch(self, number: int) -> TextStates:
+        """One batch of ``TEXTS_AT_ONCE`` texts, its noise keyed by seed and number."""
+        sampling = SamplingSettings(1.0, 0.95, seed=self._settings.seed * 1_000_003 + number)
+        tokens, states = write_texts(self._lm, self._prompt, self.sizes[number], self.text_length, sampling)
+        in_answer = torch.tensor([self._in_answer(text) for text in tokens.tolist()])
+        return TextStates(states, torch.where(in_answer, self._settings.answer_weight, 1.0))
+
+    def _in_answer(self, token_ids: list[int]) -> list[bool]:
+        """For each token, whether it was drawn within a line that begins with ``Answer:``."""
+        line, within = "", []
+        for token_id in token_ids:
+            within.append(line.lstrip().startswith("Answer:"))
+            line = (line + self._lm.detokenize([token_id])).rpartition("\n")[2]
+        return within
+
+
+class TextFile:
+    """A text file in windows of one length."""
+
+    _TEXTS_AT_ONCE = 16
+
+    def __init__(self, lm: CausalLM, settings: FitSettings) -> None:
+        assert settings.texts is not None
+        self._lm = lm
+        try:
+            content = settings.texts.read_bytes()
+            text = content.decode("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"cannot read the text file {settings.texts}: {error}") from None
+        self.name = settings.texts.name
+        self.texts_hash = hashlib.blake2b(content, digest_size=8).hexdigest()
+        self.text_length = min(256, lm.max_positions)
+        # About six letters a token: what is far beyond the wanted tokens is not tokenised.
+        token_ids = lm.tokenize(text[: 12 * settings.num_tokens])[: settings.num_tokens]
+        self._windows = torch.tensor(token_ids[: len(token_ids) // self.text_length * self.text_length]).view(
+            -1, self.text_length
+        )
+        if len(self._windows) < NUM_FOLDS:
+            raise SettingsError(
+                f"{self.name} has {len(token_ids)} tokens; at least {NUM_FOLDS * self.text_length} are needed, "
+                "or use --self-generated"
+            )
+        self.sizes = _batch_sizes(self._windows.numel(), self.text_length, self._TEXTS_AT_ONCE)
+
+    def batch(self, number: int) -> TextStates:
+        """The next windows, each read on its own."""
+        start = sum(self.sizes[:number])
+        windows = self._windows[start : start + self.sizes[number]]
+        states = TextBatch(self._lm, len(windows), self.text_length).read(windows).cpu()
+        weights = torch.ones(windows.shape)
+        weights[:, 0] = 0  # nothing stands before it: its states are far from all others
+        return TextStates(states, weights)
+
+
+def _batch_sizes(num_tokens: int, text_length: int, at_once: int) -> tuple[int, ...]:
+    num_texts = max(NUM_FOLDS, -(-num_tokens // text_length))
+    return tuple(min(at_once, num_texts - start) for start in range(0, num_texts, at_once))
