@@ -53,7 +53,7 @@ def test_where_all_leave_at_once_it_is_true_early_exit(rule, layer):
 )
 def test_a_token_leaves_where_its_rule_first_holds(rule):
     """Each token's layer, found again from the readouts of true early exit along the same text."""
-    from hcl_core.decode.ragged import RaggedTrie
+    from hcl_core.decode.trie.ragged import RaggedTrie
 
     decoder = make_decoder(make_lm(seed=2))
     dynamic = DynamicExitDecoder(decoder, rule)

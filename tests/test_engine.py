@@ -7,7 +7,7 @@ from conftest import FAMILIES, NUM_LAYERS, VOCAB_SIZE, make_decoder, make_lm
 from scipy.stats import chisquare
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hcl_core.decode.session import PromptSession
+from hcl_core.decode.trie.session import PromptSession
 from hcl_core.errors import ContextTooLongError, SettingsError, UnsupportedArchitectureError
 from hcl_core.records import Question, SamplingSettings
 
@@ -227,7 +227,7 @@ def test_waves_share_what_was_computed():
 
 
 def test_a_split_wave_stays_within_its_budget(monkeypatch):
-    from hcl_core.decode import session
+    from hcl_core.decode.trie import session
 
     peaks = []
     original = session.PromptSession._step

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from hcl_core.decode import sampling
-from hcl_core.decode.sampling import draw_tokens, sample_uniforms
+from hcl_core.decode.trie import sampling
+from hcl_core.decode.trie.sampling import draw_tokens, sample_uniforms
 from hcl_core.records import SamplingSettings
 
 

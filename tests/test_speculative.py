@@ -8,8 +8,8 @@ from scipy.stats import chisquare
 
 from hcl_core.decode.heads.exit_heads import LinearHead, QuantizedMaps
 from hcl_core.decode.model.causal_lm import CausalLM
-from hcl_core.decode.sampling import draw_from, draw_tokens, truncated_distribution
 from hcl_core.decode.speculative import SelfSpeculativeDecoder
+from hcl_core.decode.trie.sampling import draw_from, draw_tokens, truncated_distribution
 from hcl_core.errors import SettingsError
 from hcl_core.records import Question, SamplingSettings
 
@@ -80,8 +80,8 @@ def test_samples_in_a_batch_are_those_drawn_alone():
 
 def exact_first_two(decoder, layer, settings):
     """Probability of each first token, and of each pair of first tokens, ``[V]`` and ``[V, V]``, at one exit layer."""
-    from hcl_core.decode.ragged import RaggedTrie
-    from hcl_core.decode.trie import ROOT
+    from hcl_core.decode.trie.ragged import RaggedTrie
+    from hcl_core.decode.trie.token_trie import ROOT
 
     ragged = RaggedTrie(decoder.lm, decoder.exit_head, decoder.tokenize_checked(QUESTION, settings), 100)
     root = np.array([ROOT])

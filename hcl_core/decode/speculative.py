@@ -18,10 +18,10 @@ from torch import Tensor
 
 from hcl_core.decode.engine import TrieDecoder
 from hcl_core.decode.model.memory import explain_out_of_memory
-from hcl_core.decode.ragged import RaggedTrie, samples_at_once
-from hcl_core.decode.sampling import draw_from, truncated_distribution
-from hcl_core.decode.session import Running
-from hcl_core.decode.trie import IntArray
+from hcl_core.decode.trie.ragged import RaggedTrie, samples_at_once
+from hcl_core.decode.trie.sampling import draw_from, truncated_distribution
+from hcl_core.decode.trie.session import Running
+from hcl_core.decode.trie.token_trie import IntArray
 from hcl_core.errors import SettingsError
 from hcl_core.ports import DecodeProgress
 from hcl_core.records import Question, Sample, SamplingSettings

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hcl_core.models.shapes import ModelShape
 
-# Short-lived tensors (activations, logits) of one step: see ``decode.session``.
+# Short-lived tensors (activations, logits) of one step: see ``decode.trie.session``.
 SCRATCH_BYTES = 96 * 2**20
 _MIN_READOUT_ROWS = 16
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hcl_core.decode.model.causal_lm import CausalLM
-from hcl_core.decode.sampling import draw_tokens
+from hcl_core.decode.trie.sampling import draw_tokens
 from hcl_core.records import SamplingSettings
 
 

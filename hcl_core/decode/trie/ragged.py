@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from hcl_core.decode.heads.exit_heads import ExitHead
-from hcl_core.decode.kv_pool import GrowingRows, empty_layers, prefill
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.linear import MIN_ROWS
-from hcl_core.decode.session import Running
-from hcl_core.decode.trie import ROOT, IntArray, TokenTrie
+from hcl_core.decode.trie.kv_pool import GrowingRows, empty_layers, prefill
+from hcl_core.decode.trie.session import Running
+from hcl_core.decode.trie.token_trie import ROOT, IntArray, TokenTrie
 from hcl_core.models.footprint import sample_bytes
 from hcl_core.records import Sample, SampleKey
 
