@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from hcl_core.models.catalogue import find_model
-from hcl_core.request import RunRequest
+from hcl_core.pipeline.request import RunRequest
 from hcl_core.runs.manifest import Manifest
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
+from hcl_core.pipeline.scorer import Scorer
+from hcl_core.pipeline.stored import is_judged_now, read_outcomes
 from hcl_core.records import LayerScore, Sample, SampleKey, Scaling, StoredQuestion, Verdict, Weights
 from hcl_core.runs.answers import LayerAnswers, count_answers, read_verdicts
 from hcl_core.runs.folder import RunFolder
@@ -22,7 +24,6 @@ from hcl_core.scores.intervals import (
     resample,
 )
 from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, answered, balanced_layer, score_layers
-from hcl_core.scoring import Scorer, is_judged_now, read_outcomes
 from hcl_core.settings.layers import format_layers
 
 # The run that a first visit shows is of the head that lets early layers speak, at the lowest temperature.

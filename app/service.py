@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from app import library
 from app.sets import QuestionSets
-from hcl_core import pipeline, registry, scoring
+from hcl_core import pipeline, registry
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, find_model
 from hcl_core.models.lens_records import LensTable
+from hcl_core.pipeline.request import RunRequest, prepare
+from hcl_core.pipeline.scorer import Embeddings, Scorer
 from hcl_core.records import Question, StoredQuestion
-from hcl_core.request import RunRequest, prepare
 from hcl_core.runs import trash
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
@@ -67,7 +68,7 @@ class LiveRun:
     folder: RunFolder
     manifest: Manifest
     questions: tuple[StoredQuestion, ...]
-    scorer: scoring.Scorer
+    scorer: Scorer
 
     def look(self, question_id: str) -> library.Look:
         """At one of its questions; raises ``RunFolderError`` if it has no answers to that yet."""
@@ -106,7 +107,7 @@ class Service:
         self._turn = threading.Lock()
         self._stopping: OrderedDict[str, None] = OrderedDict()
         self._loaded: tuple[str, CausalLM, Checkpoint] | None = None
-        self._embeddings = scoring.Embeddings(registry.load_embedder)
+        self._embeddings = Embeddings(registry.load_embedder)
         self._live: OrderedDict[str, LiveRun] = OrderedDict()
         self._lenses: OrderedDict[str, LensTable] = OrderedDict()
         self._measured: OrderedDict[tuple[str, str, str], tuple[TextMeasures, ...]] = OrderedDict()

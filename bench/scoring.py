@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 
 from hcl_core.folders import precomputed_folder
+from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.records import Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.intervals import NUM_REPLICATES, uncertainty
 from hcl_core.scores.metrics import INCORRECT, OutcomeTable, score_layers
-from hcl_core.scoring import read_outcomes
 
 REPEATS = 5
 SHAPE = (100, 30, 50)

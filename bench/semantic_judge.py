@@ -17,9 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hcl_core import registry
-from hcl_core.judge_eval import LabelledQuestion, read_labelled
 from hcl_core.judges.alias import NOTHING_FOUND, AliasJudge
 from hcl_core.judges.semantic import FEATURES, features
+from hcl_core.pipeline.judge_eval import LabelledQuestion, read_labelled
 
 OUT = Path(__file__).parents[1] / "assets" / "judges" / "semantic.json"
 THRESHOLDS = np.arange(0.40, 0.86, 0.05)

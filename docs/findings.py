@@ -13,13 +13,13 @@ from scipy.stats import spearmanr
 
 from docs.writing import draw, fill_in
 from hcl_core.folders import precomputed_folder
+from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.records import LayerScore, Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.intervals import Uncertainty, describe_verdict, uncertainty
 from hcl_core.scores.metrics import balanced_layer, score_layers
 from hcl_core.scores.published import published_curves
-from hcl_core.scoring import read_outcomes
 
 TEXT = Path(__file__).with_name("findings.md")
 FIGURE = Path(__file__).parent.parent / "assets" / "findings"

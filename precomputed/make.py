@@ -19,10 +19,11 @@ from hcl_core import pipeline, registry
 from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.lens_records import LensManifest, write_lens
+from hcl_core.pipeline.request import RunRequest, prepare
+from hcl_core.pipeline.scorer import Embeddings
+from hcl_core.pipeline.stored import rescore
 from hcl_core.records import SamplingSettings
-from hcl_core.request import RunRequest, prepare
 from hcl_core.runs.folder import RunFolder
-from hcl_core.scoring import Embeddings, rescore
 from hcl_core.settings.prompts import load_template
 
 if TYPE_CHECKING:

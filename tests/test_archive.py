@@ -14,9 +14,11 @@ import pytest
 from conftest import FakeEmbedder, contents, fake_sample
 from test_pipeline import PLANET, Sitting, finished_run
 
-from hcl_core import registry, scoring
+from hcl_core import registry
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder
+from hcl_core.pipeline.scorer import Embeddings, stamps_of
+from hcl_core.pipeline.stored import measure, read_outcomes, rescore
 from hcl_core.records import SampleKey, Verdict
 from hcl_core.runs.folder import RunFolder
 from hcl_core.transfer import archive, vetting
@@ -575,7 +577,7 @@ def test_verdicts_of_a_judge_from_elsewhere_on_another_run_are_dropped(folder, i
 
 def restamp(folder, judge_stamp, run_id=None):
     manifest = folder.manifest()
-    stamps = scoring.stamps_of(judge_stamp, replace(manifest, run_id=run_id or manifest.run_id))
+    stamps = stamps_of(judge_stamp, replace(manifest, run_id=run_id or manifest.run_id))
     for name, stamp in zip(("verdicts", "clusters"), stamps, strict=True):
         path = folder.path / f"{name}.parquet"
         pq.write_table(pq.read_table(path).replace_schema_metadata({"made_by": stamp}), path)
@@ -593,7 +595,7 @@ def test_verdicts_of_other_samples_are_dropped(tmp_path, into):
         table = pq.read_table(folder.path / name)
         kept = [place for place, each in enumerate(table["question_id"].to_pylist()) if each == "colour"]
         pq.write_table(table.take(kept), folder.path / name)
-    assert scoring.read_outcomes(folder) is not None  # which counts them
+    assert read_outcomes(folder) is not None  # which counts them
     assert taken_files(folder, into) & DERIVED == set()
 
 
@@ -632,7 +634,7 @@ def test_forged_layer_scores_are_made_anew(folder, finished, into):
 
 @pytest.fixture
 def measured(folder):
-    scoring.measure(folder, scoring.read_outcomes(folder), scoring.Embeddings(FakeEmbedder))
+    measure(folder, read_outcomes(folder), Embeddings(FakeEmbedder))
     return folder
 
 
@@ -661,5 +663,5 @@ def test_damaged_token_texts_are_dropped(folder, into):
 def test_run_without_verdicts_is_judged_again_to_the_same(folder, finished, into):
     (folder.path / "verdicts.parquet").unlink()
     taken = unpack_run(folder.path, into)
-    scoring.rescore(taken, registry.load_judge("alias"), scoring.Embeddings(FakeEmbedder))
+    rescore(taken, registry.load_judge("alias"), Embeddings(FakeEmbedder))
     assert taken.verdict_table().equals(finished.verdict_table())

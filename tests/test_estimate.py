@@ -6,8 +6,8 @@ import pytest
 from test_runs import SETTINGS, make_manifest
 
 from app.estimate import estimate_seconds
+from hcl_core.pipeline.request import RunRequest
 from hcl_core.records import Question, SamplingSettings
-from hcl_core.request import RunRequest
 from hcl_core.settings.prompts import load_template
 
 LAYERS = (1, 3, 4)

@@ -15,11 +15,11 @@ from test_pipeline import QUESTIONS, Sitting, finished_run
 
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder
+from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.records import SampleKey, Verdict, Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.intervals import uncertainty
 from hcl_core.scores.metrics import score_layers
-from hcl_core.scoring import read_outcomes
 from hcl_core.transfer import export
 from hcl_core.transfer.export import export_csv, export_notebook, export_scores_csv
 

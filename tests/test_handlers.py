@@ -13,6 +13,7 @@ from conftest import make_lm
 
 from app import library
 from app.handlers import compare, dataset, explore, learn, lens, opening, questions, runs
+from app.handlers.form import make_request
 from app.handlers.links import read_link
 from app.handlers.measures import MEASURES, further_measures
 from app.language import Words
@@ -349,20 +350,20 @@ def test_a_public_page_asks_no_grader_at_its_owners_cost(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "key")
     monkeypatch.setattr(registry, "load_model", lambda *_: pytest.fail("loaded"))
     monkeypatch.setattr(registry, "is_available", lambda model: True)
-    request = replace(explore.make_request(*controls(model="smollm2-135m")), judge="llm:grader")
+    request = replace(make_request(*controls(model="smollm2-135m")), judge="llm:grader")
     with pytest.raises(SettingsError, match="this public page has no llm judge"):
         next(Service(is_public=True).run(request, VISITOR))
 
 
 def test_every_control_reaches_the_request():
-    plain = explore.make_request(*controls())
+    plain = make_request(*controls())
     changed = {
         "model": "other", "question": "Name a star", "accepted": "Sun", "first_layer": 2, "last_layer": 3, "every": 2,
         "num_samples": 5, "temperature": 0.3, "top_p": 0.5, "top_k": 7, "max_new_tokens": 9, "seed": 3,
         "template": "chat", "exit_head": "shared", "judge": "paper", "strategy": "self_speculative",
     }  # fmt: skip
     assert len(changed) == len(controls())
-    requests = [explore.make_request(*controls(**{name: value})) for name, value in changed.items()]
+    requests = [make_request(*controls(**{name: value})) for name, value in changed.items()]
     assert plain not in requests
     assert len(set(requests)) == len(changed)
 
@@ -372,7 +373,7 @@ def test_the_page_and_the_handler_agree_on_the_controls():
     from app.service import Service
     from app.tabs.form import NAMES
 
-    assert tuple(inspect.signature(explore.make_request).parameters) == NAMES
+    assert tuple(inspect.signature(make_request).parameters) == NAMES
     built = page.build(Service())
     (event,) = [fn for fn in built.fns.values() if fn.api_name == "explore"]
     labels = [str(block.label) for block in event.inputs]

@@ -9,7 +9,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from hcl_core import registry
 from hcl_core.errors import QuestionFileError, SettingsError
-from hcl_core.judge_eval import evaluate, is_tuning_half, read_labelled
+from hcl_core.pipeline.judge_eval import evaluate, is_tuning_half, read_labelled
 
 EVOUNA = Path(__file__).parents[2] / "shared" / "data" / "evouna.TQ.json"
 

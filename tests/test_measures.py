@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_intervals import table_of
 
-from hcl_core import registry, scoring
+from hcl_core import registry
 from hcl_core.folders import precomputed_folder
 from hcl_core.models.cost import ModelCost
+from hcl_core.pipeline.scorer import Embeddings
+from hcl_core.pipeline.stored import measure, read_outcomes
 from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.measures import (
     MEASURE_NAMES,
@@ -188,15 +190,15 @@ def test_score_adds_all_measures(capsys, shipped):
 
 def test_text_measures_are_kept_until_the_outcomes_change(shipped):
     folder = RunFolder(shipped)
-    table = scoring.read_outcomes(folder)
+    table = read_outcomes(folder)
     embedder = FakeEmbedder()
-    embeddings = scoring.Embeddings(lambda: embedder)
-    first = scoring.measure(folder, table, embeddings)
+    embeddings = Embeddings(lambda: embedder)
+    first = measure(folder, table, embeddings)
     num_embedded = len(embedder.embedded)
-    assert scoring.measure(folder, table, embeddings) == first and len(embedder.embedded) == num_embedded
+    assert measure(folder, table, embeddings) == first and len(embedder.embedded) == num_embedded
     right = np.argwhere(table.outcomes >= 0)[0]
     table.outcomes[tuple(right)] = INCORRECT
-    assert scoring.measure(folder, table, embeddings) != first
+    assert measure(folder, table, embeddings) != first
 
 
 def test_an_unknown_measure_is_one_line_and_code_2(capsys, shipped):

@@ -24,9 +24,10 @@ def write_hostile_run(runs):
     from dataclasses import replace
 
     from hcl_core.judges.alias import AliasJudge
+    from hcl_core.pipeline.scorer import Embeddings
+    from hcl_core.pipeline.stored import rescore
     from hcl_core.records import Question, Sample, StoredQuestion
     from hcl_core.runs.folder import RunFolder
-    from hcl_core.scoring import Embeddings, rescore
 
     # A run's questions and answers are JSON and Arrow texts, which hold every letter but half a pair.
     texts = [*HOSTILE, "مرحبا ‮dlrow", "😀👩‍👩‍👧"]

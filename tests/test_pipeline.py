@@ -9,10 +9,12 @@ from conftest import FakeDecoder, FakeEmbedder, fake_sample, make_decoder, make_
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcl_core import pipeline, scoring
+from hcl_core import pipeline
 from hcl_core.errors import ContextTooLongError, NoNetworkError, RunFolderError, SettingsError
 from hcl_core.judges.alias import AliasJudge
 from hcl_core.pipeline import Decoding, Finished, Started, WaveDone, wave_bounds
+from hcl_core.pipeline.scorer import Embeddings, Scorer
+from hcl_core.pipeline.stored import read_outcomes, rescore
 from hcl_core.records import Question, SamplingSettings, Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import RunSettings
@@ -46,7 +48,7 @@ class Sitting:
         )
         self.embedder = FakeEmbedder()
         self.loads = []
-        self.scorer = scoring.Scorer(questions, layers, num_samples, AliasJudge(), scoring.Embeddings(self.load))
+        self.scorer = Scorer(questions, layers, num_samples, AliasJudge(), Embeddings(self.load))
 
     def load(self):
         self.loads.append("embedder")
@@ -413,14 +415,14 @@ def test_samples_in_any_order_give_the_same_table(sitting, tmp_path):
 
 def test_read_outcomes_are_the_live_ones(sitting):
     sitting.finish()
-    table = scoring.read_outcomes(sitting.folder)
+    table = read_outcomes(sitting.folder)
     np.testing.assert_array_equal(table.outcomes, sitting.scorer.table.outcomes)
     np.testing.assert_allclose(table.confidences, sitting.scorer.table.confidences, rtol=1e-6)
 
 
 def test_rescored_outcomes_are_the_live_ones(sitting):
     sitting.finish()
-    rescored = scoring.rescore(sitting.folder, AliasJudge(), scoring.Embeddings(FakeEmbedder))
+    rescored = rescore(sitting.folder, AliasJudge(), Embeddings(FakeEmbedder))
     assert_same_table(rescored.table, sitting.scorer.table)
 
 
@@ -429,8 +431,8 @@ def test_deleted_derived_file_is_made_again_the_same(sitting, name):
     sitting.finish()
     before = score_layers(sitting.scorer.table, Weights())
     (sitting.folder.path / f"{name}.parquet").unlink()
-    scoring.rescore(sitting.folder, AliasJudge(), scoring.Embeddings(FakeEmbedder))
-    after = score_layers(scoring.read_outcomes(sitting.folder), Weights())
+    rescore(sitting.folder, AliasJudge(), Embeddings(FakeEmbedder))
+    after = score_layers(read_outcomes(sitting.folder), Weights())
     for score, expected in zip(after, before, strict=True):
         assert replace(score, confidence=0) == replace(expected, confidence=0)
         assert score.confidence == pytest.approx(expected.confidence)
@@ -440,34 +442,34 @@ def test_deleted_derived_file_is_made_again_the_same(sitting, name):
 def test_outcomes_without_a_derived_file_are_none(sitting, name):
     sitting.finish()
     (sitting.folder.path / f"{name}.parquet").unlink()
-    assert scoring.read_outcomes(sitting.folder) is None
+    assert read_outcomes(sitting.folder) is None
 
 
 def test_outcomes_with_clusters_of_an_older_scoring_are_none(sitting):
     sitting.finish()
     sitting.folder.write_clusters([], sitting.folder.stamps()[1])
-    assert scoring.read_outcomes(sitting.folder) is None
+    assert read_outcomes(sitting.folder) is None
 
 
 def test_outcomes_older_than_the_samples_are_none(tmp_path):
     first = Sitting(tmp_path / "run")
     first.stop_after(4)
-    scoring.rescore(first.folder, AliasJudge(), scoring.Embeddings(FakeEmbedder))
+    rescore(first.folder, AliasJudge(), Embeddings(FakeEmbedder))
     Sitting(tmp_path / "run").stop_after(4)
-    assert scoring.read_outcomes(first.folder) is None
+    assert read_outcomes(first.folder) is None
 
 
 def test_stopped_run_can_be_scored(tmp_path):
     sitting = Sitting(tmp_path / "run")
     sitting.stop_after(8)
-    scoring.rescore(sitting.folder, AliasJudge(), scoring.Embeddings(FakeEmbedder))
-    np.testing.assert_array_equal(scoring.read_outcomes(sitting.folder).outcomes, sitting.scorer.table.outcomes)
+    rescore(sitting.folder, AliasJudge(), Embeddings(FakeEmbedder))
+    np.testing.assert_array_equal(read_outcomes(sitting.folder).outcomes, sitting.scorer.table.outcomes)
 
 
 def test_run_without_samples_can_be_scored(sitting):
     sitting.stop_after(1)
-    scoring.rescore(sitting.folder, AliasJudge(), scoring.Embeddings(FakeEmbedder))
-    assert (scoring.read_outcomes(sitting.folder).outcomes == MISSING).all()
+    rescore(sitting.folder, AliasJudge(), Embeddings(FakeEmbedder))
+    assert (read_outcomes(sitting.folder).outcomes == MISSING).all()
 
 
 def test_sample_of_no_question_is_refused_by_name(sitting):
@@ -475,7 +477,7 @@ def test_sample_of_no_question_is_refused_by_name(sitting):
     stranger = fake_sample(Question("stranger", "Who?", ("Me",)), 3, 0)
     sitting.folder.append_samples([stranger])
     with pytest.raises(RunFolderError):
-        scoring.rescore(sitting.folder, AliasJudge(), scoring.Embeddings(FakeEmbedder))
+        rescore(sitting.folder, AliasJudge(), Embeddings(FakeEmbedder))
 
 
 # The embedder.
@@ -502,7 +504,7 @@ def test_missing_embedder_leaves_what_was_decoded(tmp_path):
         raise NoNetworkError("the embedder is not on this machine")
 
     sitting = Sitting(tmp_path / "run")
-    sitting.scorer = scoring.Scorer(QUESTIONS, LAYERS, 6, AliasJudge(), scoring.Embeddings(load))
+    sitting.scorer = Scorer(QUESTIONS, LAYERS, 6, AliasJudge(), Embeddings(load))
     with pytest.raises(NoNetworkError):
         sitting.finish()
     assert len(sitting.folder.sample_keys()) == 8
@@ -540,6 +542,6 @@ def test_engine_resumed_in_a_wave_has_the_same_samples(tmp_path, lm):
 def test_engine_live_outcomes_are_the_stored_ones(tmp_path, lm):
     sitting = Sitting(tmp_path / "run", decoder=make_decoder(lm), sampling=SAMPLING)
     sitting.finish()
-    table = scoring.read_outcomes(sitting.folder)
+    table = read_outcomes(sitting.folder)
     np.testing.assert_array_equal(table.outcomes, sitting.scorer.table.outcomes)
     np.testing.assert_allclose(table.confidences, sitting.scorer.table.confidences, rtol=1e-5)

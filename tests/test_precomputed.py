@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hcl_core import registry, scoring
+from hcl_core import registry
 from hcl_core.folders import precomputed_folder
 from hcl_core.models.lens_records import read_lens
+from hcl_core.pipeline.scorer import Embeddings
+from hcl_core.pipeline.stored import read_outcomes, rescore
 from hcl_core.records import Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.metrics import score_layers
@@ -51,14 +53,14 @@ def test_together_they_are_small():
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
 def test_stored_scores_follow_from_the_samples(path, tmp_path):
     copy = RunFolder(Path(shutil.copytree(path, tmp_path / "copy")))
-    stored = scoring.read_outcomes(copy)
+    stored = read_outcomes(copy)
     for derived in ("verdicts", "clusters", "layer_scores"):
         (copy.path / f"{derived}.parquet").unlink()
     judge = registry.load_judge(copy.manifest().judge)
-    again = scoring.rescore(copy, judge, scoring.Embeddings(registry.load_embedder)).table
+    again = rescore(copy, judge, Embeddings(registry.load_embedder)).table
     assert np.array_equal(stored.outcomes, again.outcomes)
     np.testing.assert_allclose(stored.confidences, again.confidences, rtol=1e-5)
-    assert score_layers(stored, Weights()) == score_layers(scoring.read_outcomes(copy), Weights())
+    assert score_layers(stored, Weights()) == score_layers(read_outcomes(copy), Weights())
 
 
 @pytest.mark.model

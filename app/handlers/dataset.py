@@ -10,7 +10,8 @@ import gradio as gr
 from app import library
 from app.figures.curves import layer_curves
 from app.handlers.base import Parts, told, told_while_running, weights
-from app.handlers.explore import INTERVAL, Shown, balance_query, make_request, resolve, run_choices, show, strategy_note
+from app.handlers.explore import INTERVAL, Shown, balance_query, resolve, run_choices, show, strategy_note
+from app.handlers.form import make_request
 from app.handlers.questions import accepted_of
 from app.language import Words
 from app.library import Outcome
@@ -21,9 +22,9 @@ from app.views.questions import question_rows
 from app.views.runs import link_box
 from hcl_core import pipeline
 from hcl_core.errors import SettingsError
+from hcl_core.pipeline.request import RunRequest
 from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, check_scaling
-from hcl_core.request import RunRequest
 from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.metrics import OutcomeTable
 

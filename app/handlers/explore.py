@@ -1,6 +1,5 @@
 """One question: run it, show what is stored of it, weigh it, look at one of its layers."""
 
-import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +9,7 @@ from app.estimate import estimate_seconds
 from app.figures.curves import layer_curves
 from app.figures.river import answer_river
 from app.handlers.base import Parts, told, told_while_running, weights
+from app.handlers.form import make_request
 from app.handlers.measures import further_measures
 from app.language import Words
 from app.library import Look
@@ -22,9 +22,7 @@ from app.views.runs import link_box
 from app.views.scores import score_table
 from hcl_core import pipeline
 from hcl_core.errors import HclError, SettingsError
-from hcl_core.questions.jsonl import make_question
-from hcl_core.records import SamplingSettings, check_scaling
-from hcl_core.request import RunRequest
+from hcl_core.records import check_scaling
 from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.meanings import follow_meanings
 from hcl_core.settings.layers import parse_layers
@@ -36,73 +34,6 @@ INTERVAL = 0.25
 
 # Which question of which run is on screen: run_id, question_id, whether it is under way, and the chosen layer.
 Shown = dict[str, Any]
-
-
-def make_request(
-    model: str,
-    question: str,
-    accepted: str,
-    first_layer: int,
-    last_layer: int,
-    every: int,
-    num_samples: int,
-    temperature: float,
-    top_p: float,
-    top_k: int,
-    max_new_tokens: int,
-    seed: int,
-    template: str,
-    exit_head: str,
-    judge: str,
-    strategy: str,
-) -> RunRequest:
-    """The controls' values, in the order of the page, as a request.
-
-    Raises:
-        HclError: A value is missing or out of range.
-    """
-    answers = [line.strip() for line in _text("Accepted answers", accepted).splitlines() if line.strip()]
-    first, last = sorted((_whole("First layer", first_layer), _whole("Last layer", last_layer)))
-    return RunRequest(
-        model=_text("Model", model),
-        questions=(make_question(_text("Question", question), answers),),
-        question_set="page",
-        layers=f"{first}:{last}:{_whole('Every', every)}",
-        num_samples=_whole("Answers a layer", num_samples),
-        sampling=SamplingSettings(
-            temperature=_given("Temperature", temperature),
-            top_p=_given("Top-p", top_p),
-            top_k=_whole("Top-k", top_k),
-            max_new_tokens=_whole("Tokens at most", max_new_tokens),
-            seed=_whole("Seed", seed),
-        ),
-        template=load_template(_text("Prompt", template)),
-        exit_head=_text("Exit head", exit_head),
-        judge=_text("Judge", judge),
-        strategy=_text("Strategy", strategy),
-    )
-
-
-def _given(label: str, value: Any) -> float:
-    if value is None:
-        raise SettingsError(f"{label} is empty: type a number")
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise SettingsError(f"{label} must be a number; got {str(value)[:40]!r}")
-    return number
-
-
-def _whole(label: str, value: Any) -> int:
-    return int(_given(label, value))
-
-
-def _text(label: str, value: Any) -> str:
-    if not isinstance(value, str | None):
-        raise SettingsError(f"{label} must be a text; got {str(value)[:40]!r}")
-    return (value or "").strip()
 
 
 @told_while_running

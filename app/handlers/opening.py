@@ -9,6 +9,7 @@ import gradio as gr
 from app import library
 from app.handlers import compare, dataset, explore, runs
 from app.handlers.base import Parts, said
+from app.handlers.form import make_request
 from app.handlers.links import View
 from app.handlers.questions import accepted_of
 from app.handlers.tables import headed_questions, headed_runs
@@ -24,7 +25,7 @@ def open_view(words: Words, service: Service, view: View, controls: Sequence[Any
     parts: Parts = {"tabs": gr.Tabs(selected=view.tab), "balance": view.balance, "scaling": view.scaling}
     parts |= dict(view.form)
     parts |= _explore(words, service, view)
-    filled = dict(zip(signature(explore.make_request).parameters, controls, strict=True)) | dict(view.form)
+    filled = dict(zip(signature(make_request).parameters, controls, strict=True)) | dict(view.form)
     parts |= explore.estimate(words, service, *filled.values())
     if view.tab == "compare":
         ids = list(view.compared) or [run_id for _, run_id in compare.choices(words, service)][:2]

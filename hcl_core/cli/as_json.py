@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hcl_core.judge_eval import JudgeReport
+from hcl_core.pipeline.judge_eval import JudgeReport
 from hcl_core.records import Scaling, Weights
 from hcl_core.runs.manifest import Manifest, differing_settings
 from hcl_core.scores.comparison import RunComparison

@@ -14,9 +14,9 @@ from hcl_core import registry
 from hcl_core.cli.as_json import report_as_json
 from hcl_core.cli.progress import bars
 from hcl_core.cli.terminal import app, stdout
-from hcl_core.judge_eval import HALVES, evaluate, read_labelled
 from hcl_core.judges.llm import LlmJudge
 from hcl_core.judges.names import check_judge
+from hcl_core.pipeline.judge_eval import HALVES, evaluate, read_labelled
 from hcl_core.text import printable
 
 JUDGE_HELP = "alias (by rule), semantic (and by meaning), paper (the published rule), llm:MODEL (an endpoint)."

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from hcl_core import pipeline, registry, scoring
+from hcl_core import pipeline, registry
 from hcl_core.cli.judges import JUDGE_HELP
 from hcl_core.cli.progress import follow_fit, follow_run
 from hcl_core.cli.tables import print_fidelity, print_lens, print_scores
@@ -17,11 +17,12 @@ from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES, FitSettings, check_exit_head
+from hcl_core.pipeline.request import RunRequest, prepare
+from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.questions.hub import HUB_SET_NAMES
 from hcl_core.questions.jsonl import make_question
 from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, SamplingSettings, Weights
-from hcl_core.request import RunRequest, prepare
 from hcl_core.runs.folder import RunFolder
 from hcl_core.settings.presets import PRESETS, describe_preset, find_preset
 from hcl_core.settings.prompts import TEMPLATE_NAMES, load_template
@@ -104,7 +105,7 @@ def run(
     )
     with stderr.status(loading(model)):
         lm, checkpoint = registry.load_model(model, dtype, device)
-    ready = prepare(request, lm, checkpoint, scoring.Embeddings(registry.load_embedder))
+    ready = prepare(request, lm, checkpoint, Embeddings(registry.load_embedder))
     folder = RunFolder(out or runs_folder() / ready.manifest.run_id)
     events = pipeline.run(folder, ready.manifest, ready.questions, ready.decoder, ready.scorer)
     finished = follow_run(events)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from hcl_core import registry, scoring
+from hcl_core import registry
 from hcl_core.cli.as_json import comparison_as_json, difference_as_json, finite, scores_as_json
 from hcl_core.cli.judges import JUDGE_HELP
 from hcl_core.cli.progress import bars
@@ -16,6 +16,8 @@ from hcl_core.cli.tables import answer_line, print_comparison, print_layer_compa
 from hcl_core.cli.terminal import app, stderr, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.judges.names import full_judge_name
+from hcl_core.pipeline.scorer import Embeddings
+from hcl_core.pipeline.stored import measure, read_outcomes, rescore
 from hcl_core.records import Weights, check_scaling
 from hcl_core.runs import answers
 from hcl_core.runs.folder import RunFolder
@@ -110,10 +112,10 @@ def _measure_columns(
     """Values by layer of each measure that is wanted; the embedder is loaded only where it is needed."""
     rows: list[dict[str, float]] = [asdict(each) for each in measure_outcomes(table, manifest.cost)]
     if set(names) & set(TEXT_MEASURES):
-        embeddings = scoring.Embeddings(registry.load_embedder)
+        embeddings = Embeddings(registry.load_embedder)
         with bars() as progress:
             task = progress.add_task("Measuring", total=manifest.num_questions, unit="questions")
-            texts = scoring.measure(folder, table, embeddings, lambda done: progress.update(task, completed=done))
+            texts = measure(folder, table, embeddings, lambda done: progress.update(task, completed=done))
         rows = [row | asdict(each) for row, each in zip(rows, texts, strict=True)]
     return {name: [row[name] for row in rows] for name in names}
 
@@ -125,17 +127,17 @@ def _outcomes(folder: RunFolder, judge: str | None = None) -> tuple[Manifest, Ou
     """
     manifest = folder.manifest()
     wanted = manifest.judge if judge is None else full_judge_name(judge)
-    if wanted == manifest.judge and (table := scoring.read_outcomes(folder)) is not None:
+    if wanted == manifest.judge and (table := read_outcomes(folder)) is not None:
         return manifest, table
     if judge is None and wanted.startswith("llm:"):  # nobody asked for a request to an endpoint
         raise SettingsError(
             f"{folder.path} was judged by {wanted}, and its verdicts are missing or old: give --judge {wanted} to ask "
             "that model again, or another judge"
         )
-    embeddings = scoring.Embeddings(registry.load_embedder)
+    embeddings = Embeddings(registry.load_embedder)
     loaded = registry.load_judge(wanted, embeddings.of)
     with stderr.status("Judging and clustering"):
-        table = scoring.rescore(folder, loaded, embeddings).table
+        table = rescore(folder, loaded, embeddings).table
     return replace(manifest, judge=loaded.name), table
 
 

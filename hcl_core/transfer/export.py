@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from hcl_core.atomic import exported_file
 from hcl_core.errors import RunFolderError
+from hcl_core.pipeline.stored import read_outcomes, sample_cells
 from hcl_core.records import Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.tables import mean_logprobs
 from hcl_core.scores.intervals import uncertainty
 from hcl_core.scores.metrics import OutcomeTable, score_layers
-from hcl_core.scoring import read_outcomes, sample_cells
 from hcl_core.transfer import notebook
 
 # What a spreadsheet takes for the beginning of a formula.

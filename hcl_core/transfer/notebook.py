@@ -27,7 +27,7 @@ import pandas as pd
 
 from hcl_core.scores.metrics import balanced_layer, score_layers
 from hcl_core.records import Weights
-from hcl_core.scoring import read_outcomes
+from hcl_core.pipeline.stored import read_outcomes
 
 outcomes = read_outcomes(folder)  # None where the run has to be judged again: python -m hcl_core score DIR
 weights = Weights(creativity=0.5, accuracy=0.5)

@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hcl_core import scoring
 from hcl_core.errors import RunFolderError
 from hcl_core.judges.names import judge_stamp
+from hcl_core.pipeline.scorer import stamps_of
+from hcl_core.pipeline.stored import read_outcomes, sample_cells, stored_measures
 from hcl_core.records import StoredQuestion, Weights, first_line
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
@@ -104,7 +105,7 @@ def _check_samples(folder: RunFolder, manifest: Manifest, stored: Sequence[Store
     _check_texts(parts, ["answer", "completion_text"])
     table = folder.sample_table()
     table.validate(full=True)
-    if scoring.sample_cells(table, [each.question.id for each in stored], settings) is None:
+    if sample_cells(table, [each.question.id for each in stored], settings) is None:
         raise ValueError("a sample belongs to no question, layer or number of the run, or stands twice")
     if manifest.finished_at is not None and len(table) != num_wanted:
         raise ValueError(f"it says that it is finished, and has {len(table)} of {num_wanted} samples")
@@ -176,11 +177,11 @@ def _fitting_outcomes(folder: RunFolder) -> OutcomeTable | None:
         manifest = folder.manifest()
         stamps, num_wanted = folder.stamps(), _num_wanted(manifest)
         made_by = judge_stamp(manifest.judge) or str(stamps[0]).partition("; run ")[0]
-        if stamps != scoring.stamps_of(made_by, manifest):
+        if stamps != stamps_of(made_by, manifest):
             return None
         _check_claims([folder.path / "verdicts.parquet"], num_wanted, num_wanted)
         _check_claims([folder.path / "clusters.parquet"], num_wanted, num_wanted)
-        return scoring.read_outcomes(folder) if _are_clean(folder, manifest) else None
+        return read_outcomes(folder) if _are_clean(folder, manifest) else None
     except _UNREADABLE:
         return None
 
@@ -206,7 +207,7 @@ def _are_clean(folder: RunFolder, manifest: Manifest) -> bool:
 
 def _cell_set(table: pa.Table, question_ids: list[str], manifest: Manifest) -> bytes | None:
     """Something that is equal for two tables with rows of the same samples."""
-    cells = scoring.sample_cells(table, question_ids, manifest.settings)
+    cells = sample_cells(table, question_ids, manifest.settings)
     shape = (len(question_ids), len(manifest.settings.exit_layers), manifest.settings.num_samples)
     return None if cells is None else np.sort(np.ravel_multi_index(cells, shape)).tobytes()
 
@@ -214,7 +215,7 @@ def _cell_set(table: pa.Table, question_ids: list[str], manifest: Manifest) -> b
 def _has_fitting_measures(folder: RunFolder, table: OutcomeTable) -> bool:
     try:
         _check_claims([folder.path / "measures.parquet"], len(table.exit_layers), len(table.exit_layers))
-        return scoring.stored_measures(folder, table) is not None
+        return stored_measures(folder, table) is not None
     except _UNREADABLE:
         return False
 

@@ -7,9 +7,9 @@ from hcl_core import pipeline, registry
 from hcl_core.judges.names import check_judge
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import check_exit_head
+from hcl_core.pipeline.scorer import Embeddings, Scorer
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.runs.manifest import Manifest, RunSettings, check_num_samples
-from hcl_core.scoring import Embeddings, Scorer
 from hcl_core.settings.layers import parse_layers
 from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
@@ -64,7 +64,7 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class PreparedRun:
-    """Everything that ``pipeline.run`` needs but the folder."""
+    """Everything that ``pipeline.runner.run`` needs but the folder."""
 
     manifest: Manifest
     questions: tuple[Question, ...]

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from hcl_core.models.cost import ModelCost
+from hcl_core.pipeline.scorer import Scorer
+from hcl_core.pipeline.stored import add_stored
 from hcl_core.ports import Decoder
 from hcl_core.records import Question, Sample, SampleKey, StoredQuestion
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest, RunSettings
 from hcl_core.scores.metrics import OutcomeTable
-from hcl_core.scoring import Scorer, add_stored
 
 _RECORDED_PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy", "pyarrow")
 
