@@ -57,14 +57,10 @@ def free_memory(device: str) -> tuple[int, bool]:
     Raises:
         SettingsError: It is unknown or absent.
     """
-    import torch
-
-    from hcl_core.decode.model import loading, memory
+    from hcl_core.decode.model import loading
 
     chosen = loading.choose_device(device)
-    if chosen.type == "cuda" and chosen.index is None:
-        return sum(memory.free_memory(torch.device("cuda", n)) for n in range(torch.cuda.device_count())), False
-    return memory.free_memory(chosen), chosen.type == "cpu"
+    return sum(loading.free_memory_by_device(chosen).values()), chosen.type == "cpu"
 
 
 def is_available(model: CatalogueModel) -> bool:

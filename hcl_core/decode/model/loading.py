@@ -83,6 +83,15 @@ def choose_format(dtype: str, device: torch.device) -> WeightFormat:
     return chosen
 
 
+def free_memory_by_device(device: torch.device) -> dict[torch.device, int]:
+    """Bytes free on ``device``; on every GPU where ``device`` is CUDA without a number."""
+    if device.type == "cuda" and device.index is None:
+        devices = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
+    else:
+        devices = [device]
+    return {each: free_memory(each) for each in devices}
+
+
 def _best_dtype(wanted: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
@@ -114,8 +123,7 @@ def _check_memory(
     if device.type == "cuda" and device.index is None:
         # Nothing is put on the CPU or a disk.
         by_gpu = {
-            number: int(free_memory(torch.device("cuda", number)) * _SHARE_FOR_WEIGHTS)
-            for number in range(torch.cuda.device_count())
+            gpu.index: int(free_bytes * _SHARE_FOR_WEIGHTS) for gpu, free_bytes in free_memory_by_device(device).items()
         }
         free = sum(by_gpu.values())
         if needs.least < free:
