@@ -22,7 +22,6 @@ from hcl_core.runs import trash
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.measures import TextMeasures, measure_texts
-from hcl_core.settings.layers import parse_layers
 from hcl_core.settings.prompts import PromptTemplate
 
 if TYPE_CHECKING:
@@ -169,13 +168,9 @@ class Service:
         with self._my_turn(visitor):
             ready = prepare(request, *self._model(request.model), self._embeddings)
             folder = RunFolder(runs_folder() / ready.manifest.run_id)
-            prompts = tuple(pipeline.with_prompts(ready.questions, ready.decoder))
-            live = LiveRun(folder, ready.manifest, prompts, ready.scorer)
+            live = LiveRun(folder, ready.manifest, ready.questions, ready.scorer)
             _keep(self._live, visitor, live, _MOST_VISITORS)
-            events = pipeline.run(
-                folder, ready.manifest, ready.questions, ready.decoder, ready.scorer, first_wave=_FIRST_WAVE
-            )
-            for event in events:
+            for event in pipeline.run(folder, ready, first_wave=_FIRST_WAVE):
                 yield LiveEvent(event, live)
 
     @contextmanager
@@ -278,7 +273,7 @@ class Service:
                 f"these questions and accepted answers have {letters:,} letters; this public page allows "
                 f"{_PUBLIC_LETTERS:,}: ask fewer or shorter ones"
             )
-        num_layers = len(parse_layers(request.layers, num_hidden_layers(request.model) or 0))
+        num_layers = len(request.layers.resolve(num_hidden_layers(request.model) or 0))
         counts = (len(request.questions), num_layers, request.num_samples, request.sampling.max_new_tokens)
         tokens = counts[0] * counts[1] * counts[2] * counts[3]
         if tokens > _PUBLIC_TOKENS:

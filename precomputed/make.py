@@ -24,6 +24,7 @@ from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.stored import rescore
 from hcl_core.records import SamplingSettings
 from hcl_core.runs.folder import RunFolder
+from hcl_core.settings.layers import LayerRange
 from hcl_core.settings.prompts import load_template
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def main() -> None:
                 model=DEFAULT_MODEL.name,
                 questions=questions,
                 question_set="starter",
-                layers="all",
+                layers=LayerRange(),
                 num_samples=num_samples,
                 sampling=SamplingSettings(temperature=temperature, max_new_tokens=MAX_NEW_TOKENS),
                 template=load_template(),
@@ -72,7 +73,7 @@ def main() -> None:
                 continue
             console.print(f"{target.name}: {ready.manifest.describe()}", highlight=False)
             folder = RunFolder(runs_folder() / ready.manifest.run_id)
-            for event in pipeline.run(folder, ready.manifest, questions, ready.decoder, ready.scorer):
+            for event in pipeline.run(folder, ready):
                 if isinstance(event, pipeline.WaveDone):
                     console.print(f"  {event.num_done:,} of {event.num_wanted:,}  {event.question.id}", highlight=False)
             shutil.rmtree(target, ignore_errors=True)

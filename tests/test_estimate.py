@@ -8,6 +8,7 @@ from test_runs import SETTINGS, make_manifest
 from app.estimate import estimate_seconds
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.records import Question, SamplingSettings
+from hcl_core.settings.layers import LayerRange
 from hcl_core.settings.prompts import load_template
 
 LAYERS = (1, 3, 4)
@@ -22,7 +23,7 @@ def made(seconds=10.0, model="smollm2-135m", temperature=0.6, num_samples=4, exi
 def asked(num_questions=2, num_samples=4, model="smollm2-135m", temperature=0.6, exit_head="shared"):
     questions = tuple(Question(str(number), "Is it?", ("yes",)) for number in range(num_questions))
     sampling = SamplingSettings(temperature=temperature, max_new_tokens=8)
-    return RunRequest(model, questions, "set", "1", num_samples, sampling, load_template(), exit_head)
+    return RunRequest(model, questions, "set", LayerRange(1, 1), num_samples, sampling, load_template(), exit_head)
 
 
 def middle(span):

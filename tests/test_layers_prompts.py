@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hcl_core.errors import SettingsError
-from hcl_core.settings.layers import format_layers, parse_layers
+from hcl_core.settings.layers import LayerList, LayerRange, format_layers, parse_layer_choice, parse_layers
 from hcl_core.settings.prompts import TEMPLATE_NAMES, PromptTemplate, load_template
 
 LAYERS = st.sets(st.integers(1, 100), min_size=1).map(lambda layers: tuple(sorted(layers)))
@@ -83,6 +83,35 @@ def test_parse_layers_refuses_layers_that_do_not_exist(text, layer):
 )
 def test_format_layers_writes(layers, text):
     assert format_layers(layers) == text
+
+
+RANGES = st.builds(
+    lambda start, length, step: LayerRange(start, None if length is None else start + length, step),
+    st.integers(1, 50),
+    st.none() | st.integers(0, 50),
+    st.integers(1, 10),
+)
+
+
+@given(RANGES | LAYERS.map(LayerList))
+def test_a_layer_choice_is_read_back_from_its_text(choice):
+    assert parse_layer_choice(str(choice)) == choice
+
+
+def test_an_open_range_ends_at_the_last_layer_of_each_model():
+    choice = parse_layer_choice("2::2")
+    assert (choice.resolve(4), choice.resolve(7)) == ((2, 4), (2, 4, 6))
+
+
+@pytest.mark.parametrize("layers", [(), (2, 1), (1, 1)])
+def test_a_layer_list_must_be_ascending_and_not_empty(layers):
+    with pytest.raises(SettingsError, match="must be ascending and not empty"):
+        LayerList(layers)
+
+
+def test_an_open_range_that_starts_below_the_last_layer_of_the_model_is_refused():
+    with pytest.raises(SettingsError, match="exit layer 9 does not exist: this model has layers 1 to 6"):
+        parse_layer_choice("9:").resolve(6)
 
 
 @given(LAYERS)

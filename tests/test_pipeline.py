@@ -54,15 +54,20 @@ class Sitting:
         self.loads.append("embedder")
         return self.embedder
 
-    def manifest(self):
-        described = {"num_hidden_layers": 4, "question_set": "own", "device": "cpu"}
-        asked = pipeline.with_prompts(self.questions, self.decoder)
-        return pipeline.new_manifest(self.settings, asked, **described, judge="alias", embedder="fake")
+    def prepared(self):
+        described = {
+            "num_hidden_layers": 4,
+            "question_set": "own",
+            "device": "cpu",
+            "judge": "alias",
+            "embedder": "fake",
+        }
+        stored = pipeline.with_prompts(self.questions, self.decoder)
+        manifest = pipeline.new_manifest(self.settings, stored, **described)
+        return pipeline.PreparedRun(manifest, stored, self.decoder, self.scorer)
 
     def events(self, **options):
-        first_wave = options.pop("first_wave", self.first_wave)
-        arguments = (self.folder, self.manifest(), self.questions, self.decoder, self.scorer, first_wave)
-        return pipeline.run(*arguments, **options)
+        return pipeline.run(self.folder, self.prepared(), **{"first_wave": self.first_wave} | options)
 
     def finish(self):
         return list(self.events())
@@ -170,7 +175,7 @@ def test_wave_done_table_has_the_wave_and_no_more(sitting):
 
 def test_started_comes_when_the_run_is_on_disk(sitting):
     next(sitting.events())
-    assert sitting.folder.manifest().run_id == sitting.manifest().run_id
+    assert sitting.folder.manifest().run_id == sitting.prepared().manifest.run_id
 
 
 def test_one_wave_is_one_part(sitting):

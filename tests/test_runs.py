@@ -76,6 +76,11 @@ def test_run_id_is_16_hexadecimal_digits():
     assert int(SETTINGS.run_id(asked(QUESTIONS)), 16) >= 0
 
 
+def test_run_id_is_the_same_in_every_version():
+    # Written down once: another value would make every stored run another run.
+    assert SETTINGS.run_id(STORED) == "19f24b91ff09a6b1"
+
+
 def test_run_id_of_the_same_request_is_the_same():
     twin = RunSettings(**{name: getattr(SETTINGS, name) for name in RunSettings.__slots__})
     assert twin.run_id(asked(list(QUESTIONS))) == SETTINGS.run_id(asked(QUESTIONS))

@@ -25,7 +25,6 @@ from hcl_core.errors import HclError, SettingsError
 from hcl_core.records import check_scaling
 from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.meanings import follow_meanings
-from hcl_core.settings.layers import parse_layers
 from hcl_core.settings.prompts import load_template
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
@@ -235,10 +234,10 @@ def estimate(words: Words, service: Service, *controls: Any) -> Parts:
     except HclError as error:
         return {"estimate": status(str(error))}
     depth = num_hidden_layers(request.model)
-    layers = parse_layers(request.layers, depth) if depth else ()
+    layers = request.layers.resolve(depth) if depth else ()
     asked = words("asked_for", layers=len(layers) or "?", answers=words.count(request.num_samples))
     runs = library.stored_runs(with_own=not service.is_public)
-    is_known = layers and Strategy.parse(request.strategy) == EARLY_EXIT
+    is_known = layers and request.strategy == EARLY_EXIT
     span = estimate_seconds(request, layers, [run.manifest for run in runs]) if is_known else None
     if span is None:
         return {"estimate": status(f"{asked}. {words('no_estimate')}")}

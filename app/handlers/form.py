@@ -7,7 +7,9 @@ from hcl_core.errors import SettingsError
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.questions.jsonl import make_question
 from hcl_core.records import SamplingSettings
+from hcl_core.settings.layers import LayerRange
 from hcl_core.settings.prompts import load_template
+from hcl_core.settings.strategies import Strategy
 
 
 def make_request(
@@ -39,7 +41,7 @@ def make_request(
         model=_text("Model", model),
         questions=(make_question(_text("Question", question), answers),),
         question_set="page",
-        layers=f"{first}:{last}:{_whole('Every', every)}",
+        layers=LayerRange(first, last, _whole("Every", every)),
         num_samples=_whole("Answers a layer", num_samples),
         sampling=SamplingSettings(
             temperature=_given("Temperature", temperature),
@@ -51,7 +53,7 @@ def make_request(
         template=load_template(_text("Prompt", template)),
         exit_head=_text("Exit head", exit_head),
         judge=_text("Judge", judge),
-        strategy=_text("Strategy", strategy),
+        strategy=Strategy.parse(_text("Strategy", strategy)),
     )
 
 

@@ -24,8 +24,10 @@ from hcl_core.questions.jsonl import make_question
 from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, SamplingSettings, Weights
 from hcl_core.runs.folder import RunFolder
+from hcl_core.settings.layers import parse_layer_choice
 from hcl_core.settings.presets import PRESETS, describe_preset, find_preset
 from hcl_core.settings.prompts import TEMPLATE_NAMES, load_template
+from hcl_core.settings.strategies import Strategy
 
 QUESTIONS_HELP = f"starter, {', '.join(HUB_SET_NAMES)}, or a file or folder of questions."
 _DEFAULTS = SamplingSettings()
@@ -94,21 +96,20 @@ def run(
         model=model,
         questions=tuple(asked),
         question_set=question_set,
-        layers=chosen["layers"],
+        layers=parse_layer_choice(str(chosen["layers"])),
         num_samples=chosen["samples"],
         sampling=sampling,
         template=prompt_template,
         exit_head=exit_head,
         judge=chosen["judge"],
         preset=protocol,
-        strategy=strategy,
+        strategy=Strategy.parse(strategy),
     )
     with stderr.status(loading(model)):
         lm, checkpoint = registry.load_model(model, dtype, device)
     ready = prepare(request, lm, checkpoint, Embeddings(registry.load_embedder))
     folder = RunFolder(out or runs_folder() / ready.manifest.run_id)
-    events = pipeline.run(folder, ready.manifest, ready.questions, ready.decoder, ready.scorer)
-    finished = follow_run(events)
+    finished = follow_run(pipeline.run(folder, ready))
     print_scores(finished.manifest, finished.table, Weights())
     stdout.print(f"\nSaved in {folder.path}", markup=False, highlight=False, soft_wrap=True)
 

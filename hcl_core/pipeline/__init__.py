@@ -1,9 +1,10 @@
-"""From what was asked for to stored scores: the request, the run, and scores of what a folder holds."""
+"""From a request to stored scores: the request, the run, and the scores of a run folder."""
 
 from hcl_core.pipeline.runner import (
     Decoding,
     Event,
     Finished,
+    PreparedRun,
     Started,
     WaveDone,
     new_manifest,
@@ -16,6 +17,7 @@ __all__ = [
     "Decoding",
     "Event",
     "Finished",
+    "PreparedRun",
     "Started",
     "WaveDone",
     "new_manifest",

@@ -1,88 +1,80 @@
-"""From what was asked for to a run that is ready: the one way, for the terminal and the page."""
+"""From a checked request to a run that is ready to start; the terminal and the page both come this way."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hcl_core import pipeline, registry
+from hcl_core import registry
 from hcl_core.judges.names import check_judge
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import check_exit_head
+from hcl_core.pipeline.runner import PreparedRun, new_manifest, with_prompts
 from hcl_core.pipeline.scorer import Embeddings, Scorer
 from hcl_core.records import Question, SamplingSettings
-from hcl_core.runs.manifest import Manifest, RunSettings, check_num_samples
-from hcl_core.settings.layers import parse_layers
+from hcl_core.runs.manifest import RunSettings, check_num_samples
+from hcl_core.settings.layers import LayerChoice
 from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
-    from hcl_core.decode.engine import TrieDecoder
     from hcl_core.decode.model.causal_lm import CausalLM
     from hcl_core.decode.model.checkpoints import Checkpoint
 
-# More layers than any model has: for reading a layer choice before the model is known.
+# More layers than any model has: the depth of a model that is not in the catalogue, before it is loaded.
 _ANY_DEPTH = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a person asked for. Made, it holds everything that can be checked without the model.
+    """The settings of a run as a person chose them. Construction validates everything that needs no model.
 
     Attributes:
         model: Catalogue name, Hub id or local folder.
         questions: To ask, in order.
-        question_set: Name of where they came from.
-        layers: As ``settings.layers.parse_layers`` reads them.
+        question_set: Name of the set that the questions come from.
+        layers: Exit layers.
         num_samples: Answers a question and layer.
         sampling: How tokens are drawn.
         template: How a question becomes a prompt.
         exit_head: Name of the exit head, or its file.
         judge: Name of the judge.
-        preset: What the manifest says of the protocol, if any.
-        strategy: As ``settings.strategies.Strategy.parse`` reads it.
+        preset: Name of the preset and the options changed in it, for the manifest; ``None`` without one.
+        strategy: How the exit layers are used.
+
+    Raises:
+        SettingsError: A value is outside its range, or unknown.
     """
 
     model: str
     questions: tuple[Question, ...]
     question_set: str
-    layers: str
+    layers: LayerChoice
     num_samples: int
     sampling: SamplingSettings
     template: PromptTemplate
     exit_head: str = "auto"
     judge: str = "alias"
     preset: str | None = None
-    strategy: str = "early_exit"
+    strategy: Strategy = EARLY_EXIT
 
     def __post_init__(self) -> None:
         known = find_model(self.model)
-        parse_layers(self.layers, known.num_hidden_layers if known else _ANY_DEPTH)
+        self.layers.resolve(known.num_hidden_layers if known else _ANY_DEPTH)
         check_num_samples(self.num_samples)
         check_exit_head(self.exit_head)
         check_judge(self.judge)
-        Strategy.parse(self.strategy)
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedRun:
-    """Everything that ``pipeline.runner.run`` needs but the folder."""
-
-    manifest: Manifest
-    questions: tuple[Question, ...]
-    decoder: "TrieDecoder"
-    scorer: Scorer
 
 
 def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embeddings: Embeddings) -> PreparedRun:
-    """Put the adapters together and describe the run.
+    """Make the decoder, the judge and the prompts of a run, and its manifest.
 
     Raises:
-        SettingsError: A layer that the model lacks, or a chat template that its tokenizer lacks.
-        ContextTooLongError: A question that is too long for the model; before any is asked.
+        SettingsError: The model lacks a layer, or its tokenizer lacks a chat template.
+        ContextTooLongError: A question is too long for the model; raised before any question is decoded.
     """
-    strategy = Strategy.parse(request.strategy)
-    decoder = registry.make_decoder(lm, request.exit_head, request.template, strategy=strategy)
+    decoder = registry.make_decoder(lm, request.exit_head, request.template, strategy=request.strategy)
     for question in request.questions:
         decoder.tokenize_checked(question, request.sampling)
+    questions = with_prompts(request.questions, decoder)
     settings = RunSettings(
         model=checkpoint.model,
         model_revision=checkpoint.revision,
@@ -90,23 +82,23 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         exit_head=decoder.exit_head.name,
         exit_head_hash=decoder.exit_head.fingerprint,
         template=request.template,
-        exit_layers=parse_layers(request.layers, lm.num_hidden_layers),
+        exit_layers=request.layers.resolve(lm.num_hidden_layers),
         num_samples=request.num_samples,
         sampling=request.sampling,
-        strategy=str(strategy),
+        strategy=str(request.strategy),
     )
     judge = registry.load_judge(request.judge, embeddings.of)
-    manifest = pipeline.new_manifest(
+    manifest = new_manifest(
         settings,
-        pipeline.with_prompts(request.questions, decoder),
+        questions,
         num_hidden_layers=lm.num_hidden_layers,
         question_set=request.question_set,
         device=str(lm.readout_device),
         judge=judge.name,
         embedder=registry.EMBEDDER_NAMES[0],
-        # What a token costs at an exit says nothing of drafts, or of tokens that leave where they like.
-        cost=decoder.cost() if strategy == EARLY_EXIT else None,
+        # The cost of a token at its exit layer holds for early exit alone: other strategies also run deeper layers.
+        cost=decoder.cost() if request.strategy == EARLY_EXIT else None,
         preset=request.preset,
     )
     scorer = Scorer(request.questions, settings.exit_layers, settings.num_samples, judge, embeddings)
-    return PreparedRun(manifest, request.questions, decoder, scorer)
+    return PreparedRun(manifest, questions, decoder, scorer)

@@ -1,4 +1,4 @@
-"""Decode, judge, cluster, score, store: one run as a generator of events, which the terminal and the page share."""
+"""One run, from decoding to stored scores, as a generator of events that the terminal and the page show."""
 
 import importlib.metadata
 import time
@@ -20,7 +20,7 @@ _RECORDED_PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy",
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The run is on disk; ``num_present`` of ``num_wanted`` samples were there already."""
+    """The run is on disk; ``num_present`` of its ``num_wanted`` samples were stored before."""
 
     manifest: Manifest
     num_present: int
@@ -49,13 +49,30 @@ class WaveDone:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """All samples are there and scored."""
+    """All samples are stored and scored."""
 
     manifest: Manifest
     table: OutcomeTable
 
 
 Event = Started | Decoding | WaveDone | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """A run that is ready to start.
+
+    Attributes:
+        manifest: From ``new_manifest``.
+        questions: To ask, in order, with their prompts.
+        decoder: Answers them.
+        scorer: Made for the same questions, exit layers and samples.
+    """
+
+    manifest: Manifest
+    questions: tuple[StoredQuestion, ...]
+    decoder: Decoder
+    scorer: Scorer
 
 
 def new_manifest(
@@ -87,15 +104,15 @@ def new_manifest(
     )
 
 
-def with_prompts(questions: Sequence[Question], decoder: Decoder) -> list[StoredQuestion]:
+def with_prompts(questions: Sequence[Question], decoder: Decoder) -> tuple[StoredQuestion, ...]:
     """The questions, each with the exact text that ``decoder`` sends for it."""
-    return [StoredQuestion(question, decoder.prompt_for(question)) for question in questions]
+    return tuple(StoredQuestion(question, decoder.prompt_for(question)) for question in questions)
 
 
 def wave_bounds(num_samples: int, first_wave: int | None) -> list[tuple[int, int]]:
-    """Sample numbers ``[start, stop)`` of each wave: ``first_wave`` of them, then twice as many each time.
+    """Sample indices ``[start, stop)`` of each wave: ``first_wave`` samples, then twice as many each time.
 
-    ``None`` takes all in one wave, which is fastest; small first waves show something sooner.
+    ``None`` takes all samples in one wave, which is fastest; with a small first wave, answers show sooner.
     """
     bounds, start, size = [], 0, first_wave or num_samples
     while start < num_samples:
@@ -106,24 +123,18 @@ def wave_bounds(num_samples: int, first_wave: int | None) -> list[tuple[int, int
 
 def run(
     folder: RunFolder,
-    manifest: Manifest,
-    questions: Sequence[Question],
-    decoder: Decoder,
-    scorer: Scorer,
+    prepared: PreparedRun,
     first_wave: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Event]:
-    """Do what is still to do of a run.
+    """Decode, judge and store all samples of a run that are not stored yet.
 
-    A wave is stored when it is whole. Closing the generator (Stop) or a crash drops the wave under way:
-    keeping its finished answers would favour short ones.
+    A wave is stored only when all its answers are finished. Closing the generator (Stop) or a crash drops the wave
+    under way: storing its finished answers would favour short ones.
 
     Args:
-        folder: Where the run lives or will live.
-        manifest: From ``new_manifest``.
-        questions: To ask, in order.
-        decoder: Answers them.
-        scorer: Made for the same questions, layers and samples.
+        folder: The run folder; made if it is missing.
+        prepared: The run, with every prompt rendered: a template that cannot be rendered leaves no folder behind.
         first_wave: See ``wave_bounds``.
         clock: Seconds; for the time spent decoding.
 
@@ -131,60 +142,100 @@ def run(
         RunFolderError: The folder holds something else, or another process writes to it.
         HclError: A question cannot be decoded; what was stored before stays.
     """
-    # Every prompt is made before the folder is: a template that cannot be rendered leaves nothing behind.
-    stored = with_prompts(questions, decoder)
-    folder.check_free_for(manifest.run_id)  # before a lock file is left in somebody else's folder
+    folder.check_free_for(prepared.manifest.run_id)  # before a lock file is left in another run's folder
     with folder.writing():
-        manifest = folder.create(manifest, stored)
-        settings = manifest.settings
-        present = folder.sample_keys()
-        add_stored(scorer, folder.samples() if present else [], folder)
-        num_wanted, num_done = len(questions) * len(settings.exit_layers) * settings.num_samples, len(present)
-        # After the judge: if it fails, what is stored stays as it was judged.
-        folder.update(manifest, stored)
-        if num_done == num_wanted:
-            scorer.store(folder)
-        yield Started(manifest, num_done, num_wanted)
-        known_tokens = set(folder.token_texts())
-        for question in questions:
-            waves = list(_missing_waves(question.id, settings, present, first_wave))
-            if not waves:
-                continue
-            started = clock()
-            finished: list[Sample] = []
-            for progress in decoder.decode(question, settings.sampling, waves):
-                finished += progress.finished
-                num_done += len(progress.finished)
-                if not progress.wave_done:
-                    yield Decoding(question, num_done, num_wanted)
-                    continue
-                manifest = replace(manifest, decode_seconds=manifest.decode_seconds + clock() - started)
-                folder.append_samples(finished)
-                new_tokens = {each for sample in finished for each in sample.completion_token_ids} - known_tokens
-                folder.add_token_texts({token_id: decoder.token_text(token_id) for token_id in new_tokens})
-                known_tokens |= new_tokens
-                folder.write_manifest(manifest)
-                scorer.add(finished)
-                yield WaveDone(question, tuple(finished), scorer.table, num_done, num_wanted)
-                started, finished = clock(), []
-        scorer.store(folder)
+        manifest, present = _create_or_resume(folder, prepared)
+        sitting = _Sitting(folder, prepared, manifest, len(present), clock)
+        if sitting.num_done == sitting.num_wanted:
+            prepared.scorer.store(folder)
+        yield Started(manifest, sitting.num_done, sitting.num_wanted)
+        for stored in prepared.questions:
+            if waves := _missing_waves(stored.question.id, manifest.settings, present, first_wave):
+                yield from sitting.decode(stored.question, waves)
+        prepared.scorer.store(folder)
+        manifest = sitting.manifest
         if manifest.finished_at is None:
             manifest = folder.finish(_now())
-        yield Finished(manifest, scorer.table)
+        yield Finished(manifest, prepared.scorer.table)
+
+
+def _create_or_resume(folder: RunFolder, prepared: PreparedRun) -> tuple[Manifest, set[SampleKey]]:
+    """Write the run's manifest and questions, and score its stored samples.
+
+    Returns:
+        The manifest as stored, and the keys of the stored samples.
+    """
+    manifest = folder.create(prepared.manifest, prepared.questions)
+    present = folder.sample_keys()
+    add_stored(prepared.scorer, folder.samples() if present else [], folder)
+    # After the judge: if it fails, the manifest still names the judge of the stored verdicts.
+    folder.update(manifest, prepared.questions)
+    return manifest, present
+
+
+class _Sitting:
+    """The part of a run that one call of ``run`` does.
+
+    Attributes:
+        manifest: As stored, with the seconds spent decoding so far.
+        num_done: Finished samples, of a wave under way too.
+        num_wanted: Samples of the whole run.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        prepared: PreparedRun,
+        manifest: Manifest,
+        num_present: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._folder, self._decoder, self._scorer = folder, prepared.decoder, prepared.scorer
+        self._clock = clock
+        self._known_tokens = set(folder.token_texts())
+        self.manifest = manifest
+        self.num_done, self.num_wanted = num_present, manifest.num_samples
+
+    def decode(self, question: Question, waves: Sequence[Sequence[tuple[int, int]]]) -> Iterator[Decoding | WaveDone]:
+        """Decode ``waves`` of ``question``; store and score each when its last answer is finished."""
+        started = self._clock()
+        finished: list[Sample] = []
+        for progress in self._decoder.decode(question, self.manifest.settings.sampling, waves):
+            finished += progress.finished
+            self.num_done += len(progress.finished)
+            if not progress.wave_done:
+                yield Decoding(question, self.num_done, self.num_wanted)
+                continue
+            self._store(finished, self._clock() - started)
+            self._scorer.add(finished)
+            yield WaveDone(question, tuple(finished), self._scorer.table, self.num_done, self.num_wanted)
+            started, finished = self._clock(), []
+
+    def _store(self, samples: Sequence[Sample], seconds: float) -> None:
+        """Store the samples of a wave, the texts of their tokens, and the seconds that the wave took."""
+        self.manifest = replace(self.manifest, decode_seconds=self.manifest.decode_seconds + seconds)
+        self._folder.append_samples(samples)
+        token_ids = {token_id for sample in samples for token_id in sample.completion_token_ids}
+        new = token_ids - self._known_tokens
+        self._folder.add_token_texts({token_id: self._decoder.token_text(token_id) for token_id in new})
+        self._known_tokens |= new
+        self._folder.write_manifest(self.manifest)
 
 
 def _missing_waves(
     question_id: str, settings: RunSettings, present: set[SampleKey], first_wave: int | None
-) -> Iterator[list[tuple[int, int]]]:
-    for start, stop in wave_bounds(settings.num_samples, first_wave):
-        wave = [
+) -> list[list[tuple[int, int]]]:
+    """The waves of a question, each as ``(exit_layer, sample_idx)`` pairs, without the samples in ``present``."""
+    waves = [
+        [
             (exit_layer, sample_idx)
             for exit_layer in settings.exit_layers
             for sample_idx in range(start, stop)
             if SampleKey(question_id, exit_layer, sample_idx) not in present
         ]
-        if wave:
-            yield wave
+        for start, stop in wave_bounds(settings.num_samples, first_wave)
+    ]
+    return [wave for wave in waves if wave]
 
 
 def _now() -> str:

@@ -157,6 +157,11 @@ class Manifest:
             raise RunFolderError(f"the manifest cannot be read: {str(error)[:200]}") from None
 
     @property
+    def num_samples(self) -> int:
+        """Samples of the whole run: questions times exit layers times samples of each."""
+        return self.num_questions * len(self.settings.exit_layers) * self.settings.num_samples
+
+    @property
     def asked(self) -> dict[str, object]:
         """Everything that was asked for, by name."""
         everything = asdict(self.settings) | asdict(self.settings.sampling)

@@ -1,56 +1,113 @@
-"""Which exit layers to run: ``all``, ``start:stop:step`` with the stop included or left open, or a list."""
+"""Which exit layers a run uses: as a person chooses them, and as layer numbers of one model."""
+
+from dataclasses import dataclass
 
 from hcl_core.errors import SettingsError
 
+_FORMS = "layers must be 'all', start:stop[:step] or a list such as 24,28,30"
 
-def parse_layers(text: str, num_hidden_layers: int) -> tuple[int, ...]:
-    """Read a layer choice.
+
+@dataclass(frozen=True, slots=True)
+class LayerRange:
+    """Every ``step``-th exit layer from ``start`` to ``stop``; the default is all layers.
+
+    Attributes:
+        start: First exit layer.
+        stop: Last exit layer, included; ``None`` is the model's last.
+        step: Distance between two exit layers, from 1.
+    """
+
+    start: int = 1
+    stop: int | None = None
+    step: int = 1
+
+    def __post_init__(self) -> None:
+        if self.step < 1 or (self.stop is not None and self.stop < self.start):
+            raise SettingsError(f"{_FORMS}; got '{self}' (the step must be 1 or more, the stop not below the start)")
+
+    def __str__(self) -> str:
+        """The text that ``parse_layer_choice`` reads back."""
+        if self == LayerRange():
+            return "all"
+        text = f"{self.start}:{'' if self.stop is None else self.stop}"
+        return text if self.step == 1 else f"{text}:{self.step}"
+
+    def resolve(self, num_hidden_layers: int) -> tuple[int, ...]:
+        """Ascending exit layers of a model with ``num_hidden_layers``; raises ``SettingsError`` for one it lacks."""
+        stop = num_hidden_layers if self.stop is None else self.stop
+        _check_exist((self.start, stop), num_hidden_layers)
+        return tuple(range(self.start, stop + 1, self.step))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerList:
+    """Exit layers one by one.
+
+    Attributes:
+        layers: At least one, ascending, without repeats.
+    """
+
+    layers: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.layers or self.layers != tuple(sorted(set(self.layers))):
+            raise SettingsError(f"a list of exit layers must be ascending and not empty; got {self.layers}")
+
+    def __str__(self) -> str:
+        """The text that ``parse_layer_choice`` reads back."""
+        return ",".join(map(str, self.layers))
+
+    def resolve(self, num_hidden_layers: int) -> tuple[int, ...]:
+        """The same exit layers; raises ``SettingsError`` for one that a model with ``num_hidden_layers`` lacks."""
+        _check_exist(self.layers, num_hidden_layers)
+        return self.layers
+
+
+LayerChoice = LayerRange | LayerList
+
+
+def parse_layer_choice(text: str) -> LayerChoice:
+    """Read a layer choice, whatever the model's depth.
 
     Args:
         text: ``"all"``, ``"2:30"``, ``"2:30:2"`` (the stop is included), ``"2::2"`` (to the last) or ``"24,28,30"``.
-        num_hidden_layers: Decoder blocks of the model; the deepest allowed exit.
-
-    Returns:
-        Ascending exit layers without repeats, each from 1 to ``num_hidden_layers``.
 
     Raises:
-        SettingsError: The text cannot be read, is empty, or names a layer that the model lacks.
+        SettingsError: The text is none of these.
     """
-    wanted = f"layers must be 'all', start:stop[:step] or a list such as 24,28,30; got {text!r}"
     cleaned = text.strip().lower()
     if cleaned == "all":
-        return tuple(range(1, num_hidden_layers + 1))
+        return LayerRange()
     try:
-        if ":" in cleaned:
-            parts = cleaned.split(":")
-            if not parts[1].strip():
-                parts[1] = str(num_hidden_layers)
-            bounds = [int(part) for part in parts]
-            if len(bounds) not in (2, 3):
-                raise SettingsError(wanted)
-            start, stop, step = (*bounds, 1)[:3]
-            if step < 1 or stop < start:
-                raise SettingsError(f"{wanted} (the step must be 1 or more, the stop not below the start)")
-            if not 1 <= start <= stop <= num_hidden_layers:
-                raise SettingsError(_outside(start if start < 1 else stop, num_hidden_layers))
-            return tuple(range(start, stop + 1, step))
-        layers = tuple(sorted({int(part) for part in cleaned.split(",")}))
+        if ":" not in cleaned:
+            return LayerList(tuple(sorted({int(part) for part in cleaned.split(",")})))
+        start, stop, *step = cleaned.split(":")
+        if len(step) <= 1:
+            return LayerRange(int(start), int(stop) if stop.strip() else None, *map(int, step))
     except ValueError:
-        raise SettingsError(wanted) from None
-    for layer in layers:
-        if not 1 <= layer <= num_hidden_layers:
-            raise SettingsError(_outside(layer, num_hidden_layers))
-    return layers
+        pass
+    raise SettingsError(f"{_FORMS}; got {text!r}")
+
+
+def parse_layers(text: str, num_hidden_layers: int) -> tuple[int, ...]:
+    """Ascending exit layers, each from 1 to ``num_hidden_layers``, that ``parse_layer_choice`` reads in ``text``.
+
+    Raises:
+        SettingsError: The text cannot be read, or names a layer that the model lacks.
+    """
+    return parse_layer_choice(text).resolve(num_hidden_layers)
 
 
 def format_layers(layers: tuple[int, ...]) -> str:
     """The shortest text that ``parse_layers`` reads back to the same layers."""
     steps = {after - before for before, after in zip(layers, layers[1:], strict=False)}
     if len(layers) > 2 and len(steps) == 1:
-        step = steps.pop()
-        return f"{layers[0]}:{layers[-1]}" + (f":{step}" if step > 1 else "")
-    return ",".join(map(str, layers))
+        return str(LayerRange(layers[0], layers[-1], steps.pop()))
+    return str(LayerList(layers))
 
 
-def _outside(layer: int, num_hidden_layers: int) -> str:
-    return f"exit layer {layer} does not exist: this model has layers 1 to {num_hidden_layers}"
+def _check_exist(layers: tuple[int, ...], num_hidden_layers: int) -> None:
+    """Raise ``SettingsError`` for the first layer that is not from 1 to ``num_hidden_layers``."""
+    for layer in layers:
+        if not 1 <= layer <= num_hidden_layers:
+            raise SettingsError(f"exit layer {layer} does not exist: this model has layers 1 to {num_hidden_layers}")
