@@ -81,8 +81,9 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
     """
     strategy = Strategy.parse(request.strategy)
     decoder = registry.make_decoder(lm, request.exit_head, request.template, strategy=strategy)
-    for question in request.questions:
-        decoder.tokenize_checked(question, request.sampling)
+    stored = pipeline.with_prompts(request.questions, decoder)
+    for each in stored:
+        decoder.tokenize_checked(each, request.sampling)
     settings = RunSettings(
         model=checkpoint.model,
         model_revision=checkpoint.revision,
@@ -98,7 +99,7 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
     judge = registry.load_judge(request.judge, embeddings.of)
     manifest = pipeline.new_manifest(
         settings,
-        pipeline.with_prompts(request.questions, decoder),
+        stored,
         num_hidden_layers=lm.num_hidden_layers,
         question_set=request.question_set,
         device=str(lm.readout_device),

@@ -146,13 +146,13 @@ def run(
             scorer.store(folder)
         yield Started(manifest, num_done, num_wanted)
         known_tokens = set(folder.token_texts())
-        for question in questions:
+        for question, with_prompt in zip(questions, stored, strict=True):
             waves = list(_missing_waves(question.id, settings, present, first_wave))
             if not waves:
                 continue
             started = clock()
             finished: list[Sample] = []
-            for progress in decoder.decode(question, settings.sampling, waves):
+            for progress in decoder.decode(with_prompt, settings.sampling, waves):
                 finished += progress.finished
                 num_done += len(progress.finished)
                 if not progress.wave_done:
