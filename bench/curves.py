@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.engine import counted, matrix_product_rate, seconds
+from bench.engine import counted, matrix_product_rate, seconds, with_prompt
 from bench.machine import describe
 from hcl_core.decode.engine import TrieDecoder
 from hcl_core.records import Question, SamplingSettings
@@ -103,7 +103,7 @@ def decode(
 ) -> tuple[int, int]:
     """One wave; how many tokens were drawn, and how many distinct prefixes there were."""
     drawn = num_nodes = 0
-    for progress in decoder.decode(question, settings, [wave]):
+    for progress in decoder.decode(with_prompt(decoder, question), settings, [wave]):
         drawn += sum(len(sample.completion_token_ids) for sample in progress.finished)
         num_nodes = progress.num_nodes
     return drawn, num_nodes
@@ -121,7 +121,7 @@ def first_wave(decoder: TrieDecoder, asked: Sequence[Question], repeats: int) ->
         decode(decoder, question, settings, wave)
         for _ in range(repeats):
             started, arrived = time.perf_counter(), []
-            for progress in decoder.decode(question, settings, [wave]):
+            for progress in decoder.decode(with_prompt(decoder, question), settings, [wave]):
                 arrived += [time.perf_counter() - started] * len(progress.finished)
             rows.append([arrived[len(arrived) // 2], arrived[len(arrived) * 9 // 10], arrived[-1]])
             within = sum(each <= 1 for each in arrived) / len(arrived)

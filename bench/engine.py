@@ -31,7 +31,8 @@ from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteri
 from bench.machine import describe
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.linear import affine
-from hcl_core.records import Question, SamplingSettings
+from hcl_core.ports import Decoder
+from hcl_core.records import Question, SamplingSettings, StoredQuestion
 from hcl_core.registry import load_model, load_questions, make_decoder
 from hcl_core.settings.layers import parse_layers
 from hcl_core.settings.prompts import load_template
@@ -109,8 +110,13 @@ def ours(
     """Every layer and sample in one wave, prefill included."""
     decoder = make_decoder(lm, "shared", load_template())
     wave = [(layer, sample_idx) for layer in layers for sample_idx in range(num_samples)]
-    for _ in decoder.decode(question, settings, [wave]):
+    for _ in decoder.decode(with_prompt(decoder, question), settings, [wave]):
         pass
+
+
+def with_prompt(decoder: Decoder, question: Question) -> StoredQuestion:
+    """``question`` with the prompt that ``decoder`` makes of it."""
+    return StoredQuestion(question, decoder.prompt_for(question))
 
 
 def generate(

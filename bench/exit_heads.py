@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.engine import seconds
+from bench.engine import seconds, with_prompt
 from hcl_core.decode.heads.exit_heads import ExitHead, SharedHead, read_head
 from hcl_core.decode.heads.fidelity import measure
 from hcl_core.decode.heads.hidden_states import read_text
@@ -57,8 +57,9 @@ def main() -> None:
         for name, head in heads.items():
             decoder = make_decoder(lm, "shared", template)
             decoder.exit_head = head
-            settings = SamplingSettings(max_new_tokens=16)
-            times[name].append(seconds(lambda d=decoder, s=settings: list(d.decode(question, s, [wave]))))  # type: ignore[misc]
+            settings, stored = SamplingSettings(max_new_tokens=16), with_prompt(decoder, question)
+            steps = decoder.decode(stored, settings, [wave])
+            times[name].append(seconds(lambda steps=steps: list(steps)))  # type: ignore[misc]
     for name, measured in times.items():
         ratio = statistics.median(measured) / statistics.median(times["shared"])
         console.print(f"decoding with {name}: {statistics.median(measured):.2f} s, {ratio:.2f}x the shared head's time")

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import StoppingCriteriaList
 
-from bench.engine import FirstLineEnded, cut_to, load_peer, seconds
+from bench.engine import FirstLineEnded, cut_to, load_peer, seconds, with_prompt
 from bench.machine import describe
 from hcl_core.decode.engine import TrieDecoder
 from hcl_core.decode.speculative import SelfSpeculativeDecoder
@@ -191,7 +191,7 @@ def ours_of_layers(
     wave = [(layer, 0) for layer in layers]
     found = {
         each.exit_layer: each.completion_token_ids
-        for progress in decoder.decode(question, settings, [wave])
+        for progress in decoder.decode(with_prompt(decoder, question), settings, [wave])
         for each in progress.finished
     }
     return [found[layer] for layer in layers]

@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hcl_core.records import Outcome, Question, Sample, SamplingSettings
+from hcl_core.models.cost import ModelCost
+from hcl_core.records import Outcome, Question, Sample, SamplingSettings, StoredQuestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,32 +28,73 @@ class DecodeProgress:
     wave_done: bool
 
 
-class Decoder(Protocol):
-    """A model that answers a prompt from chosen exit layers.
+class NamedExitHead(Protocol):
+    """What a run stores of an exit head.
 
     Attributes:
-        num_hidden_layers: Deepest exit layer.
+        name: ``"shared"`` or ``"linear"``.
+        fingerprint: Decides, with the model, what the head answers; part of the run id.
     """
 
-    num_hidden_layers: int
+    name: str
+    fingerprint: str
+
+
+class Decoder(Protocol):
+    """A model that answers prompts from chosen exit layers.
+
+    A prompt is rendered once, by ``prompt_for``. Everything after that takes the question together with its prompt, so
+    the prompt that a run stores is the prompt that was sent.
+    """
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Deepest exit layer."""
+        ...
+
+    @property
+    def exit_head(self) -> NamedExitHead:
+        """How early layers are read."""
+        ...
 
     def prompt_for(self, question: Question) -> str:
-        """The exact text that ``decode`` sends for a question."""
+        """The exact text to send for ``question``.
+
+        Raises:
+            SettingsError: The template needs a chat format that the tokenizer lacks.
+        """
+        ...
+
+    def tokenize_checked(self, stored: StoredQuestion, settings: SamplingSettings) -> list[int]:
+        """Token ids of the prompt.
+
+        Raises:
+            ContextTooLongError: Prompt and longest answer exceed what the model can attend over.
+        """
         ...
 
     def token_text(self, token_id: int) -> str:
-        """One token as people should see it."""
+        """One token as people should see it: its text, or its name where it is special."""
+        ...
+
+    def cost(self) -> ModelCost:
+        """What a token costs at each exit layer."""
         ...
 
     def decode(
-        self, question: Question, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
+        self, stored: StoredQuestion, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
     ) -> Iterator[DecodeProgress]:
         """Sample answers, wave by wave; what one wave computed serves the next.
 
         Args:
-            question: What to answer.
+            stored: What to answer.
             settings: How tokens are drawn.
             waves: Each a list of ``(exit_layer, sample_idx)``; taken one at a time, as needed.
+
+        Raises:
+            ContextTooLongError: As ``tokenize_checked``; before anything is computed.
+            SettingsError: A wave has a layer that the model lacks.
+            NotEnoughMemoryError: Memory ran out.
         """
         ...
 

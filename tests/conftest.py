@@ -129,6 +129,13 @@ hypothesis.settings.register_profile("steady", deadline=None, print_blob=True, d
 hypothesis.settings.load_profile("steady")
 
 
+def stored_question(decoder, question):
+    """The question with the prompt that ``decoder`` makes of it."""
+    from hcl_core.records import StoredQuestion
+
+    return StoredQuestion(question, decoder.prompt_for(question))
+
+
 def fake_answer(question, exit_layer: int, sample_idx: int) -> str:
     """Layer 1 is silent, 2 is wrong, 3 is right for even samples, deeper ones always; right answers take turns."""
     if exit_layer == 1:
@@ -147,12 +154,17 @@ def fake_sample(question, exit_layer: int, sample_idx: int):
     return Sample(question.id, exit_layer, sample_idx, answer, f" {answer}\n", (7, sample_idx), logprobs, "stop")
 
 
+class FakeExitHead:
+    name = fingerprint = "fake"
+
+
 class FakeDecoder:
     """Ends the first half of a wave in its first step and the other half in its second."""
 
     num_hidden_layers = 4
 
     def __init__(self) -> None:
+        self.exit_head = FakeExitHead()
         self.waves: list[tuple[str, list[tuple[int, int]]]] = []  # as asked for: question id and keys
 
     def prompt_for(self, question) -> str:
@@ -161,12 +173,29 @@ class FakeDecoder:
     def token_text(self, token_id: int) -> str:
         return f"<{token_id}>"
 
-    def decode(self, question, settings, waves):
+    def tokenize_checked(self, stored, settings) -> list[int]:
+        """A token a letter, in a window of 1,000 tokens."""
+        from hcl_core.errors import ContextTooLongError
+
+        if len(stored.prompt) + settings.max_new_tokens > 1_000:
+            raise ContextTooLongError(f"question {stored.question.id!r} is too long")
+        return [ord(letter) for letter in stored.prompt]
+
+    def cost(self):
+        from hcl_core.models.cost import ModelCost
+
+        return ModelCost(self.num_hidden_layers, block=10, readout=5, exit_head=0)
+
+    def decode(self, stored, settings, waves):
+        from hcl_core.errors import SettingsError
         from hcl_core.ports import DecodeProgress
 
+        self.tokenize_checked(stored, settings)
         for wave in waves:
-            self.waves.append((question.id, list(wave)))
-            samples = tuple(fake_sample(question, *key) for key in wave)
+            if any(not 1 <= exit_layer <= self.num_hidden_layers for exit_layer, _ in wave):
+                raise SettingsError(f"exit layer is not from 1 to {self.num_hidden_layers}")
+            self.waves.append((stored.question.id, list(wave)))
+            samples = tuple(fake_sample(stored.question, *key) for key in wave)
             half = len(samples) // 2
             yield DecodeProgress(samples[:half], len(samples) - half, 1, wave_done=False)
             yield DecodeProgress(samples[half:], 0, 2, wave_done=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import make_decoder, make_lm, make_model, make_tokenizer, run_command
+from conftest import make_decoder, make_lm, make_model, make_tokenizer, run_command, stored_question
 from test_engine import assert_greedy_equals_generate
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -154,7 +154,10 @@ def test_quantised_weights_answer_as_transformers_own(folder, quantized):
         assert (ours - theirs).norm() < 0.5 * (theirs - exact).norm()
     settings = SamplingSettings(max_new_tokens=6)
     wave = [(layer, sample_idx) for layer in (2, 4) for sample_idx in range(3)]
-    finished = [s for step in make_decoder(lm).decode(QUESTION, settings, [wave]) for s in step.finished]
+    decoder = make_decoder(lm)
+    finished = [
+        s for step in decoder.decode(stored_question(decoder, QUESTION), settings, [wave]) for s in step.finished
+    ]
     assert len(finished) == len(wave)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm
+from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm, stored_question
 from test_speculative import GREEDY, QUESTION, answers
 
 from hcl_core.decode.dynamic import DynamicExitDecoder
@@ -58,7 +58,9 @@ def test_a_token_leaves_where_its_rule_first_holds(rule):
     decoder = make_decoder(make_lm(seed=2))
     dynamic = DynamicExitDecoder(decoder, rule)
     sample = answers(dynamic, [(1, 0)])[1, 0]
-    ragged = RaggedTrie(decoder.lm, decoder.exit_head, decoder.tokenize_checked(QUESTION, GREEDY), 100)
+    ragged = RaggedTrie(
+        decoder.lm, decoder.exit_head, decoder.tokenize_checked(stored_question(decoder, QUESTION), GREEDY), 100
+    )
     node, layers = np.array([0]), []
     for token in sample.completion_token_ids:
         streak, before = 0, None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import FAMILIES, NUM_LAYERS, VOCAB_SIZE, make_decoder, make_lm
+from conftest import FAMILIES, NUM_LAYERS, VOCAB_SIZE, make_decoder, make_lm, stored_question
 from scipy.stats import chisquare
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -21,7 +21,9 @@ DEVICES = [
 
 def decode(decoder, settings, waves, question=QUESTION):
     """All samples of ``waves`` by key."""
-    samples = [s for progress in decoder.decode(question, settings, waves) for s in progress.finished]
+    samples = [
+        s for progress in decoder.decode(stored_question(decoder, question), settings, waves) for s in progress.finished
+    ]
     assert len(samples) == sum(len(wave) for wave in waves)
     return {(sample.exit_layer, sample.sample_idx): sample for sample in samples}
 
@@ -222,7 +224,8 @@ def test_smollm2_answers_do_not_depend_on_waves_layers_or_budget(smollm2, dtype)
 def test_waves_share_what_was_computed():
     decoder = make_decoder(make_lm())
     settings = SamplingSettings(temperature=0, max_new_tokens=8)
-    sizes = [p.num_nodes for p in decoder.decode(QUESTION, settings, [wave((4,), [0]), wave((4,), range(1, 9))])]
+    waves = [wave((4,), [0]), wave((4,), range(1, 9))]
+    sizes = [p.num_nodes for p in decoder.decode(stored_question(decoder, QUESTION), settings, waves)]
     assert sizes[-1] == max(sizes) <= 9  # greedy: the second wave walks the first one's path
 
 
@@ -274,7 +277,7 @@ def test_an_answer_ends_at_the_first_newline_after_text():
 def test_too_long_a_prompt_is_refused_with_the_numbers():
     decoder = make_decoder(make_lm(max_position_embeddings=32))
     with pytest.raises(ContextTooLongError, match=r"19 tokens.* 16 exceed .* 32"):
-        next(decoder.decode(QUESTION, SamplingSettings(max_new_tokens=16), [wave((1,), [0])]))
+        next(decoder.decode(stored_question(decoder, QUESTION), SamplingSettings(max_new_tokens=16), [wave((1,), [0])]))
 
 
 def test_a_sliding_window_bounds_the_run():
@@ -293,8 +296,9 @@ def test_other_architectures_are_refused_by_name():
 
 
 def test_a_layer_that_does_not_exist_is_refused():
+    decoder = make_decoder(make_lm())
     with pytest.raises(SettingsError, match="from 1 to 4"):
-        next(make_decoder(make_lm()).decode(QUESTION, SamplingSettings(), [[(5, 0)]]))
+        next(decoder.decode(stored_question(decoder, QUESTION), SamplingSettings(), [[(5, 0)]]))
 
 
 def test_vocabulary_is_the_unembeddings():

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import NUM_LAYERS, make_decoder, make_lm, make_model, make_tokenizer
+from conftest import NUM_LAYERS, make_decoder, make_lm, make_model, make_tokenizer, stored_question
 
 from hcl_core.errors import ExitHeadError, SettingsError
 from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
@@ -356,7 +356,7 @@ def answers_of(lm, head, layers=range(1, NUM_LAYERS + 1), waves=((0, 12),), **se
     wanted = [[(layer, number) for layer in layers for number in range(*bounds)] for bounds in waves]
     question = Question("q", "Which colour?", ("red",))
     chosen = SamplingSettings(**{"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 10} | settings)
-    steps = list(decoder.decode(question, chosen, wanted))
+    steps = list(decoder.decode(stored_question(decoder, question), chosen, wanted))
     return {sample.key: sample for step in steps for sample in step.finished}
 
 

@@ -281,8 +281,8 @@ def test_run_stopped_in_a_wave_drops_that_wave(sitting):
 class CrashingDecoder(FakeDecoder):
     """Dies at its third step, in the middle of the second wave."""
 
-    def decode(self, question, settings, waves):
-        for number, progress in enumerate(super().decode(question, settings, waves), 1):
+    def decode(self, stored, settings, waves):
+        for number, progress in enumerate(super().decode(stored, settings, waves), 1):
             if number == 3:
                 raise MemoryError
             yield progress
@@ -371,10 +371,10 @@ def test_prompt_that_cannot_be_made_leaves_no_folder(tmp_path):
 
 def test_question_that_cannot_be_decoded_leaves_the_ones_before(tmp_path):
     class ShortWindow(FakeDecoder):
-        def decode(self, question, settings, waves):
-            if question is COLOUR:
+        def decode(self, stored, settings, waves):
+            if stored.question is COLOUR:
                 raise ContextTooLongError("too long")
-            return super().decode(question, settings, waves)
+            return super().decode(stored, settings, waves)
 
     sitting = Sitting(tmp_path / "run", decoder=ShortWindow())
     with pytest.raises(ContextTooLongError):

@@ -72,7 +72,7 @@ def test_a_few_rows_are_sampled_again_to_the_same_text(path, smollm2):
     assert decoder.exit_head.fingerprint == settings.exit_head_hash
     stored = folder.questions()[17]
     wave = [(layer, sample_idx) for layer in (20, 27, 30) for sample_idx in (0, 7)]
-    drawn = [s for step in decoder.decode(stored.question, settings.sampling, [wave]) for s in step.finished]
+    drawn = [s for step in decoder.decode(stored, settings.sampling, [wave]) for s in step.finished]
     table = folder.sample_table(["question_id", "exit_layer", "sample_idx", "completion_token_ids"]).to_pylist()
     kept = {
         (row["exit_layer"], row["sample_idx"]): tuple(row["completion_token_ids"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm
+from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm, stored_question
 from scipy.stats import chisquare
 
 from hcl_core.decode.heads.exit_heads import LinearHead, QuantizedMaps
@@ -33,7 +33,11 @@ def linear_decoder(lm: CausalLM):
 
 def answers(decoder, keys, settings=GREEDY, question=QUESTION):
     """Samples by key."""
-    found = [sample for progress in decoder.decode(question, settings, [keys]) for sample in progress.finished]
+    found = [
+        sample
+        for progress in decoder.decode(stored_question(decoder, question), settings, [keys])
+        for sample in progress.finished
+    ]
     return {(sample.exit_layer, sample.sample_idx): sample for sample in found}
 
 
@@ -83,7 +87,9 @@ def exact_first_two(decoder, layer, settings):
     from hcl_core.decode.trie.ragged import RaggedTrie
     from hcl_core.decode.trie.token_trie import ROOT
 
-    ragged = RaggedTrie(decoder.lm, decoder.exit_head, decoder.tokenize_checked(QUESTION, settings), 100)
+    ragged = RaggedTrie(
+        decoder.lm, decoder.exit_head, decoder.tokenize_checked(stored_question(decoder, QUESTION), settings), 100
+    )
     root = np.array([ROOT])
     first = truncated_distribution(ragged.logits(root, layer), settings)[0]
     tokens = np.flatnonzero(first.numpy() > 0)

@@ -23,7 +23,7 @@ from hcl_core.decode.trie.sampling import draw_tokens
 from hcl_core.decode.trie.session import Running
 from hcl_core.decode.trie.token_trie import ROOT, IntArray
 from hcl_core.ports import DecodeProgress
-from hcl_core.records import Question, SamplingSettings
+from hcl_core.records import SamplingSettings, StoredQuestion
 from hcl_core.settings.strategies import ExitRule
 
 
@@ -84,10 +84,10 @@ class DynamicExitDecoder(TrieDecoder):
 
     @torch.inference_mode()
     def decode(
-        self, question: Question, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
+        self, stored: StoredQuestion, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
     ) -> Iterator[DecodeProgress]:
         """Sample answers wave by wave; see ``ports.Decoder``."""
-        prompt_token_ids = self.tokenize_checked(question, settings)
+        prompt_token_ids = self.tokenize_checked(stored, settings)
         with explain_out_of_memory("decoding"):
             for wave in waves:
                 self.check_layers(exit_layer for exit_layer, _ in wave)
@@ -96,7 +96,7 @@ class DynamicExitDecoder(TrieDecoder):
                 at_once = samples_at_once(self.lm, self.memory_budget(), tries * steps, 2 * 4 * self.lm.vocab_size)
                 for start in range(0, len(wave), at_once):
                     some, num_waiting = wave[start : start + at_once], max(0, len(wave) - start - at_once)
-                    yield from self._run(prompt_token_ids, question.id, settings, some, num_waiting)
+                    yield from self._run(prompt_token_ids, stored.question.id, settings, some, num_waiting)
 
     def _run(
         self,

@@ -16,7 +16,7 @@ from hcl_core.decode.trie.session import PromptSession
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.cost import ModelCost
 from hcl_core.ports import DecodeProgress
-from hcl_core.records import Question, SamplingSettings
+from hcl_core.records import Question, SamplingSettings, StoredQuestion
 from hcl_core.settings.prompts import PromptTemplate
 
 _MOST_CPU_BUDGET = 4 * 2**30
@@ -58,16 +58,12 @@ class TrieDecoder:
             exit_head=2 * width * width if has_map else 0,
         )
 
-    def tokenize_checked(self, question: Question, settings: SamplingSettings) -> list[int]:
-        """Token ids of the prompt for ``question``.
-
-        Raises:
-            ContextTooLongError: Prompt and longest answer exceed what the model can attend over.
-        """
-        prompt_token_ids = self.lm.tokenize(self.prompt_for(question), is_chat=self.template.is_chat)
+    def tokenize_checked(self, stored: StoredQuestion, settings: SamplingSettings) -> list[int]:
+        """Token ids of the prompt; see ``ports.Decoder``."""
+        prompt_token_ids = self.lm.tokenize(stored.prompt, is_chat=self.template.is_chat)
         if len(prompt_token_ids) + settings.max_new_tokens > self.lm.max_positions:
             raise ContextTooLongError(
-                f"question {question.id!r}: a prompt of {len(prompt_token_ids)} tokens and an answer of up to "
+                f"question {stored.question.id!r}: a prompt of {len(prompt_token_ids)} tokens and an answer of up to "
                 f"{settings.max_new_tokens} exceed this model's window of {self.lm.max_positions}; "
                 "shorten the question or lower the number of new tokens"
             )
@@ -85,7 +81,7 @@ class TrieDecoder:
 
     @torch.inference_mode()
     def decode(
-        self, question: Question, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
+        self, stored: StoredQuestion, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
     ) -> Iterator[DecodeProgress]:
         """Sample answers wave by wave; see ``ports.Decoder``.
 
@@ -94,10 +90,10 @@ class TrieDecoder:
             SettingsError: A wave asks for a layer that the model lacks.
             NotEnoughMemoryError: Memory ran out all the same.
         """
-        prompt_token_ids = self.tokenize_checked(question, settings)
+        prompt_token_ids = self.tokenize_checked(stored, settings)
         with explain_out_of_memory("decoding"):
             memory_budget = self.memory_budget()
-            session = PromptSession(self.lm, self.exit_head, settings, question.id, prompt_token_ids)
+            session = PromptSession(self.lm, self.exit_head, settings, stored.question.id, prompt_token_ids)
             for wave in waves:
                 waiting = list(wave)
                 self.check_layers(exit_layer for exit_layer, _ in waiting)

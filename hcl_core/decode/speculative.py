@@ -24,7 +24,7 @@ from hcl_core.decode.trie.session import Running
 from hcl_core.decode.trie.token_trie import IntArray
 from hcl_core.errors import SettingsError
 from hcl_core.ports import DecodeProgress
-from hcl_core.records import Question, Sample, SamplingSettings
+from hcl_core.records import Sample, SamplingSettings, StoredQuestion
 from hcl_core.settings.strategies import MOST_SPECULATIONS
 
 # Uniforms a token: for its draft, for keeping it, and for what takes its place.
@@ -102,10 +102,10 @@ class SelfSpeculativeDecoder(TrieDecoder):
 
     @torch.inference_mode()
     def decode(
-        self, question: Question, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
+        self, stored: StoredQuestion, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
     ) -> Iterator[DecodeProgress]:
         """Sample answers wave by wave; see ``ports.Decoder``. A wave's exit layers are taken one after another."""
-        prompt_token_ids = self.tokenize_checked(question, settings)
+        prompt_token_ids = self.tokenize_checked(stored, settings)
         with explain_out_of_memory("decoding"):
             for wave in waves:
                 self.check_layers(exit_layer for exit_layer, _ in wave)
@@ -122,7 +122,9 @@ class SelfSpeculativeDecoder(TrieDecoder):
                     for start in range(0, len(sample_idxs), at_once)
                 ]
                 for exit_layer, some in groups:
-                    session = _Session(self, settings, question.id, prompt_token_ids, exit_layer, len(some) * num_nodes)
+                    session = _Session(
+                        self, settings, stored.question.id, prompt_token_ids, exit_layer, len(some) * num_nodes
+                    )
                     for finished in session.run(some):
                         num_left -= len(finished)
                         yield DecodeProgress(finished, num_left, session.num_nodes, wave_done=num_left == 0)

@@ -18,7 +18,7 @@ from hcl_core.decode.speculative import SelfSpeculativeDecoder
 from hcl_core.decode.ways import with_strategy
 from hcl_core.errors import SettingsError
 from hcl_core.models.speed_records import SpeedReport, SpeedRow, median_ratio
-from hcl_core.records import Question, SamplingSettings
+from hcl_core.records import Question, SamplingSettings, StoredQuestion
 from hcl_core.settings.strategies import Strategy
 
 
@@ -75,7 +75,8 @@ def _once(
     _synchronize(decoder.lm)
     started, num_tokens = time.perf_counter(), 0
     for question in questions:
-        for progress in decoder.decode(question, settings, [[(layer, 0)]]):
+        stored = StoredQuestion(question, decoder.prompt_for(question))
+        for progress in decoder.decode(stored, settings, [[(layer, 0)]]):
             num_tokens += sum(len(sample.completion_token_ids) for sample in progress.finished)
     _synchronize(decoder.lm)
     return time.perf_counter() - started, num_tokens

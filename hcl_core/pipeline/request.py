@@ -72,9 +72,9 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         ContextTooLongError: A question is too long for the model; raised before any question is decoded.
     """
     decoder = registry.make_decoder(lm, request.exit_head, request.template, strategy=request.strategy)
-    for question in request.questions:
-        decoder.tokenize_checked(question, request.sampling)
     questions = with_prompts(request.questions, decoder)
+    for stored in questions:
+        decoder.tokenize_checked(stored, request.sampling)
     settings = RunSettings(
         model=checkpoint.model,
         model_revision=checkpoint.revision,

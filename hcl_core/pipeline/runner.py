@@ -151,7 +151,7 @@ def run(
         yield Started(manifest, sitting.num_done, sitting.num_wanted)
         for stored in prepared.questions:
             if waves := _missing_waves(stored.question.id, manifest.settings, present, first_wave):
-                yield from sitting.decode(stored.question, waves)
+                yield from sitting.decode(stored, waves)
         prepared.scorer.store(folder)
         manifest = sitting.manifest
         if manifest.finished_at is None:
@@ -196,11 +196,13 @@ class _Sitting:
         self.manifest = manifest
         self.num_done, self.num_wanted = num_present, manifest.num_samples
 
-    def decode(self, question: Question, waves: Sequence[Sequence[tuple[int, int]]]) -> Iterator[Decoding | WaveDone]:
-        """Decode ``waves`` of ``question``; store and score each when its last answer is finished."""
-        started = self._clock()
+    def decode(
+        self, stored: StoredQuestion, waves: Sequence[Sequence[tuple[int, int]]]
+    ) -> Iterator[Decoding | WaveDone]:
+        """Decode ``waves`` of a question; store and score each when its last answer is finished."""
+        question, started = stored.question, self._clock()
         finished: list[Sample] = []
-        for progress in self._decoder.decode(question, self.manifest.settings.sampling, waves):
+        for progress in self._decoder.decode(stored, self.manifest.settings.sampling, waves):
             finished += progress.finished
             self.num_done += len(progress.finished)
             if not progress.wave_done:

@@ -26,6 +26,7 @@ from hcl_core.errors import ExitHeadError
 from hcl_core.folders import own_heads_folder, shipped_heads_folder
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import HeadConfig, check_exit_head
+from hcl_core.ports import NamedExitHead
 
 # The one key of the file's metadata: with more, safetensors would write them in any order.
 FORMAT = "hcl-linear-head-1"
@@ -33,16 +34,8 @@ FORMAT = "hcl-linear-head-1"
 logger = logging.getLogger(__name__)
 
 
-class ExitHead(Protocol):
-    """Maps the hidden state after an exit layer towards the last layer's, before the final norm.
-
-    Attributes:
-        name: ``"shared"`` or ``"linear"``.
-        fingerprint: Decides, with the model, what the head answers; part of the run id.
-    """
-
-    name: str
-    fingerprint: str
+class ExitHead(NamedExitHead, Protocol):
+    """Maps the hidden state after an exit layer towards the last layer's, before the final norm."""
 
     def translate(self, hidden: Tensor, exit_layers: NDArray[np.int64]) -> Tensor:
         """Map ``hidden [m, hidden_size]``, row ``i`` taken after ``exit_layers[i]`` blocks, to the same shape.
