@@ -1,6 +1,6 @@
 # make run     set up once, then open the app
 # make test    set up once, then run all tests
-# make check   set up once, then ruff, mypy and all tests: what CI runs
+# make check   set up once, then lint (ruff, mypy, oxlint) and all tests: what CI runs
 # make bench   the engine against the ways it replaces
 # make bench-peers   transformers and nnsight against ours; installs bench/requirements.txt
 # make precomputed   the runs that ship with the program: hours, goes on where it was
@@ -29,6 +29,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/oxlint assets
 
 check: lint test
 

@@ -13,7 +13,7 @@ function resolved(value, style, scale, key) {
   }
   if (Array.isArray(value)) return value.map((item) => resolved(item, style, scale));
   if (value && typeof value === "object") {
-    const isFont = /font$/.test(key || "");
+    const isFont = (key || "").endsWith("font");
     return Object.fromEntries(
       Object.entries(value).map(([name, item]) => [
         name,
