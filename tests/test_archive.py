@@ -418,13 +418,13 @@ def with_own_id(folder, manifest):
     [
         ({"num_hidden_layers": 3}, "go beyond the 3 layers"),
         ({"num_hidden_layers": 10**9}, "go beyond the 1000000000 layers"),
-        ({"num_hidden_layers": "4"}, "a count that is no whole number"),
-        ({"num_questions": 2.0}, "a count that is no whole number"),
+        ({"num_hidden_layers": "4"}, "num_hidden_layers: Input should be a valid integer; got '4'"),
+        ({"num_questions": 2.0}, "num_questions: Input should be a valid integer; got 2.0"),
         ({"decode_seconds": float("nan")}, "its decode_seconds are nan"),
         ({"decode_seconds": -1}, "its decode_seconds are -1"),
-        ({"versions": []}, "versions are no names"),
-        ({"versions": {"torch": 2}}, "a name that is no text"),
-        ({"device": "\ud800"}, "surrogates not allowed"),
+        ({"versions": []}, "versions: Input should be an object"),
+        ({"versions": {"torch": 2}}, "versions.torch: Input should be a valid string; got 2"),
+        ({"device": "\ud800"}, "the manifest cannot be read: not JSON"),
         ({"schema_version": 2}, "schema version 1 was wanted; got 2"),
     ],
     ids=str,
@@ -437,7 +437,7 @@ def test_manifest_of_no_run_is_refused(folder, into, changes, problem):
 def test_model_that_is_no_name_is_refused(folder, into):
     settings = json.loads((folder.path / "manifest.json").read_text(encoding="utf-8"))["settings"]
     edit_json(folder.path / "manifest.json", settings=settings | {"model": ["tiny"]})
-    assert_refused(folder.path, into, "a name that is no text")
+    assert_refused(folder.path, into, "settings.model: Input should be a valid string; got .'tiny'.")
 
 
 def test_run_that_asks_for_more_than_can_be_held_is_refused(folder, into, monkeypatch):

@@ -23,10 +23,7 @@ class ModelCost:
 
     def __post_init__(self) -> None:
         numbers = (self.num_hidden_layers, self.block, self.readout, self.exit_head)
-        if (
-            not all(type(number) is int and number >= 0 for number in numbers)
-            or not self.num_hidden_layers * self.block
-        ):
+        if min(numbers) < 0 or not self.num_hidden_layers * self.block:
             raise SettingsError(f"a cost is four whole numbers, layers and blocks above 0; got {numbers}")
 
     def relative_flops(self, exit_layer: int) -> float:

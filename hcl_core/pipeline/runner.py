@@ -194,7 +194,7 @@ class _Sitting:
         self._clock = clock
         self._known_tokens = set(folder.token_texts())
         self.manifest = manifest
-        self.num_done, self.num_wanted = num_present, manifest.num_samples
+        self.num_done, self.num_wanted = num_present, manifest.num_total_samples
 
     def decode(
         self, stored: StoredQuestion, waves: Sequence[Sequence[tuple[int, int]]]

@@ -62,11 +62,10 @@ def add_stored(scorer: Scorer, samples: Sequence[Sample], folder: RunFolder) -> 
 
 def _check_whole(folder: RunFolder, manifest: Manifest, num_samples: int) -> None:
     """Raise ``RunFolderError`` where a finished run has lost samples: what is left would pass for the result."""
-    settings = manifest.settings
-    wanted = manifest.num_questions * len(settings.exit_layers) * settings.num_samples
-    if manifest.finished_at is not None and num_samples != wanted:
+    expected = manifest.num_total_samples
+    if manifest.finished_at is not None and num_samples != expected:
         raise RunFolderError(
-            f"{folder.path} is a finished run and has {num_samples} of {wanted} samples: give its `run` command again"
+            f"{folder.path} is a finished run and has {num_samples} of {expected} samples: give its `run` command again"
         )
 
 

@@ -1,18 +1,29 @@
 """Questions from a JSON-lines file: one object a line, ``question`` and ``answers``, optional id, topic, difficulty."""
 
 import hashlib
-import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hcl_core.errors import QuestionFileError, SettingsError
 from hcl_core.records import Question
+from hcl_core.strict_json import read_record
 
 STARTER_FILE = Path(__file__).with_name("starter.jsonl")
 
 _MAX_LINE_BYTES = 2**20
 _MAX_PROBLEM = 300  # characters; what is wrong may be quoted, not all of it
-_REQUIRED, _OPTIONAL = {"question", "answers"}, {"id", "topic", "difficulty"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line of the file."""
+
+    question: str
+    answers: tuple[str, ...]
+    id: str | None = None
+    topic: str | None = None
+    difficulty: str | None = None
 
 
 class JsonlQuestions:
@@ -60,28 +71,11 @@ class JsonlQuestions:
 
     def _parse(self, line: bytes, number: int) -> Question:
         try:
-            entry: Any = json.loads(line.decode("utf-8"))
+            row = read_record(_Row, line.decode("utf-8"))
+            return make_question(row.question, row.answers, row.id, row.topic, row.difficulty)
         except UnicodeDecodeError as error:
             raise self._error(number, f"not UTF-8 at byte {error.start}") from None
-        except (ValueError, RecursionError) as error:
-            raise self._error(number, f"not JSON: {error}") from None
-        if not isinstance(entry, dict):
-            raise self._error(number, f"an object was wanted; got {type(entry).__name__}")
-        if missing := _REQUIRED - entry.keys():
-            raise self._error(number, f"{' and '.join(sorted(missing))} missing")
-        if unknown := entry.keys() - _REQUIRED - _OPTIONAL:
-            raise self._error(number, f"unknown key {sorted(unknown)[0]!r}; known are {sorted(_REQUIRED | _OPTIONAL)}")
-        for key in ("question", *_OPTIONAL):
-            if not isinstance(entry.get(key), str | None) or (key == "question" and entry[key] is None):
-                raise self._error(number, f"{key} must be a text; got {type(entry[key]).__name__}")
-        answers = entry["answers"]
-        if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
-            raise self._error(number, f"answers must be a list of texts; got {str(answers)[:80]}")
-        try:
-            return make_question(
-                entry["question"], answers, entry.get("id"), entry.get("topic"), entry.get("difficulty")
-            )
-        except SettingsError as error:
+        except (ValueError, SettingsError) as error:
             raise self._error(number, str(error)) from None
 
     def _error(self, number: int, problem: str) -> QuestionFileError:
@@ -90,7 +84,7 @@ class JsonlQuestions:
 
 def make_question(
     text: str,
-    answers: list[str] | tuple[str, ...],
+    answers: Sequence[str],
     question_id: str | None = None,
     topic: str | None = None,
     difficulty: str | None = None,

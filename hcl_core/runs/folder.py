@@ -17,7 +17,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,32 @@ from hcl_core.runs.tables import (
     write_compact,
     write_table,
 )
+from hcl_core.strict_json import read_record
 
 _PARTS = "part-" + "[0-9]" * 5 + ".parquet"
 _BEFORE_MANIFEST = frozenset({".lock", "samples", "questions.jsonl"})
+
+
+@dataclass(frozen=True, slots=True)
+class _QuestionRow:
+    """A line of ``questions.jsonl``."""
+
+    id: str
+    question: str
+    answers: tuple[str, ...]
+    topic: str | None
+    difficulty: str | None
+    prompt: str
+
+    @classmethod
+    def of_stored(cls, stored: StoredQuestion) -> "_QuestionRow":
+        question = stored.question
+        texts = (question.id, question.text, question.accepted_answers, question.topic, question.difficulty)
+        return cls(*texts, stored.prompt)
+
+    def as_stored(self) -> StoredQuestion:
+        question = Question(self.id, self.question, self.answers, self.topic, self.difficulty)
+        return StoredQuestion(question, self.prompt)
 
 
 class RunFolder:
@@ -152,8 +175,8 @@ class RunFolder:
         """Raises ``RunFolderError`` if the file is damaged."""
         try:
             with (self.path / "questions.jsonl").open(encoding="utf-8") as opened:
-                stored = [_stored_question(json.loads(line)) for line in opened]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, SettingsError) as error:
+                stored = [read_record(_QuestionRow, line).as_stored() for line in opened]
+        except (OSError, ValueError, SettingsError) as error:
             raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: {error}") from None
         if len(stored) != (wanted := self.manifest().num_questions):
             raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: it has {len(stored)} of {wanted}")
@@ -308,29 +331,9 @@ class RunFolder:
         return RunFolder(target)
 
     def _write_questions(self, questions: Sequence[StoredQuestion]) -> None:
-        lines = [
-            json.dumps(
-                {
-                    "id": stored.question.id,
-                    "question": stored.question.text,
-                    "answers": list(stored.question.accepted_answers),
-                    "topic": stored.question.topic,
-                    "difficulty": stored.question.difficulty,
-                    "prompt": stored.prompt,
-                },
-                ensure_ascii=False,
-            )
-            for stored in questions
-        ]
-        self._write_text("questions.jsonl", "\n".join(lines) + "\n")
+        rows = (asdict(_QuestionRow.of_stored(each)) for each in questions)
+        self._write_text("questions.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
     def _write_text(self, name: str, text: str) -> None:
         with atomic_file(self.path / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-
-
-def _stored_question(entry: dict[str, Any]) -> StoredQuestion:
-    if not isinstance(entry["answers"], list):
-        raise TypeError("answers must be a list")
-    question = Question(entry["id"], entry["question"], tuple(entry["answers"]), entry["topic"], entry["difficulty"])
-    return StoredQuestion(question, str(entry["prompt"]))

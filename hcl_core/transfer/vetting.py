@@ -4,13 +4,11 @@ What it says of its model cannot be checked without that model. That its samples
 can, and is, and so is that no file of it is larger in memory than a run can be.
 """
 
-import json
 import math
 import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -64,42 +62,26 @@ def check_run(folder: RunFolder, run_id: str) -> None:
 
 
 def _check_manifest(manifest: Manifest) -> None:
-    """What the records leave to whoever fills them in: kinds of values, and that they fit each other."""
-    settings, template, sampling = manifest.settings, manifest.settings.template, manifest.settings.sampling
-    texts = [settings.model, settings.model_revision, settings.dtype, settings.exit_head, settings.exit_head_hash]
-    texts += [settings.strategy, template.name, template.text]
-    if not isinstance(manifest.versions, dict):
-        raise ValueError("the manifest's versions are no names with versions")
-    if not all(isinstance(text, str) for text in [*texts, *manifest.versions.values()]):
-        raise ValueError("the manifest has a name that is no text")
-    numbers = [manifest.num_questions, manifest.num_hidden_layers]
-    numbers += [sampling.top_k, sampling.max_new_tokens, sampling.seed]
-    if not all(type(number) is int for number in numbers):
-        raise ValueError("the manifest has a count that is no whole number")
-    if not settings.exit_layers[-1] <= manifest.num_hidden_layers <= MAX_LAYERS:
+    """Raise ``ValueError`` where values that are each possible do not fit together, or are no time."""
+    if not manifest.settings.exit_layers[-1] <= manifest.num_hidden_layers <= MAX_LAYERS:
         raise ValueError(f"its exit layers go beyond the {manifest.num_hidden_layers} layers of its model")
     if not (math.isfinite(manifest.decode_seconds) and manifest.decode_seconds >= 0):
         raise ValueError(f"its decode_seconds are {manifest.decode_seconds}")
-    json.dumps(asdict(manifest), ensure_ascii=False).encode()  # no half letters, which could never be written again
 
 
 def _check_questions(manifest: Manifest, stored: Sequence[StoredQuestion]) -> None:
     if len({each.question.id for each in stored}) != len(stored):
         raise ValueError("two of its questions have one id")
-    for each in stored:
-        each.prompt.encode()
     if (cells := manifest.num_questions * len(manifest.settings.exit_layers)) > MAX_CELLS:
         raise ValueError(f"it has {cells:,} pairs of a question and a layer; {MAX_CELLS:,} can be held")
-    if not 1 <= _num_wanted(manifest) <= MAX_SAMPLES:
-        raise ValueError(f"it asks for {_num_wanted(manifest):,} answers; between 1 and {MAX_SAMPLES:,} can be held")
-
-
-def _num_wanted(manifest: Manifest) -> int:
-    return manifest.num_questions * len(manifest.settings.exit_layers) * manifest.settings.num_samples
+    if not 1 <= manifest.num_total_samples <= MAX_SAMPLES:
+        raise ValueError(
+            f"it asks for {manifest.num_total_samples:,} answers; between 1 and {MAX_SAMPLES:,} can be held"
+        )
 
 
 def _check_samples(folder: RunFolder, manifest: Manifest, stored: Sequence[StoredQuestion]) -> None:
-    settings, num_wanted = manifest.settings, _num_wanted(manifest)
+    settings, num_wanted = manifest.settings, manifest.num_total_samples
     parts = sorted((folder.path / "samples").iterdir())
     _check_claims(parts, num_wanted, num_wanted * settings.sampling.max_new_tokens)
     _check_texts(parts, ["answer", "completion_text"])
@@ -175,7 +157,7 @@ def _fitting_outcomes(folder: RunFolder) -> OutcomeTable | None:
     """What stored verdicts and clusters say; ``None`` where they are not of exactly these samples and this judge."""
     try:
         manifest = folder.manifest()
-        stamps, num_wanted = folder.stamps(), _num_wanted(manifest)
+        stamps, num_wanted = folder.stamps(), manifest.num_total_samples
         made_by = judge_stamp(manifest.judge) or str(stamps[0]).partition("; run ")[0]
         if stamps != stamps_of(made_by, manifest):
             return None
