@@ -1,6 +1,5 @@
 """Stored runs as the page shows them: opened once, cut to a question, resampled. Needs no model."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +12,7 @@ from hcl_core.pipeline.stored import is_judged_now, read_outcomes
 from hcl_core.records import LayerScore, Sample, SampleKey, Scaling, StoredQuestion, Verdict, Weights
 from hcl_core.runs.answers import LayerAnswers, count_answers, read_verdicts
 from hcl_core.runs.folder import RunFolder
-from hcl_core.runs.manifest import Manifest
+from hcl_core.runs.manifest import Manifest, is_run_id
 from hcl_core.scores.comparison import RunComparison, compare_runs
 from hcl_core.scores.intervals import (
     NUM_REPLICATES,
@@ -28,7 +27,6 @@ from hcl_core.settings.layers import format_layers
 
 # The run that a first visit shows is of the head that lets early layers speak, at the lowest temperature.
 FIRST_HEAD = "linear"
-_RUN_ID = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +165,7 @@ def find_run(run_id: str) -> StoredRun:
         RunFolderError: There is none, or it cannot be read.
     """
     # An id and nothing else: what a browser sends is no path.
-    roots = ((precomputed_folder(), True), (runs_folder(), False)) if _RUN_ID.fullmatch(run_id) else ()
+    roots = ((precomputed_folder(), True), (runs_folder(), False)) if is_run_id(run_id) else ()
     for root, is_shipped in roots:
         folder = RunFolder(root / run_id)
         if folder.exists:

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all."""
+"""Files and folders written in one step: after a crash the new content is there whole or not at all."""
 
 import os
 import shutil
@@ -15,10 +15,10 @@ from hcl_core.errors import RunFolderError
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``target`` when the block ends well, and vanishes when it does not.
+    """A temporary folder that is renamed to ``target`` when the block ends without an error, else deleted.
 
-    If ``target`` exists by then, what the block made is dropped. Whoever wants only one process to make it
-    holds ``lock_for(target)``.
+    It is deleted too if ``target`` exists by then. A caller that wants only one process to make the folder holds
+    ``lock_for(target)``.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=".tmp", dir=target.parent))
@@ -33,7 +33,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """A temporary path beside ``target`` that replaces it when the block ends well."""
+    """A temporary path beside ``target`` that replaces it when the block ends without an error."""
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
@@ -45,14 +45,14 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 
 def lock_for(target: Path) -> FileLock:
-    """A lock between processes on making or changing ``target``."""
+    """A lock between processes for making or changing ``target``."""
     target.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(target.with_name(f".{target.name}.lock"))
 
 
 @contextmanager
 def exported_file(target: Path) -> Iterator[Path]:
-    """``atomic_file`` for a place that a user chose; raises ``RunFolderError`` if it can't be written."""
+    """``atomic_file`` for a path that a user chose; raises ``RunFolderError`` if it can't be written."""
     try:
         with atomic_file(target) as temporary:
             yield temporary

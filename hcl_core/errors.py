@@ -1,12 +1,12 @@
-"""The errors that a user can cause. Each message is one line: what was wanted, what came, what to do."""
+"""The errors that a user can cause. Each message is one line: what is allowed, what came, what to do."""
 
 
 class HclError(Exception):
-    """Base of every error that is shown to the user as one line; the terminal exits with code 2."""
+    """Base of every error that is shown to the user as one line; the terminal then exits with code 2."""
 
 
 class SettingsError(HclError):
-    """A setting is outside its range, unknown, or at odds with another."""
+    """A setting is outside its range, unknown, or contradicts another."""
 
 
 class QuestionFileError(HclError):
@@ -50,7 +50,7 @@ class NotEnoughMemoryError(HclError):
 
 
 class JudgeError(HclError):
-    """A judge that asks others got no answer, or none that is a grade."""
+    """A language model that judges gave no answer, or an answer that is no grade."""
 
 
 class RunFolderError(HclError):

@@ -1,4 +1,4 @@
-"""The records that flow from question to score. Frozen, checked when made, free of torch.
+"""The records that flow from question to score: frozen, and checked on construction.
 
 ``Question`` -> decode -> ``Sample`` -> judge -> ``Verdict`` -> embed, cluster -> ``ClusterMember`` -> ``LayerScore``
 """
@@ -38,9 +38,9 @@ class Question:
     Attributes:
         id: Unique within its set.
         text: The question as a person would ask it.
-        accepted_answers: At least one; spellings of one answer and different answers alike.
+        accepted_answers: At least one; spellings of one answer and different answers are not told apart.
         topic: Optional group, such as ``"astronomy"``.
-        difficulty: Optional grade: ``"easy"``, ``"medium"`` or ``"hard"``.
+        difficulty: Optional grade, such as ``"easy"``.
     """
 
     id: str
@@ -50,12 +50,13 @@ class Question:
     difficulty: str | None = None
 
     def __post_init__(self) -> None:
-        parts = [("id", self.id), ("text", self.text), *(("accepted answer", each) for each in self.accepted_answers)]
+        texts = [("id", self.id), ("text", self.text)]
+        texts += [("accepted answer", answer) for answer in self.accepted_answers]
         optional = (("topic", self.topic), ("difficulty", self.difficulty))
-        parts += [(part, text) for part, text in optional if text is not None]
-        for part, text in parts:
+        for name, text in (*texts, *((name, text) for name, text in optional if text is not None)):
+            # No UTF-8 file can hold a lone surrogate.
             if not isinstance(text, str) or any("\ud800" <= letter <= "\udfff" for letter in text):
-                raise SettingsError(f"a question's {part} must be Unicode text; got {ascii(text)[:80]}")
+                raise SettingsError(f"a question's {name} must be Unicode text; got {ascii(text)[:80]}")
         if not self.id.strip():
             raise SettingsError("a question needs a non-empty id")
         if not self.text.strip():
@@ -80,11 +81,11 @@ class SamplingSettings:
     """How an answer is drawn from the model's next-token distributions.
 
     Attributes:
-        temperature: Logits are divided by it; 0 means greedy. In [0, 10].
-        top_p: Nucleus mass kept, in (0, 1]; 1 keeps everything.
-        top_k: Number of most probable tokens kept before ``top_p``; 0 keeps all.
-        max_new_tokens: Longest answer, in tokens.
-        seed: Of the per-sample noise; in [0, 2**63).
+        temperature: Divisor of the logits, in [0, 10]; 0 is greedy.
+        top_p: Probability mass of the nucleus, in (0, 1]; 1 is the whole vocabulary.
+        top_k: Most probable tokens taken before ``top_p``, from 0; 0 is the whole vocabulary.
+        max_new_tokens: Tokens of the longest answer, from 1 to 4096.
+        seed: Seed of each sample's noise, in [0, 2**63).
     """
 
     temperature: float = 0.6
@@ -94,7 +95,7 @@ class SamplingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        # 1 and 1.0 are one setting, and one run.
+        # 1 and 1.0 must give the same run id.
         object.__setattr__(self, "temperature", float(self.temperature))
         object.__setattr__(self, "top_p", float(self.top_p))
         _require(0 <= self.temperature <= 10, "temperature", "between 0 (greedy) and 10", self.temperature)
@@ -105,7 +106,7 @@ class SamplingSettings:
 
 
 def first_line(text: str) -> str:
-    """The first line of ``text`` that is not empty, stripped; what of a completion is the answer."""
+    """The first line of ``text`` that is not empty, stripped: the answer in a completion."""
     return next((line.strip() for line in text.split("\n") if line.strip()), "")
 
 
@@ -116,11 +117,11 @@ class Sample:
     Attributes:
         question_id: Id of its question.
         exit_layer: Decoder blocks run for each token, from 1.
-        sample_idx: Number of the sample at this question and layer, from 0.
+        sample_idx: Index of the sample at this question and exit layer, from 0.
         answer: First non-empty line of ``completion_text``, stripped; may be empty.
-        completion_text: What the model wrote, special tokens left out.
+        completion_text: Text of the emitted tokens, without special tokens.
         completion_token_ids: All emitted tokens, the stopping one included; at least one.
-        token_logprobs: Natural log of the probability (temperature 1, no truncation) of each of them.
+        token_logprobs: Natural logarithm of each token's probability (temperature 1, no truncation).
         finish_reason: ``"stop"`` at an end token or the end of the first line, ``"length"`` at the limit.
     """
 
@@ -137,12 +138,12 @@ class Sample:
     def of_completion(
         cls, key: "SampleKey", text: str, token_ids: tuple[int, ...], logprobs: Sequence[float], is_final: bool
     ) -> "Sample":
-        """The sample that wrote ``text``; ``is_final`` where it came to its end, rather than to the limit."""
+        """The sample with the completion ``text``; ``is_final`` if it ended before the limit of new tokens."""
         return cls(*key, first_line(text), text, token_ids, tuple(logprobs), "stop" if is_final else "length")
 
     @property
     def key(self) -> SampleKey:
-        """The sample's identity."""
+        """The sample's key."""
         return SampleKey(self.question_id, self.exit_layer, self.sample_idx)
 
     @property
@@ -153,12 +154,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a judge said of one sample.
+    """A judge's verdict on one sample.
 
     Attributes:
-        key: The sample judged.
+        key: Key of the sample.
         outcome: ``"correct"``, ``"incorrect"`` or ``"not_attempted"`` (empty, or a refusal).
-        reason: The rule that decided, for people to read.
+        reason: The rule that decided, as a short text for people.
     """
 
     key: SampleKey
@@ -168,7 +169,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ClusterMember:
-    """The meaning cluster, numbered from 0 within question and layer, that a *correct* sample belongs to."""
+    """The meaning cluster of a *correct* sample, numbered from 0 within question and exit layer."""
 
     key: SampleKey
     cluster_id: int
@@ -218,6 +219,6 @@ class Weights:
             )
 
 
-def _require(holds: bool, name: str, wanted: str, came: object) -> None:
+def _require(holds: bool, name: str, allowed: str, value: object) -> None:
     if not holds:
-        raise SettingsError(f"{name} must be {wanted}; got {came}")
+        raise SettingsError(f"{name} must be {allowed}; got {value}")

@@ -2,12 +2,12 @@
 
 import unicodedata
 
-# Invisible, but letters and emoji are spelled with them.
+# Invisible joiners that the spelling of some words and emoji needs.
 _JOINERS = "\u200c\u200d"
 
 
 def printable(text: str) -> str:
-    """``text`` with control and direction characters shown as ``·``, safe for a terminal and one line."""
+    """``text`` on one line, safe for a terminal: control and direction characters become ``·``."""
     return "".join(
         "·" if unicodedata.category(letter) in ("Cc", "Cf", "Cs") and letter not in _JOINERS else letter
         for letter in text

@@ -1,5 +1,6 @@
 """The runs that ship with the program: their scores follow from their samples, their samples from their manifests."""
 
+import functools
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from hcl_core import registry
@@ -49,15 +51,39 @@ def test_together_they_are_small():
     assert sum(file.stat().st_size for file in FOLDER.rglob("*") if file.is_file()) < 60e6
 
 
+class RememberingJudge:
+    """The judge, which judges an answer to a question once, in however many runs it stands."""
+
+    def __init__(self, judge):
+        self._judge, self.name, self.stamp = judge, judge.name, judge.stamp
+        self._judgements = {}
+
+    def judge(self, question, answers):
+        known = self._judgements.setdefault(question, {})
+        new = [answer for answer in answers if answer not in known]
+        known |= dict(zip(new, self._judge.judge(question, new), strict=True))
+        return [known[answer] for answer in answers]
+
+
+@pytest.fixture(scope="module")
+def embeddings():
+    return Embeddings(registry.load_embedder)
+
+
+@pytest.fixture(scope="module")
+def judges():
+    """The judges by name."""
+    return functools.cache(lambda name: RememberingJudge(registry.load_judge(name)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
-def test_stored_scores_follow_from_the_samples(path, tmp_path):
+def test_stored_scores_follow_from_the_samples(path, tmp_path, embeddings, judges):
     copy = RunFolder(Path(shutil.copytree(path, tmp_path / "copy")))
     stored = read_outcomes(copy)
     for derived in ("verdicts", "clusters", "layer_scores"):
         (copy.path / f"{derived}.parquet").unlink()
-    judge = registry.load_judge(copy.manifest().judge)
-    again = rescore(copy, judge, Embeddings(registry.load_embedder)).table
+    again = rescore(copy, judges(copy.manifest().judge), embeddings).table
     assert np.array_equal(stored.outcomes, again.outcomes)
     np.testing.assert_allclose(stored.confidences, again.confidences, rtol=1e-5)
     assert score_layers(stored, Weights()) == score_layers(read_outcomes(copy), Weights())
@@ -73,26 +99,20 @@ def test_a_few_rows_are_sampled_again_to_the_same_text(path, smollm2):
     stored = folder.questions()[17]
     wave = [(layer, sample_idx) for layer in (20, 27, 30) for sample_idx in (0, 7)]
     drawn = [s for step in decoder.decode(stored, settings.sampling, [wave]) for s in step.finished]
-    table = folder.sample_table(["question_id", "exit_layer", "sample_idx", "completion_token_ids"]).to_pylist()
-    kept = {
-        (row["exit_layer"], row["sample_idx"]): tuple(row["completion_token_ids"])
-        for row in table
-        if row["question_id"] == stored.question.id
-    }
+    expected = {sample.key: sample.completion_token_ids for sample in folder.samples(stored.question.id)}
     assert decoder.prompt_for(stored.question) == stored.prompt and len(drawn) == len(wave)
     for sample in drawn:
-        assert sample.completion_token_ids == kept[sample.exit_layer, sample.sample_idx]
+        assert sample.completion_token_ids == expected[sample.key]
 
 
 def test_both_heads_give_the_last_layer_the_same_answers():
     by_head = {}
     for path in RUNS:
         settings = RunFolder(path).manifest().settings
-        rows = RunFolder(path).sample_table().to_pylist()
+        rows = RunFolder(path).sample_table(["question_id", "exit_layer", "sample_idx", "completion_text"])
         by_head[settings.exit_head, settings.sampling.temperature] = {
             (row["question_id"], row["sample_idx"]): row["completion_text"]
-            for row in rows
-            if row["exit_layer"] == 30 and row["sample_idx"] < 10
+            for row in rows.filter((pc.field("exit_layer") == 30) & (pc.field("sample_idx") < 10)).to_pylist()
         }
     for temperature in (0.6, 1.0):
         assert by_head["linear", temperature] == by_head["shared", temperature]

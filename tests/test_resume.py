@@ -1,4 +1,4 @@
-"""A process that is killed, for real, and started again."""
+"""A run whose process is killed by the operating system, and that another process resumes."""
 
 import json
 import subprocess
@@ -7,25 +7,33 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import FakeEmbedder, run_command
 
+from hcl_core import registry
 from hcl_core.runs.folder import RunFolder
 
 ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_equals_uninterrupted(tiny_folder, tmp_path):
+def test_killed_and_resumed_equals_uninterrupted(tiny_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(registry, "load_embedder", FakeEmbedder)
     questions = tmp_path / "questions.jsonl"
     lines = [json.dumps({"question": f"Name a number above {number}", "answers": ["a", "e"]}) for number in range(12)]
     questions.write_text("\n".join(lines), encoding="utf-8")
 
-    def start(out):
-        command = [sys.executable, "-m", "hcl_core", "run", "--model", tiny_folder, "--questions", questions]
-        command += ["--samples", 60, "--max-new-tokens", 30, "--temperature", 1.5, "--out", out]
-        return subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    def command(out):
+        options = ["--model", tiny_folder, "--questions", questions, "--out", out]
+        options += ["--samples", 60, "--max-new-tokens", 30, "--temperature", 1.5]
+        return ["run", *map(str, options)]
 
     killed, whole = RunFolder(tmp_path / "killed"), RunFolder(tmp_path / "whole")
-    process = start(killed.path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hcl_core", *command(killed.path)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
     while not list(killed.path.glob("samples/part-*.parquet")):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
@@ -35,7 +43,7 @@ def test_killed_and_resumed_equals_uninterrupted(tiny_folder, tmp_path):
     assert 0 < num_before < 12 * 4 * 60
     assert killed.manifest().finished_at is None
     for folder in (killed, whole):
-        assert start(folder.path).wait() == 0
+        assert run_command(capsys, *command(folder.path))[0] == 0
     assert killed.manifest().finished_at is not None
 
     def by_key(folder):

@@ -155,6 +155,6 @@ def _differing(sides: list[_Side]) -> dict[str, list[object]]:
 
 def _asked(side: _Side) -> dict[str, object]:
     if side.run is not None:
-        return side.run.manifest.asked | {"exit_layers": format_layers(side.run.manifest.settings.exit_layers)}
+        return side.run.manifest.all_settings | {"exit_layers": format_layers(side.run.manifest.settings.exit_layers)}
     assert side.published is not None
     return {"model": side.published.model, "temperature": side.published.temperature}

@@ -49,7 +49,7 @@ def _row(run: StoredRun, words: Words) -> list[object]:
 def manifest_view(run: StoredRun, words: Words) -> str:
     """Everything that was asked for, what made it and when."""
     manifest = run.manifest
-    asked = manifest.asked | {
+    asked = manifest.all_settings | {
         "device": manifest.device,
         "decode_seconds": round(float(manifest.decode_seconds), 1),
         "created_at": manifest.created_at,

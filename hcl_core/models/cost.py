@@ -1,4 +1,4 @@
-"""What a token costs at each exit layer."""
+"""Operations that a token costs at each exit layer."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ class ModelCost:
 
     Attributes:
         num_hidden_layers: Decoder blocks of the model.
-        block: Of one decoder block.
-        readout: Of the unembedding.
-        exit_head: Of the exit head's map, which every layer but the last goes through; 0 for the shared head.
+        block: Operations of one decoder block.
+        readout: Operations of the unembedding.
+        exit_head: Operations of the exit head's map, at every layer but the last; 0 for the shared head.
     """
 
     num_hidden_layers: int
@@ -27,7 +27,7 @@ class ModelCost:
             raise SettingsError(f"a cost is four whole numbers, layers and blocks above 0; got {numbers}")
 
     def relative_flops(self, exit_layer: int) -> float:
-        """Cost of a token from ``exit_layer`` over that of the full model, above 0."""
+        """Cost of a token at ``exit_layer``, divided by its cost in the full model; above 0."""
         full = self.num_hidden_layers * self.block + self.readout
         mapped = self.exit_head if exit_layer < self.num_hidden_layers else 0
         return (exit_layer * self.block + mapped + self.readout) / full

@@ -1,4 +1,4 @@
-"""The numbers in a model's config that decide how large it is and what a token costs."""
+"""The numbers in a model's config that decide its size and the cost of a token."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,10 +33,10 @@ class ModelShape:
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any]) -> "ModelShape":
-        """From the content of a ``config.json``.
+        """Read the content of a ``config.json``.
 
         Raises:
-            DamagedModelError: A number is missing or none.
+            DamagedModelError: A number is missing, or the value is no number.
         """
         try:
             heads = int(config["num_attention_heads"])
@@ -55,22 +55,22 @@ class ModelShape:
 
     @property
     def matrix_weights(self) -> int:
-        """Weights in one block's matrices."""
+        """Weights of one block's matrices."""
         attention = 2 * (self.num_attention_heads + self.num_key_value_heads) * self.head_dim
         return self.hidden_size * (attention + 3 * self.intermediate_size)
 
     @property
     def embedding_weights(self) -> int:
-        """Weights of the embedding, and of the unembedding where it is another matrix."""
+        """Weights of the embedding, and of the unembedding if that is a matrix of its own."""
         return self.vocab_size * self.hidden_size * (1 if self.has_tied_head else 2)
 
     @property
     def num_weights(self) -> int:
-        """All of them, but for biases: matrices, embeddings, and norms."""
+        """Weights of all matrices, embeddings and norms; biases are not counted."""
         norms = self.hidden_size * (2 * self.num_hidden_layers + 1)
         return self.num_hidden_layers * self.matrix_weights + self.embedding_weights + norms
 
     @property
     def kv_numbers(self) -> int:
-        """Numbers that a token's keys and values take in one layer."""
+        """Numbers in the keys and values of one token in one layer."""
         return 2 * self.num_key_value_heads * self.head_dim

@@ -1,4 +1,4 @@
-"""Scores of a run folder from what it holds: no model decodes."""
+"""Scores of a stored run: read from its folder, or made from its samples; no language model is loaded."""
 
 import errno
 import hashlib
@@ -25,30 +25,30 @@ _log = logging.getLogger(__name__)
 
 
 def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings) -> Scorer:
-    """Judge and cluster all samples of a run folder again and store what comes out; no model decodes.
+    """Judge and cluster all samples of a run folder again, and store the verdicts, clusters and scores.
 
     The manifest names the new judge from then on. Where the folder can't be written to, or another process is
-    writing to it, nothing is kept, and the log says so.
+    writing to it, nothing is stored, and a warning is logged.
 
     Raises:
         RunFolderError: A file is damaged, or a sample belongs to no question or layer of the run.
     """
     stored, manifest = folder.questions(), folder.manifest()
     settings = manifest.settings
-    scorer = Scorer([s.question for s in stored], settings.exit_layers, settings.num_samples, judge, embeddings)
+    scorer = Scorer([each.question for each in stored], settings.exit_layers, settings.num_samples, judge, embeddings)
     samples = folder.samples()
     _check_whole(folder, manifest, len(samples))
     add_stored(scorer, samples, folder)
 
     def store() -> None:
-        # Read again: a run that went on meanwhile has changed it. Written first: verdicts without the stamp of the
-        # manifest's judge are made again.
-        present = folder.manifest()
-        if present.judge != judge.name:
-            folder.write_manifest(replace(present, judge=judge.name))
+        # Read again: another process may have resumed the run meanwhile. Written before the verdicts: if the process
+        # ends in between, the old verdicts lack the stamp of the manifest's judge, and are made again.
+        latest = folder.manifest()
+        if latest.judge != judge.name:
+            folder.write_manifest(replace(latest, judge=judge.name))
         scorer.store(folder)
 
-    _keep(folder, "verdicts", store)
+    _store_if_writable(folder, "verdicts", store)
     return scorer
 
 
@@ -61,7 +61,7 @@ def add_stored(scorer: Scorer, samples: Sequence[Sample], folder: RunFolder) -> 
 
 
 def _check_whole(folder: RunFolder, manifest: Manifest, num_samples: int) -> None:
-    """Raise ``RunFolderError`` where a finished run has lost samples: what is left would pass for the result."""
+    """Raise ``RunFolderError`` where a finished run lacks samples: scores of the rest would be taken for the run's."""
     expected = manifest.num_total_samples
     if manifest.finished_at is not None and num_samples != expected:
         raise RunFolderError(
@@ -69,21 +69,24 @@ def _check_whole(folder: RunFolder, manifest: Manifest, num_samples: int) -> Non
         )
 
 
-def _keep(folder: RunFolder, what: str, store: Callable[[], None]) -> None:
-    """``store`` derived files with the run held; a folder that can't be written to is left as it is."""
+def _store_if_writable(folder: RunFolder, what: str, store: Callable[[], None]) -> None:
+    """Call ``store`` with the run locked; where the folder can't be written to, log a warning instead."""
     try:
         with folder.writing():
             store()
     except RunBusyError:
-        _log.warning("another process is writing to %s: its %s are not kept", folder.path, what)
+        _log.warning("another process is writing to %s: its %s are not stored", folder.path, what)
     except (OSError, RunReadOnlyError) as error:
         if isinstance(error, OSError) and error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
-        _log.warning("%s cannot be written to: its %s are not kept", folder.path, what)
+        _log.warning("%s cannot be written to: its %s are not stored", folder.path, what)
 
 
 def is_judged_now(folder: RunFolder, manifest: Manifest) -> bool:
-    """Whether verdicts and clusters are what the run's judge of today makes; a judge from elsewhere is believed."""
+    """Whether the stored verdicts and clusters are of the current version of the run's judge.
+
+    Those of a judge that this program does not have are taken as current.
+    """
     stamp = judge_stamp(manifest.judge)
     return stamp is None or folder.stamps() == stamps_of(stamp, manifest)
 
@@ -109,27 +112,29 @@ def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
     is_correct = np.asarray(pc.equal(outcomes, "correct"))
     if is_correct.sum() != len(clusters):
         return None
-    judged, clustered, sampled = (sample_cells(each, question_ids, settings) for each in (verdicts, clusters, samples))
-    if sampled is None:
+    verdict_cells, cluster_cells, cells = (
+        sample_cells(rows, question_ids, settings) for rows in (verdicts, clusters, samples)
+    )
+    if cells is None:
         raise RunFolderError(f"{folder.path}: a sample belongs to no question or layer of the run, or stands twice")
-    if judged is None or clustered is None:  # of other samples: made again from these
+    if verdict_cells is None or cluster_cells is None:  # they are of other samples
         return None
-    table.outcomes[judged] = codes
-    table.outcomes[clustered] = clusters.column("cluster_id").to_numpy()
-    table.confidences[sampled] = np.exp(mean_logprobs(samples))
+    table.outcomes[verdict_cells] = codes
+    table.outcomes[cluster_cells] = clusters.column("cluster_id").to_numpy()
+    table.confidences[cells] = np.exp(mean_logprobs(samples))
     return table
 
 
 def measure(
     folder: RunFolder, table: OutcomeTable, embeddings: Embeddings, on_progress: Callable[[int], None] = lambda _: None
 ) -> list[TextMeasures]:
-    """The measures of the answers' texts: stored ones where they are of these outcomes, else made and stored.
+    """The measures of the answers' texts: the stored ones if they are of these outcomes, else new ones, then stored.
 
     Args:
         folder: The run.
         table: Its outcomes.
         embeddings: Of the embedder that the manifest names.
-        on_progress: Told the number of questions measured.
+        on_progress: Called with the number of questions measured.
     """
     if (stored := stored_measures(folder, table)) is not None:
         return stored
@@ -139,7 +144,8 @@ def measure(
     for row in folder.sample_table(columns).to_pylist():
         answers[row["question_id"]].setdefault(row["exit_layer"], {})[row["sample_idx"]] = row["answer"]
     measured = measure_texts(table, answers.values(), embeddings.of, on_progress)
-    _keep(folder, "measures", lambda: folder.write_measures([asdict(each) for each in measured], stamp))
+    rows = [asdict(layer) for layer in measured]
+    _store_if_writable(folder, "measures", lambda: folder.write_measures(rows, stamp))
     return measured
 
 
@@ -149,25 +155,32 @@ def _measures_stamp(manifest: Manifest, table: OutcomeTable) -> str:
 
 
 def stored_measures(folder: RunFolder, table: OutcomeTable) -> list[TextMeasures] | None:
-    """The measures in the folder; ``None`` where they are not of these outcomes, or not a row of numbers a layer."""
+    """The measures in the folder; ``None`` if they are of other outcomes, or are not one row of numbers a layer."""
     rows = folder.measures(_measures_stamp(folder.manifest(), table))
     try:
         measured = [TextMeasures(**row) for row in rows or ()]
-        is_numbers = all(isinstance(value, float) for each in measured for value in list(asdict(each).values())[1:])
+        are_numbers = all(isinstance(value, float) for layer in measured for value in list(asdict(layer).values())[1:])
     except TypeError:
         return None
-    return measured if is_numbers and tuple(each.exit_layer for each in measured) == table.exit_layers else None
+    exit_layers = tuple(layer.exit_layer for layer in measured)
+    return measured if are_numbers and exit_layers == table.exit_layers else None
 
 
 def sample_cells(table: pa.Table, question_ids: list[str], settings: RunSettings) -> tuple[np.ndarray, ...] | None:
-    """Question, layer and sample places of each row; ``None`` if one has no place in the table, or two have one."""
+    """Indices of each row's sample in an outcome table: question, exit layer and sample, ``[n]`` each.
+
+    ``None`` if a row belongs to no question, layer or sample index of the run, or two rows to the same sample.
+    """
     ids = table.column("question_id").combine_chunks().dictionary_decode()
     questions = pc.fill_null(pc.index_in(ids, pa.array(question_ids)), -1).to_numpy(zero_copy_only=False)
-    known, wanted = np.array(settings.exit_layers), table.column("exit_layer").to_numpy()
-    layers = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    sample_idx = table.column("sample_idx").to_numpy()
-    is_known = (questions >= 0) & (known[layers] == wanted) & (sample_idx >= 0) & (sample_idx < settings.num_samples)
-    if not is_known.all():
+    run_layers, row_layers = np.array(settings.exit_layers), table.column("exit_layer").to_numpy()
+    layers = np.minimum(np.searchsorted(run_layers, row_layers), len(run_layers) - 1)
+    samples = table.column("sample_idx").to_numpy()
+    is_of_run = (
+        (questions >= 0) & (run_layers[layers] == row_layers) & (samples >= 0) & (samples < settings.num_samples)
+    )
+    if not is_of_run.all():
         return None
-    cells = np.ravel_multi_index((questions, layers, sample_idx), (len(question_ids), len(known), settings.num_samples))
-    return (questions, layers, sample_idx) if len(np.unique(cells)) == len(cells) else None
+    cells = (questions, layers, samples)
+    flat = np.ravel_multi_index(cells, (len(question_ids), len(run_layers), settings.num_samples))
+    return cells if len(np.unique(flat)) == len(flat) else None

@@ -1,6 +1,5 @@
-"""A run's answers, layer by layer, the way people read them: same answers together, most frequent first."""
+"""The answers of a run by exit layer, each distinct text once with its count, the most frequent first."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 from hcl_core.errors import RunFolderError
@@ -10,15 +9,15 @@ from hcl_core.runs.folder import RunFolder
 
 @dataclass(frozen=True, slots=True)
 class CountedAnswer:
-    """An answer text and how often a layer gave it.
+    """An answer text and the number of samples of a layer that have it.
 
     Attributes:
         text: As the model wrote it.
-        outcome: The judge's.
-        reason: The rule that decided.
+        outcome: Outcome of the judge's verdict.
+        reason: Reason of the judge's verdict.
         count: Samples with this text.
-        cluster_id: Meaning cluster, for a correct answer.
-        confidence: Mean over those samples, in (0, 1].
+        cluster_id: Meaning cluster; ``None`` unless the answer is correct.
+        confidence: Mean over the samples with this text, in (0, 1].
     """
 
     text: str
@@ -38,17 +37,17 @@ class LayerAnswers:
 
     @property
     def num_samples(self) -> int:
-        """All answers."""
+        """Samples of the layer."""
         return sum(answer.count for answer in self.answers)
 
     @property
     def num_correct(self) -> int:
-        """Answers judged correct."""
+        """Samples judged correct."""
         return sum(answer.count for answer in self.answers if answer.outcome == "correct")
 
     @property
     def num_clusters(self) -> int:
-        """Different right ideas."""
+        """Distinct meaning clusters of the correct samples."""
         return len({answer.cluster_id for answer in self.answers if answer.cluster_id is not None})
 
 
@@ -64,7 +63,7 @@ def count_answers(
             exit_layer,
             tuple(
                 sorted(
-                    (_counted(text, same, verdicts, clusters) for text, same in by_text.items()),
+                    (_counted(text, equal, verdicts, clusters) for text, equal in by_text.items()),
                     key=lambda answer: (-answer.count, answer.text),
                 )
             ),
@@ -82,10 +81,10 @@ def group_answers(folder: RunFolder, question_id: str) -> list[LayerAnswers]:
 def read_verdicts(
     folder: RunFolder, question_id: str, samples: list[Sample]
 ) -> tuple[dict[SampleKey, Verdict], dict[SampleKey, int]]:
-    """Verdicts, and clusters of the correct ones, of one question's ``samples``.
+    """The stored verdicts of one question, and the meaning clusters of its correct samples.
 
     Raises:
-        RunFolderError: A sample has no verdict.
+        RunFolderError: One of ``samples`` has no verdict.
     """
     verdict_table, cluster_table = folder.verdict_table(question_id), folder.cluster_table(question_id)
     verdicts: dict[SampleKey, Verdict] = {}
@@ -103,16 +102,16 @@ def read_verdicts(
 
 
 def _counted(
-    text: str, same: list[Sample], verdicts: dict[SampleKey, Verdict], clusters: dict[SampleKey, int]
+    text: str, equal: list[Sample], verdicts: dict[SampleKey, Verdict], clusters: dict[SampleKey, int]
 ) -> CountedAnswer:
-    verdict = verdicts[same[0].key]
-    # One text can stand in one cluster only: its embedding decides, and that is the same for all of them.
-    cluster_id = Counter(clusters[sample.key] for sample in same if sample.key in clusters).most_common(1)
+    verdict = verdicts[equal[0].key]
+    # Samples with equal texts have equal embeddings, and so the same cluster.
+    cluster_id = next((clusters[sample.key] for sample in equal if sample.key in clusters), None)
     return CountedAnswer(
         text=text,
         outcome=verdict.outcome,
         reason=verdict.reason,
-        count=len(same),
-        cluster_id=cluster_id[0][0] if cluster_id else None,
-        confidence=sum(sample.confidence for sample in same) / len(same),
+        count=len(equal),
+        cluster_id=cluster_id,
+        confidence=sum(sample.confidence for sample in equal) / len(equal),
     )

@@ -3,14 +3,14 @@
     manifest.json             every setting, versions, times, and whether the run is complete
     questions.jsonl           id, question, accepted answers, topic, difficulty, and the exact prompt sent
     samples/part-*.parquet    immutable; one wave of one question each, renamed into place when whole
-    tokens.parquet            what each token of the samples says, for people; needs the model's tokenizer
+    tokens.parquet            text of each token id in the samples, as people should see it
     verdicts.parquet          derived: outcome and reason by sample
     clusters.parquet          derived: meaning cluster of each correct sample
     layer_scores.parquet      derived: the scores at equal weights
-    measures.parquet          derived, when asked for: measures of the answers' texts
+    measures.parquet          derived, on request: measures of the answers' texts
 
 A row's key is ``(question_id, exit_layer, sample_idx)``. Derived files can be deleted and made again from
-the others without a model. Verdicts and clusters bear a stamp that says what made them.
+the others without a language model. Verdicts, clusters and measures carry a stamp: a text that names what made them.
 """
 
 import json
@@ -90,12 +90,18 @@ class RunFolder:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Keep others from writing to the run meanwhile; raises ``RunFolderError`` if one does already."""
+        """Lock the run for writing.
+
+        Raises:
+            RunBusyError: Another process has it locked.
+            RunReadOnlyError: The folder can't be written to.
+            RunFolderError: The folder can't be made.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(f"cannot make the run folder {self.path}: {error.strerror}") from None
-        # Not bound to a thread: a page runs each step of a generator in whichever thread is free.
+        # Not bound to a thread: the page may run each step of a generator in another thread.
         lock = FileLock(self.path / ".lock", timeout=0, thread_local=False)
         try:
             lock.acquire()
@@ -109,48 +115,48 @@ class RunFolder:
             lock.release()
 
     def check_free_for(self, run_id: str) -> None:
-        """Raise ``RunFolderError`` if the folder holds another run, or files that are no run."""
+        """Raise ``RunFolderError`` if the folder holds another run, or files of no run."""
         if self.exists:
-            present = self.manifest()
-            if present.run_id != run_id:
+            manifest = self.manifest()
+            if manifest.run_id != run_id:
                 raise RunFolderError(
-                    f"{self.path} holds another run ({present.run_id}: {present.describe()}): choose another folder"
+                    f"{self.path} holds another run ({manifest.run_id}: {manifest.describe()}): choose another folder"
                 )
         elif self.path.exists() and not self.path.is_dir():
             raise RunFolderError(f"{self.path} is a file: choose a folder for the run")
         elif self.path.is_dir():
-            # What a run leaves that was killed before its manifest came is no obstacle.
+            # Files of a run that was killed before its manifest was written are allowed.
             names = {file.name for file in self.path.iterdir() if file.suffix != ".tmp"}
             if names - _BEFORE_MANIFEST or any((self.path / "samples").glob(_PARTS)):
                 raise RunFolderError(f"{self.path} is not empty and holds no run: choose another folder")
 
     def create(self, manifest: Manifest, questions: Sequence[StoredQuestion]) -> Manifest:
-        """Start the run of ``manifest`` here, or find it here already.
+        """Write a new run to the folder, or resume the same run that the folder holds.
 
         Returns:
-            The manifest of the run, judged and asked for as ``manifest`` says; of a run that was here already it is on
-            disk only once ``update`` has written it.
+            The run's manifest, with judge, embedder and preset of ``manifest``. Those of a resumed run are written to
+            disk by ``update``.
 
         Raises:
-            RunFolderError: The folder holds another run, or files that are no run.
+            RunFolderError: The folder holds another run, or files of no run.
         """
         self.check_free_for(manifest.run_id)
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
         if self.exists:
-            present = self.manifest()
+            stored = self.manifest()
             return replace(
-                present,
+                stored,
                 judge=manifest.judge,
                 embedder=manifest.embedder,
                 preset=manifest.preset,
-                cost=present.cost or manifest.cost,
+                cost=stored.cost or manifest.cost,
             )
         self._write_questions(questions)
         self.write_manifest(manifest)  # last: a folder with a manifest is whole
         return manifest
 
     def update(self, manifest: Manifest, questions: Sequence[StoredQuestion]) -> None:
-        """The same samples, judged in another way or by other accepted answers from now on."""
+        """Write a resumed run's manifest and questions where they changed: another judge, other accepted answers."""
         if self.questions() != list(questions):
             self._write_questions(questions)
         if self.manifest() != manifest:
@@ -178,14 +184,14 @@ class RunFolder:
                 stored = [read_record(_QuestionRow, line).as_stored() for line in opened]
         except (OSError, ValueError, SettingsError) as error:
             raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: {error}") from None
-        if len(stored) != (wanted := self.manifest().num_questions):
-            raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: it has {len(stored)} of {wanted}")
+        if len(stored) != (expected := self.manifest().num_questions):
+            raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: it has {len(stored)} of {expected}")
         return stored
 
     # Samples.
 
     def append_samples(self, samples: Sequence[Sample]) -> None:
-        """Add an immutable part; after a crash it is there whole or not at all."""
+        """Write ``samples`` as a new part; a crash leaves the whole part or none."""
         folder = self.path / "samples"
         number = 1 + max((int(part.stem.removeprefix("part-")) for part in folder.glob(_PARTS)), default=-1)
         columns: dict[str, list[Any]] = {
@@ -203,8 +209,8 @@ class RunFolder:
         Raises:
             RunFolderError: A part is damaged.
         """
-        wanted = [name for name in SAMPLE_SCHEMA.names if columns is None or name in columns]
-        schema = pa.schema([SAMPLE_SCHEMA.field(name) for name in wanted])
+        names = [name for name in SAMPLE_SCHEMA.names if columns is None or name in columns]
+        schema = pa.schema([SAMPLE_SCHEMA.field(name) for name in names])
         parts = sorted((self.path / "samples").glob(_PARTS))
         try:
             tables = (read_table(part, schema, question_id) for part in parts)
@@ -228,12 +234,12 @@ class RunFolder:
         ]
 
     def sample_keys(self) -> set[SampleKey]:
-        """Keys of the samples that are there."""
+        """Keys of all stored samples."""
         table = self.sample_table(["question_id", "exit_layer", "sample_idx"])
         return {SampleKey(*key) for key in zip(*(column.to_pylist() for column in table.columns), strict=True)}
 
     def add_token_texts(self, texts: Mapping[int, str]) -> None:
-        """Keep what these tokens say beside those that are there."""
+        """Add the text of each token id to ``tokens.parquet``."""
         if not texts:
             return
         by_id = dict(sorted((self.token_texts() | dict(texts)).items()))
@@ -242,7 +248,7 @@ class RunFolder:
             pq.write_table(table, temporary, compression="zstd")
 
     def token_texts(self) -> dict[int, str]:
-        """What each token of the samples says; empty where that was not kept, or cannot be read."""
+        """Text by token id; empty if ``tokens.parquet`` is missing or damaged."""
         table = read_derived(self.path / "tokens.parquet", TOKEN_SCHEMA)
         columns = [column.to_pylist() for column in table.columns] if table is not None else [[], []]
         return {token_id: text for token_id, text in zip(*columns, strict=True) if None not in (token_id, text)}
@@ -252,15 +258,17 @@ class RunFolder:
     def write_verdicts(self, verdicts: Sequence[Verdict], stamp: str) -> None:
         """Replace ``verdicts.parquet``; ``stamp`` says which judge made them."""
         columns: dict[str, list[Any]] = {
-            "outcome": [v.outcome for v in verdicts],
-            "reason": [v.reason for v in verdicts],
+            "outcome": [verdict.outcome for verdict in verdicts],
+            "reason": [verdict.reason for verdict in verdicts],
         }
-        write_table(self.path / "verdicts.parquet", [v.key for v in verdicts], columns, VERDICT_SCHEMA, stamp)
+        keys = [verdict.key for verdict in verdicts]
+        write_table(self.path / "verdicts.parquet", keys, columns, VERDICT_SCHEMA, stamp)
 
     def write_clusters(self, members: Sequence[ClusterMember], stamp: str) -> None:
         """Replace ``clusters.parquet``; ``stamp`` says which judge and embedder made them."""
         columns = {"cluster_id": [member.cluster_id for member in members]}
-        write_table(self.path / "clusters.parquet", [each.key for each in members], columns, CLUSTER_SCHEMA, stamp)
+        keys = [member.key for member in members]
+        write_table(self.path / "clusters.parquet", keys, columns, CLUSTER_SCHEMA, stamp)
 
     def write_layer_scores(self, scores: Sequence[LayerScore]) -> None:
         """Replace ``layer_scores.parquet``."""
@@ -268,12 +276,12 @@ class RunFolder:
             pq.write_table(pa.Table.from_pylist([asdict(score) for score in scores]), temporary)
 
     def write_measures(self, rows: Sequence[dict[str, Any]], stamp: str) -> None:
-        """Replace ``measures.parquet``; ``stamp`` says what made them, and of how many samples."""
+        """Replace ``measures.parquet``; ``stamp`` names what made them, and the outcomes that they are of."""
         with atomic_file(self.path / "measures.parquet") as temporary:
             pq.write_table(stamped(pa.Table.from_pylist(list(rows)), stamp), temporary)
 
     def measures(self, stamp: str) -> list[dict[str, Any]] | None:
-        """Rows of ``measures.parquet``; ``None`` where they were not made, or not as ``stamp`` says."""
+        """Rows of ``measures.parquet``; ``None`` if the file is missing or damaged, or has another stamp."""
         path = self.path / "measures.parquet"
         if read_stamp(path) != stamp:
             return None
@@ -284,7 +292,7 @@ class RunFolder:
         return rows
 
     def verdict_table(self, question_id: str | None = None) -> pa.Table | None:
-        """``verdicts.parquet``, or one question's; ``None`` where it is missing or damaged: it can be made again."""
+        """``verdicts.parquet``, or one question's rows of it; ``None`` if the file is missing or damaged."""
         return read_derived(self.path / "verdicts.parquet", VERDICT_SCHEMA, question_id)
 
     def cluster_table(self, question_id: str | None = None) -> pa.Table | None:
@@ -292,7 +300,7 @@ class RunFolder:
         return read_derived(self.path / "clusters.parquet", CLUSTER_SCHEMA, question_id)
 
     def stamps(self) -> tuple[str | None, str | None]:
-        """Those of the verdicts and of the clusters; ``None`` where there is none, or no file that can be read."""
+        """Stamps of the verdicts and of the clusters; ``None`` if a file has none, is missing or damaged."""
         return read_stamp(self.path / "verdicts.parquet"), read_stamp(self.path / "clusters.parquet")
 
     def finish(self, finished_at: str) -> Manifest:
@@ -302,7 +310,7 @@ class RunFolder:
         return manifest
 
     def write_compact_copy(self, target: Path) -> "RunFolder":
-        """Copy a finished run to ``target``, its samples in key order in one part: few files, small ones.
+        """Copy a finished run to ``target`` in few and small files: one part, its samples in key order.
 
         Raises:
             RunFolderError: The run is not finished, or ``target`` exists.
@@ -312,22 +320,22 @@ class RunFolder:
             raise RunFolderError(f"{self.path} is not complete: give its `run` command again to finish it")
         if target.exists():
             raise RunFolderError(f"{target} exists already")
-        with atomic_folder(target) as made:
-            (made / "samples").mkdir()
+        with atomic_folder(target) as copy:
+            (copy / "samples").mkdir()
             optional = ("measures.parquet", "tokens.parquet")
             for name in ("manifest.json", "questions.jsonl", "layer_scores.parquet", *optional):
                 if name not in optional or (self.path / name).is_file():
-                    shutil.copyfile(self.path / name, made / name)
+                    shutil.copyfile(self.path / name, copy / name)
             tables = {
                 "samples/part-00000.parquet": self.sample_table(),
                 "verdicts.parquet": self.verdict_table(),
                 "clusters.parquet": self.cluster_table(),
             }
-            places = {stored.question.id: place for place, stored in enumerate(self.questions())}
+            question_order = {stored.question.id: index for index, stored in enumerate(self.questions())}
             for (name, table), stamp in zip(tables.items(), (None, *self.stamps()), strict=True):
                 if table is None:
                     raise RunFolderError(f"{self.path} has no {name}: `score` makes it again")
-                write_compact(made / name, stamped(table, stamp), places)
+                write_compact(copy / name, stamped(table, stamp), question_order)
         return RunFolder(target)
 
     def _write_questions(self, questions: Sequence[StoredQuestion]) -> None:

@@ -1,4 +1,4 @@
-"""What a run was asked to do, and the record of it: ``manifest.json``."""
+"""The settings of a run, and the record of it: ``manifest.json``."""
 
 import hashlib
 import json
@@ -15,39 +15,45 @@ from hcl_core.settings.strategies import Strategy
 from hcl_core.strict_json import read_record
 
 SCHEMA_VERSION = 1
-# Raised when the engine draws other samples from the same settings.
+# To be raised by 1 when a change of the engine makes it draw other samples from the same settings.
 ENGINE_VERSION = 1
-_RUN_ID = re.compile(r"[0-9a-f]{16}")
+# A regular expression.
+RUN_ID_PATTERN = "[0-9a-f]{16}"
+
+
+def is_run_id(text: str) -> bool:
+    """Whether ``text`` has the form of a run id; such a text is safe as a folder's name."""
+    return re.fullmatch(RUN_ID_PATTERN, text) is not None
 
 
 def check_run_id(text: str) -> str:
-    """``text``; raises ``RunFolderError`` unless it has the form of a run's id, and so is no path."""
-    if not _RUN_ID.fullmatch(text):
+    """``text``; raises ``RunFolderError`` unless it has the form of a run id."""
+    if not is_run_id(text):
         raise RunFolderError(f"a run's id of 16 hexadecimal digits was wanted; got {text[:80]!r}")
     return text
 
 
 def check_num_samples(num_samples: int) -> None:
-    """Raise ``SettingsError`` unless so many answers a question and layer can be asked for."""
+    """Raise ``SettingsError`` unless ``num_samples``, the answers a question and layer, is in the allowed range."""
     if not 1 <= num_samples <= 10_000:
         raise SettingsError(f"samples must be between 1 and 10000; got {num_samples}")
 
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What decides the samples of a run; its hash is the run's id.
+    """The settings that decide the samples of a run; the run id is a hash of them and of the prompts.
 
     Attributes:
         model: Catalogue name, Hub id or folder name.
         model_revision: Hub commit, wheel version or folder fingerprint.
-        dtype: Of the weights: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        dtype: Number format of the weights, such as ``"float32"``.
         exit_head: Name of the exit head.
-        exit_head_hash: What decides the head's weights.
-        strategy: As ``settings.strategies.Strategy`` writes it.
+        exit_head_hash: Hash of the head's weights.
         template: How a question becomes a prompt.
         exit_layers: Ascending, from 1.
         num_samples: Answers a question and layer.
         sampling: How tokens are drawn.
+        strategy: The text of a ``settings.strategies.Strategy``.
     """
 
     model: str
@@ -68,21 +74,22 @@ class RunSettings:
             raise SettingsError(f"exit layers must be ascending and from 1; got {self.exit_layers}")
 
     def run_id(self, questions: Sequence[StoredQuestion]) -> str:
-        """16 hexadecimal digits: the same request by another person has the same ones.
+        """16 hexadecimal digits, equal for equal requests on any machine.
 
-        Accepted answers are left out: they decide verdicts, not samples. The prompts stand for the template.
+        The accepted answers are not part of it: they decide verdicts, not samples. Nor is the template: the prompts
+        made from it are.
         """
         settings = {name: value for name, value in asdict(self).items() if name != "template"}
         prompts = [(stored.question.id, stored.prompt) for stored in questions]
-        decides = {"engine": ENGINE_VERSION, "settings": settings, "prompts": prompts}
-        canonical = json.dumps(decides, sort_keys=True, separators=(",", ":"))
+        hashed = {"engine": ENGINE_VERSION, "settings": settings, "prompts": prompts}
+        canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
 
 
 def differing_settings(first: "Manifest", second: "Manifest") -> dict[str, list[object]]:
-    """What was asked for differently, by name, with both values."""
-    theirs = second.asked
-    return {name: [value, theirs[name]] for name, value in first.asked.items() if value != theirs[name]}
+    """The settings in which two runs differ, by name, each with both values."""
+    others = second.all_settings
+    return {name: [value, others[name]] for name, value in first.all_settings.items() if value != others[name]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +101,17 @@ class Manifest:
         settings: What decides the samples.
         num_hidden_layers: Of the model.
         num_questions: In ``questions.jsonl``.
-        question_set: Name of where they came from.
-        device: That computed the samples; decides nothing but ties of rounding.
+        question_set: Name of the set that the questions come from.
+        device: Device that computed the samples; on another one, rounding can decide a tie between tokens differently.
         judge: Name of the judge of ``verdicts.parquet``.
         embedder: Name of the embedder of ``clusters.parquet``.
-        versions: Package versions.
-        created_at: UTC, ISO 8601.
-        finished_at: Likewise; ``None`` until every sample is there.
-        decode_seconds: Time spent decoding, over all sittings.
-        preset: Name of the protocol that was asked for, and what was chosen otherwise; ``None`` without one.
-        cost: Of the model's tokens; ``None`` in runs of before it was kept.
-        schema_version: Of this format.
+        versions: Version by package name.
+        created_at: Time in UTC, ISO 8601.
+        finished_at: Likewise; ``None`` until every sample is stored.
+        decode_seconds: Time spent decoding, also before an interruption.
+        preset: Name of the preset, and the options changed in it; ``None`` without one.
+        cost: Operations a token; ``None`` for other strategies than early exit, and in runs older than this field.
+        schema_version: Version of this format.
     """
 
     run_id: str
@@ -140,17 +147,18 @@ class Manifest:
         return self.num_questions * len(self.settings.exit_layers) * self.settings.num_samples
 
     @property
-    def asked(self) -> dict[str, object]:
-        """Everything that was asked for, by name."""
-        everything = asdict(self.settings) | asdict(self.settings.sampling)
+    def all_settings(self) -> dict[str, object]:
+        """Every setting of the run by name, those of ``sampling`` among them."""
         template = self.settings.template
-        everything |= {
+        settings = asdict(self.settings) | asdict(self.settings.sampling)
+        settings |= {
             "template": template.name if template.name != "file" else template.text,
             "question_set": self.question_set,
             "judge": self.judge,
             "embedder": self.embedder,
         }
-        return {name: value for name, value in everything.items() if name != "sampling"}
+        del settings["sampling"]
+        return settings
 
     def describe(self) -> str:
         """One line for people."""

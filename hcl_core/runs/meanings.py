@@ -1,21 +1,22 @@
-"""One answer followed from layer to layer: where it is born, how its share grows, where it dies."""
+"""Answers that mean the same, linked over the exit layers."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hcl_core.records import Outcome
 from hcl_core.runs.answers import CountedAnswer, LayerAnswers
 
-# Samples with a text, by meaning.
-_Known = dict[tuple[Outcome, str], dict[int, int]]
+# For each outcome and text, the samples that have them, by index of their meaning.
+_Counts = dict[tuple[Outcome, str], dict[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerGroup:
-    """Answers of one layer that count as one: the same cluster where they are right, the same words where not.
+    """Answers of one layer that count as one: correct answers of one cluster, or other answers with the same words.
 
     Attributes:
-        exit_layer: Whose answers.
+        exit_layer: Layer that gave the answers.
         answers: The most frequent first; at least one.
     """
 
@@ -24,22 +25,22 @@ class AnswerGroup:
 
     @property
     def count(self) -> int:
-        """Samples in it."""
+        """Samples of all its answers."""
         return sum(answer.count for answer in self.answers)
 
     @property
     def outcome(self) -> Outcome:
-        """The judge's, the same for all."""
+        """The judge's outcome, the same for all its answers."""
         return self.answers[0].outcome
 
     @property
     def text(self) -> str:
-        """As it is most often written."""
+        """The most frequent of its texts."""
         return self.answers[0].text
 
     @property
     def confidence(self) -> float:
-        """Mean over its samples, in (0, 1]."""
+        """Mean over all its samples, in (0, 1]."""
         return sum(answer.confidence * answer.count for answer in self.answers) / self.count
 
 
@@ -48,8 +49,8 @@ class Meaning:
     """Groups of several layers that mean the same.
 
     Attributes:
-        text: As the deepest of those layers writes it.
-        outcome: The judge's.
+        text: Text of the group of the deepest layer.
+        outcome: The judge's outcome.
         groups: By exit layer, ascending.
     """
 
@@ -66,49 +67,53 @@ class Meaning:
 def follow_meanings(layers: Sequence[LayerAnswers]) -> list[Meaning]:
     """Link the answer groups of all layers; the meaning with most samples comes first.
 
-    Clusters are numbered within a layer, so two layers' clusters are linked by the texts that they share: from the
-    deepest layer up, the pair that shares most samples first, and never two groups of one layer.
+    Clusters are numbered within a layer, so the groups of two layers are linked by the texts that they share. Layers
+    are added from the deepest up, and of a layer's groups, the one that shares most samples with a meaning first. Two
+    groups of one layer never join the same meaning.
     """
-    linked: list[dict[int, AnswerGroup]] = []
-    known: _Known = {}
-    for layer in sorted(layers, key=lambda each: -each.exit_layer):
-        for place, group in _link(_groups(layer), known, len(linked)):
-            if place == len(linked):
-                linked.append({})
-            linked[place][layer.exit_layer] = group
+    meanings: list[dict[int, AnswerGroup]] = []  # groups by exit layer
+    counts: _Counts = {}
+    for layer in sorted(layers, key=lambda layer: layer.exit_layer, reverse=True):
+        groups = _groups(layer)
+        for group, index in zip(groups, _link(groups, counts, len(meanings)), strict=True):
+            if index == len(meanings):
+                meanings.append({})
+            meanings[index][layer.exit_layer] = group
             for answer in group.answers:
-                by_place = known.setdefault(_key(answer), {})
-                by_place[place] = by_place.get(place, 0) + answer.count
-    meanings = [
-        Meaning(groups[max(groups)].text, groups[max(groups)].outcome, dict(sorted(groups.items())))
-        for groups in linked
-    ]
-    return sorted(meanings, key=lambda meaning: -meaning.count)
+                by_meaning = counts.setdefault(_key(answer), {})
+                by_meaning[index] = by_meaning.get(index, 0) + answer.count
+    return sorted(
+        (
+            Meaning(groups[max(groups)].text, groups[max(groups)].outcome, dict(sorted(groups.items())))
+            for groups in meanings
+        ),
+        key=lambda meaning: -meaning.count,
+    )
 
 
 def _groups(layer: LayerAnswers) -> list[AnswerGroup]:
-    same: dict[object, list[CountedAnswer]] = {}
+    """Answers of a layer with the same cluster, or, where they are wrong, with the same words."""
+    grouped: dict[object, list[CountedAnswer]] = {}
     for answer in layer.answers:
-        same.setdefault(_key(answer) if answer.cluster_id is None else answer.cluster_id, []).append(answer)
-    return [AnswerGroup(layer.exit_layer, tuple(answers)) for answers in same.values()]
+        grouped.setdefault(_key(answer) if answer.cluster_id is None else answer.cluster_id, []).append(answer)
+    return [AnswerGroup(layer.exit_layer, tuple(answers)) for answers in grouped.values()]
 
 
-def _link(groups: list[AnswerGroup], known: _Known, num_meanings: int) -> list[tuple[int, AnswerGroup]]:
-    """Place among the meanings of each group of one layer; a new one's is after the last."""
+def _link(groups: Sequence[AnswerGroup], counts: _Counts, num_meanings: int) -> list[int]:
+    """Index of the meaning that each group of one layer joins; new meanings are numbered from ``num_meanings``."""
     shared = []
     for number, group in enumerate(groups):
         samples: dict[int, int] = {}
         for answer in group.answers:
-            for place, count in known.get(_key(answer), {}).items():
-                samples[place] = samples.get(place, 0) + min(count, answer.count)
-        shared += [(count, number, place) for place, count in samples.items()]
-    placed: dict[int, int] = {}
-    for _, number, place in sorted(shared, key=lambda each: (-each[0], each[1:])):
-        if number not in placed and place not in placed.values():
-            placed[number] = place
-    new = (number for number in range(len(groups)) if number not in placed)
-    placed |= {number: num_meanings + further for further, number in enumerate(new)}
-    return sorted(((place, groups[number]) for number, place in placed.items()), key=lambda each: each[0])
+            for index, count in counts.get(_key(answer), {}).items():
+                samples[index] = samples.get(index, 0) + min(count, answer.count)
+        shared += [(-count, number, index) for index, count in samples.items()]
+    joined: dict[int, int] = {}
+    for _, number, index in sorted(shared):
+        if number not in joined and index not in joined.values():
+            joined[number] = index
+    new_index = itertools.count(num_meanings)
+    return [joined[number] if number in joined else next(new_index) for number in range(len(groups))]
 
 
 def _key(answer: CountedAnswer) -> tuple[Outcome, str]:

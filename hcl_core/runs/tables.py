@@ -1,4 +1,4 @@
-"""The Arrow tables of a run folder: their schemas, and how they are checked, written and read."""
+"""The Arrow tables of a run folder: their schemas, their checks, writing and reading."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -50,7 +50,7 @@ CLUSTER_SCHEMA = pa.schema([*_KEY_FIELDS, ("cluster_id", pa.int32())])
 
 
 def check_samples(table: pa.Table) -> None:
-    """Raise ``ValueError`` for what no run writes: a missing value, or a probability that is none."""
+    """Raise ``ValueError`` for a missing value, a number that is no log-probability, or a sample without tokens."""
     for name in table.column_names:
         if table.column(name).null_count:
             raise ValueError(f"column {name} has a missing value")
@@ -65,7 +65,7 @@ def check_samples(table: pa.Table) -> None:
 
 
 def mean_logprobs(table: pa.Table) -> NDArray[np.float64]:
-    """Mean of each row's ``token_logprobs``: ``[n]`` float64."""
+    """Mean of each row's ``token_logprobs``, ``[n]`` float64."""
     chunks = table.column("token_logprobs").combine_chunks()
     offsets = chunks.offsets.to_numpy()
     values = chunks.values.to_numpy(zero_copy_only=False).astype(np.float64)
@@ -87,26 +87,34 @@ def write_table(
         path: The file; replaced if it exists.
         keys: One a row.
         columns: Values of the other columns, by name.
-        schema: Of the table.
-        stamp: Stored in the file's metadata.
+        schema: Schema of the table.
+        stamp: Stored in the file's metadata, if any.
     """
-    rows = list(keys)
-    by_key = {name: [key[place] for key in rows] for place, (name, _) in enumerate(_KEY_FIELDS)}
-    arrays = by_key | columns
-    table = pa.table([pa.array(arrays[field.name], field.type) for field in schema], schema=schema)
+    keys = list(keys)
+    key_columns = {name: [key[index] for key in keys] for index, (name, _) in enumerate(_KEY_FIELDS)}
+    values = key_columns | columns
+    table = pa.table([pa.array(values[field.name], field.type) for field in schema], schema=schema)
     with atomic_file(path) as temporary:
         pq.write_table(stamped(table, stamp), temporary, compression="zstd")
 
 
 def stamped(table: pa.Table, stamp: str | None) -> pa.Table:
-    """``table`` with ``stamp`` as its metadata; unchanged where there is none."""
+    """``table`` with ``stamp`` in its metadata; unchanged if ``stamp`` is ``None``."""
     return table if stamp is None else table.replace_schema_metadata({_STAMP: stamp.encode()})
 
 
-def write_compact(path: Path, table: pa.Table, places: dict[str, int]) -> None:
-    """Rows in key order, so that keys are runs and like answers stand together; floats split into byte streams."""
-    question_places = [places[question_id] for question_id in table.column("question_id").to_pylist()]
-    order = np.lexsort((table.column("sample_idx"), table.column("exit_layer"), question_places))
+def write_compact(path: Path, table: pa.Table, question_order: dict[str, int]) -> None:
+    """Write ``table`` as a small file.
+
+    Rows stand in the order of their keys, and floats are split into byte streams: both compress better.
+
+    Args:
+        path: The file.
+        table: Rows with a key.
+        question_order: Index of each question by its id.
+    """
+    questions = [question_order[question_id] for question_id in table.column("question_id").to_pylist()]
+    order = np.lexsort((table.column("sample_idx"), table.column("exit_layer"), questions))
     has_floats = "token_logprobs" in table.column_names
     pq.write_table(
         table.take(order).unify_dictionaries(),
@@ -119,7 +127,7 @@ def write_compact(path: Path, table: pa.Table, places: dict[str, int]) -> None:
 
 
 def read_derived(path: Path, schema: pa.Schema, question_id: str | None = None) -> pa.Table | None:
-    """A derived table, or one question's rows of it; ``None`` where the file is missing or damaged."""
+    """A derived table, or one question's rows of it; ``None`` if the file is missing or damaged."""
     try:
         return read_table(path, schema, question_id)
     except (pa.ArrowException, OSError, KeyError):
@@ -127,7 +135,7 @@ def read_derived(path: Path, schema: pa.Schema, question_id: str | None = None) 
 
 
 def read_stamp(path: Path) -> str | None:
-    """The stamp in a file's metadata; ``None`` where there is none, or no file that can be read."""
+    """The stamp in a file's metadata; ``None`` if it has none, is missing or damaged."""
     try:
         stamp = (pq.read_schema(path).metadata or {}).get(_STAMP)
     except (pa.ArrowException, OSError):
@@ -136,7 +144,10 @@ def read_stamp(path: Path) -> str | None:
 
 
 def read_table(path: Path, schema: pa.Schema, question_id: str | None = None) -> pa.Table:
-    """The columns of ``schema``, of one question or all; arrow itself would fill a missing column with nulls."""
+    """The columns of ``schema``, for one question or all; raises ``KeyError`` for a missing column.
+
+    Arrow itself would fill a missing column with nulls.
+    """
     if missing := set(schema.names) - set(pq.read_schema(path).names):
         raise KeyError(f"{path.name} lacks {sorted(missing)[0]}")
     filters = None if question_id is None else [("question_id", "==", question_id)]

@@ -1,4 +1,4 @@
-"""Deleting a run with a way back: it is moved into ``.trash`` in the folder of runs, under its id."""
+"""Deleted runs can be restored: a deleted run is moved to ``.trash/<run id>`` in the folder of runs."""
 
 import os
 import re
@@ -10,27 +10,27 @@ from pathlib import Path
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.runs.folder import RunFolder
-from hcl_core.runs.manifest import check_run_id
+from hcl_core.runs.manifest import RUN_ID_PATTERN, check_run_id
 
-# A run, or an older one of its id that was about to go when the process was killed.
-_IN_TRASH = re.compile(r"[0-9a-f]{16}|\.[0-9a-f]{16}\.[0-9a-f]{32}\.tmp")
+# A deleted run, or an older run of the same id that a crash left half-deleted.
+_IN_TRASH = re.compile(rf"{RUN_ID_PATTERN}|\.{RUN_ID_PATTERN}\.[0-9a-f]{{32}}\.tmp")
 _SECONDS_A_DAY = 86_400
 
 
 def trash_folder(runs: Path) -> Path:
-    """Where deleted runs of the folder ``runs`` are."""
+    """Where the deleted runs of the folder ``runs`` are."""
     return runs / ".trash"
 
 
 def delete_run(folder: RunFolder) -> None:
-    """Move a run to the trash of ``runs_folder()``, whatever its folder is called and wherever it is.
+    """Move a run, wherever its folder is, to the trash of ``runs_folder()``.
 
-    An older run of the same id that is in the trash goes for good.
+    An older run of the same id in the trash is deleted for good.
 
     Raises:
-        RunBusyError: Another process is writing to it.
-        RunReadOnlyError: It can't be written to.
-        RunFolderError: There is no run, it comes with the program, or it can't be moved.
+        RunBusyError: Another process is writing to the run.
+        RunReadOnlyError: The run can't be written to.
+        RunFolderError: There is no run, it ships with the program, or it can't be moved.
     """
     path = folder.path.absolute()
     run_id = check_run_id(folder.manifest().run_id)
@@ -39,17 +39,17 @@ def delete_run(folder: RunFolder) -> None:
     if path.is_symlink():
         raise RunFolderError(f"{folder.path} is a link: give the folder that it leads to, {path.resolve()}")
     with folder.writing():
-        if os.name != "nt":  # held while it moves: nobody begins to write in between
+        if os.name != "nt":  # locked while it is moved, so that no other process starts to write to it
             _move_to_trash(path, trash_folder(runs_folder().absolute()) / run_id)
-    if os.name == "nt":  # where a folder with an open file, such as its lock, can't be moved
+    if os.name == "nt":  # Windows moves no folder with an open file, such as the lock
         _move_to_trash(path, trash_folder(runs_folder().absolute()) / run_id)
 
 
 def restore_run(run_id: str, runs: Path) -> RunFolder:
-    """Move a run from the trash of ``runs`` back, as ``runs/<run_id>``.
+    """Move a run from the trash of ``runs`` back to ``runs/<run_id>``.
 
     Raises:
-        RunFolderError: That is no id, it is not in the trash, or its place is taken.
+        RunFolderError: The text is no run id, no such run is in the trash, or ``runs/<run_id>`` exists.
     """
     deleted, target = RunFolder(trash_folder(runs) / check_run_id(run_id)), runs / run_id
     if deleted.path.is_symlink() or not deleted.exists:
@@ -61,24 +61,24 @@ def restore_run(run_id: str, runs: Path) -> RunFolder:
 
 
 def empty_trash(runs: Path, older_than_days: float = 30) -> int:
-    """Delete for good what has been in the trash of ``runs`` for longer.
+    """Delete for good the runs in the trash of ``runs`` that are old enough.
 
     Args:
         runs: Folder of runs.
-        older_than_days: Age from which a run goes, counted from when it was deleted; 0 is everything.
+        older_than_days: Days since a run was moved to the trash; 0 deletes all.
 
     Returns:
-        How many runs went; one that can't be deleted stays.
+        Number of runs deleted; a run that can't be deleted stays.
     """
     trash = trash_folder(runs)
     latest = time.time() - older_than_days * _SECONDS_A_DAY
-    num_gone = 0
+    num_deleted = 0
     for path in list(trash.iterdir()) if trash.is_dir() else []:
-        # Anything else is no run that was deleted, and a link leads to what may be.
+        # Other names are no deleted runs, and a link can lead to a folder outside the trash.
         if _IN_TRASH.fullmatch(path.name) and path.is_dir() and not path.is_symlink() and _deleted_at(path) <= latest:
             shutil.rmtree(path, ignore_errors=True)
-            num_gone += not path.exists()
-    return num_gone
+            num_deleted += not path.exists()
+    return num_deleted
 
 
 def _deleted_at(path: Path) -> float:
@@ -95,12 +95,12 @@ def _move_to_trash(path: Path, target: Path) -> None:
         if older.exists():
             _move(older, target)
         raise
-    os.utime(target)  # moving leaves it as it was, and `empty_trash` goes by it
+    os.utime(target)  # `empty_trash` reads when the run was deleted from this time; moving does not change it
     shutil.rmtree(older, ignore_errors=True)
 
 
 def _move(path: Path, target: Path) -> None:
-    """Rename: at once, or not at all. Raises ``RunFolderError`` where it can't be."""
+    """Rename ``path``, in one step; raises ``RunFolderError`` if that fails."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         path.rename(target)

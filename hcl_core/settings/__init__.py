@@ -1,1 +1,1 @@
-"""What a person may choose for a run."""
+"""The choices a person has for a run: layers, prompt, strategy, preset."""

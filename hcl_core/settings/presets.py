@@ -1,4 +1,4 @@
-"""Named sets of options: what ``run --preset NAME`` asks for where nothing else is said."""
+"""Named sets of options for ``run --preset NAME``; an option on the command line replaces the preset's."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from hcl_core.records import SamplingSettings
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A protocol.
+    """The options of a published protocol.
 
     Attributes:
-        name: As chosen.
-        layers: As ``settings.layers.parse_layers`` reads them.
+        name: Name on the command line.
+        layers: Text that ``settings.layers.parse_layer_choice`` reads.
         num_samples: Answers a question and layer.
         sampling: How tokens are drawn.
         template: Name of the prompt template.
@@ -27,7 +27,7 @@ class Preset:
     judge: str
 
     def options(self) -> dict[str, object]:
-        """By the name that each has on the command line."""
+        """The options by their names on the command line."""
         return {
             "layers": self.layers,
             "samples": self.num_samples,
@@ -41,7 +41,7 @@ class Preset:
 
 
 # arXiv 2503.02851: 50 samples of at most 50 tokens, T 0.6 (and 1.0), top_p 0.9, every second layer, accepted answers
-# as substrings, both weights 0.5. Its script lets the full model verify every token; here layers answer by themselves.
+# as substrings, both weights 0.5. In its script the full model verifies every token; here each layer answers alone.
 PRESETS = (
     Preset(
         "paper",
@@ -60,18 +60,18 @@ def find_preset(name: str) -> Preset:
     Raises:
         SettingsError: There is none.
     """
-    found = next((preset for preset in PRESETS if preset.name == name), None)
-    if found is None:
-        raise SettingsError(f"preset must be one of {', '.join(each.name for each in PRESETS)}; got {name!r}")
-    return found
+    presets = {preset.name: preset for preset in PRESETS}
+    if name not in presets:
+        raise SettingsError(f"preset must be one of {', '.join(presets)}; got {name!r}")
+    return presets[name]
 
 
 def describe_preset(preset: Preset, chosen: dict[str, object]) -> str:
-    """``preset``'s name, and the options that were chosen otherwise.
+    """The preset's name, and the options that differ from it.
 
     Args:
-        preset: That was asked for.
-        chosen: What the run has, by option.
+        preset: The preset.
+        chosen: The run's options by name.
     """
     changed = sorted(name for name, value in preset.options().items() if chosen[name] != value)
     return f"{preset.name}, but {', '.join(changed)}" if changed else preset.name

@@ -13,22 +13,22 @@ TEMPLATE_NAMES = ("few_shot", "instruction", "chat")
 _INSTRUCTION = "Give the answer alone, in a few words."
 
 _BUILT_IN = {
-    # Two worked pairs show a base model that an answer is a few words on one line; one is an open
-    # question, so that the pattern does not suggest a single right answer.
+    # Two examples show a base model that an answer is a few words on one line. One is an open question, so that
+    # the examples do not suggest that every question has a single right answer.
     "few_shot": (
         "Question: What do bees make?\nAnswer: Honey\n\n"
         "Question: Name a season of the year.\nAnswer: Autumn\n\n"
         f"Question: {PLACEHOLDER}\nAnswer:"
     ),
     "instruction": f"{_INSTRUCTION}\nQuestion: {PLACEHOLDER}\nAnswer:",
-    # The user's turn; the tokenizer's own chat template goes around it.
+    # The user's message; the tokenizer's own chat template goes around it.
     "chat": f"{_INSTRUCTION} {PLACEHOLDER}",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class PromptTemplate:
-    """A named way to ask.
+    """The text around a question.
 
     Attributes:
         name: ``"few_shot"``, ``"instruction"``, ``"chat"`` or ``"file"``.
@@ -44,20 +44,20 @@ class PromptTemplate:
 
     @property
     def is_chat(self) -> bool:
-        """Whether the text is a user's turn, to be wrapped by the tokenizer's chat template."""
+        """Whether the text is a user's message that the tokenizer's chat template must wrap."""
         return self.name == "chat"
 
     def render(self, question_text: str, wrap_chat: Callable[[str], str] | None = None) -> str:
         """The exact text sent to the model.
 
         Args:
-            question_text: The question; runs of white space become one space, so that it stays on its line.
-            wrap_chat: Puts a user's turn into the model's chat format; needed for the chat template only.
+            question_text: The question; each run of white space becomes one space, so that it is one line.
+            wrap_chat: Puts a user's message into the model's chat format; needed for the chat template only.
 
         Raises:
-            SettingsError: The chat template is asked for and ``wrap_chat`` is missing.
+            SettingsError: This is the chat template, and ``wrap_chat`` is missing.
         """
-        # str.replace, not str.format: braces in a question are data.
+        # str.replace, not str.format: a question may contain braces.
         rendered = self.text.replace(PLACEHOLDER, " ".join(question_text.split()))
         if not self.is_chat:
             return rendered
@@ -67,7 +67,7 @@ class PromptTemplate:
 
 
 def load_template(name: str = "few_shot", file: Path | None = None) -> PromptTemplate:
-    """The built-in template ``name``, or the user's own from ``file``.
+    """The built-in template ``name``, or the user's template in ``file``.
 
     Raises:
         SettingsError: The name is unknown, or the file is unreadable or lacks ``{question}``.

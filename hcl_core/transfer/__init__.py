@@ -1,1 +1,1 @@
-"""How a run leaves this machine and comes to another."""
+"""Runs exported from this machine, and imported from another."""

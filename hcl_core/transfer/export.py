@@ -1,4 +1,4 @@
-"""A run for other programs: its answers and its scores as CSV, and a notebook that reads it. Only reads the run."""
+"""Export a run for other programs: its answers and its scores as CSV, and a notebook that reads the run."""
 
 import math
 from dataclasses import asdict
@@ -20,7 +20,7 @@ from hcl_core.scores.intervals import uncertainty
 from hcl_core.scores.metrics import OutcomeTable, score_layers
 from hcl_core.transfer import notebook
 
-# What a spreadsheet takes for the beginning of a formula.
+# First letters of a cell that a spreadsheet reads as a formula.
 _FORMULA = r"\A([=+\-@\t\r])"
 _JUDGED_ANEW = "{} is being judged anew: export it when that is done"
 
@@ -31,7 +31,7 @@ def export_csv(folder: RunFolder, target: Path) -> None:
     The columns are question_id, question, exit_layer, sample_idx, answer, outcome, reason, cluster_id (empty unless
     correct), confidence (in (0, 1]), finish_reason, num_tokens and completion_text. A text that begins with one of
     ``= + - @``, a tab or a carriage return gets an apostrophe before it: a spreadsheet would run it as a formula, and
-    it is a model's, or a stranger's.
+    the text comes from a model or from another person.
 
     Args:
         folder: A judged run.
@@ -46,8 +46,7 @@ def export_csv(folder: RunFolder, target: Path) -> None:
 def export_scores_csv(folder: RunFolder, target: Path) -> None:
     """Write a row an exit layer: the fields of ``LayerScore``, then those of ``LayerIntervals``; weights are equal.
 
-    Both bounds of an interval have a column, ``hcb_ci_low`` and ``hcb_ci_high``. A score that there is none of is
-    empty.
+    Each bound of an interval has a column, such as ``hcb_ci_low`` and ``hcb_ci_high``. A missing score is empty.
 
     Args:
         folder: A judged run.
@@ -60,9 +59,9 @@ def export_scores_csv(folder: RunFolder, target: Path) -> None:
 
 
 def export_notebook(folder: RunFolder, target: Path) -> None:
-    """Write a Jupyter notebook that opens the run where it is now, and shows scores, intervals, curves and answers.
+    """Write a Jupyter notebook that opens the run in its present folder and shows scores, intervals and answers.
 
-    It needs this program's packages, and a Jupyter to run in.
+    To run, the notebook needs Jupyter and this program's packages.
 
     Args:
         folder: A judged run.
@@ -79,7 +78,7 @@ def export_notebook(folder: RunFolder, target: Path) -> None:
 
 
 def judged_outcomes(folder: RunFolder) -> OutcomeTable:
-    """The stored outcomes; raises ``RunFolderError`` where the run has not been judged, or not by today's judge."""
+    """The stored outcomes; raises ``RunFolderError`` if the run's judge, in its present version, has not judged it."""
     table = read_outcomes(folder)
     if table is None:
         raise RunFolderError(
@@ -89,7 +88,7 @@ def judged_outcomes(folder: RunFolder) -> OutcomeTable:
 
 
 def answer_table(folder: RunFolder) -> pa.Table:
-    """The rows of ``export_csv``, texts as they are.
+    """The rows of ``export_csv``, with unchanged texts.
 
     Raises:
         RunFolderError: The run has not been judged, or is damaged.
@@ -106,11 +105,11 @@ def answer_table(folder: RunFolder) -> pa.Table:
     cluster_rows = pc.index_in(pa.array(cells), value_set=pa.array(_cells(folder, clusters)))
     if verdict_rows.null_count:
         raise RunFolderError(f"{folder.path} has samples without a verdict: python -m hcl_core score {folder.path}")
-    places = cells // (num_layers * num_samples)
+    question_indices = cells // (num_layers * num_samples)
     return pa.table(
         {
             "question_id": samples["question_id"],
-            "question": pa.array([question.text for question in questions]).take(pa.array(places)),
+            "question": pa.array([question.text for question in questions]).take(pa.array(question_indices)),
             "exit_layer": samples["exit_layer"],
             "sample_idx": samples["sample_idx"],
             "answer": samples["answer"],
@@ -138,14 +137,14 @@ def score_table(table: OutcomeTable) -> pa.Table:
 
 
 def _cells(folder: RunFolder, table: pa.Table) -> NDArray[np.int64]:
-    """Place of each row among all samples of the run, in the order of questions, layers and samples: ``[n]``."""
+    """Index of each row among all samples of the run, in the order of questions, layers and samples: ``[n]``."""
     ids, settings = [stored.question.id for stored in folder.questions()], folder.manifest().settings
     cells = sample_cells(table, ids, settings)
     if cells is None:
         raise RunFolderError(_JUDGED_ANEW.format(folder.path))
     shape = (len(ids), len(settings.exit_layers), settings.num_samples)
-    places: NDArray[np.int64] = np.ravel_multi_index(cells, shape).astype(np.int64)
-    return places
+    indices: NDArray[np.int64] = np.ravel_multi_index(cells, shape).astype(np.int64)
+    return indices
 
 
 def _write_csv(table: pa.Table, target: Path) -> None:

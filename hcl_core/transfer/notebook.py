@@ -7,7 +7,7 @@ from hcl_core.folders import PROGRAM
 from hcl_core.runs.manifest import Manifest
 from hcl_core.text import printable
 
-# What is put in is a literal, whatever a path or an id has in it.
+# Paths and ids are put in as Python literals (!r), whatever letters they have.
 _OPEN = """\
 import sys
 from pathlib import Path
@@ -67,18 +67,18 @@ answers"""
 
 
 def notebook_text(path: Path, manifest: Manifest, question_id: str) -> str:
-    """The notebook as the text of its file; the same for the same run.
+    """The text of the notebook's file, always the same for the same run.
 
     Args:
-        path: The run's folder, absolute.
-        manifest: Of the run.
-        question_id: Of the question whose answers the last cell shows.
+        path: Absolute path of the run's folder.
+        manifest: Manifest of the run.
+        question_id: Id of the question whose answers the last cell shows.
     """
-    import nbformat  # with its schemas it takes longer to load than most commands take
+    import nbformat  # here, because loading it takes longer than most commands
 
     header = (
         f"# Run {printable(manifest.run_id)}\n\n{_as_data(manifest.describe())}\n\n"
-        "Scores of every exit layer, how sure they are, and the answers behind them. The run is only read."
+        "Scores of every exit layer, their intervals, and the answers behind them. The run is only read."
     )
     cells = [nbformat.v4.new_markdown_cell(header)]
     code = [
@@ -90,15 +90,15 @@ def notebook_text(path: Path, manifest: Manifest, question_id: str) -> str:
     ]
     cells += [nbformat.v4.new_code_cell(source) for source in code]
     for number, cell in enumerate(cells):
-        cell["id"] = f"cell-{number}"  # drawn at random otherwise
+        cell["id"] = f"cell-{number}"  # nbformat draws a random one
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    made = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.validate(made)
-    return f"{nbformat.writes(made)}\n"
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.validate(notebook)
+    return f"{nbformat.writes(notebook)}\n"
 
 
 def _as_data(text: str) -> str:
-    """``text`` as a block of code, where neither Markdown nor HTML nor formulas mean anything."""
+    """``text`` as a code block, in which Markdown, HTML and formulas have no effect."""
     line = printable(text)
     fence = "`" * (1 + max(2, *(len(run) for run in re.findall("`*", line))))
     return f"{fence}text\n{line}\n{fence}"
