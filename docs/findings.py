@@ -3,15 +3,13 @@
 ``--check`` changes nothing and fails when the text's numbers are not those of the runs.
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
 from scipy.stats import spearmanr
 
-from docs.writing import draw, fill_in
+from docs.writing import draw, parse_check, write
 from hcl_core.folders import precomputed_folder
 from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.records import LayerScore, Weights
@@ -31,15 +29,11 @@ Finding = tuple[Manifest, list[LayerScore], Uncertainty]
 
 def main() -> None:
     """Write the tables and figures, or check the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true")
-    options = parser.parse_args()
-    text = TEXT.read_text(encoding="utf-8")
+    only_check = parse_check(__doc__)
     findings = read_findings()
-    written = fill_in(text, tables(findings))
-    if options.check:
-        sys.exit(0 if written == text else "docs/findings.md does not hold the runs' numbers: python -m docs.findings")
-    TEXT.write_text(written, encoding="utf-8")
+    write(TEXT, tables(findings), only_check)
+    if only_check:
+        return
     by_head: dict[str, list[Finding]] = {}
     for finding in findings:
         by_head.setdefault(finding[0].settings.exit_head, []).append(finding)

@@ -4,9 +4,7 @@ They come from ``docs/performance.json``, which ``python -m bench.curves`` measu
 ``--check`` changes nothing and fails when the text's numbers are others.
 """
 
-import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import plotly.graph_objects as go
 
 from bench.curves import FIRST_WAVE, HEADS, OUT, PAGE_TOKENS, VARIED
 from bench.estimate import REPORTED_HOURS, measured_sharing, rows
-from docs.writing import draw, fill_in
+from docs.writing import draw, parse_check, write
 from hcl_core.settings.layers import parse_layers
 
 TEXT = Path(__file__).with_name("performance.md")
@@ -27,16 +25,11 @@ Point = dict[str, Any]
 
 def main() -> None:
     """Write the tables and the figure, or check the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true")
-    options = parser.parse_args()
-    text = TEXT.read_text(encoding="utf-8")
+    only_check = parse_check(__doc__)
     found = json.loads(OUT.read_text(encoding="utf-8"))
-    written = fill_in(text, tables(found))
-    if options.check:
-        sys.exit(0 if written == text else "docs/performance.md does not hold the numbers: python -m docs.performance")
-    TEXT.write_text(written, encoding="utf-8")
-    draw({FIGURE: _figure(found)})
+    write(TEXT, tables(found), only_check)
+    if not only_check:
+        draw({FIGURE: _figure(found)})
 
 
 def tables(found: dict[str, Any]) -> dict[str, str]:

@@ -1,9 +1,36 @@
-"""How the texts here get their numbers and pictures."""
+"""How the texts here get their tables, numbers and pictures."""
 
+import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import plotly.graph_objects as go
+
+ROOT = Path(__file__).parent.parent
+
+
+def parse_check(description: str | None) -> bool:
+    """Reads the command line of a script of this folder: whether ``--check`` is given."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if the text is out of date")
+    return bool(parser.parse_args().check)
+
+
+def write(file: Path, blocks: Mapping[str, str], only_check: bool) -> None:
+    """Fill ``blocks`` into a text of this folder.
+
+    Args:
+        file: The text. The script that fills it bears the same name.
+        blocks: As ``fill_in`` takes them.
+        only_check: Write nothing, and end the process with an error if the text would change.
+    """
+    text = file.read_text(encoding="utf-8")
+    written = fill_in(text, blocks)
+    if not only_check:
+        file.write_text(written, encoding="utf-8")
+    elif written != text:
+        sys.exit(f"{file.relative_to(ROOT)} is out of date: python -m docs.{file.stem}")
 
 
 def fill_in(text: str, blocks: Mapping[str, str]) -> str:
