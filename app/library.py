@@ -191,8 +191,7 @@ def _outcome(path: Path, changed_at: int) -> Outcome:
 
 
 def _question_rows(table: OutcomeTable, place: int) -> OutcomeTable:
-    cells = slice(place, place + 1)
-    return OutcomeTable(table.exit_layers, table.outcomes[cells], table.confidences[cells])
+    return table.questions(slice(place, place + 1))
 
 
 def questions_of(run: StoredRun) -> Sequence[StoredQuestion]:

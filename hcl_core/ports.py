@@ -101,10 +101,26 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A judge's word on one answer: the outcome and the rule that decided."""
+    """A judge's word on one answer.
+
+    Attributes:
+        outcome: Right, wrong, or not attempted.
+        reason: The rule that decided, for people to read.
+        matched: The accepted answer that a right answer was taken for, as the question has it; of several the longest
+            one. ``None`` where no single accepted answer decided.
+    """
 
     outcome: Outcome
     reason: str
+    matched: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RightAnswer:
+    """An answer that a judge called correct, and the accepted answer that the judge took it for, if it said one."""
+
+    text: str
+    matched: str | None
 
 
 class Judge(Protocol):
@@ -121,6 +137,32 @@ class Judge(Protocol):
 
     def judge(self, question: Question, answers: Sequence[str]) -> list[Judgement]:
         """One judgement an answer, in order."""
+        ...
+
+
+class IdeaFinder(Protocol):
+    """Says which idea each right answer is.
+
+    Attributes:
+        name: As chosen by the user; stored with the run.
+        stamp: Everything that decides its ideas, in a few words; stored with them.
+    """
+
+    name: str
+    stamp: str
+
+    def find(self, question: Question, layers: Sequence[Sequence[RightAnswer]]) -> list[list[int]]:
+        """The idea of each right answer of some layers.
+
+        Args:
+            question: The question that was asked.
+            layers: For each layer its distinct texts, in the order of their first samples.
+
+        Returns:
+            The number of each answer's idea, in the same order. An accepted idea has its index in ``question.ideas``,
+            and so the same number at every layer. Other ideas have the numbers above, in the order of their first
+            answers; such a number means something within its layer only.
+        """
         ...
 
 

@@ -4,6 +4,7 @@
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -38,20 +39,26 @@ class Question:
     Attributes:
         id: Unique within its set.
         text: The question as a person would ask it.
-        accepted_answers: At least one; spellings of one answer and different answers are not told apart.
+        answers: The accepted ideas, at least one. Several names of one idea are a tuple, such as
+            ``("United States", "USA")``; a plain string is an idea with one name.
         topic: Optional group, such as ``"astronomy"``.
         difficulty: Optional grade, such as ``"easy"``.
     """
 
     id: str
     text: str
-    accepted_answers: tuple[str, ...]
+    answers: tuple[str | tuple[str, ...], ...]
     topic: str | None = None
     difficulty: str | None = None
 
     def __post_init__(self) -> None:
+        if wrong := [idea for idea in self.answers if not isinstance(idea, str | tuple)]:
+            raise SettingsError(f"an accepted answer must be a text or a tuple of texts; got {ascii(wrong[0])[:80]}")
+        # An idea with one name has one form, so that equal questions compare equal.
+        plain = tuple(idea[0] if isinstance(idea, tuple) and len(idea) == 1 else idea for idea in self.answers)
+        object.__setattr__(self, "answers", plain)
         texts = [("id", self.id), ("text", self.text)]
-        texts += [("accepted answer", answer) for answer in self.accepted_answers]
+        texts += [("accepted answer", name) for name in self.accepted_answers]
         optional = (("topic", self.topic), ("difficulty", self.difficulty))
         for name, text in (*texts, *((name, text) for name, text in optional if text is not None)):
             # No UTF-8 file can hold a lone surrogate.
@@ -61,11 +68,24 @@ class Question:
             raise SettingsError("a question needs a non-empty id")
         if not self.text.strip():
             raise SettingsError("a question needs a text; got an empty one")
-        if not self.accepted_answers or not all(answer.strip() for answer in self.accepted_answers):
+        if not self.answers or not all(names and all(name.strip() for name in names) for names in self.ideas):
             raise SettingsError(
                 f"question {self.id!r} needs at least one accepted answer and none of them empty; "
-                f"got {list(self.accepted_answers)}"
+                f"got {list(self.answers)}"
             )
+        if len(set(self.accepted_answers)) < len(self.accepted_answers):
+            repeated = next(name for name, count in Counter(self.accepted_answers).items() if count > 1)
+            raise SettingsError(f"question {self.id!r} names the accepted answer {repeated[:80]!r} more than once")
+
+    @property
+    def ideas(self) -> tuple[tuple[str, ...], ...]:
+        """The names of each accepted idea; the first name of an idea is the one that people are shown."""
+        return tuple((idea,) if isinstance(idea, str) else idea for idea in self.answers)
+
+    @property
+    def accepted_answers(self) -> tuple[str, ...]:
+        """All names of all ideas, in order."""
+        return tuple(name for names in self.ideas for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,16 +180,18 @@ class Verdict:
         key: Key of the sample.
         outcome: ``"correct"``, ``"incorrect"`` or ``"not_attempted"`` (empty, or a refusal).
         reason: The rule that decided, as a short text for people.
+        matched: The accepted answer that a correct sample was taken for; ``None`` where the judge names none.
     """
 
     key: SampleKey
     outcome: Outcome
     reason: str
+    matched: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterMember:
-    """The meaning cluster of a *correct* sample, numbered from 0 within question and exit layer."""
+    """The idea of a *correct* sample, numbered within question and exit layer (see ``ports.IdeaFinder``)."""
 
     key: SampleKey
     cluster_id: int

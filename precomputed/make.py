@@ -99,13 +99,17 @@ def main() -> None:
 
 
 def rescore_all(out: Path, lm: "CausalLM", embeddings: Embeddings) -> None:
-    """Replace every run of ``out`` by its copy with new verdicts, clusters and scores."""
+    """Replace every run of ``out`` by its copy with today's accepted answers, verdicts, ideas and scores."""
+    starter = {question.id: question for question in registry.load_questions("starter").load()}
     for path in sorted(path for path in out.iterdir() if (path / "questions.jsonl").is_file()):
         with tempfile.TemporaryDirectory(dir=out, prefix=".rescore-") as temporary:
             copy = RunFolder(Path(shutil.copytree(path, Path(temporary) / "run")))
             settings = copy.manifest().settings
             cost = registry.make_decoder(lm, settings.exit_head, settings.template).cost()
             copy.write_manifest(replace(copy.manifest(), cost=cost))
+            copy.update(
+                copy.manifest(), [replace(each, question=starter[each.question.id]) for each in copy.questions()]
+            )
             tokens = copy.sample_table(["completion_token_ids"]).column(0).combine_chunks().flatten().unique()
             copy.add_token_texts({token_id: lm.token_text(token_id) for token_id in tokens.to_pylist()})
             rescore(copy, registry.load_judge(copy.manifest().judge, embeddings.of), embeddings)

@@ -36,6 +36,23 @@ def test_reason_names_the_accepted_answer_that_was_negated():
     assert "negates “Paris”" in AliasJudge().judge_one(question, "Not Paris").reason
 
 
+@pytest.mark.parametrize(
+    ("answer", "accepted", "expected"),
+    [
+        ("It is Paris.", ("Rome", "Paris"), "Paris"),
+        ("New York City", ("York", "New York City", "New York"), "New York City"),
+        ("Earth and Mars", ("Mars", "Earth"), "Earth"),
+        ("John Forbes Nash", ("Nash, John", "John Nash"), "Nash, John"),
+        ("Rugby", ("Rugby union",), "Rugby union"),
+        ("not Paris", ("Paris",), None),
+        ("Oslo", ("Paris",), None),
+        ("I don't know", ("Paris",), None),
+    ],
+)
+def test_the_longest_accepted_answer_that_was_found_is_handed_on(answer, accepted, expected):
+    assert AliasJudge().judge_one(Question("q", "Which?", accepted), answer).matched == expected
+
+
 @pytest.mark.parametrize("answer", ["Paris", "paris", "PARIS", "pArIs"])
 def test_case_does_not_matter(answer):
     assert outcome(answer) == "correct"

@@ -31,3 +31,8 @@ def test_one_judgement_an_answer_in_order():
     question = Question("q", "Which?", ("Paris",))
     outcomes = [each.outcome for each in PaperJudge().judge(question, ["Rome", "Paris", "Rome"])]
     assert outcomes == ["incorrect", "correct", "incorrect"]
+
+
+def test_the_longest_accepted_answer_that_was_found_is_handed_on():
+    question = Question("q", "Which?", ("York", "New York", "Rome"))
+    assert [each.matched for each in PaperJudge().judge(question, ["In New York", "Oslo"])] == ["New York", None]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hcl_core import pipeline
 from hcl_core.errors import ContextTooLongError, NoNetworkError, RunFolderError, SettingsError
+from hcl_core.ideas.embedding import EmbeddingIdeas
 from hcl_core.judges.alias import AliasJudge
 from hcl_core.pipeline import Decoding, Finished, Started, WaveDone, runner, wave_bounds
 from hcl_core.pipeline.scorer import Embeddings, Scorer
@@ -48,7 +49,7 @@ class Sitting:
         )
         self.embedder = FakeEmbedder()
         self.loads = []
-        self.scorer = Scorer(questions, layers, num_samples, AliasJudge(), Embeddings(self.load))
+        self.scorer = Scorer(questions, layers, num_samples, AliasJudge(), EmbeddingIdeas(Embeddings(self.load).of))
 
     def load(self):
         self.loads.append("embedder")
@@ -61,6 +62,7 @@ class Sitting:
             "device": "cpu",
             "judge": "alias",
             "embedder": "fake",
+            "ideas": "embedding",
         }
         stored = pipeline.with_prompts(self.questions, self.decoder)
         manifest = pipeline.new_manifest(self.settings, stored, **described)
@@ -509,7 +511,7 @@ def test_missing_embedder_leaves_what_was_decoded(tmp_path):
         raise NoNetworkError("the embedder is not on this machine")
 
     sitting = Sitting(tmp_path / "run")
-    sitting.scorer = Scorer(QUESTIONS, LAYERS, 6, AliasJudge(), Embeddings(load))
+    sitting.scorer = Scorer(QUESTIONS, LAYERS, 6, AliasJudge(), EmbeddingIdeas(Embeddings(load).of))
     with pytest.raises(NoNetworkError):
         sitting.finish()
     assert len(sitting.folder.sample_keys()) == 8

@@ -28,7 +28,7 @@ def run(tiny_folder, tmp_path, monkeypatch):
 def test_the_paper_preset_sets_its_protocol_and_the_manifest_says_so(run):
     manifest = run("--preset", "paper")
     settings, sampling = manifest.settings, manifest.settings.sampling
-    assert manifest.preset == "paper" and manifest.judge == "paper"
+    assert manifest.preset == "paper" and manifest.judge == "paper" and manifest.ideas == "embedding"
     assert settings.strategy == "early_exit"  # where the published script lets the full model verify
     assert (settings.template.name, settings.num_samples, settings.exit_layers) == ("instruction", 50, (2, 4))
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_new_tokens) == (0.6, 0.9, 0, 50)

@@ -139,7 +139,7 @@ def test_run_id_does_not_depend_on_the_rest(other):
 
 
 def test_run_id_does_not_depend_on_the_accepted_answers():
-    other = [replace(QUESTIONS[0], accepted_answers=("Mars",)), QUESTIONS[1]]
+    other = [replace(QUESTIONS[0], answers=("Mars",)), QUESTIONS[1]]
     assert SETTINGS.run_id(asked(other)) == SETTINGS.run_id(asked(QUESTIONS))
 
 
@@ -148,7 +148,7 @@ def test_run_id_depends_on_the_prompts():
 
 
 def test_update_takes_over_other_accepted_answers(folder):
-    other = [replace(STORED[0], question=replace(QUESTIONS[0], accepted_answers=("Earth",))), STORED[1]]
+    other = [replace(STORED[0], question=replace(QUESTIONS[0], answers=("Earth",))), STORED[1]]
     folder.update(folder.create(make_manifest(), other), other)
     assert folder.questions() == other
 
@@ -477,14 +477,21 @@ def test_part_without_a_column_is_refused(folder, column):
 
 # Derived tables.
 
-VERDICTS = [Verdict(SampleKey("planet", 3, 0), "correct", "contains “Mars”")]
+VERDICTS = [Verdict(SampleKey("planet", 3, 0), "correct", "contains “Mars”", "Mars")]
 MEMBERS = [ClusterMember(SampleKey("planet", 3, 0), 2)]
 
 
 def test_verdicts_are_read_back(folder):
     folder.write_verdicts(VERDICTS, "judge 1")
     assert folder.verdict_table().to_pylist() == [
-        {"question_id": "planet", "exit_layer": 3, "sample_idx": 0, "outcome": "correct", "reason": "contains “Mars”"}
+        {
+            "question_id": "planet",
+            "exit_layer": 3,
+            "sample_idx": 0,
+            "outcome": "correct",
+            "reason": "contains “Mars”",
+            "matched": "Mars",
+        }
     ]
 
 

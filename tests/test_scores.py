@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hcl_core.errors import SettingsError
+from hcl_core.ideas.clustering import leader_clusters
 from hcl_core.records import LayerScore, Sample, Weights
-from hcl_core.scores.clustering import leader_clusters
 from hcl_core.scores.metrics import (
     INCORRECT,
     MISSING,

@@ -5,7 +5,7 @@ from typing import Any
 
 from hcl_core.errors import SettingsError
 from hcl_core.pipeline.request import RunRequest
-from hcl_core.questions.jsonl import make_question
+from hcl_core.questions.jsonl import make_question, read_idea
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.layers import LayerRange
 from hcl_core.settings.prompts import load_template
@@ -39,7 +39,7 @@ def make_request(
     first, last = sorted((_whole("First layer", first_layer), _whole("Last layer", last_layer)))
     return RunRequest(
         model=_text("Model", model),
-        questions=(make_question(_text("Question", question), answers),),
+        questions=(make_question(_text("Question", question), map(read_idea, answers)),),
         question_set="page",
         layers=LayerRange(first, last, _whole("Every", every)),
         num_samples=_whole("Answers a layer", num_samples),

@@ -8,6 +8,7 @@ from app.handlers.base import Parts, told
 from app.language import Words
 from app.service import Service
 from app.views.base import status
+from hcl_core.questions.jsonl import write_idea
 from hcl_core.records import Question
 from hcl_core.text import printable
 
@@ -40,7 +41,7 @@ def take(words: Words, service: Service, visitor: str, set_name: str, question_i
 
 def accepted_of(question: Question) -> Parts:
     """One accepted answer a line."""
-    return {"accepted": "\n".join(" ".join(answer.split()) for answer in question.accepted_answers)}
+    return {"accepted": "\n".join(map(write_idea, question.ideas))}
 
 
 @told("found")

@@ -9,6 +9,7 @@ from app import service
 from app.handlers.base import JUDGES
 from app.language import labels
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
+from hcl_core.questions.jsonl import write_idea
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.prompts import TEMPLATE_NAMES
 from hcl_core.settings.strategies import STRATEGY_NAMES
@@ -79,7 +80,8 @@ def _question(core: service.Service, parts: dict[str, Any]) -> None:
             )
             parts["load"] = gr.Button(say("button_load"), size="sm", interactive=not core.is_public)
     parts["question"] = gr.Textbox(first.text, label=say("label_question"), lines=2, max_lines=6)
-    parts["accepted"] = gr.Textbox("\n".join(first.accepted_answers), label=say("label_accepted"), lines=2, max_lines=5)
+    ideas = "\n".join(map(write_idea, first.ideas))
+    parts["accepted"] = gr.Textbox(ideas, label=say("label_accepted"), lines=2, max_lines=5)
     # Filled when the page opens: to know them, every run's questions are read.
     parts["stored_run"] = gr.Dropdown([], value=None, label=say("label_stored_run"), info=say("stored_info"))
 

@@ -24,10 +24,10 @@ def question_rows(questions: Sequence[Question], table: OutcomeTable) -> list[li
 
 def _row(question: Question, table: OutcomeTable, place: int) -> list[object]:
     text = printable(" ".join(question.text.split()))[:160]
-    outcomes = table.outcomes[place : place + 1]
-    if (outcomes == MISSING).all():
+    row = table.questions(slice(place, place + 1))
+    if (row.outcomes == MISSING).all():
         return [text, "", "", "", "", question.id]
-    scores = score_layers(OutcomeTable(table.exit_layers, outcomes, table.confidences[place : place + 1]), Weights())
+    scores = score_layers(row, Weights())
     best = balanced_layer(scores)
     chosen = next((score for score in scores if score.exit_layer == best), None)
     last = scores[-1].hallucination_rate

@@ -19,6 +19,7 @@ from hcl_core.judges.names import check_judge
 from hcl_core.pipeline.judge_eval import HALVES, evaluate, read_labelled
 from hcl_core.text import printable
 
+IDEAS_HELP = "accepted (an idea is an accepted answer), embedding (clusters of meaning, as the paper counts)."
 JUDGE_HELP = "alias (by rule), semantic (and by meaning), paper (the published rule), llm:MODEL (an endpoint)."
 
 

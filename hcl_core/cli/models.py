@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hcl_core import pipeline, registry
-from hcl_core.cli.judges import JUDGE_HELP
+from hcl_core.cli.judges import IDEAS_HELP, JUDGE_HELP
 from hcl_core.cli.progress import follow_fit, follow_run
 from hcl_core.cli.tables import print_fidelity, print_lens, print_scores
 from hcl_core.cli.terminal import DTYPE_HELP, app, loading, stderr, stdout
@@ -20,7 +20,7 @@ from hcl_core.models.head_records import EXIT_HEAD_NAMES, FitSettings, check_exi
 from hcl_core.pipeline.request import RunRequest, prepare
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.questions.hub import HUB_SET_NAMES
-from hcl_core.questions.jsonl import make_question
+from hcl_core.questions.jsonl import make_question, read_idea
 from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, SamplingSettings, Weights
 from hcl_core.runs.folder import RunFolder
@@ -50,12 +50,14 @@ def run(
     context: typer.Context,
     model: Annotated[str, typer.Option(help="Catalogue name, Hub id or local folder.")] = DEFAULT_MODEL.name,
     question: Annotated[str | None, typer.Option(help="A question of your own; needs --accept.")] = None,
-    accept: Annotated[list[str] | None, typer.Option(help="An accepted answer; may be given many times.")] = None,
+    accept: Annotated[
+        list[str] | None, typer.Option(help="An accepted idea, as United States|USA; may be given many times.")
+    ] = None,
     questions: Annotated[str | None, typer.Option(help=QUESTIONS_HELP)] = None,
     split: Annotated[str | None, typer.Option(help="Of a data set; default the one that has answers.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only so many questions.")] = None,
     shuffle_seed: Annotated[int | None, typer.Option(min=0, help="Shuffle the questions first.")] = None,
-    min_answers: Annotated[int, typer.Option(min=1, help="Only questions with so many distinct accepted answers.")] = 1,
+    min_answers: Annotated[int, typer.Option(min=1, help="Only questions with so many accepted ideas.")] = 1,
     preset: Annotated[str | None, typer.Option(help="paper: its protocol, but by true early exit.")] = None,
     layers: Annotated[
         str, typer.Option(help="'all', start:stop[:step] (stop included; 2::2 goes to the last) or a list 24,28,30.")
@@ -75,6 +77,7 @@ def run(
     template: Annotated[str, typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}.")] = "few_shot",
     template_file: Annotated[Path | None, typer.Option(help="Your own template with {question}.")] = None,
     judge: Annotated[str, typer.Option(help=JUDGE_HELP)] = "alias",
+    ideas: Annotated[str, typer.Option(help=IDEAS_HELP)] = "accepted",
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<run id>.")] = None,
 ) -> None:
     """Sample answers at every exit layer, judge, cluster and score them. Stopped, it goes on where it was."""
@@ -104,6 +107,7 @@ def run(
         judge=chosen["judge"],
         preset=protocol,
         strategy=Strategy.parse(strategy),
+        ideas=chosen["ideas"],
     )
     with stderr.status(loading(model)):
         lm, checkpoint = registry.load_model(model, dtype, device)
@@ -216,4 +220,4 @@ def _questions(
         raise SettingsError("--split, --limit, --shuffle-seed and --min-answers go with --questions")
     if not accepted:
         raise SettingsError("--question needs at least one --accept ANSWER, so that answers can be judged")
-    return [make_question(text or "", accepted)], "own"
+    return [make_question(text or "", map(read_idea, accepted))], "own"

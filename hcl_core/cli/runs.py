@@ -10,11 +10,12 @@ from rich.text import Text
 
 from hcl_core import registry
 from hcl_core.cli.as_json import comparison_as_json, difference_as_json, finite, scores_as_json
-from hcl_core.cli.judges import JUDGE_HELP
+from hcl_core.cli.judges import IDEAS_HELP, JUDGE_HELP
 from hcl_core.cli.progress import bars
 from hcl_core.cli.tables import answer_line, print_comparison, print_layer_comparison, print_measures, print_scores
 from hcl_core.cli.terminal import app, stderr, stdout
 from hcl_core.errors import SettingsError
+from hcl_core.ideas.names import check_idea_finder
 from hcl_core.judges.names import full_judge_name
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.stored import measure, read_outcomes, rescore
@@ -43,12 +44,15 @@ def score(
     judge: Annotated[
         str | None, typer.Option(help=f"Judge anew, and keep these verdicts: {JUDGE_HELP} Default: as last time.")
     ] = None,
+    ideas: Annotated[
+        str | None, typer.Option(help=f"Tell ideas apart anew, and keep that: {IDEAS_HELP} Default: as last time.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a run folder; needs no language model."""
     parsed, checked, wanted = _weights(weights), check_scaling(scaling), _measure_names(measures)
     folder = RunFolder(run_dir)
-    manifest, table = _outcomes(folder, judge)
+    manifest, table = _outcomes(folder, judge, ideas)
     columns = _measure_columns(folder, manifest, table, wanted)
     if as_json:
         result = scores_as_json(manifest, table, parsed, checked)
@@ -120,14 +124,16 @@ def _measure_columns(
     return {name: [row[name] for row in rows] for name in names}
 
 
-def _outcomes(folder: RunFolder, judge: str | None = None) -> tuple[Manifest, OutcomeTable]:
-    """The stored outcomes, made from the samples where they are missing or another judge is wanted.
+def _outcomes(folder: RunFolder, judge: str | None = None, ideas: str | None = None) -> tuple[Manifest, OutcomeTable]:
+    """The stored outcomes, made from the samples where they are missing, or another judge or idea finder is asked for.
 
-    The manifest names the judge whose outcomes they are, whether or not they could be kept.
+    The manifest names the judge and the idea finder whose outcomes they are, whether or not they could be stored.
     """
     manifest = folder.manifest()
     wanted = manifest.judge if judge is None else full_judge_name(judge)
-    if wanted == manifest.judge and (table := read_outcomes(folder)) is not None:
+    ideas = ideas or manifest.ideas
+    check_idea_finder(ideas)
+    if (wanted, ideas) == (manifest.judge, manifest.ideas) and (table := read_outcomes(folder)) is not None:
         return manifest, table
     if judge is None and wanted.startswith("llm:"):  # nobody asked for a request to an endpoint
         raise SettingsError(
@@ -137,8 +143,8 @@ def _outcomes(folder: RunFolder, judge: str | None = None) -> tuple[Manifest, Ou
     embeddings = Embeddings(registry.load_embedder)
     loaded = registry.load_judge(wanted, embeddings.of)
     with stderr.status("Judging and clustering"):
-        table = rescore(folder, loaded, embeddings).table
-    return replace(manifest, judge=loaded.name), table
+        table = rescore(folder, loaded, embeddings, ideas).table
+    return replace(manifest, judge=loaded.name, ideas=ideas), table
 
 
 @app.command()

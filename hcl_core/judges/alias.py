@@ -79,23 +79,36 @@ class AliasJudge:
         found = split_words(own_text)
         if not found.words:
             return Judgement("not_attempted", "no words of its own" if answer.strip() else "empty")
-        asked, negated = words_asked(question), None
+        asked, negated, affirmed = words_asked(question), None, []
         for pattern in literal_patterns(question):
             starts = _occurrences(found.words, pattern.parts[0])
             if _first_affirmed(found, pattern.parts[0], starts, asked) is not None:
-                return Judgement("correct", f"contains “{pattern.alias}”")
-            negated = pattern.alias if starts else negated
+                affirmed.append(pattern)
+            elif starts:
+                negated = pattern.alias
+        if affirmed:
+            return _correct(_longest(affirmed))
         if negated is not None:
             return Judgement("incorrect", f"negates “{negated}”")
         if is_refusal:
             return Judgement("not_attempted", "a refusal")
         names = Names.of(own_text)
-        for pattern in wider_patterns(question):
-            if _says(found, pattern, names, asked):
-                return Judgement("correct", f"{pattern.rule} “{pattern.alias}”")
+        if said := [pattern for pattern in wider_patterns(question) if _says(found, pattern, names, asked)]:
+            return _correct(_longest(said))
         if (alias := _short_form(found, question)) is not None:
-            return Judgement("correct", f"a short form of “{alias}”")
+            return Judgement("correct", f"a short form of “{alias}”", alias)
         return Judgement("incorrect", NOTHING_FOUND)
+
+
+def _longest(patterns: Sequence[Pattern]) -> Pattern:
+    """The pattern with the most words, then the most letters: "New York City" before "York"; of equals the first."""
+    return max(
+        patterns, key=lambda each: (sum(map(len, each.parts)), sum(len(word) for part in each.parts for word in part))
+    )
+
+
+def _correct(pattern: Pattern) -> Judgement:
+    return Judgement("correct", f"{pattern.rule} “{pattern.alias}”", pattern.alias)
 
 
 def text_of_its_own(answer: str) -> str:

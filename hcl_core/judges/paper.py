@@ -22,9 +22,10 @@ class PaperJudge:
         judgements = []
         for answer in answers:
             text = answer.lower()
-            found = next((alias for alias, lower in aliases if lower in text), None)
-            if found is None:
-                judgements.append(Judgement("incorrect", "no accepted answer in it"))
+            found = [alias for alias, lower in aliases if lower in text]
+            if found:
+                longest = max(found, key=len)
+                judgements.append(Judgement("correct", f"has the letters of “{longest}”", longest))
             else:
-                judgements.append(Judgement("correct", f"has the letters of “{found}”"))
+                judgements.append(Judgement("incorrect", "no accepted answer in it"))
         return judgements

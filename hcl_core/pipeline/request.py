@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hcl_core import registry
+from hcl_core.ideas.names import check_idea_finder, make_idea_finder
 from hcl_core.judges.names import check_judge
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import check_exit_head
@@ -39,6 +40,7 @@ class RunRequest:
         judge: Name of the judge.
         preset: Name of the preset and the options changed in it, for the manifest; ``None`` without one.
         strategy: How the exit layers are used.
+        ideas: Name of the idea finder.
 
     Raises:
         SettingsError: A value is outside its range, or unknown.
@@ -55,6 +57,7 @@ class RunRequest:
     judge: str = "alias"
     preset: str | None = None
     strategy: Strategy = EARLY_EXIT
+    ideas: str = "accepted"
 
     def __post_init__(self) -> None:
         known = find_model(self.model)
@@ -62,6 +65,7 @@ class RunRequest:
         check_num_samples(self.num_samples)
         check_exit_head(self.exit_head)
         check_judge(self.judge)
+        check_idea_finder(self.ideas)
 
 
 def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embeddings: Embeddings) -> PreparedRun:
@@ -88,6 +92,7 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         strategy=str(request.strategy),
     )
     judge = registry.load_judge(request.judge, embeddings.of)
+    finder = make_idea_finder(request.ideas, embeddings.of)
     manifest = new_manifest(
         settings,
         questions,
@@ -95,10 +100,11 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         question_set=request.question_set,
         device=str(lm.readout_device),
         judge=judge.name,
+        ideas=request.ideas,
         embedder=registry.EMBEDDER_NAMES[0],
         # The cost of a token at its exit layer holds for early exit alone: other strategies also run deeper layers.
         cost=decoder.cost() if request.strategy == EARLY_EXIT else None,
         preset=request.preset,
     )
-    scorer = Scorer(request.questions, settings.exit_layers, settings.num_samples, judge, embeddings)
+    scorer = Scorer(request.questions, settings.exit_layers, settings.num_samples, judge, finder)
     return PreparedRun(manifest, questions, decoder, scorer)

@@ -84,6 +84,7 @@ def new_manifest(
     device: str,
     judge: str,
     embedder: str,
+    ideas: str = "accepted",
     cost: ModelCost | None = None,
     preset: str | None = None,
 ) -> Manifest:
@@ -97,6 +98,7 @@ def new_manifest(
         device=device,
         judge=judge,
         embedder=embedder,
+        ideas=ideas,
         cost=cost,
         preset=preset,
         versions={package: importlib.metadata.version(package) for package in _RECORDED_PACKAGES},

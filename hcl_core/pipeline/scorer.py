@@ -1,16 +1,16 @@
 """Outcomes of samples, judged and clustered: wave by wave while a run goes on, or of a stored run at once."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 
-from hcl_core.ports import Embedder, Judge, Judgement
+from hcl_core.ideas.names import ideas_stamp, num_accepted_ideas
+from hcl_core.ports import Embedder, IdeaFinder, Judge, Judgement, RightAnswer
 from hcl_core.records import ClusterMember, Question, Sample, SampleKey, Verdict, Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
-from hcl_core.scores.clustering import COSINE_THRESHOLD, leader_clusters
 from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, score_layers
 
 _MAX_VECTORS = 20_000
@@ -47,17 +47,17 @@ class Scorer:
     """Judges and clusters samples as they arrive.
 
     Attributes:
-        table: Outcomes so far.
+        table: Outcomes so far. A wave changes it in one step, after all of its samples are judged and grouped.
         samples: By question id, in the order of their arrival.
         verdicts: By sample.
-        clusters: Meaning cluster of each correct sample.
+        clusters: Idea of each correct sample.
 
     Args:
         questions: Of the run, in order.
         exit_layers: Of the run, ascending.
         num_samples: A question and layer.
         judge: Decides which answers are correct.
-        embeddings: Decide which correct answers mean the same.
+        idea_finder: Decides which correct answers are one idea.
     """
 
     def __init__(
@@ -66,21 +66,22 @@ class Scorer:
         exit_layers: tuple[int, ...],
         num_samples: int,
         judge: Judge,
-        embeddings: Embeddings,
+        idea_finder: IdeaFinder,
     ) -> None:
-        self._judge, self._embeddings = judge, embeddings
+        self._judge, self._idea_finder = judge, idea_finder
         self._questions = {question.id: (index, question) for index, question in enumerate(questions)}
         self._layer_indices = {exit_layer: index for index, exit_layer in enumerate(exit_layers)}
         self._judgements: dict[str, dict[str, Judgement]] = {question.id: {} for question in questions}
         # Correct answers by question id, exit layer and sample index.
         self._correct: dict[str, dict[int, dict[int, str]]] = {question.id: {} for question in questions}
-        self.table = OutcomeTable.empty(len(questions), exit_layers, num_samples)
+        num_accepted = num_accepted_ideas(idea_finder.name, questions)
+        self.table = OutcomeTable.empty(len(questions), exit_layers, num_samples, num_accepted)
         self.samples: dict[str, list[Sample]] = {question.id: [] for question in questions}
         self.verdicts: dict[SampleKey, Verdict] = {}
         self.clusters: dict[SampleKey, int] = {}
 
     def add(self, samples: Sequence[Sample]) -> None:
-        """Judge ``samples``, of one or more questions, and cluster the correct answers of their layers anew.
+        """Judge ``samples``, of one or more questions, and find the ideas of their layers' correct answers anew.
 
         Raises:
             KeyError: A sample belongs to no question or exit layer of the run.
@@ -90,41 +91,56 @@ class Scorer:
         for sample in samples:
             by_question.setdefault(sample.question_id, []).append(sample)
         for question_id, new in by_question.items():
-            self._cluster(question_id, self._judge_samples(question_id, new))
-            self.samples[question_id] += new  # last, so that a reader in another thread finds a verdict of each
+            judgements = self._judge_samples(question_id, new)
+            ideas = self._find_ideas(question_id, {key.exit_layer for key in judgements})
+            # All slow work is done: a reader in another thread never sees half a wave.
+            self._write(new, judgements, ideas)
+            self.samples[question_id] += new
 
-    def _judge_samples(self, question_id: str, samples: Sequence[Sample]) -> set[int]:
-        """Judge samples of one question; returns the exit layers that have a new correct answer."""
-        index, question = self._questions[question_id]
+    def _judge_samples(self, question_id: str, samples: Sequence[Sample]) -> dict[SampleKey, Judgement]:
+        """Judge samples of one question, equal answers once."""
+        _, question = self._questions[question_id]
         judgements = self._judgements[question_id]
         new = list(dict.fromkeys(sample.answer for sample in samples if sample.answer not in judgements))
         judgements |= dict(zip(new, self._judge.judge(question, new), strict=True))
         for sample in samples:
-            judgement = judgements[sample.answer]
-            self.verdicts[sample.key] = Verdict(sample.key, judgement.outcome, judgement.reason)
-            cell = (index, self._layer_indices[sample.exit_layer], sample.sample_idx)
-            self.table.confidences[cell] = sample.confidence
-            self.table.outcomes[cell] = NOT_ATTEMPTED if judgement.outcome == "not_attempted" else INCORRECT
-            if judgement.outcome == "correct":
+            if judgements[sample.answer].outcome == "correct":
                 self._correct[question_id].setdefault(sample.exit_layer, {})[sample.sample_idx] = sample.answer
-        return {sample.exit_layer for sample in samples if judgements[sample.answer].outcome == "correct"}
+        return {sample.key: judgements[sample.answer] for sample in samples}
 
-    def _cluster(self, question_id: str, exit_layers: set[int]) -> None:
-        """Cluster the correct answers of each of ``exit_layers`` in sample order."""
-        if not exit_layers:
-            return
-        correct = {exit_layer: self._correct[question_id][exit_layer] for exit_layer in exit_layers}
-        texts = list(dict.fromkeys(answer for answers in correct.values() for answer in answers.values()))
-        vectors = dict(zip(texts, self._embeddings.of(texts), strict=True))  # one batch for all layers
-        for exit_layer, answers in correct.items():
-            row = self.table.outcomes[self._questions[question_id][0], self._layer_indices[exit_layer]]
-            # Equal texts have equal vectors: clustering each text once, where it comes first, gives the same clusters.
-            distinct = list(dict.fromkeys(answers[sample_idx] for sample_idx in sorted(answers)))
-            cluster_ids = leader_clusters(np.stack([vectors[answer] for answer in distinct]))
-            by_text = dict(zip(distinct, cluster_ids, strict=True))
-            for sample_idx, answer in answers.items():
-                row[sample_idx] = by_text[answer]
-                self.clusters[SampleKey(question_id, exit_layer, sample_idx)] = by_text[answer]
+    def _find_ideas(self, question_id: str, exit_layers: Collection[int]) -> dict[SampleKey, int]:
+        """The idea of each correct sample of ``exit_layers``, those of earlier waves too."""
+        _, question = self._questions[question_id]
+        correct = {layer: answers for layer, answers in self._correct[question_id].items() if layer in exit_layers}
+        # Equal texts are one idea: each is looked at once, in the place of its first sample.
+        distinct = [list(dict.fromkeys(answers[idx] for idx in sorted(answers))) for answers in correct.values()]
+        judgements = self._judgements[question_id]
+        right = [[RightAnswer(text, judgements[text].matched) for text in texts] for texts in distinct]
+        ideas: dict[SampleKey, int] = {}
+        for (exit_layer, answers), texts, numbers in zip(
+            correct.items(), distinct, self._idea_finder.find(question, right), strict=True
+        ):
+            by_text = dict(zip(texts, numbers, strict=True))
+            ideas |= {SampleKey(question_id, exit_layer, idx): by_text[answer] for idx, answer in answers.items()}
+        return ideas
+
+    def _write(
+        self, samples: Sequence[Sample], judgements: Mapping[SampleKey, Judgement], ideas: Mapping[SampleKey, int]
+    ) -> None:
+        for sample in samples:
+            judgement = judgements[sample.key]
+            self.verdicts[sample.key] = Verdict(sample.key, judgement.outcome, judgement.reason, judgement.matched)
+            self.table.confidences[self._cell(sample.key)] = sample.confidence
+            if judgement.outcome != "correct":
+                code = NOT_ATTEMPTED if judgement.outcome == "not_attempted" else INCORRECT
+                self.table.outcomes[self._cell(sample.key)] = code
+        for key, idea in ideas.items():
+            self.table.outcomes[self._cell(key)] = idea
+        self.clusters |= ideas
+
+    def _cell(self, key: SampleKey) -> tuple[int, int, int]:
+        """Index of a sample in the outcome table."""
+        return self._questions[key.question_id][0], self._layer_indices[key.exit_layer], key.sample_idx
 
     def store(self, folder: RunFolder) -> None:
         """Write verdicts, clusters and the scores at equal weights to the run folder."""
@@ -138,4 +154,4 @@ class Scorer:
 def stamps_of(judge_stamp: str, manifest: Manifest) -> tuple[str, str]:
     """The stamps of verdicts and of clusters: what made them, and the run that their samples belong to."""
     verdict_stamp = f"{judge_stamp}; run {manifest.run_id}"
-    return verdict_stamp, f"{verdict_stamp}; {manifest.embedder} at {COSINE_THRESHOLD}"
+    return verdict_stamp, f"{verdict_stamp}; {manifest.embedder}; {ideas_stamp(manifest.ideas)}"

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError
+from hcl_core.ideas.names import make_idea_finder, num_accepted_ideas
 from hcl_core.judges.names import judge_stamp
 from hcl_core.pipeline.scorer import Embeddings, Scorer, stamps_of
 from hcl_core.ports import Judge
@@ -24,18 +25,30 @@ from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable
 _log = logging.getLogger(__name__)
 
 
-def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings) -> Scorer:
-    """Judge and cluster all samples of a run folder again, and store the verdicts, clusters and scores.
+def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings, ideas: str | None = None) -> Scorer:
+    """Judge all samples of a run folder again, find their ideas, and store the verdicts, clusters and scores.
 
-    The manifest names the new judge from then on. Where the folder can't be written to, or another process is
-    writing to it, nothing is stored, and a warning is logged.
+    The manifest names the judge and the idea finder from then on. Where the folder can't be written to, or another
+    process is writing to it, nothing is stored, and a warning is logged.
+
+    Args:
+        folder: The run.
+        judge: Of all samples.
+        embeddings: For correct answers that the judge took for no accepted answer, and for meaning clusters.
+        ideas: Name of the idea finder; ``None``: the manifest's.
 
     Raises:
         RunFolderError: A file is damaged, or a sample belongs to no question or layer of the run.
     """
     stored, manifest = folder.questions(), folder.manifest()
-    settings = manifest.settings
-    scorer = Scorer([each.question for each in stored], settings.exit_layers, settings.num_samples, judge, embeddings)
+    settings, ideas = manifest.settings, ideas or manifest.ideas
+    scorer = Scorer(
+        [each.question for each in stored],
+        settings.exit_layers,
+        settings.num_samples,
+        judge,
+        make_idea_finder(ideas, embeddings.of),
+    )
     samples = folder.samples()
     _check_whole(folder, manifest, len(samples))
     add_stored(scorer, samples, folder)
@@ -44,8 +57,8 @@ def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings) -> Scorer:
         # Read again: another process may have resumed the run meanwhile. Written before the verdicts: if the process
         # ends in between, the old verdicts lack the stamp of the manifest's judge, and are made again.
         latest = folder.manifest()
-        if latest.judge != judge.name:
-            folder.write_manifest(replace(latest, judge=judge.name))
+        if (latest.judge, latest.ideas) != (judge.name, ideas):
+            folder.write_manifest(replace(latest, judge=judge.name, ideas=ideas))
         scorer.store(folder)
 
     _store_if_writable(folder, "verdicts", store)
@@ -105,8 +118,9 @@ def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
     if verdicts is None or clusters is None or len(verdicts) != len(samples):
         return None
     settings = manifest.settings
-    question_ids = [stored.question.id for stored in folder.questions()]
-    table = OutcomeTable.empty(len(question_ids), settings.exit_layers, settings.num_samples)
+    questions = [stored.question for stored in folder.questions()]
+    question_ids, num_accepted = [each.id for each in questions], num_accepted_ideas(manifest.ideas, questions)
+    table = OutcomeTable.empty(len(question_ids), settings.exit_layers, settings.num_samples, num_accepted)
     outcomes = verdicts.column("outcome").combine_chunks().dictionary_decode()
     codes = np.where(pc.equal(outcomes, "not_attempted"), NOT_ATTEMPTED, INCORRECT)
     is_correct = np.asarray(pc.equal(outcomes, "correct"))

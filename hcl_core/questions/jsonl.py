@@ -1,7 +1,7 @@
 """Questions from a JSON-lines file: one object a line, ``question`` and ``answers``, optional id, topic, difficulty."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ class _Row:
     """A line of the file."""
 
     question: str
-    answers: tuple[str, ...]
+    answers: tuple[str | tuple[str, ...], ...]
     id: str | None = None
     topic: str | None = None
     difficulty: str | None = None
@@ -82,21 +82,40 @@ class JsonlQuestions:
         return QuestionFileError(f"{self._path}, line {number}: {problem[:_MAX_PROBLEM]}")
 
 
+def read_idea(text: str) -> str | tuple[str, ...]:
+    """An accepted idea as a person types it: names are separated by ``|``, as in ``United States | USA``."""
+    names = tuple(name.strip() for name in text.split("|") if name.strip())
+    return names if len(names) > 1 else text.strip(" |")
+
+
+def write_idea(names: Sequence[str]) -> str:
+    """The text that ``read_idea`` reads back to ``names``, on one line."""
+    return " | ".join(" ".join(name.split()) for name in names)
+
+
 def make_question(
     text: str,
-    answers: Sequence[str],
+    answers: Iterable[str | tuple[str, ...]],
     question_id: str | None = None,
     topic: str | None = None,
     difficulty: str | None = None,
 ) -> Question:
     """A question; without an id, its text names it, so that the same question is found again.
 
+    Args:
+        text: The question.
+        answers: The accepted ideas, see ``Question.answers``; what is repeated counts once.
+        question_id: Unique within its set.
+        topic: Optional group.
+        difficulty: Optional grade.
+
     Raises:
-        SettingsError: A text is empty.
+        SettingsError: A text is empty, or a name stands in two ideas.
     """
     one_line = " ".join(text.split()).encode("utf-8", "backslashreplace")
     derived = "q-" + hashlib.blake2b(one_line, digest_size=8).hexdigest()
-    return Question(question_id or derived, text, tuple(dict.fromkeys(answers)), topic, difficulty)
+    ideas = (idea if isinstance(idea, str) else tuple(dict.fromkeys(idea)) for idea in answers)
+    return Question(question_id or derived, text, tuple(dict.fromkeys(ideas)), topic, difficulty)
 
 
 def starter_questions() -> JsonlQuestions:

@@ -1,4 +1,7 @@
-"""From a row of a published question set to a question: one function a schema, chosen by the row's own columns."""
+"""From a row of a published question set to a question: one function a schema, chosen by the row's own columns.
+
+The published sets list names of one right answer: such a question has one accepted idea. Only our own schema has more.
+"""
 
 import ast
 import json
@@ -70,18 +73,18 @@ def _schema_of(row: Row) -> Callable[[Row], Question]:
 def _own(row: Row) -> Question:
     """Ours: ``question, answers``, optional ``id, topic, difficulty``."""
     topic, difficulty = (row.get(name) or None for name in ("topic", "difficulty"))
-    return make_question(_text(row["question"]), _texts(row["answers"]), _id(row, "id"), topic, difficulty)
+    return make_question(_text(row["question"]), _ideas(row["answers"]), _id(row, "id"), topic, difficulty)
 
 
 def _nq_open_or_trivia_qa(row: Row) -> Question:
     """``google-research-datasets/nq_open``: ``answer`` is a list; ``mandarjoshi/trivia_qa``: a record."""
     answer = _literal(row["answer"])
     if not isinstance(answer, Mapping):
-        return make_question(_text(row["question"]), _texts(answer), _id(row, "id"))
+        return make_question(_text(row["question"]), [tuple(_texts(answer))], _id(row, "id"))
     value, aliases = answer["value"], _texts(answer["aliases"])
     if not aliases and value == "<unk>":
         raise ValueError(_NO_ANSWERS)
-    return make_question(unquoted(_text(row["question"])), [_text(value), *aliases], _id(row, "question_id"))
+    return make_question(unquoted(_text(row["question"])), [(_text(value), *aliases)], _id(row, "question_id"))
 
 
 def _popqa(row: Row) -> Question:
@@ -89,19 +92,19 @@ def _popqa(row: Row) -> Question:
     answers = _literal(row["possible_answers"])
     if isinstance(answers, str):
         raise ValueError(f"possible_answers must be a list written as JSON; got {answers[:60]!r}")
-    return make_question(_text(row["question"]), _texts(answers), _id(row, "id"), row.get("prop"))
+    return make_question(_text(row["question"]), [tuple(_texts(answers))], _id(row, "id"), row.get("prop"))
 
 
 def evouna_question(row: Row) -> Question:
     """EVOUNA: accepted answers joined by a slash."""
     accepted = (part.strip() for part in _text(row["golden_answer"]).split("/"))
-    return make_question(unquoted(_text(row["question"])), [part for part in accepted if part])
+    return make_question(unquoted(_text(row["question"])), [tuple(part for part in accepted if part)])
 
 
 def _foundry(row: Row) -> Question:
     """LLM Foundry's TriviaQA: the question stands in a prompt, the answer beside its aliases."""
     text = _text(row["context"]).strip().removeprefix("Question:").removesuffix("Answer:").strip()
-    return make_question(unquoted(text), [_text(row["answer"]), *_texts(row["aliases"])])
+    return make_question(unquoted(text), [(_text(row["answer"]), *_texts(row["aliases"]))])
 
 
 def unquoted(text: str) -> str:
@@ -136,6 +139,17 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a text was wanted; got {type(value).__name__}")
     return value
+
+
+def _ideas(value: Any) -> list[str | tuple[str, ...]]:
+    """Accepted ideas: each a text, or a list of names."""
+    value = _literal(value)
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, Iterable) or isinstance(value, Mapping):
+        raise TypeError(f"a list of answers was wanted; got {type(value).__name__}")
+    ideas = [entry if isinstance(entry, str) else tuple(_texts(entry)) for entry in value]
+    return [idea for idea in ideas if (idea.strip() if isinstance(idea, str) else idea)]
 
 
 def _texts(value: Any) -> list[str]:

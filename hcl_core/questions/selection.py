@@ -52,12 +52,12 @@ class Selection:
 def num_distinct_answers(question: Question, enough: int | None = None) -> int:
     """How many different ideas the accepted answers are, at most; counted no further than ``enough``.
 
-    Spellings of one answer count once, and so does an answer beside a longer form of it ("ten", "10", "10 years").
-    Names for one thing that share no word still count apart.
+    The names of an accepted idea count once. So do ideas that are spellings of each other, and an idea beside a longer
+    form of it ("ten", "10", "10 years"): not every question file groups its names.
     """
     ideas: list[frozenset[str]] = []
-    for answer in question.accepted_answers:
-        words = frozenset(split_words(answer).words)
+    for names in question.ideas:
+        words = frozenset(split_words(names[0]).words)
         if words and not any(words <= idea or idea <= words for idea in ideas):
             ideas.append(words)
             if len(ideas) == enough:

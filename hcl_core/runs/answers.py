@@ -1,8 +1,10 @@
 """The answers of a run by exit layer, each distinct text once with its count, the most frequent first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hcl_core.errors import RunFolderError
+from hcl_core.ideas.names import listed_ideas
 from hcl_core.records import Outcome, Sample, SampleKey, Verdict
 from hcl_core.runs.folder import RunFolder
 
@@ -16,8 +18,10 @@ class CountedAnswer:
         outcome: Outcome of the judge's verdict.
         reason: Reason of the judge's verdict.
         count: Samples with this text.
-        cluster_id: Meaning cluster; ``None`` unless the answer is correct.
+        cluster_id: Number of the idea; ``None`` unless the answer is correct.
         confidence: Mean over the samples with this text, in (0, 1].
+        idea: What the idea is called, where it is one of the question's accepted ideas.
+        matched: The accepted answer that the text was taken for; ``None`` where the judge names none.
     """
 
     text: str
@@ -26,6 +30,8 @@ class CountedAnswer:
     count: int
     cluster_id: int | None
     confidence: float
+    idea: str | None = None
+    matched: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +58,19 @@ class LayerAnswers:
 
 
 def count_answers(
-    samples: list[Sample], verdicts: dict[SampleKey, Verdict], clusters: dict[SampleKey, int]
+    samples: list[Sample],
+    verdicts: dict[SampleKey, Verdict],
+    clusters: dict[SampleKey, int],
+    listed: Sequence[str] = (),
 ) -> list[LayerAnswers]:
-    """Group the samples of one question by layer and text."""
+    """Group the samples of one question by layer and text.
+
+    Args:
+        samples: Of the question.
+        verdicts: Of each sample.
+        clusters: Ideas of the correct ones.
+        listed: Names of the ideas 0, 1, ..., see ``ideas.names.listed_ideas``.
+    """
     by_layer: dict[int, dict[str, list[Sample]]] = {}
     for sample in samples:
         by_layer.setdefault(sample.exit_layer, {}).setdefault(sample.answer, []).append(sample)
@@ -63,7 +79,7 @@ def count_answers(
             exit_layer,
             tuple(
                 sorted(
-                    (_counted(text, equal, verdicts, clusters) for text, equal in by_text.items()),
+                    (_counted(text, equal, verdicts, clusters, listed) for text, equal in by_text.items()),
                     key=lambda answer: (-answer.count, answer.text),
                 )
             ),
@@ -75,7 +91,9 @@ def count_answers(
 def group_answers(folder: RunFolder, question_id: str) -> list[LayerAnswers]:
     """The answers to one question of a scored run folder."""
     samples = folder.samples(question_id)
-    return count_answers(samples, *read_verdicts(folder, question_id, samples))
+    question = next(stored.question for stored in folder.questions() if stored.question.id == question_id)
+    listed = listed_ideas(folder.manifest().ideas, question)
+    return count_answers(samples, *read_verdicts(folder, question_id, samples), listed)
 
 
 def read_verdicts(
@@ -91,7 +109,7 @@ def read_verdicts(
     clusters: dict[SampleKey, int] = {}
     for row in verdict_table.to_pylist() if verdict_table is not None else []:
         key = SampleKey(row["question_id"], row["exit_layer"], row["sample_idx"])
-        verdicts[key] = Verdict(key, row["outcome"], row["reason"])
+        verdicts[key] = Verdict(key, row["outcome"], row["reason"], row["matched"])
     for row in cluster_table.to_pylist() if cluster_table is not None else []:
         clusters[SampleKey(row["question_id"], row["exit_layer"], row["sample_idx"])] = row["cluster_id"]
     if any(sample.key not in verdicts for sample in samples):
@@ -102,16 +120,21 @@ def read_verdicts(
 
 
 def _counted(
-    text: str, equal: list[Sample], verdicts: dict[SampleKey, Verdict], clusters: dict[SampleKey, int]
+    text: str,
+    equal: list[Sample],
+    verdicts: dict[SampleKey, Verdict],
+    clusters: dict[SampleKey, int],
+    listed: Sequence[str],
 ) -> CountedAnswer:
     verdict = verdicts[equal[0].key]
-    # Samples with equal texts have equal embeddings, and so the same cluster.
-    cluster_id = next((clusters[sample.key] for sample in equal if sample.key in clusters), None)
+    idea = clusters.get(equal[0].key)  # samples with equal texts have the same idea
     return CountedAnswer(
         text=text,
         outcome=verdict.outcome,
         reason=verdict.reason,
         count=len(equal),
-        cluster_id=cluster_id,
+        cluster_id=idea,
         confidence=sum(sample.confidence for sample in equal) / len(equal),
+        idea=listed[idea] if idea is not None and idea < len(listed) else None,
+        matched=verdict.matched,
     )

@@ -27,7 +27,15 @@ from filelock import FileLock, Timeout
 
 from hcl_core.atomic import atomic_file, atomic_folder
 from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError, SettingsError
-from hcl_core.records import ClusterMember, LayerScore, Question, Sample, SampleKey, StoredQuestion, Verdict
+from hcl_core.records import (
+    ClusterMember,
+    LayerScore,
+    Question,
+    Sample,
+    SampleKey,
+    StoredQuestion,
+    Verdict,
+)
 from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.tables import (
     CLUSTER_SCHEMA,
@@ -54,7 +62,7 @@ class _QuestionRow:
 
     id: str
     question: str
-    answers: tuple[str, ...]
+    answers: tuple[str | tuple[str, ...], ...]
     topic: str | None
     difficulty: str | None
     prompt: str
@@ -62,7 +70,7 @@ class _QuestionRow:
     @classmethod
     def of_stored(cls, stored: StoredQuestion) -> "_QuestionRow":
         question = stored.question
-        texts = (question.id, question.text, question.accepted_answers, question.topic, question.difficulty)
+        texts = (question.id, question.text, question.answers, question.topic, question.difficulty)
         return cls(*texts, stored.prompt)
 
     def as_stored(self) -> StoredQuestion:
@@ -148,6 +156,7 @@ class RunFolder:
                 stored,
                 judge=manifest.judge,
                 embedder=manifest.embedder,
+                ideas=manifest.ideas,
                 preset=manifest.preset,
                 cost=stored.cost or manifest.cost,
             )
@@ -260,6 +269,7 @@ class RunFolder:
         columns: dict[str, list[Any]] = {
             "outcome": [verdict.outcome for verdict in verdicts],
             "reason": [verdict.reason for verdict in verdicts],
+            "matched": [verdict.matched for verdict in verdicts],
         }
         keys = [verdict.key for verdict in verdicts]
         write_table(self.path / "verdicts.parquet", keys, columns, VERDICT_SCHEMA, stamp)

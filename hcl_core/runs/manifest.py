@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.models.cost import ModelCost
@@ -105,6 +105,7 @@ class Manifest:
         device: Device that computed the samples; on another one, rounding can decide a tie between tokens differently.
         judge: Name of the judge of ``verdicts.parquet``.
         embedder: Name of the embedder of ``clusters.parquet``.
+        ideas: Name of the idea finder of ``clusters.parquet``.
         versions: Version by package name.
         created_at: Time in UTC, ISO 8601.
         finished_at: Likewise; ``None`` until every sample is stored.
@@ -127,6 +128,7 @@ class Manifest:
     finished_at: str | None = None
     decode_seconds: float = 0.0
     preset: str | None = None
+    ideas: str = "accepted"
     cost: ModelCost | None = None
     schema_version: int = SCHEMA_VERSION
 
@@ -135,9 +137,14 @@ class Manifest:
         """Read ``manifest.json``; raises ``RunFolderError`` for what this version cannot read."""
         try:
             # First: a manifest of another version may have other fields.
-            if (version := json.loads(text)["schema_version"]) != SCHEMA_VERSION:
+            fields = json.loads(text)
+            if (version := fields["schema_version"]) != SCHEMA_VERSION:
                 raise RunFolderError(f"schema version {SCHEMA_VERSION} was wanted; got {version}")
-            return read_record(cls, text)
+            manifest = read_record(cls, text)
+            if "ideas" not in fields and (manifest.preset or "").startswith("paper"):
+                # Older runs do not name their idea finder; those of the paper's preset had the paper's.
+                manifest = replace(manifest, ideas="embedding")
+            return manifest
         except (KeyError, TypeError, ValueError, RecursionError, SettingsError) as error:
             raise RunFolderError(f"the manifest cannot be read: {str(error)[:200]}") from None
 
@@ -156,6 +163,7 @@ class Manifest:
             "question_set": self.question_set,
             "judge": self.judge,
             "embedder": self.embedder,
+            "ideas": self.ideas,
         }
         del settings["sampling"]
         return settings

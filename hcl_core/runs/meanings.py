@@ -35,8 +35,8 @@ class AnswerGroup:
 
     @property
     def text(self) -> str:
-        """The most frequent of its texts."""
-        return self.answers[0].text
+        """Name of the accepted idea; of another idea, the most frequent of its texts."""
+        return self.answers[0].idea or self.answers[0].text
 
     @property
     def confidence(self) -> float:
@@ -67,9 +67,9 @@ class Meaning:
 def follow_meanings(layers: Sequence[LayerAnswers]) -> list[Meaning]:
     """Link the answer groups of all layers; the meaning with most samples comes first.
 
-    Clusters are numbered within a layer, so the groups of two layers are linked by the texts that they share. Layers
-    are added from the deepest up, and of a layer's groups, the one that shares most samples with a meaning first. Two
-    groups of one layer never join the same meaning.
+    Accepted ideas are the same at every layer. Other ideas are numbered within a layer, so their groups are linked by
+    the texts that they share. Layers are added from the deepest up, and of a layer's groups, the one that shares most
+    samples with a meaning first. Two groups of one layer never join the same meaning.
     """
     meanings: list[dict[int, AnswerGroup]] = []  # groups by exit layer
     counts: _Counts = {}
@@ -117,4 +117,4 @@ def _link(groups: Sequence[AnswerGroup], counts: _Counts, num_meanings: int) -> 
 
 
 def _key(answer: CountedAnswer) -> tuple[Outcome, str]:
-    return answer.outcome, answer.text.casefold()
+    return answer.outcome, answer.text.casefold() if answer.idea is None else answer.idea

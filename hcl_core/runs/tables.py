@@ -39,6 +39,7 @@ VERDICT_SCHEMA = pa.schema(
         *_KEY_FIELDS,
         ("outcome", pa.dictionary(pa.int8(), pa.string())),
         ("reason", pa.dictionary(pa.int32(), pa.string())),
+        ("matched", pa.dictionary(pa.int32(), pa.string())),
     ]
 )
 

@@ -132,9 +132,7 @@ def compare_runs(
     has_both = (first.outcomes != MISSING).any(axis=(1, 2)) & (second.outcomes != MISSING).any(axis=(1, 2))
     if not has_both.any():
         raise SettingsError("these runs have no question that both have answered: let them finish first")
-    first, second = (
-        OutcomeTable(layers, each.outcomes[has_both], each.confidences[has_both]) for each in (first, second)
-    )
+    first, second = first.questions(has_both), second.questions(has_both)
     num_questions = int(has_both.sum())
     drawn = draw_questions(num_questions, num_replicates, seed)
     # Another seed for the second run's answers: equal runs would else be drawn as one.
@@ -167,8 +165,9 @@ def _restricted(
     table: OutcomeTable, ids: Sequence[Hashable], wanted: Sequence[Hashable], layers: tuple[int, ...]
 ) -> OutcomeTable:
     place_of = {question_id: place for place, question_id in enumerate(ids)}
-    cells = np.ix_([place_of[each] for each in wanted], [table.exit_layers.index(layer) for layer in layers])
-    return OutcomeTable(layers, table.outcomes[cells], table.confidences[cells])
+    rows = [place_of[each] for each in wanted]
+    cells = np.ix_(rows, [table.exit_layers.index(layer) for layer in layers])
+    return OutcomeTable(layers, table.outcomes[cells], table.confidences[cells], table.num_accepted_ideas[rows])
 
 
 def _differences(

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
+from hcl_core.ideas.clustering import leader_clusters
 from hcl_core.models.cost import ModelCost
 from hcl_core.ports import Embed
-from hcl_core.scores.clustering import leader_clusters
 from hcl_core.scores.metrics import (
     MISSING,
     NOT_ATTEMPTED,

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +24,37 @@ class OutcomeTable:
         outcomes: ``[num_questions, E, num_samples]`` cluster number (0 and up) of a correct answer, else
             ``INCORRECT``, ``NOT_ATTEMPTED``, or ``MISSING`` where no sample has come yet.
         confidences: Same shape; geometric-mean token probability of the answer, NaN where missing.
+        num_accepted_ideas: ``[num_questions]`` ideas that are listed: numbers below it mean the same at every layer.
+            0 where ideas are clusters, told apart within a layer only; all 0 by default.
     """
 
     exit_layers: tuple[int, ...]
     outcomes: NDArray[np.int16]
     confidences: NDArray[np.float32]
+    num_accepted_ideas: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+
+    def __post_init__(self) -> None:
+        if not len(self.num_accepted_ideas):
+            object.__setattr__(self, "num_accepted_ideas", np.zeros(len(self.outcomes), np.int32))
 
     @classmethod
-    def empty(cls, num_questions: int, exit_layers: tuple[int, ...], num_samples: int) -> "OutcomeTable":
+    def empty(
+        cls,
+        num_questions: int,
+        exit_layers: tuple[int, ...],
+        num_samples: int,
+        num_accepted_ideas: NDArray[np.int32] | None = None,
+    ) -> "OutcomeTable":
         """A table in which nothing has come yet."""
         shape = (num_questions, len(exit_layers), num_samples)
-        return cls(exit_layers, np.full(shape, MISSING, np.int16), np.full(shape, np.nan, np.float32))
+        accepted = np.zeros(num_questions, np.int32) if num_accepted_ideas is None else num_accepted_ideas
+        return cls(exit_layers, np.full(shape, MISSING, np.int16), np.full(shape, np.nan, np.float32), accepted)
+
+    def questions(self, chosen: slice | NDArray[np.bool_] | NDArray[np.int64]) -> "OutcomeTable":
+        """The rows of some questions."""
+        return OutcomeTable(
+            self.exit_layers, self.outcomes[chosen], self.confidences[chosen], self.num_accepted_ideas[chosen]
+        )
 
 
 def answered(table: OutcomeTable) -> OutcomeTable:
@@ -42,7 +62,7 @@ def answered(table: OutcomeTable) -> OutcomeTable:
     has_answers = (table.outcomes != MISSING).any(axis=(1, 2))
     if has_answers.all() or not has_answers.any():
         return table
-    return OutcomeTable(table.exit_layers, table.outcomes[has_answers], table.confidences[has_answers])
+    return table.questions(has_answers)
 
 
 def hallucination_rate(outcomes: NDArray[np.int16]) -> FloatArray:

@@ -17,6 +17,7 @@ class Preset:
         sampling: How tokens are drawn.
         template: Name of the prompt template.
         judge: Name of the judge.
+        ideas: Name of the idea finder.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Preset:
     sampling: SamplingSettings
     template: str
     judge: str
+    ideas: str
 
     def options(self) -> dict[str, object]:
         """The options by their names on the command line."""
@@ -37,11 +39,13 @@ class Preset:
             "max_new_tokens": self.sampling.max_new_tokens,
             "template": self.template,
             "judge": self.judge,
+            "ideas": self.ideas,
         }
 
 
 # arXiv 2503.02851: 50 samples of at most 50 tokens, T 0.6 (and 1.0), top_p 0.9, every second layer, accepted answers
-# as substrings, both weights 0.5. In its script the full model verifies every token; here each layer answers alone.
+# as substrings, ideas as clusters of whole answers, both weights 0.5. In its script the full model verifies every
+# token; here each layer answers alone.
 PRESETS = (
     Preset(
         "paper",
@@ -50,6 +54,7 @@ PRESETS = (
         sampling=SamplingSettings(temperature=0.6, top_p=0.9, top_k=0, max_new_tokens=50),
         template="instruction",
         judge="paper",
+        ideas="embedding",
     ),
 )
 

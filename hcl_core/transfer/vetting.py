@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hcl_core.errors import RunFolderError
+from hcl_core.ideas.names import num_accepted_ideas
 from hcl_core.judges.names import judge_stamp
 from hcl_core.pipeline.scorer import stamps_of
 from hcl_core.pipeline.stored import read_outcomes, sample_cells, stored_measures
@@ -175,17 +176,20 @@ def _are_complete(folder: RunFolder, manifest: Manifest) -> bool:
     verdicts, clusters = folder.verdict_table(), folder.cluster_table()
     if verdicts is None or clusters is None:
         return False
-    if any(column.null_count for column in (*verdicts.columns, *clusters.columns)):
+    required = verdicts.drop_columns("matched")  # a judge may name no accepted answer
+    if any(column.null_count for column in (*required.columns, *clusters.columns)):
         return False
     verdicts.validate(full=True)
     clusters.validate(full=True)
     outcomes, numbers = verdicts["outcome"].cast(pa.string()), clusters["cluster_id"].to_numpy()
     if not set(pc.unique(outcomes).to_pylist()) <= {"correct", "incorrect", "not_attempted"}:
         return False
-    if ((numbers < 0) | (numbers >= manifest.settings.num_samples)).any():
+    questions = [stored.question for stored in folder.questions()]
+    most_listed = num_accepted_ideas(manifest.ideas, questions).max(initial=0)
+    if ((numbers < 0) | (numbers >= most_listed + manifest.settings.num_samples)).any():
         return False
     samples = folder.sample_table(["question_id", "exit_layer", "sample_idx"])
-    ids = [stored.question.id for stored in folder.questions()]
+    ids = [question.id for question in questions]
     correct = verdicts.filter(pc.equal(outcomes, "correct"))
     pairs = ((samples, verdicts), (correct, clusters))
     return all(_sorted_cells(first, ids, manifest) == _sorted_cells(second, ids, manifest) for first, second in pairs)

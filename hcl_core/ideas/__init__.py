@@ -1,0 +1,1 @@
+"""Which idea a right answer is: an accepted answer, or a cluster of meaning."""
