@@ -71,8 +71,8 @@ class LocalQuestions:
         elif path.suffix in (".csv", ".tsv"):
             csv.field_size_limit(2**31 - 1)
             with path.open(encoding="utf-8-sig", newline="") as opened:
-                rows = csv.DictReader(opened, delimiter="\t" if path.suffix == ".tsv" else ",")
-                for number, row in enumerate(rows, 1):
+                reader = csv.DictReader(opened, delimiter="\t" if path.suffix == ".tsv" else ",")
+                for number, row in enumerate(reader, 1):
                     if None in row:
                         raise ValueError(f"row {number} has more cells than the header; quote a cell that has a comma")
                     yield row
