@@ -417,10 +417,10 @@ def test_a_parquet_file_that_unpacks_to_far_too_much_is_refused(tmp_path, monkey
     table = pa.table({"question": texts, "answers": pa.array([["yes"]] * 600), "id": [str(n) for n in range(600)]})
     pq.write_table(table, file, compression="zstd")
     assert file.stat().st_size < 20_000
-    monkeypatch.setattr(files, "_MOST_BYTES", 4 * 2**20)
+    monkeypatch.setattr(files, "_MAX_BYTES", 4 * 2**20)
     with pytest.raises(QuestionFileError, match="unpacks to more than 4 MiB"):
         files.LocalQuestions(file).load()
-    monkeypatch.setattr(files, "_MOST_VALUES", 1_000)
+    monkeypatch.setattr(files, "_MAX_VALUES", 1_000)
     with pytest.raises(QuestionFileError, match="claims 1,800 values"):
         files.LocalQuestions(file).load()
 

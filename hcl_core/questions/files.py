@@ -16,9 +16,9 @@ from hcl_core.questions.schemas import COLUMNS, questions_of
 from hcl_core.records import Question
 
 SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".tsv")
-# A parquet file can unpack to a million times its size: rows are counted as they come.
-_ROWS_AT_ONCE, _MOST_BYTES, _MOST_VALUES = 256, 2 * 2**30, 50_000_000
-# Of a set with several splits, the first of these that it has: the ones with answers.
+# A parquet file can unpack to a million times its size, so bytes are counted while rows are read.
+_BATCH_ROWS, _MAX_BYTES, _MAX_VALUES = 256, 2 * 2**30, 50_000_000
+# Splits with answers; the first one that a set has is the default.
 _SPLITS = ("validation", "test", "train")
 
 
@@ -27,7 +27,7 @@ class LocalQuestions:
 
     Args:
         path: The file, or a folder made by ``save_to_disk``.
-        split: Of a folder with several; a file has none.
+        split: Name of a split, for a folder with several.
     """
 
     def __init__(self, path: Path, split: str | None = None) -> None:
@@ -39,13 +39,13 @@ class LocalQuestions:
 
         Raises:
             QuestionFileError: The file is missing or cannot be read; the message names the row.
-            SettingsError: The split is not there.
+            SettingsError: There is no such split.
         """
         path = self._path
         if path.is_file() and self._split is not None:
             raise SettingsError(f"{path} is a file and has no splits: leave --split out")
         if path.suffix == ".jsonl" and _is_own(path):
-            return JsonlQuestions(path).load(limit)  # whose errors name the line
+            return JsonlQuestions(path).load(limit)  # its errors name the line
         try:
             questions = list(itertools.islice(questions_of(self._rows(), str(path)), limit))
         except (OSError, ValueError, OverflowError, RecursionError, pa.ArrowException, csv.Error) as error:
@@ -60,26 +60,25 @@ class LocalQuestions:
             yield from _saved_rows(path, self._split)
         elif path.suffix == ".parquet":
             file = pq.ParquetFile(path)
-            wanted = [name for name in file.schema_arrow.names if name in COLUMNS]
+            columns = [name for name in file.schema_arrow.names if name in COLUMNS]
             _check_parquet_size(file)
             num_bytes = 0
-            for batch in file.iter_batches(columns=wanted, batch_size=_ROWS_AT_ONCE):
-                num_bytes += sum(_plain(column).nbytes for column in batch.columns)
-                if num_bytes > _MOST_BYTES:
-                    raise ValueError(f"it unpacks to more than {_MOST_BYTES // 2**20:,} MiB: cut it")
+            for batch in file.iter_batches(columns=columns, batch_size=_BATCH_ROWS):
+                num_bytes += sum(_decoded(column).nbytes for column in batch.columns)
+                if num_bytes > _MAX_BYTES:
+                    raise ValueError(f"it unpacks to more than {_MAX_BYTES // 2**20:,} MiB: cut it")
                 yield from batch.to_pylist()
         elif path.suffix in (".csv", ".tsv"):
             csv.field_size_limit(2**31 - 1)
             with path.open(encoding="utf-8-sig", newline="") as opened:
-                for number, row in enumerate(
-                    csv.DictReader(opened, delimiter="\t" if path.suffix == ".tsv" else ","), 1
-                ):
+                reader = csv.DictReader(opened, delimiter="\t" if path.suffix == ".tsv" else ",")
+                for number, row in enumerate(reader, 1):
                     if None in row:
                         raise ValueError(f"row {number} has more cells than the header; quote a cell that has a comma")
                     yield row
         elif path.suffix == ".json":
             content = json.loads(path.read_text(encoding="utf-8-sig"))
-            # Some writers put the rows under "data".
+            # Some programs write the rows under the key "data".
             rows = content.get("data") if isinstance(content, dict) else content
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 raise ValueError("an array of objects was wanted")
@@ -94,17 +93,17 @@ class LocalQuestions:
                         yield row
 
 
-def _plain(column: pa.Array) -> pa.Array:
-    """A column whose repeated values stand once, with each where it belongs."""
+def _decoded(column: pa.Array) -> pa.Array:
+    """``column`` without dictionary encoding, which stores a repeated value once."""
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _check_parquet_size(file: pq.ParquetFile) -> None:
-    """Raise ``ValueError`` for a file whose few bytes stand for more values than a question set has."""
+    """Raise ``ValueError`` for a file with more values than a question set has, however few bytes they take."""
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-    values = sum(group.column(number).num_values for group in groups for number in range(group.num_columns))
-    if values > _MOST_VALUES:
-        raise ValueError(f"it claims {values:,} values; at most {_MOST_VALUES:,} are read")
+    num_values = sum(group.column(index).num_values for group in groups for index in range(group.num_columns))
+    if num_values > _MAX_VALUES:
+        raise ValueError(f"it claims {num_values:,} values; at most {_MAX_VALUES:,} are read")
 
 
 def _saved_rows(path: Path, split: str | None) -> Iterator[dict[str, Any]]:
@@ -118,7 +117,7 @@ def _saved_rows(path: Path, split: str | None) -> Iterator[dict[str, Any]]:
     try:
         saved = datasets.load_from_disk(str(path))
         if isinstance(saved, datasets.DatasetDict):
-            name = split or next((each for each in _SPLITS if each in saved), next(iter(saved)))
+            name = split or next((default for default in _SPLITS if default in saved), next(iter(saved)))
             if name not in saved:
                 raise SettingsError(f"{path} has no split {name!r}; it has {', '.join(saved)}")
             saved = saved[name]
@@ -127,13 +126,13 @@ def _saved_rows(path: Path, split: str | None) -> Iterator[dict[str, Any]]:
         rows = saved.select_columns([name for name in saved.column_names if name in COLUMNS]) if len(saved) else []
     except SettingsError:
         raise
-    except Exception as error:  # whatever a damaged folder makes it trip over
+    except Exception as error:  # datasets raises errors of many types for a damaged folder
         raise QuestionFileError(f"{path} cannot be read as saved by datasets: {type(error).__name__}") from None
     yield from rows
 
 
 def _is_own(path: Path) -> bool:
-    """Whether the first line that says something is of our own schema, or cannot be read at all."""
+    """Whether the first line that is not blank has our own schema, or cannot be read at all."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as opened:
             first = json.loads(next((line for line in opened if line.strip()), "{}"))

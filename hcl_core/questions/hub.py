@@ -11,15 +11,15 @@ from hcl_core.records import Question
 
 @dataclass(frozen=True, slots=True)
 class HubSet:
-    """A set that is known by name.
+    """A published set that the program knows by name.
 
     Attributes:
-        name: On the command line.
-        repo_id: On the Hub.
-        config: Of the repository.
-        splits: With answers; the first is the default.
-        without_answers: Splits that cannot be judged.
-        file: Of the default split, for people who must fetch it themselves.
+        name: Name on the command line.
+        repo_id: Repository on the Hub.
+        config: Configuration of the repository, if it has several.
+        splits: Splits with answers; the first is the default.
+        without_answers: Splits without answers, which cannot be judged.
+        file: File of the default split, for people who must download it themselves.
     """
 
     name: str
@@ -31,7 +31,7 @@ class HubSet:
 
 
 HUB_SETS = (
-    # Each question once; the config rc.nocontext has some twice.
+    # Not the config rc.nocontext, which has some questions twice.
     HubSet(
         "triviaqa",
         "mandarjoshi/trivia_qa",
@@ -50,18 +50,18 @@ HUB_SETS = (
     ),
     HubSet("popqa", "akariasai/PopQA", None, ("test",), (), "test.tsv"),
 )
-HUB_SET_NAMES = tuple(each.name for each in HUB_SETS)
+HUB_SET_NAMES = tuple(hub_set.name for hub_set in HUB_SETS)
 
 
 class HubQuestions:
-    """A set from the Hub, or from the cache of ``datasets`` where it is there already.
+    """A set from the Hub, or from the cache of ``datasets``.
 
     Args:
-        hub_set: Which.
+        hub_set: The set.
         split: One of its splits.
 
     Raises:
-        SettingsError: It has no such split, or that split has no answers.
+        SettingsError: The set has no such split, or that split has no answers.
     """
 
     def __init__(self, hub_set: HubSet, split: str | None = None) -> None:
@@ -75,11 +75,11 @@ class HubQuestions:
         self.name = f"{hub_set.name} {self._split}"
 
     def load(self, limit: int | None = None) -> list[Question]:
-        """The first ``limit`` questions, streamed, or all, downloaded once and kept.
+        """The first ``limit`` questions, which are streamed, or all, which are downloaded once and cached.
 
         Raises:
-            NoNetworkError: It is not here and the Hub cannot be reached.
-            QuestionFileError: A row is not as published.
+            NoNetworkError: The set is not in the cache, and the Hub cannot be reached.
+            QuestionFileError: A row does not have the published schema.
         """
         import datasets
 

@@ -12,7 +12,7 @@ from hcl_core.strict_json import read_record
 STARTER_FILE = Path(__file__).with_name("starter.jsonl")
 
 _MAX_LINE_BYTES = 2**20
-_MAX_PROBLEM = 300  # characters; what is wrong may be quoted, not all of it
+_MAX_PROBLEM = 300  # characters of a message, which may quote a long value
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class _Row:
 
 
 class JsonlQuestions:
-    """A question file of the user's, or the starter set.
+    """A user's question file, or the starter set.
 
     Args:
         path: The file.
-        name: Stored with the run; the file's name by default.
+        name: Name of the set, stored with the run; the file's name by default.
     """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
@@ -39,10 +39,10 @@ class JsonlQuestions:
         self.name = name or path.name
 
     def load(self, limit: int | None = None) -> list[Question]:
-        """The first ``limit`` questions, or all. The whole file is checked either way up to the limit.
+        """The first ``limit`` questions, or all; lines after the limit are not read.
 
         Raises:
-            QuestionFileError: Naming file and line.
+            QuestionFileError: The file or a line cannot be read; the message names both.
         """
         questions: dict[str, Question] = {}
         lines: dict[str, int] = {}
@@ -100,7 +100,7 @@ def make_question(
     topic: str | None = None,
     difficulty: str | None = None,
 ) -> Question:
-    """A question; without an id, its text names it, so that the same question is found again.
+    """A question; without an id, it gets one made from its text, so that the same question has the same id.
 
     Args:
         text: The question.

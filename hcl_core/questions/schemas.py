@@ -1,6 +1,6 @@
-"""From a row of a published question set to a question: one function a schema, chosen by the row's own columns.
+"""Turn rows of published question sets into questions: one function a schema, chosen by the columns.
 
-The published sets list names of one right answer: such a question has one accepted idea. Only our own schema has more.
+The published sets list names of one right answer: such a question has one accepted idea. Our own schema can have more.
 """
 
 import ast
@@ -15,23 +15,23 @@ from hcl_core.records import Question
 
 Row = Mapping[str, Any]
 
-# Every column that some schema reads: the others (search results, evidence) can be large.
+# Every column that some schema reads. The other columns (search results, evidence) can be large.
 COLUMNS = frozenset(
     {"id", "question", "question_id", "answer", "answers", "possible_answers", "golden_answer", "context", "aliases"}
     | {"prop", "topic", "difficulty"}
 )
-# ['a' 'b'], which Python would join to one text.
+# ['a' 'b'], as numpy prints it; Python would read it as the one text 'ab'.
 _ARRAY = re.compile(r"""['"]\s+['"]""")
 _MAX_PROBLEM = 300
 _NO_ANSWERS = "it has no answers, as in TriviaQA's test split: use the validation split"
 
 
 def questions_of(rows: Iterable[Row], source: str) -> Iterator[Question]:
-    """The questions of ``rows``, each once: published sets repeat some.
+    """The questions of ``rows`` without repetitions, which published sets have.
 
     Args:
-        rows: Of one schema.
-        source: Named in an error, with the row's number.
+        rows: Rows of one schema.
+        source: Name of the set, for error messages.
 
     Raises:
         QuestionFileError: A row cannot be read, or its schema is unknown.
@@ -44,8 +44,8 @@ def questions_of(rows: Iterable[Row], source: str) -> Iterator[Question]:
                 parse = _schema_of(row)
             question = parse(row)
         except (KeyError, TypeError, ValueError, AttributeError, SyntaxError, SettingsError) as error:
-            what = f"column {error} is missing" if isinstance(error, KeyError) else str(error)
-            raise QuestionFileError(f"{source}, row {number}: {what[:_MAX_PROBLEM]}") from None
+            problem = f"column {error} is missing" if isinstance(error, KeyError) else str(error)
+            raise QuestionFileError(f"{source}, row {number}: {problem[:_MAX_PROBLEM]}") from None
         if question.id not in seen:
             seen[question.id] = question.text
             yield question
@@ -55,14 +55,14 @@ def questions_of(rows: Iterable[Row], source: str) -> Iterator[Question]:
 
 def _schema_of(row: Row) -> Callable[[Row], Question]:
     columns = row.keys()
-    for wanted, parse in (
+    for required, parse in (
         ({"question", "possible_answers"}, _popqa),
         ({"question", "golden_answer"}, evouna_question),
         ({"context", "answer", "aliases"}, _foundry),
         ({"question", "answers"}, _own),
         ({"question", "answer"}, _nq_open_or_trivia_qa),
     ):
-        if wanted <= columns:
+        if required <= columns:
             return parse
     raise ValueError(
         "question with answers, or the columns of TriviaQA, NQ-Open or PopQA are wanted; got "
@@ -71,7 +71,7 @@ def _schema_of(row: Row) -> Callable[[Row], Question]:
 
 
 def _own(row: Row) -> Question:
-    """Ours: ``question, answers``, optional ``id, topic, difficulty``."""
+    """This program's own schema: ``question, answers``, optional ``id, topic, difficulty``."""
     topic, difficulty = (row.get(name) or None for name in ("topic", "difficulty"))
     return make_question(_text(row["question"]), _ideas(row["answers"]), _id(row, "id"), topic, difficulty)
 
@@ -96,26 +96,26 @@ def _popqa(row: Row) -> Question:
 
 
 def evouna_question(row: Row) -> Question:
-    """EVOUNA: accepted answers joined by a slash."""
+    """EVOUNA: the accepted answers are joined by slashes."""
     accepted = (part.strip() for part in _text(row["golden_answer"]).split("/"))
     return make_question(unquoted(_text(row["question"])), [tuple(part for part in accepted if part)])
 
 
 def _foundry(row: Row) -> Question:
-    """LLM Foundry's TriviaQA: the question stands in a prompt, the answer beside its aliases."""
+    """LLM Foundry's TriviaQA: the question is inside a prompt, the answer has its own column beside its aliases."""
     text = _text(row["context"]).strip().removeprefix("Question:").removesuffix("Answer:").strip()
     return make_question(unquoted(text), [(_text(row["answer"]), *_texts(row["aliases"]))])
 
 
 def unquoted(text: str) -> str:
-    """``text`` without the quotes that a CSV writer once put around it: ``"Who said ""No""?"``."""
+    """``text`` without the quotes that a CSV writer left around it: ``"Who said ""No""?"``."""
     inner = text.strip()[1:-1]
     is_wrapped = len(text.strip()) > 2 and text.strip()[0] == text.strip()[-1] == '"'
     return inner.replace('""', '"') if is_wrapped and '"' not in inner.replace('""', "") else text
 
 
 def _literal(value: Any) -> Any:
-    """A list or record that a CSV or TSV holds as text; another text is itself."""
+    """The list or record that a CSV or TSV cell holds as text; any other value is returned unchanged."""
     if not isinstance(value, str) or value[:1] not in ("[", "{"):
         return value
     if _ARRAY.search(value):
@@ -158,5 +158,4 @@ def _texts(value: Any) -> list[str]:
         value = [value]
     if not isinstance(value, Iterable) or isinstance(value, Mapping):
         raise TypeError(f"a list of answers was wanted; got {type(value).__name__}")
-    texts = [_text(each) for each in value]
-    return [text for text in texts if text.strip()]
+    return [text for text in map(_text, value) if text.strip()]

@@ -9,22 +9,22 @@ from hcl_core.records import Question
 
 _WORD = re.compile(r"\w+")
 _MAX_WORDS = 12
-# Ranking costs most; where more questions match, the words tell too little for their order to matter.
-_MOST_RANKED = 5_000
+# Ranking takes most of the time. Words that match more questions say too little for a useful order.
+_MAX_RANKED = 5_000
 
 
 class QuestionIndex:
-    """Finds questions by how their words begin; a hit in the question counts more than one in its answers.
+    """Finds questions by the beginnings of their words; a match in the question counts more than one in its answers.
 
     ``python -m bench.search`` measures it on 100,000 questions.
 
     Args:
-        questions: Kept, and given back by ``search``.
+        questions: The questions to search.
     """
 
     def __init__(self, questions: Sequence[Question]) -> None:
         self._questions = list(questions)
-        # One connection, which any thread of a server may use in its turn.
+        # One connection for all threads of a server; the lock lets one at a time use it.
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
         self._lock = threading.Lock()
         self._database.execute(
@@ -33,18 +33,18 @@ class QuestionIndex:
         )
         self._database.executemany(
             "INSERT INTO texts(rowid, question, answers) VALUES (?, ?, ?)",
-            ((row, each.text, "\n".join(each.accepted_answers)) for row, each in enumerate(self._questions)),
+            ((row, question.text, "\n".join(question.accepted_answers)) for row, question in enumerate(questions)),
         )
 
     def __len__(self) -> int:
         return len(self._questions)
 
     def search(self, text: str, limit: int = 20) -> list[Question]:
-        """The best ``limit`` questions that have every word of ``text``, the last ones perhaps unfinished.
+        """The best ``limit`` questions that, for each word of ``text``, have a word that begins with it.
 
-        A text without words finds the first questions of the set.
+        For a text without words, the first questions of the set.
         """
-        # Quoted: what a person types is words, never the index's query language.
+        # Quoted, so that no word is read as an operator of the index's query language.
         words = [f'"{word}"*' for word in _WORD.findall(text)[:_MAX_WORDS]]
         if not words:
             return self._questions[:limit]
@@ -52,6 +52,6 @@ class QuestionIndex:
             rows = self._database.execute(
                 "SELECT rowid FROM (SELECT rowid, bm25(texts, 4.0, 1.0) AS score FROM texts WHERE texts MATCH ? "
                 "LIMIT ?) ORDER BY score LIMIT ?",
-                (" ".join(words), _MOST_RANKED, limit),
+                (" ".join(words), _MAX_RANKED, limit),
             ).fetchall()
         return [self._questions[row] for (row,) in rows]

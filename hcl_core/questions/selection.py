@@ -1,4 +1,4 @@
-"""Which questions of a set are asked: shuffled, cut, and only those with several different answers."""
+"""Select questions of a set: shuffle, limit, and take only those with several different answers."""
 
 import random
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from hcl_core.words import split_words
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A choice of questions.
+    """Which questions of a set to ask.
 
     Attributes:
-        limit: So many at most; ``None`` takes all.
-        shuffle_seed: Shuffles before the cut; ``None`` keeps the set's order.
-        min_answers: Only questions with so many distinct accepted answers, see ``num_distinct_answers``.
+        limit: Number of questions at most; ``None`` takes all.
+        shuffle_seed: Seed of the shuffle before the limit; ``None`` takes the set's order.
+        min_answers: Least number of distinct accepted answers of a question, see ``num_distinct_answers``.
     """
 
     limit: int | None = None
@@ -24,15 +24,19 @@ class Selection:
     min_answers: int = 1
 
     def of(self, source: QuestionSource) -> list[Question]:
-        """The chosen questions of ``source``.
+        """The selected questions of ``source``.
 
         Raises:
-            SettingsError: None is left.
+            SettingsError: No question has enough answers.
             HclError: The set cannot be loaded.
         """
         if self.shuffle_seed is None and self.min_answers == 1:
             return source.load(self.limit)
-        questions = [each for each in source.load() if num_distinct_answers(each, self.min_answers) >= self.min_answers]
+        questions = [
+            question
+            for question in source.load()
+            if num_distinct_answers(question, enough=self.min_answers) >= self.min_answers
+        ]
         if not questions:
             raise SettingsError(f"{source.name} has no question with {self.min_answers} distinct accepted answers")
         if self.shuffle_seed is not None:
@@ -40,7 +44,7 @@ class Selection:
         return questions[: self.limit]
 
     def describe(self, name: str) -> str:
-        """``name`` and what was chosen of it, for the manifest."""
+        """``name`` and the selection in words, for the manifest."""
         parts = [name]
         if self.min_answers > 1:
             parts.append(f"at least {self.min_answers} answers")
@@ -50,10 +54,10 @@ class Selection:
 
 
 def num_distinct_answers(question: Question, enough: int | None = None) -> int:
-    """How many different ideas the accepted answers are, at most; counted no further than ``enough``.
+    """Upper bound on the number of different ideas among the accepted answers; counting stops at ``enough``.
 
-    The names of an accepted idea count once. So do ideas that are spellings of each other, and an idea beside a longer
-    form of it ("ten", "10", "10 years"): not every question file groups its names.
+    The names of an accepted idea count once. So do ideas that are spellings of each other, and an idea and a longer form
+    of it ("ten", "10", "10 years"): not every question file groups its names.
     """
     ideas: list[frozenset[str]] = []
     for names in question.ideas:
