@@ -8,6 +8,7 @@ from hcl_core.judges.names import check_judge
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import check_exit_head
 from hcl_core.pipeline.scorer import Embeddings, Scorer
+from hcl_core.ports import Decoder
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.runs.manifest import Manifest, RunSettings, check_num_samples
 from hcl_core.settings.layers import parse_layers
@@ -15,7 +16,6 @@ from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
-    from hcl_core.decode.engine import TrieDecoder
     from hcl_core.decode.model.causal_lm import CausalLM
     from hcl_core.decode.model.checkpoints import Checkpoint
 
@@ -68,7 +68,7 @@ class PreparedRun:
 
     manifest: Manifest
     questions: tuple[Question, ...]
-    decoder: "TrieDecoder"
+    decoder: Decoder
     scorer: Scorer
 
 
