@@ -203,7 +203,7 @@ class Service:
             with self._my_turn(visitor):
                 lm, _ = self._model(model)
                 head = registry.load_exit_head(exit_head, lm)
-                table = registry.look_at_answer(
+                table = registry.read_layers_along_answer(
                     lm, head, "prompt", prompt, max_new_tokens=max_new_tokens, whole_text=whole_text
                 )
         finally:

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from bench.engine import counted, matrix_product_rate, seconds, with_prompt
 from bench.machine import describe
-from hcl_core.decode.engine import TrieDecoder
+from hcl_core.decode.engine import EngineDecoder
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.registry import load_model, load_questions, make_decoder
 from hcl_core.settings.layers import parse_layers
@@ -78,14 +78,14 @@ def main() -> None:
             console.print(dtype, found["first_wave"][dtype], highlight=False)
 
 
-def measure(decoder: TrieDecoder, asked: Sequence[Question], point: dict[str, Any], repeats: int) -> dict[str, float]:
+def measure(decoder: EngineDecoder, asked: Sequence[Question], point: dict[str, Any], repeats: int) -> dict[str, float]:
     """Medians over questions of one point's seconds (medians of repeats), and means of its counts."""
     layers = parse_layers(point["layers"], decoder.num_hidden_layers)
     settings = SamplingSettings(point["temperature"], 0.9, 0, point["tokens"], 0)
     wave = [(layer, sample_idx) for layer in layers for sample_idx in range(point["samples"])]
     times, counts = [], []
     for question in asked:
-        with counted(decoder.lm) as count:
+        with counted(decoder.parts.lm) as count:
             drawn, num_nodes = decode(decoder, question, settings, wave)  # the warm-up
         counts.append({"drawn": drawn, "nodes": num_nodes, **count})
         taken = [
@@ -99,7 +99,7 @@ def measure(decoder: TrieDecoder, asked: Sequence[Question], point: dict[str, An
 
 
 def decode(
-    decoder: TrieDecoder, question: Question, settings: SamplingSettings, wave: Sequence[tuple[int, int]]
+    decoder: EngineDecoder, question: Question, settings: SamplingSettings, wave: Sequence[tuple[int, int]]
 ) -> tuple[int, int]:
     """One wave; how many tokens were drawn, and how many distinct prefixes there were."""
     drawn = num_nodes = 0
@@ -109,7 +109,7 @@ def decode(
     return drawn, num_nodes
 
 
-def first_wave(decoder: TrieDecoder, asked: Sequence[Question], repeats: int) -> dict[str, float]:
+def first_wave(decoder: EngineDecoder, asked: Sequence[Question], repeats: int) -> dict[str, float]:
     """When the page's first wave is there: seconds from the prompt to a half, nine tenths and all of its answers.
 
     Every layer, ``FIRST_WAVE`` answers each, the page's other settings; medians over questions and repeats.

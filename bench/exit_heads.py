@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.engine import seconds, with_prompt
+from hcl_core.decode.engine import EngineParts, TrieDecoder
 from hcl_core.decode.heads.exit_heads import ExitHead, SharedHead, read_head
 from hcl_core.decode.heads.fidelity import measure
 from hcl_core.decode.heads.hidden_states import read_text
 from hcl_core.folders import shipped_heads_folder
 from hcl_core.records import SamplingSettings
-from hcl_core.registry import load_model, load_questions, make_decoder
+from hcl_core.registry import load_model, load_questions
 from hcl_core.settings.prompts import load_template
 
 
@@ -42,7 +43,7 @@ def main() -> None:
             first = len(lm.tokenize(prompt))
             whole = lm.tokenize(f"{prompt} {question.accepted_answers[0]}\n")
             states.append(read_text(lm, whole)[:, first - 1 : -1])
-        *_, fidelities = measure(lm, list(heads.values()), torch.cat(states, dim=1), layers)
+        *_, (_, fidelities) = measure(lm, list(heads.values()), torch.cat(states, dim=1), layers)
     console = Console(width=140)
     table = Table("head", *(f"layer {layer}" for layer in layers), box=None)
     for name, row in zip(heads, fidelities, strict=True):
@@ -55,8 +56,7 @@ def main() -> None:
     times: dict[str, list[float]] = {name: [] for name in heads}
     for _ in range(options.repeats):
         for name, head in heads.items():
-            decoder = make_decoder(lm, "shared", template)
-            decoder.exit_head = head
+            decoder = TrieDecoder(EngineParts(lm, head, template))
             settings, stored = SamplingSettings(max_new_tokens=16), with_prompt(decoder, question)
             steps = decoder.decode(stored, settings, [wave])
             times[name].append(seconds(lambda steps=steps: list(steps)))  # type: ignore[misc]

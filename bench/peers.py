@@ -25,9 +25,9 @@ from transformers import StoppingCriteriaList
 
 from bench.engine import FirstLineEnded, cut_to, load_peer, seconds, with_prompt
 from bench.machine import describe
-from hcl_core.decode.engine import TrieDecoder
+from hcl_core.decode.engine import EngineDecoder
 from hcl_core.decode.speculative import SelfSpeculativeDecoder
-from hcl_core.decode.token_lens import look
+from hcl_core.decode.token_lens import read_layers
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.registry import load_model, load_questions, make_decoder
 from hcl_core.settings.prompts import load_template
@@ -81,11 +81,11 @@ def main() -> None:
     console.print(table)
 
 
-def _drafted(peer: "Peer", decoder: TrieDecoder, settings: SamplingSettings, layer: int) -> tuple[str, Way, Way]:
+def _drafted(peer: "Peer", decoder: EngineDecoder, settings: SamplingSettings, layer: int) -> tuple[str, Way, Way]:
     return (
         f"drafts of {DRAFTS} by layer {layer}",
         lambda question: peer.answer(question, settings, layer),
-        lambda question: ours(SelfSpeculativeDecoder(decoder, DRAFTS), question, settings, layer),
+        lambda question: ours(SelfSpeculativeDecoder(decoder.parts, DRAFTS), question, settings, layer),
     )
 
 
@@ -108,8 +108,8 @@ def compare(peer: Way, mine: Way, asked: list[Question], repeats: int) -> list[s
 class Peer:
     """``transformers``' own model on the prompts of ``decoder``."""
 
-    def __init__(self, model: Any, decoder: TrieDecoder) -> None:
-        self._model, self._decoder, self._lm = model, decoder, decoder.lm
+    def __init__(self, model: Any, decoder: EngineDecoder) -> None:
+        self._model, self._decoder, self._lm = model, decoder, decoder.parts.lm
         self._traced: Any = None
 
     def _prompt(self, question: Question) -> torch.Tensor:
@@ -172,20 +172,20 @@ class Peer:
         return tops[:, 0, :-1].tolist()
 
 
-def prompt_ids(decoder: TrieDecoder, question: Question) -> list[int]:
+def prompt_ids(decoder: EngineDecoder, question: Question) -> list[int]:
     """Token ids of the prompt for ``question``."""
-    return decoder.lm.tokenize(decoder.prompt_for(question), is_chat=decoder.template.is_chat)
+    return decoder.parts.lm.tokenize(decoder.prompt_for(question), is_chat=decoder.parts.template.is_chat)
 
 
 def ours(
-    decoder: TrieDecoder, question: Question, settings: SamplingSettings, exit_layer: int | None = None
+    decoder: EngineDecoder, question: Question, settings: SamplingSettings, exit_layer: int | None = None
 ) -> tuple[int, ...]:
     """Our greedy answer."""
     return ours_of_layers(decoder, question, settings, (exit_layer or decoder.num_hidden_layers,))[0]
 
 
 def ours_of_layers(
-    decoder: TrieDecoder, question: Question, settings: SamplingSettings, layers: tuple[int, ...]
+    decoder: EngineDecoder, question: Question, settings: SamplingSettings, layers: tuple[int, ...]
 ) -> list[tuple[int, ...]]:
     """Our greedy answer at each of ``layers``, in one pass."""
     wave = [(layer, 0) for layer in layers]
@@ -197,9 +197,10 @@ def ours_of_layers(
     return [found[layer] for layer in layers]
 
 
-def our_readouts(decoder: TrieDecoder, question: Question) -> list[list[int]]:
+def our_readouts(decoder: EngineDecoder, question: Question) -> list[list[int]]:
     """The token lens's top tokens."""
-    table = look(decoder.lm, decoder.exit_head, question.id, "", prompt_ids(decoder, question), 1, 1)
+    token_ids = prompt_ids(decoder, question)
+    table = read_layers(decoder.parts.lm, decoder.exit_head, question.id, "", token_ids, first=1, num_top=1)
     return table.top_token_ids[:, :, 0].tolist()
 
 

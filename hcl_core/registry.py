@@ -1,45 +1,53 @@
 """From names to adapters, each imported on first use: a page or a command that needs no model never loads torch."""
 
-from collections.abc import Iterator, Sequence
+import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hcl_core.errors import ModelNotFoundError, QuestionFileError, SettingsError
 from hcl_core.folders import own_heads_folder, user_path
 from hcl_core.judges.names import check_judge, full_judge_name
-from hcl_core.models.catalogue import CatalogueModel, find_model
+from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
-from hcl_core.models.lens_records import LensTable
 from hcl_core.models.shapes import ModelShape
 from hcl_core.ports import Embed, Embedder, Judge, QuestionSource
-from hcl_core.records import Question, SamplingSettings
 from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
-    from hcl_core.decode.engine import TrieDecoder
-    from hcl_core.decode.heads.exit_heads import ExitHead
+    from hcl_core.decode.engine import EngineDecoder
+    from hcl_core.decode.heads.exit_heads import load_exit_head as load_exit_head
     from hcl_core.decode.model.causal_lm import CausalLM
-    from hcl_core.decode.model.checkpoints import Checkpoint
-    from hcl_core.decode.timing import Timed
-    from hcl_core.models.speed_records import SpeedReport
+    from hcl_core.decode.model.checkpoints import is_available as is_available
+    from hcl_core.decode.model.loading import load_model as load_model
+    from hcl_core.decode.timing import benchmark_strategies as benchmark_strategies
+    from hcl_core.decode.token_lens import read_layers_along_answer as read_layers_along_answer
+else:
+    # Functions handed on as they are, by their modules. Type checkers see the imports above.
+    _LAZY = {
+        "load_exit_head": "hcl_core.decode.heads.exit_heads",
+        "is_available": "hcl_core.decode.model.checkpoints",
+        "load_model": "hcl_core.decode.model.loading",
+        "benchmark_strategies": "hcl_core.decode.timing",
+        "read_layers_along_answer": "hcl_core.decode.token_lens",
+    }
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(_LAZY[name]), name)
+
 
 EMBEDDER_NAMES = ("all-MiniLM-L6-v2",)
 
 
-def load_model(name: str, dtype: str = "auto", device: str = "auto") -> "tuple[CausalLM, Checkpoint]":
-    """The model called ``name``; see ``decode.model.loading.load_model``."""
-    from hcl_core.decode.model import loading
-
-    return loading.load_model(name, dtype, device)
-
-
 def model_shape(name: str) -> ModelShape:
-    """Sizes of the model called ``name``: the catalogue's, or those of a model on this machine; asks nobody.
+    """Sizes of the model called ``name``: the catalogue's, or those of a model on this machine. Uses no network.
 
     Raises:
         ModelNotFoundError: It is neither.
-        HclError: It is here, but damaged or of an unknown family.
+        HclError: It is on this machine, but damaged or of an unknown family.
     """
     if (known := find_model(name)) is not None:
         return known.shape
@@ -52,7 +60,7 @@ def model_shape(name: str) -> ModelShape:
 
 
 def free_memory(device: str) -> tuple[int, bool]:
-    """Bytes free on the device meant by ``device``, and whether that is a CPU; of several GPUs, together.
+    """Bytes free on ``device`` (as ``--device`` names it; all GPUs together), and whether it is a CPU.
 
     Raises:
         SettingsError: It is unknown or absent.
@@ -63,64 +71,29 @@ def free_memory(device: str) -> tuple[int, bool]:
     return sum(loading.free_memory_by_device(chosen).values()), chosen.type == "cpu"
 
 
-def is_available(model: CatalogueModel) -> bool:
-    """Whether the weights of ``model`` are on this machine; asks nobody and loads no torch."""
-    from hcl_core.decode.model import checkpoints
-
-    return checkpoints.is_available(model)
-
-
 def make_decoder(
     lm: "CausalLM",
     exit_head: str,
     template: PromptTemplate,
     memory_budget: int | None = None,
     strategy: Strategy = EARLY_EXIT,
-) -> "TrieDecoder":
-    """A decoder of ``lm``; see ``decode.engine.TrieDecoder``, and ``decode.ways`` for the strategies."""
-    from hcl_core.decode.engine import TrieDecoder
-    from hcl_core.decode.ways import with_strategy
+) -> "EngineDecoder":
+    """A decoder of ``lm`` that follows ``strategy``; see ``decode.engine.EngineParts`` for the other arguments."""
+    from hcl_core.decode.engine import EngineParts
+    from hcl_core.decode.heads.exit_heads import load_exit_head
+    from hcl_core.decode.strategy import decoder_of
 
-    decoder = TrieDecoder(lm, load_exit_head(exit_head, lm), template, memory_budget)
-    return with_strategy(decoder, strategy)
-
-
-def time_ways(
-    decoder: "TrieDecoder",
-    revision: str,
-    questions: Sequence[Question],
-    settings: SamplingSettings,
-    ways: Sequence[tuple[Strategy, int]],
-    repeats: int,
-) -> "Iterator[Timed | SpeedReport]":
-    """Ways of decoding against each other; see ``decode.timing.time_ways``."""
-    from hcl_core.decode import timing
-
-    return timing.time_ways(decoder, revision, questions, settings, ways, repeats)
+    return decoder_of(EngineParts(lm, load_exit_head(exit_head, lm), template, memory_budget), strategy)
 
 
 def fit_head(
     lm: "CausalLM", revision: str, settings: FitSettings, out: Path | None
 ) -> tuple[Path, Iterator[FitProgress | HeadConfig]]:
-    """Where the head of ``lm`` will be, and its fit as it goes on; see ``decode.heads.fitting.fit_head``."""
+    """The file of the head that is fitted for ``lm``, and the events of the fit; see ``decode.heads.fitting``."""
     from hcl_core.decode.heads import fitting
 
     file = out or own_heads_folder() / f"{Path(lm.name).name}-{lm.weights_hash}.safetensors"
     return file, fitting.fit_head(lm, revision, settings, file)
-
-
-def load_exit_head(name: str, lm: "CausalLM") -> "ExitHead":
-    """The exit head called ``name``; see ``decode.heads.exit_heads.load_exit_head``."""
-    from hcl_core.decode.heads import exit_heads
-
-    return exit_heads.load_exit_head(name, lm)
-
-
-def look_at_answer(lm: "CausalLM", head: "ExitHead", question_id: str, prompt: str, **options: Any) -> LensTable:
-    """The token lens on one answer; see ``decode.token_lens.look_at_answer``."""
-    from hcl_core.decode import token_lens
-
-    return token_lens.look_at_answer(lm, head, question_id, prompt, **options)
 
 
 def load_judge(name: str = "alias", embed: Embed | None = None) -> Judge:
@@ -184,7 +157,7 @@ def load_questions(name: str, split: str | None = None) -> QuestionSource:
         if split is not None:
             raise SettingsError("the starter set has no splits: leave --split out")
         return starter_questions()
-    if (hub_set := next((each for each in HUB_SETS if each.name == name), None)) is not None:
+    if (hub_set := next((known for known in HUB_SETS if known.name == name), None)) is not None:
         return HubQuestions(hub_set, split)
     if (path := user_path(name)) is None:
         known = ", ".join(("starter", *HUB_SET_NAMES))

@@ -82,7 +82,10 @@ def main() -> None:
         head = registry.load_exit_head(exit_head, lm)
         template = load_template()
         prompts = {each.id: template.render(each.text) for each in questions[:LENS_QUESTIONS]}
-        tables = [registry.look_at_answer(lm, head, *each, max_new_tokens=MAX_NEW_TOKENS) for each in prompts.items()]
+        tables = [
+            registry.read_layers_along_answer(lm, head, *each, max_new_tokens=MAX_NEW_TOKENS)
+            for each in prompts.items()
+        ]
         manifest = LensManifest(
             model=checkpoint.model,
             model_revision=checkpoint.revision,

@@ -68,12 +68,12 @@ def make_lm(family: str = "llama", seed: int = 0, dtype: str = "float32", device
 
 def make_decoder(lm, memory_budget: int | None = None):
     """A decoder with the shared head and a bare template."""
-    from hcl_core.decode.engine import TrieDecoder
+    from hcl_core.decode.engine import EngineParts, TrieDecoder
     from hcl_core.decode.heads.exit_heads import load_exit_head
     from hcl_core.settings.prompts import PromptTemplate
 
     template = PromptTemplate("file", "Q: {question}\nA:")
-    return TrieDecoder(lm, load_exit_head("shared", lm), template, memory_budget)
+    return TrieDecoder(EngineParts(lm, load_exit_head("shared", lm), template, memory_budget))
 
 
 @pytest.fixture(scope="session")

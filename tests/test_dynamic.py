@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm, stored_question
-from test_speculative import GREEDY, QUESTION, answers
+from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm
+from test_speculative import answers, prompt_cache
 
+from hcl_core.decode import dynamic as dynamic_module
 from hcl_core.decode.dynamic import DynamicExitDecoder
+from hcl_core.decode.trie.ragged import RaggedTrie
 from hcl_core.errors import SettingsError
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.strategies import ExitRule
@@ -20,7 +22,7 @@ DRAWN = SamplingSettings(temperature=1.0, top_p=0.9, max_new_tokens=10)
 def test_where_nothing_may_leave_the_answers_are_the_whole_models(family, rule):
     decoder = make_decoder(make_lm(family))
     whole = answers(decoder, [(NUM_LAYERS, 0)])[NUM_LAYERS, 0]
-    dynamic = DynamicExitDecoder(decoder, rule)
+    dynamic = DynamicExitDecoder(decoder.parts, rule)
     found = answers(dynamic, [(layer, 0) for layer in range(1, NUM_LAYERS + 1)])
     assert {sample.completion_token_ids for sample in found.values()} == {whole.completion_token_ids}
     assert dynamic.report.exits.tolist()[:-1] == [0] * (NUM_LAYERS - 1) and dynamic.report.blocks_saved == 0
@@ -29,7 +31,7 @@ def test_where_nothing_may_leave_the_answers_are_the_whole_models(family, rule):
 def test_drawn_answers_at_the_last_layer_are_the_whole_models():
     decoder = make_decoder(make_lm())
     keys = [(NUM_LAYERS, number) for number in range(10)]
-    whole, dynamic = answers(decoder, keys, DRAWN), answers(DynamicExitDecoder(decoder, ALWAYS[0]), keys, DRAWN)
+    whole, dynamic = answers(decoder, keys, DRAWN), answers(DynamicExitDecoder(decoder.parts, ALWAYS[0]), keys, DRAWN)
     assert {key: sample.completion_token_ids for key, sample in dynamic.items()} == {
         key: sample.completion_token_ids for key, sample in whole.items()
     }
@@ -40,7 +42,7 @@ def test_drawn_answers_at_the_last_layer_are_the_whole_models():
 def test_where_all_leave_at_once_it_is_true_early_exit(rule, layer):
     decoder = make_decoder(make_lm("qwen2"))
     keys = [(layer, number) for number in range(6)]
-    early, dynamic = answers(decoder, keys, DRAWN), DynamicExitDecoder(decoder, rule)
+    early, dynamic = answers(decoder, keys, DRAWN), DynamicExitDecoder(decoder.parts, rule)
     for key, sample in answers(dynamic, keys, DRAWN).items():
         assert sample.completion_token_ids == early[key].completion_token_ids
         assert sample.token_logprobs == pytest.approx(early[key].token_logprobs, abs=1e-4)
@@ -53,21 +55,15 @@ def test_where_all_leave_at_once_it_is_true_early_exit(rule, layer):
 )
 def test_a_token_leaves_where_its_rule_first_holds(rule):
     """Each token's layer, found again from the readouts of true early exit along the same text."""
-    from hcl_core.decode.trie.ragged import RaggedTrie
-
     decoder = make_decoder(make_lm(seed=2))
-    dynamic = DynamicExitDecoder(decoder, rule)
+    dynamic = DynamicExitDecoder(decoder.parts, rule)
     sample = answers(dynamic, [(1, 0)])[1, 0]
-    ragged = RaggedTrie(
-        decoder.lm, decoder.exit_head, decoder.tokenize_checked(stored_question(decoder, QUESTION), GREEDY), 100
-    )
+    ragged = RaggedTrie(prompt_cache(decoder), decoder.exit_head, 100)
     node, layers = np.array([0]), []
     for token in sample.completion_token_ids:
         streak, before = 0, None
         for layer in range(1, NUM_LAYERS + 1):
-            if node[0]:
-                ragged.advance(node, layer)
-                ragged.keep(node, layer)
+            ragged.compute(node, layer)
             log_probs = ragged.logits(node, layer).log_softmax(-1)[0]
             top = int(log_probs.argmax())
             streak, before = (streak + 1 if top == before else 1), top
@@ -89,7 +85,7 @@ def test_a_token_leaves_where_its_rule_first_holds(rule):
 def test_the_report_counts_the_tokens_that_the_whole_model_would_have_put_otherwise():
     decoder = make_decoder(make_lm())
     for rule, is_different in ((ExitRule("probability", 1), False), (ExitRule("probability", 0), True)):
-        dynamic = DynamicExitDecoder(decoder, rule, compares=True)
+        dynamic = DynamicExitDecoder(decoder.parts, rule, compares=True)
         found = answers(dynamic, [(1, number) for number in range(4)], DRAWN)
         assert dynamic.report.num_compared == sum(len(each.completion_token_ids) for each in found.values())
         assert (dynamic.report.num_different > 0) is is_different
@@ -98,7 +94,7 @@ def test_the_report_counts_the_tokens_that_the_whole_model_would_have_put_otherw
 def test_comparing_changes_neither_answers_nor_cost():
     decoder = make_decoder(make_lm())
     rule, keys = ExitRule("probability", 0.4), [(1, number) for number in range(5)]
-    plain, comparing = DynamicExitDecoder(decoder, rule), DynamicExitDecoder(decoder, rule, compares=True)
+    plain, comparing = DynamicExitDecoder(decoder.parts, rule), DynamicExitDecoder(decoder.parts, rule, compares=True)
     found = [[each.completion_token_ids for each in answers(one, keys, DRAWN).values()] for one in (plain, comparing)]
     assert found[0] == found[1]
     assert plain.report.blocks_run == comparing.report.blocks_run
@@ -106,25 +102,24 @@ def test_comparing_changes_neither_answers_nor_cost():
 
 def test_a_layer_that_does_not_exist_is_refused():
     with pytest.raises(SettingsError, match="exit layer 0"):
-        answers(DynamicExitDecoder(make_decoder(make_lm()), NEVER[0]), [(0, 0)])
+        answers(DynamicExitDecoder(make_decoder(make_lm()).parts, NEVER[0]), [(0, 0)])
 
 
 @pytest.mark.parametrize("compares", [False, True])
 def test_a_wave_that_exceeds_the_budget_is_split_and_answers_as_before(compares, monkeypatch):
-    sizes = []
-    original = DynamicExitDecoder._run
+    sizes = []  # of the parts decoded together: each has a trie, which makes room for 10 tokens a sample
 
-    def spied(self, prompt, question_id, settings, keys, num_waiting):
-        sizes.append((len(keys), num_waiting))
-        yield from original(self, prompt, question_id, settings, keys, num_waiting)
+    def spy(prompt, head, num_nodes):
+        sizes.append(num_nodes // DRAWN.max_new_tokens)
+        return RaggedTrie(prompt, head, num_nodes)
 
-    monkeypatch.setattr(DynamicExitDecoder, "_run", spied)
-    lm, rule = make_lm(), ExitRule("probability", 0.5)
+    monkeypatch.setattr(dynamic_module, "RaggedTrie", spy)
+    lm, rule, tries = make_lm(), ExitRule("probability", 0.5), 2 if compares else 1
     keys = [(layer, number) for layer in (2, 3) for number in range(8)]
-    whole = answers(DynamicExitDecoder(make_decoder(lm), rule, compares), keys, DRAWN)
-    assert sizes == [(16, 0)]
-    split = answers(DynamicExitDecoder(make_decoder(lm, 60_000), rule, compares), keys, DRAWN)
-    assert len(sizes) > 3 and sum(size for size, _ in sizes[1:]) == len(keys) and sizes[-1][1] == 0
+    whole = answers(DynamicExitDecoder(make_decoder(lm).parts, rule, compares), keys, DRAWN)
+    assert sizes == [16] * tries
+    split = answers(DynamicExitDecoder(make_decoder(lm, 60_000).parts, rule, compares), keys, DRAWN)
+    assert len(sizes[tries::tries]) > 2 and sum(sizes[tries::tries]) == len(keys)
     assert {key: each.completion_token_ids for key, each in split.items()} == {
         key: each.completion_token_ids for key, each in whole.items()
     }

@@ -1,5 +1,7 @@
 """The engine equals transformers, and its answers depend on nothing but the seed and the question."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,9 @@ from conftest import FAMILIES, NUM_LAYERS, VOCAB_SIZE, make_decoder, make_lm, st
 from scipy.stats import chisquare
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from hcl_core.decode.engine import EngineParts, TrieDecoder
+from hcl_core.decode.trie import kv_pool, session
+from hcl_core.decode.trie.kv_pool import GrowingRows
 from hcl_core.decode.trie.session import PromptSession
 from hcl_core.errors import ContextTooLongError, SettingsError, UnsupportedArchitectureError
 from hcl_core.records import Question, SamplingSettings
@@ -70,11 +75,10 @@ def test_greedy_equals_truncated_generate_on_every_layer(family, device):
 @pytest.mark.model
 @pytest.mark.slow
 def test_greedy_equals_truncated_generate_on_smollm2(smollm2):
-    from hcl_core.decode.engine import TrieDecoder
     from hcl_core.decode.heads.exit_heads import load_exit_head
     from hcl_core.settings.prompts import load_template
 
-    decoder = TrieDecoder(smollm2, load_exit_head("shared", smollm2), load_template())
+    decoder = TrieDecoder(EngineParts(smollm2, load_exit_head("shared", smollm2), load_template()))
     question = Question("p", "Name a planet in the solar system.", ("Mars",))
     assert_greedy_equals_generate(smollm2, decoder, (1, 5, 9, 13, 17, 21, 25, 27, 29, 30), question, 12)
 
@@ -230,17 +234,20 @@ def test_waves_share_what_was_computed():
 
 
 def test_a_split_wave_stays_within_its_budget(monkeypatch):
-    from hcl_core.decode.trie import session
+    pools, peaks = weakref.WeakSet(), []  # a pool that is dropped takes no memory
 
-    peaks = []
-    original = session.PromptSession._step
+    class Spied(GrowingRows):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            pools.add(self)
 
-    def spy(self, running, step):
-        original(self, running, step)
-        pools = [self._states, *(pool for kv in self._layers for pool in (kv.keys, kv.values))]
-        peaks.append(sum(pool._rows.untyped_storage().nbytes() for pool in pools))  # spare rows too
+        def append(self, rows):
+            row = super().append(rows)
+            peaks.append(sum(pool.capacity_bytes for pool in pools))  # spare rows too
+            return row
 
-    monkeypatch.setattr(session.PromptSession, "_step", spy)
+    monkeypatch.setattr(kv_pool, "GrowingRows", Spied)
+    monkeypatch.setattr(session, "GrowingRows", Spied)
     lm, budget = make_lm(initializer_range=0.05), 400_000
     settings = SamplingSettings(temperature=1.5, top_p=1.0, max_new_tokens=12)
     decode(make_decoder(lm, budget), settings, [wave(ALL_LAYERS, range(30))])

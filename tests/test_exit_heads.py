@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from hcl_core.decode.engine import TrieDecoder  # noqa: E402
 from hcl_core.decode.heads.exit_heads import (  # noqa: E402
     FORMAT,
     LinearHead,
@@ -351,8 +352,7 @@ def test_no_head_at_all_is_one_clear_error(tmp_path):
 
 
 def answers_of(lm, head, layers=range(1, NUM_LAYERS + 1), waves=((0, 12),), **settings):
-    decoder = make_decoder(lm)
-    decoder.exit_head = head
+    decoder = TrieDecoder(replace(make_decoder(lm).parts, exit_head=head))
     wanted = [[(layer, number) for layer in layers for number in range(*bounds)] for bounds in waves]
     question = Question("q", "Which colour?", ("red",))
     chosen = SamplingSettings(**{"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 10} | settings)
@@ -416,7 +416,7 @@ def test_the_shipped_head_belongs_to_the_embedded_model_and_reads_it_better(smol
 
     with torch.inference_mode():
         states = read_text(smollm2, smollm2.tokenize(prompt))[:, 1:]
-        *_, by_head = measure(smollm2, [SharedHead(), head], states, (11, 17, 23, 29))
+        *_, (_, by_head) = measure(smollm2, [SharedHead(), head], states, (11, 17, 23, 29))
     for shared, linear in zip(*by_head, strict=True):
         assert linear.cross_entropy < shared.cross_entropy
         assert linear.agreement >= shared.agreement

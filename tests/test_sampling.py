@@ -1,23 +1,34 @@
+"""Draws against their definition, up to both ends of the uniform numbers; and the noise itself."""
+
 import numpy as np
 import pytest
 import torch
 
 from hcl_core.decode.trie import sampling
-from hcl_core.decode.trie.sampling import draw_tokens, sample_uniforms
+from hcl_core.decode.trie.sampling import draw_from, draw_tokens, sample_uniforms, truncated_distribution
 from hcl_core.records import SamplingSettings
 
+# The engine sums float32 probabilities, the definition float64 ones: cumulative probabilities differ by less than this.
+TOLERANCE = 1e-5
+ENDS = torch.tensor([0.0, np.nextafter(1, 0)], dtype=torch.float64)
 
-def naive_draw(logits, uniform, settings):
-    """The definition, one row at a time: sort, truncate, walk."""
+
+def exact_intervals(logits, settings):
+    """The definition: part of the mass that draws each token, lower and upper end ``[v]``, and the whole mass.
+
+    Tokens outside the truncated distribution have an interval of NaN.
+    """
     scaled = logits.double() / settings.temperature
     order = np.lexsort((np.arange(len(scaled)), -logits.numpy()))
     if settings.top_k:
         order = order[(logits >= logits[order[settings.top_k - 1]])[order].numpy()]
-    probs = scaled[order].softmax(-1).numpy()
-    cumulative = np.cumsum(probs)
-    end = int(np.argmax(cumulative >= settings.top_p)) if (cumulative >= settings.top_p).any() else len(order) - 1
-    kept = cumulative[end] if settings.top_p < 1 else 1.0
-    return order[min(int(np.searchsorted(cumulative, uniform * kept, side="right")), end)]
+    cumulative = np.cumsum(scaled[order].softmax(-1).numpy())
+    if settings.top_p < 1:
+        order = order[: np.searchsorted(cumulative, settings.top_p) + 1]
+    lower, upper = np.full((2, len(logits)), np.nan)
+    lower[order] = np.append(0, cumulative)[: len(order)]
+    upper[order] = cumulative[: len(order)]
+    return lower, upper, upper[order[-1]]
 
 
 # No nucleus may end exactly between two tokens here: which side it takes would be a matter of rounding.
@@ -30,22 +41,73 @@ def naive_draw(logits, uniform, settings):
         SamplingSettings(temperature=0.6, top_p=1.0),
         SamplingSettings(temperature=1.5, top_p=0.97013, top_k=100),
         SamplingSettings(temperature=0.8, top_p=0.50009, top_k=3000),
+        SamplingSettings(temperature=1.0, top_p=1.0, top_k=1),
     ],
-    ids=["top_p", "everything", "top_k", "large top_k"],
+    ids=["top_p", "everything", "top_k", "large top_k", "top_k of 1"],
 )
 def test_draws_equal_the_definition_whatever_the_tiers(settings, spread, with_ties, monkeypatch):
-    monkeypatch.setattr(sampling, "_BYTES_TO_SEARCH", 200_000)  # several blocks of draws and of rows
+    monkeypatch.setattr(sampling, "_MAX_SEARCH_BYTES", 200_000)  # several blocks of draws and of rows
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 5000, generator=generator) * spread
     if with_ties:
         logits = logits.bfloat16().float()
-    rows = torch.randint(0, 3, (120,), generator=generator)
-    uniforms = torch.rand(120, generator=generator, dtype=torch.float64)
+    rows = torch.cat([torch.randint(0, 3, (120,), generator=generator), torch.arange(3).repeat(2)])
+    uniforms = torch.cat([torch.rand(120, generator=generator, dtype=torch.float64), ENDS.repeat_interleave(3)])
     token_ids, logprobs = draw_tokens(logits, rows, uniforms, settings)
-    expected = [naive_draw(logits[row], u.item(), settings) for row, u in zip(rows, uniforms, strict=True)]
-    # float32 sums against float64: a draw within rounding of a boundary may fall on its other side.
-    assert np.sum(token_ids.numpy() != np.array(expected)) <= 1
+    num_decided = 0
+    for row in range(3):
+        lower, upper, mass = exact_intervals(logits[row], settings)
+        targets, drawn = uniforms[rows == row].numpy() * mass, token_ids[rows == row].numpy()
+        assert (lower[drawn] - TOLERANCE <= targets).all() and (targets <= upper[drawn] + TOLERANCE).all()
+        # Away from every end of an interval, exactly one token is right.
+        ends = upper[~np.isnan(upper)]
+        is_decided = np.abs(targets[:, None] - ends).min(axis=1) > TOLERANCE
+        inside = (lower <= targets[is_decided, None]) & (targets[is_decided, None] < upper)
+        assert inside.sum(axis=1).tolist() == [1] * is_decided.sum()
+        assert inside.argmax(axis=1).tolist() == drawn[is_decided].tolist()
+        num_decided += is_decided.sum()
+    assert num_decided > 90
     torch.testing.assert_close(logprobs, logits.double().log_softmax(-1)[rows, token_ids], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.99999])
+@pytest.mark.parametrize("top_k", [1, 5, 100])
+def test_no_uniform_draws_a_token_outside_the_top_k(top_k, top_p):
+    # Rounding leaves the last cumulative probability below 1 in about half of the rows.
+    logits = torch.randn(200, 1000, generator=torch.Generator().manual_seed(0)) * 3
+    settings = SamplingSettings(temperature=1.0, top_p=top_p, top_k=top_k)
+    top = logits.topk(top_k).indices
+    for uniform in ENDS:
+        drawn, _ = draw_tokens(logits, torch.arange(200), uniform.expand(200), settings)
+        assert (drawn[:, None] == top).any(dim=1).all()
+
+
+def test_the_first_uniform_draws_the_most_probable_token():
+    logits = torch.randn(50, 1000, generator=torch.Generator().manual_seed(1)) * 3
+    drawn, _ = draw_tokens(logits, torch.arange(50), torch.zeros(50).double(), SamplingSettings(temperature=1.0))
+    assert torch.equal(drawn, logits.argmax(-1))
+
+
+@pytest.mark.parametrize("settings", [
+    SamplingSettings(temperature=0.7, top_p=0.9), SamplingSettings(temperature=1.3, top_p=1.0, top_k=7),
+    SamplingSettings(temperature=1.0, top_p=0.5, top_k=30), SamplingSettings(temperature=0),
+], ids=str)  # fmt: skip
+def test_the_truncated_distribution_is_what_tokens_are_drawn_from(settings):
+    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(0)) * 3
+    probs = truncated_distribution(logits, settings)
+    uniforms = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
+    for row in range(3):
+        drawn, _ = draw_tokens(logits, torch.full((4000,), row), uniforms, settings)
+        shares = torch.bincount(drawn, minlength=50) / 4000
+        # A token whose probability spans a step of the uniforms is drawn, one without probability is not.
+        assert (shares - probs[row]).abs().max() < 1 / 4000 + TOLERANCE
+        assert (shares > 0)[probs[row] > 1 / 4000 + TOLERANCE].all() and not (shares > 0)[probs[row] == 0].any()
+
+
+def test_a_draw_never_takes_a_token_without_mass():
+    probs = torch.tensor([[0.0, 0.5, 0.0, 0.5, 0.0]], dtype=torch.float64).repeat(4, 1)
+    uniforms = torch.tensor([0.0, 0.4999, 0.5, np.nextafter(1, 0)], dtype=torch.float64)
+    assert draw_from(probs, uniforms).tolist() == [1, 1, 3, 3]
 
 
 def test_greedy_takes_the_first_of_equal_logits():

@@ -6,10 +6,15 @@ import torch
 from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm, stored_question
 from scipy.stats import chisquare
 
+from hcl_core.decode import speculative
+from hcl_core.decode.engine import EngineParts, TrieDecoder
 from hcl_core.decode.heads.exit_heads import LinearHead, QuantizedMaps
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.speculative import SelfSpeculativeDecoder
-from hcl_core.decode.trie.sampling import draw_from, draw_tokens, truncated_distribution
+from hcl_core.decode.trie.prompt_cache import PromptCache
+from hcl_core.decode.trie.ragged import RaggedTrie
+from hcl_core.decode.trie.sampling import truncated_distribution
+from hcl_core.decode.trie.token_trie import ROOT
 from hcl_core.errors import SettingsError
 from hcl_core.records import Question, SamplingSettings
 
@@ -19,16 +24,18 @@ GREEDY = SamplingSettings(temperature=0, max_new_tokens=20)
 
 def linear_decoder(lm: CausalLM):
     """A decoder with an affine map a layer, near the identity."""
-    from hcl_core.decode.engine import TrieDecoder
-
     generator = torch.Generator().manual_seed(1)
     width = lm.hidden_size
     maps = torch.eye(width).repeat(lm.num_hidden_layers - 1, 1, 1)
     maps += 0.05 * torch.randn(maps.shape, generator=generator)
     shape = (lm.num_hidden_layers - 1, width)
     head = LinearHead(QuantizedMaps.of(maps, torch.zeros(shape), torch.ones(shape)), "test", lm)
-    shared = make_decoder(lm)
-    return TrieDecoder(lm, head, shared.template)
+    return TrieDecoder(EngineParts(lm, head, make_decoder(lm).parts.template))
+
+
+def prompt_cache(decoder):
+    """The prompt of ``QUESTION``, run through the decoder's model."""
+    return PromptCache(decoder.parts.lm, decoder.tokenize_checked(stored_question(decoder, QUESTION), GREEDY))
 
 
 def answers(decoder, keys, settings=GREEDY, question=QUESTION):
@@ -48,7 +55,7 @@ def test_greedy_answers_are_the_whole_models_for_every_layer_and_number_of_draft
     whole = answers(decoder, [(NUM_LAYERS, 0)])[NUM_LAYERS, 0]
     keys = [(layer, 0) for layer in range(1, NUM_LAYERS + 1)]
     for drafts in (0, 1, 2, 5, 16):
-        found = answers(SelfSpeculativeDecoder(decoder, drafts), keys)
+        found = answers(SelfSpeculativeDecoder(decoder.parts, drafts), keys)
         assert list(found) == keys
         for sample in found.values():
             assert sample.completion_token_ids == whole.completion_token_ids
@@ -69,33 +76,27 @@ def test_greedy_answers_of_smollm2_are_the_whole_models(smollm2, head):
         whole = answers(decoder, [(30, 0)], settings, question)[30, 0]
         for drafts in (1, 4, 0):
             keys = [(layer, 0) for layer in (1, 15, 24, 29, 30)]
-            found = answers(SelfSpeculativeDecoder(decoder, drafts), keys, settings, question)
+            found = answers(SelfSpeculativeDecoder(decoder.parts, drafts), keys, settings, question)
             assert {sample.completion_token_ids for sample in found.values()} == {whole.completion_token_ids}
 
 
 def test_samples_in_a_batch_are_those_drawn_alone():
     decoder = make_decoder(make_lm())
     settings = SamplingSettings(temperature=1.0, top_p=0.9, max_new_tokens=8)
-    together = answers(SelfSpeculativeDecoder(decoder, 3), [(2, number) for number in range(12)], settings)
+    together = answers(SelfSpeculativeDecoder(decoder.parts, 3), [(2, number) for number in range(12)], settings)
     for number in (0, 5, 11):
-        alone = answers(SelfSpeculativeDecoder(decoder, 3), [(2, number)], settings)[2, number]
+        alone = answers(SelfSpeculativeDecoder(decoder.parts, 3), [(2, number)], settings)[2, number]
         assert alone.completion_token_ids == together[2, number].completion_token_ids
 
 
 def exact_first_two(decoder, layer, settings):
     """Probability of each first token, and of each pair of first tokens, ``[V]`` and ``[V, V]``, at one exit layer."""
-    from hcl_core.decode.trie.ragged import RaggedTrie
-    from hcl_core.decode.trie.token_trie import ROOT
-
-    ragged = RaggedTrie(
-        decoder.lm, decoder.exit_head, decoder.tokenize_checked(stored_question(decoder, QUESTION), settings), 100
-    )
+    ragged = RaggedTrie(prompt_cache(decoder), decoder.exit_head, 100)
     root = np.array([ROOT])
     first = truncated_distribution(ragged.logits(root, layer), settings)[0]
     tokens = np.flatnonzero(first.numpy() > 0)
     nodes = ragged.children(np.repeat(root, len(tokens)), tokens)
-    ragged.advance(nodes, layer)
-    ragged.keep(nodes, layer)
+    ragged.compute(nodes, layer)
     pairs = torch.zeros(len(first), len(first), dtype=torch.float64)
     ends = torch.from_numpy(ragged.trie.is_final[nodes])
     second = truncated_distribution(ragged.logits(nodes, layer), settings)
@@ -126,9 +127,11 @@ def p_value(counts, probabilities):
 def test_sampled_answers_follow_the_whole_model_and_not_the_drafting_layer(settings):
     decoder = make_decoder(make_lm(seed=3))
     num_samples, layer = 4000, 2
-    found = answers(SelfSpeculativeDecoder(decoder, 2), [(layer, number) for number in range(num_samples)], settings)
+    found = answers(
+        SelfSpeculativeDecoder(decoder.parts, 2), [(layer, number) for number in range(num_samples)], settings
+    )
     ids = [sample.completion_token_ids for sample in found.values()]
-    size = decoder.lm.vocab_size
+    size = decoder.parts.lm.vocab_size
     first = np.bincount([tokens[0] for tokens in ids], minlength=size)
     pairs = np.zeros((size, size), dtype=int)
     for tokens in ids:
@@ -140,13 +143,13 @@ def test_sampled_answers_follow_the_whole_model_and_not_the_drafting_layer(setti
 
 def test_the_report_counts_what_was_drafted_and_kept():
     decoder = make_decoder(make_lm())
-    last = SelfSpeculativeDecoder(decoder, 3)
+    last = SelfSpeculativeDecoder(decoder.parts, 3)
     sample = answers(last, [(NUM_LAYERS, 0)])[NUM_LAYERS, 0]
     # The last layer drafts what it will say: all is kept, four tokens a check, each block once.
     assert last.report.acceptance_rates[:3].tolist() == [1, 1, 1] and np.isnan(last.report.acceptance_rates[3])
     assert last.report.num_tokens == len(sample.completion_token_ids) == 20
     assert last.report.tokens_per_verification == 4
-    early = SelfSpeculativeDecoder(decoder, 3)
+    early = SelfSpeculativeDecoder(decoder.parts, 3)
     answers(early, [(1, 0)])
     assert 1 <= early.report.tokens_per_verification < 4 and early.report.accepted[0] <= early.report.proposed[0]
     assert early.report.blocks_per_token > last.report.blocks_per_token
@@ -156,7 +159,7 @@ def test_adaptive_drafting_drafts_less_where_less_is_kept():
     decoder = make_decoder(make_lm())
     runs = {}
     for drafts in (0, 8):
-        runs[drafts] = SelfSpeculativeDecoder(decoder, drafts)
+        runs[drafts] = SelfSpeculativeDecoder(decoder.parts, drafts)
         answers(runs[drafts], [(1, 0)])
     assert runs[0].report.proposed.sum() < runs[8].report.proposed.sum()
 
@@ -164,51 +167,27 @@ def test_adaptive_drafting_drafts_less_where_less_is_kept():
 @pytest.mark.parametrize("drafts", [-1, 17])
 def test_a_number_of_drafts_that_cannot_be_is_refused(drafts):
     with pytest.raises(SettingsError, match="drafts must be from 1 to 16"):
-        SelfSpeculativeDecoder(make_decoder(make_lm()), drafts)
+        SelfSpeculativeDecoder(make_decoder(make_lm()).parts, drafts)
 
 
 def test_a_layer_that_does_not_exist_is_refused():
     with pytest.raises(SettingsError, match="exit layer 5"):
-        answers(SelfSpeculativeDecoder(make_decoder(make_lm()), 2), [(5, 0)])
-
-
-# The distribution that both sides share.
-
-
-@pytest.mark.parametrize("settings", [
-    SamplingSettings(temperature=0.7, top_p=0.9), SamplingSettings(temperature=1.3, top_p=1.0, top_k=7),
-    SamplingSettings(temperature=1.0, top_p=0.5, top_k=30), SamplingSettings(temperature=0),
-], ids=str)  # fmt: skip
-def test_the_truncated_distribution_is_what_tokens_are_drawn_from(settings):
-    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(0)) * 3
-    probs = truncated_distribution(logits, settings)
-    uniforms = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
-    for row in range(3):
-        drawn, _ = draw_tokens(logits, torch.full((4000,), row), uniforms, settings)
-        shares = torch.bincount(drawn, minlength=50) / 4000
-        assert (shares - probs[row]).abs().max() < 1e-3
-        assert ((shares > 0) == (probs[row] > 2e-4)).float().mean() > 0.95
-
-
-def test_a_draw_never_takes_a_token_without_mass():
-    probs = torch.tensor([[0.0, 0.5, 0.0, 0.5, 0.0]], dtype=torch.float64).repeat(4, 1)
-    uniforms = torch.tensor([0.0, 0.4999, 0.5, 1 - 2**-53], dtype=torch.float64)
-    assert draw_from(probs, uniforms).tolist() == [1, 1, 3, 3]
+        answers(SelfSpeculativeDecoder(make_decoder(make_lm()).parts, 2), [(5, 0)])
 
 
 def test_a_wave_that_exceeds_the_budget_is_split_and_answers_as_before(monkeypatch):
-    from hcl_core.decode import speculative
+    sizes = []  # of the groups decoded together: each has a trie, which makes room for 10 tokens x (1 + 3) a sample
 
-    sizes = []
-    original = speculative._Session.run
-    monkeypatch.setattr(
-        speculative._Session, "run", lambda self, some: (sizes.append(len(some)), original(self, some))[1]
-    )
+    def spy(prompt, head, num_nodes):
+        sizes.append(num_nodes // 40)
+        return RaggedTrie(prompt, head, num_nodes)
+
+    monkeypatch.setattr(speculative, "RaggedTrie", spy)
     lm, settings = make_lm(), SamplingSettings(max_new_tokens=10)
     keys = [(layer, number) for layer in (2, 3) for number in range(8)]
-    whole = answers(SelfSpeculativeDecoder(make_decoder(lm), 3), keys, settings)
+    whole = answers(SelfSpeculativeDecoder(make_decoder(lm).parts, 3), keys, settings)
     assert sizes == [8, 8]
-    split = answers(SelfSpeculativeDecoder(make_decoder(lm, 200_000), 3), keys, settings)
+    split = answers(SelfSpeculativeDecoder(make_decoder(lm, 200_000).parts, 3), keys, settings)
     assert len(sizes) > 4 and sum(sizes[2:]) == len(keys)
     assert {key: each.completion_token_ids for key, each in split.items()} == {
         key: each.completion_token_ids for key, each in whole.items()

@@ -1,4 +1,4 @@
-"""What decoding costs, way by way: measured on a tiny model, stored, and read back."""
+"""What decoding costs, strategy by strategy: measured on a tiny model, stored, and read back."""
 
 import json
 
@@ -6,9 +6,9 @@ import pytest
 from conftest import NUM_LAYERS, make_decoder, make_lm, run_command
 from test_speculative import QUESTION
 
-from hcl_core.decode.timing import Timed, time_ways
+from hcl_core.decode.timing import Timed, benchmark_strategies
 from hcl_core.errors import RunFolderError, SettingsError
-from hcl_core.models.speed_records import SpeedReport, median_ratio, read_report, sweep, write_report
+from hcl_core.models.speed_records import SpeedReport, median_ratio, read_report, strategies_to_time, write_report
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
@@ -17,27 +17,29 @@ SETTINGS = SamplingSettings(temperature=0, max_new_tokens=8)
 
 @pytest.fixture(scope="module")
 def events():
-    decoder = make_decoder(make_lm())
-    ways = sweep(NUM_LAYERS, (1, 3), (2, 0), [Strategy.parse(f"dynamic:probability:{each}") for each in (0, 1)])
-    return list(time_ways(decoder, "tiny", [QUESTION], SETTINGS, ways, repeats=2))
+    parts = make_decoder(make_lm()).parts
+    strategies = strategies_to_time(
+        NUM_LAYERS, (1, 3), (2, 0), [Strategy.parse(f"dynamic:probability:{each}") for each in (0, 1)]
+    )
+    return list(benchmark_strategies(parts, "tiny", [QUESTION], SETTINGS, strategies, repeats=2))
 
 
-def test_a_sweep_has_every_way_and_full_decoding_first():
-    ways = sweep(30, (20, 27), (2, 0), [Strategy.parse("dynamic:probability:0.9")])
-    assert ways[0] == (EARLY_EXIT, 30)
-    assert [(str(strategy), layer) for strategy, layer in ways[1:]] == [
+def test_a_strategies_to_time_has_every_strategy_and_full_decoding_first():
+    strategies = strategies_to_time(30, (20, 27), (2, 0), [Strategy.parse("dynamic:probability:0.9")])
+    assert strategies[0] == (EARLY_EXIT, 30)
+    assert [(str(strategy), layer) for strategy, layer in strategies[1:]] == [
         ("self_speculative:2", 20), ("self_speculative:adaptive", 20), ("self_speculative:2", 27),
         ("self_speculative:adaptive", 27), ("dynamic:probability:0.9", 20),
     ]  # fmt: skip
 
 
-def test_every_way_is_timed_in_turn_after_one_round_to_warm_up(events):
+def test_every_strategy_is_timed_in_turn_after_one_round_to_warm_up(events):
     timed = [event for event in events if isinstance(event, Timed)]
     assert len(timed) == 7 * 3 and [event.num_done for event in timed] == list(range(1, 22))
     assert [str(event.strategy) for event in timed[:7]] == [str(event.strategy) for event in timed[7:14]]
 
 
-def test_the_report_says_what_each_way_did(events):
+def test_the_report_says_what_each_strategy_did(events):
     report = events[-1]
     assert isinstance(report, SpeedReport) and len(report.rows) == 7
     full, *others = report.rows
@@ -47,13 +49,13 @@ def test_the_report_says_what_each_way_did(events):
     assert {row.num_tokens for row in drafted} == {full.num_tokens}
     assert all(row.tokens_per_verification >= 1 and row.acceptance_rates for row in drafted)
     leaving = {row.strategy: row for row in others if row.strategy.startswith("dynamic")}
-    never, always = leaving["dynamic:probability:1"], leaving["dynamic:probability:0"]
+    never, alstrategies = leaving["dynamic:probability:1"], leaving["dynamic:probability:0"]
     assert never.exits[:-1] == (0,) * (NUM_LAYERS - 1) and never.share_different == 0
-    assert always.exits[0] == sum(always.exits) and always.share_different > 0
-    assert always.blocks_per_token < 1.01 < never.blocks_per_token
+    assert alstrategies.exits[0] == sum(alstrategies.exits) and alstrategies.share_different > 0
+    assert alstrategies.blocks_per_token < 1.01 < never.blocks_per_token
 
 
-def test_the_fastest_way_is_one_that_changes_no_answer(events):
+def test_the_fastest_strategy_is_one_that_changes_no_answer(events):
     best = events[-1].best_lossless
     assert Strategy.parse(best.strategy).name != "dynamic"
     assert best.tokens_per_second == max(
@@ -80,12 +82,12 @@ def test_a_file_that_is_no_report_is_refused(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    ("ways", "questions", "repeats"),
+    ("strategies", "questions", "repeats"),
     [([(EARLY_EXIT, 9)], [QUESTION], 1), ([(EARLY_EXIT, 4)], [], 1), ([(EARLY_EXIT, 4)], [QUESTION], 0)],
 )
-def test_what_cannot_be_timed_is_refused(ways, questions, repeats):
+def test_what_cannot_be_timed_is_refused(strategies, questions, repeats):
     with pytest.raises(SettingsError):
-        list(time_ways(make_decoder(make_lm()), "tiny", questions, SETTINGS, ways, repeats))
+        list(benchmark_strategies(make_decoder(make_lm()).parts, "tiny", questions, SETTINGS, strategies, repeats))
 
 
 def test_the_command_measures_keeps_and_shows(tiny_folder, tmp_path, capsys):

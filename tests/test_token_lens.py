@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from hcl_core.decode.heads.exit_heads import SharedHead, read_head  # noqa: E402
 from hcl_core.decode.heads.fitting import fit_head  # noqa: E402
 from hcl_core.decode.heads.hidden_states import TextBatch, read_text, write_texts  # noqa: E402
-from hcl_core.decode.token_lens import look, look_at_answer  # noqa: E402
+from hcl_core.decode.token_lens import read_layers, read_layers_along_answer  # noqa: E402
 from hcl_core.models.head_records import FitSettings  # noqa: E402
 from hcl_core.records import SamplingSettings  # noqa: E402
 from hcl_core.settings.prompts import load_template  # noqa: E402
@@ -88,7 +88,7 @@ def test_written_texts_come_with_the_states_they_were_drawn_from():
 def test_every_layers_readout_is_the_references(heads, name):
     lm, by_name = heads
     head = by_name[name]
-    table = look(lm, head, "q", "prompt", TEXT, first=1, num_top=5)
+    table = read_layers(lm, head, "q", "prompt", TEXT, first=1, num_top=5)
     own = reference(lm, NUM_LAYERS)[:-1]
     for layer in range(1, NUM_LAYERS + 1):
         wanted = reference(lm, layer, lambda hidden, at=layer: head.translate(hidden, np.full(len(hidden), at)))[:-1]
@@ -110,7 +110,7 @@ def test_every_layers_readout_is_the_references(heads, name):
 @pytest.mark.parametrize("name", ["shared", "linear"])
 def test_the_last_row_is_the_models_own_distribution(heads, name):
     lm, by_name = heads
-    table = look(lm, by_name[name], "q", "prompt", TEXT, first=1, num_top=100)
+    table = read_layers(lm, by_name[name], "q", "prompt", TEXT, first=1, num_top=100)
     own = reference(lm, NUM_LAYERS)[:-1].exp()
     np.testing.assert_allclose(
         table.top_probabilities[-1], own.gather(1, torch.from_numpy(table.top_token_ids[-1])), rtol=1e-4
@@ -121,8 +121,8 @@ def test_the_last_row_is_the_models_own_distribution(heads, name):
 def test_a_long_text_is_read_in_pieces_alike(heads):
     lm, by_name = heads
     text = (TEXT * 40)[:300]
-    whole = look(lm, by_name["linear"], "q", "prompt", text, first=1)
-    tail = look(lm, by_name["linear"], "q", "prompt", text, first=290)
+    whole = read_layers(lm, by_name["linear"], "q", "prompt", text, first=1)
+    tail = read_layers(lm, by_name["linear"], "q", "prompt", text, first=290)
     np.testing.assert_allclose(whole.entropy[:, -10:], tail.entropy, rtol=1e-4)
     assert whole.positions[-10:] == tail.positions
 
@@ -160,7 +160,7 @@ def test_the_greedy_answer_is_the_whole_models_own(heads):
     model = lm.peer
     written = model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=6, pad_token_id=1)[0].tolist()
     for head in by_name.values():
-        table = look_at_answer(lm, head, "q", prompt, max_new_tokens=6)
+        table = read_layers_along_answer(lm, head, "q", prompt, max_new_tokens=6)
         wanted = written[len(ids) :][: len(table.token_ids)]
         assert list(table.token_ids) == wanted and table.positions[0] == len(ids)
         assert (table.text_rank[-1] == 1).all(), "a greedy answer is the last layer's choice at each token"
@@ -168,9 +168,9 @@ def test_the_greedy_answer_is_the_whole_models_own(heads):
 
 def test_a_given_answer_begins_where_the_prompt_ends(heads):
     lm, by_name = heads
-    table = look_at_answer(lm, by_name["shared"], "q", "Q: sky?\nA:", answer=" blue ")
+    table = read_layers_along_answer(lm, by_name["shared"], "q", "Q: sky?\nA:", answer=" blue ")
     assert "".join(table.token_texts) == " blue"
-    whole = look_at_answer(lm, by_name["shared"], "q", "Q: sky?\nA:", answer="blue", whole_text=True)
+    whole = read_layers_along_answer(lm, by_name["shared"], "q", "Q: sky?\nA:", answer="blue", whole_text=True)
     assert "".join(whole.token_texts) == ": sky?\nA: blue" and whole.positions[0] == 1
 
 
@@ -188,7 +188,7 @@ def test_a_given_answer_begins_where_the_prompt_ends(heads):
 def test_bad_input_is_one_clear_error(heads, prompt, options, error):
     lm, by_name = heads
     with pytest.raises(error):
-        look_at_answer(lm, by_name["shared"], "q", prompt, **options)
+        read_layers_along_answer(lm, by_name["shared"], "q", prompt, **options)
 
 
 # Storage.
@@ -200,7 +200,9 @@ def manifest(prompts):
 
 def test_a_stored_lens_comes_back_as_it_was(heads, tmp_path):
     lm, by_name = heads
-    tables = [look_at_answer(lm, by_name["linear"], name, f"{name}?", answer="yes") for name in ("one", "two")]
+    tables = [
+        read_layers_along_answer(lm, by_name["linear"], name, f"{name}?", answer="yes") for name in ("one", "two")
+    ]
     saved = manifest({table.question_id: table.prompt for table in tables})
     write_lens(tmp_path / "lens", saved, tables)
     write_lens(tmp_path / "lens", saved, tables)  # replaced, not refused
@@ -214,7 +216,7 @@ def test_a_stored_lens_comes_back_as_it_was(heads, tmp_path):
 @pytest.mark.parametrize("damage", ["manifest.json", "lens.parquet", "kind", "version", "json"])
 def test_a_damaged_lens_is_one_clear_error(heads, tmp_path, damage):
     lm, by_name = heads
-    table = look_at_answer(lm, by_name["shared"], "one", "one?", answer="yes")
+    table = read_layers_along_answer(lm, by_name["shared"], "one", "one?", answer="yes")
     folder = tmp_path / "lens"
     write_lens(folder, manifest({"one": "one?"}), [table])
     entries = json.loads((folder / "manifest.json").read_text())
@@ -239,6 +241,6 @@ def test_a_folder_of_something_else_is_not_overwritten(heads, tmp_path):
 @pytest.mark.model
 def test_the_embedded_model_settles_on_paris_late(smollm2):
     prompt = load_template().render("What is the capital of France?")
-    shared = look_at_answer(smollm2, SharedHead(), "q", prompt)
+    shared = read_layers_along_answer(smollm2, SharedHead(), "q", prompt)
     assert shared.token_texts[0] == " Paris"
     assert shared.settles()[0] > 25

@@ -1,4 +1,4 @@
-"""``memory``: what a model and a run would take, before anything is loaded."""
+"""The memory command: what a model and a run would take, before anything is loaded."""
 
 import json
 from dataclasses import asdict
@@ -24,15 +24,15 @@ def memory(
     model: Annotated[str, typer.Option(help="Catalogue name, or a model on this machine.")] = DEFAULT_MODEL.name,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     layers: Annotated[str, typer.Option(help="As `run` takes them.")] = "all",
-    samples: Annotated[int, typer.Option(help="Answers a question and layer.")] = 50,
+    samples: Annotated[int, typer.Option(help="Answers per question and layer.")] = 50,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 50,
     prompt_tokens: Annotated[int, typer.Option(min=1, help="Length of the prompt.")] = 256,
     exit_head: Annotated[str, typer.Option(help="shared or linear.")] = "shared",
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object, in bytes.")] = False,
 ) -> None:
-    """Say what a model and a run take in memory, in every format of the weights, and whether that is free.
+    """Estimate the memory of a model and a run, in every format of the weights, and say whether so much is free.
 
-    A run needs room for the model and one answer; where not all answers fit at once, they are made in several waves.
+    A run needs memory for the model and one answer. If not all answers fit together, they are made in several waves.
     """
     if exit_head not in ("shared", "linear"):
         raise SettingsError(f"exit head must be shared or linear; got {exit_head!r}")
@@ -41,44 +41,45 @@ def memory(
     shape = registry.model_shape(model)
     chosen = parse_layers(layers, shape.num_hidden_layers)
     free, on_cpu = registry.free_memory(device)
-    found: dict[str, tuple[Footprint, int]] = {}
-    for kept in WEIGHT_FORMATS.values():
+    by_format: dict[str, tuple[Footprint, int]] = {}
+    for weight_format in WEIGHT_FORMATS.values():
         needs = footprint(
             shape,
-            kept,
+            weight_format,
             on_cpu=on_cpu,
             has_linear_head=exit_head == "linear",
             prompt_tokens=prompt_tokens,
             max_new_tokens=max_new_tokens,
             exit_layer=max(chosen),
         )
-        found[kept.name] = needs, samples * wave_bytes(shape, kept.number_bytes, max_new_tokens, chosen)
+        all_answers = samples * wave_bytes(shape, weight_format.number_bytes, max_new_tokens, chosen)
+        by_format[weight_format.name] = needs, all_answers
     if as_json:
-        rows = {name: asdict(needs) | {"all_answers": pool} for name, (needs, pool) in found.items()}
+        rows = {name: asdict(needs) | {"all_answers": all_answers} for name, (needs, all_answers) in by_format.items()}
         stdout.print_json(json.dumps({"model": model, "free": free, "formats": rows}))
         return
-    heads = ("dtype", "weights", "exit head", "prompt", "readouts", "one answer", "all answers", "")
-    table = Table(*heads, box=None)
+    headers = ("dtype", "weights", "exit head", "prompt", "readouts", "one answer", "all answers", "")
+    table = Table(*headers, box=None)
     for column in table.columns[1:-1]:
         column.justify = "right"
-    for name, (needs, pool) in found.items():
-        parts = (needs.weights, needs.exit_head, needs.prompt, needs.readouts, needs.sample, pool)
-        table.add_row(name, *(_gib(part) for part in parts), _verdict(needs, pool, free))
+    for name, (needs, all_answers) in by_format.items():
+        parts = (needs.weights, needs.exit_head, needs.prompt, needs.readouts, needs.sample, all_answers)
+        table.add_row(name, *(_gib(part) for part in parts), _verdict(needs, all_answers, free))
     stdout.print(
         f"{model}: {shape.num_weights / 1e9:.2f} billion weights, {shape.num_hidden_layers} layers; "
         f"{len(chosen)} layers x {samples} answers of at most {max_new_tokens} tokens; {_gib(free)} are free",
         highlight=False,
     )
     stdout.print(table)
-    stdout.print("All answers: the most they can take; those that begin alike share what they have in common.")
+    stdout.print("All answers: an upper bound; answers that begin with the same tokens share the memory of those.")
 
 
 def _gib(number: int) -> str:
     return f"{number / _GIB:.2f} GiB" if number >= _GIB / 100 else f"{number / 2**20:.1f} MiB"
 
 
-def _verdict(needs: Footprint, pool: int, free: int) -> str:
-    if needs.least > free:
-        return f"lacks {_gib(needs.least - free)}"
-    # The engine takes half of what is free once the model is there.
-    return "fits" if pool < (free - needs.least) // 2 else "fits, in several waves"
+def _verdict(needs: Footprint, all_answers: int, free: int) -> str:
+    if needs.minimum > free:
+        return f"lacks {_gib(needs.minimum - free)}"
+    # The engine takes half of what is free once the model is loaded.
+    return "fits" if all_answers < (free - needs.minimum) // 2 else "fits, in several waves"

@@ -181,7 +181,7 @@ def lens(
         lm, checkpoint = registry.load_model(model, dtype, device)
     head = registry.load_exit_head(exit_head, lm)
     is_chat = prompt is None and prompt_template.is_chat
-    table = registry.look_at_answer(
+    table = registry.read_layers_along_answer(
         lm,
         head,
         "own",

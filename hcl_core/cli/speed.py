@@ -1,4 +1,4 @@
-"""The speed command: what each way of decoding costs on this machine."""
+"""The speed command: what each decoding strategy costs on this machine."""
 
 import json
 from dataclasses import asdict
@@ -13,7 +13,7 @@ from hcl_core.cli.progress import bars
 from hcl_core.cli.terminal import DTYPE_HELP, app, loading, stderr, stdout
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES, check_exit_head
-from hcl_core.models.speed_records import SpeedReport, SpeedRow, read_report, sweep, write_report
+from hcl_core.models.speed_records import SpeedReport, SpeedRow, read_report, strategies_to_time, write_report
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.layers import parse_layers
 from hcl_core.settings.prompts import TEMPLATE_NAMES, load_template
@@ -24,34 +24,36 @@ from hcl_core.settings.strategies import Strategy
 def speed(
     model: Annotated[str, typer.Option(help="Catalogue name, Hub id or local folder.")] = DEFAULT_MODEL.name,
     questions: Annotated[str, typer.Option(help="starter, or a file of questions.")] = "starter",
-    limit: Annotated[int, typer.Option(min=1, max=100, help="So many prompts, one answer each.")] = 5,
-    layers: Annotated[str, typer.Option(help="Exit layers that draft; the first may be left dynamically.")] = "",
-    drafts: Annotated[str, typer.Option(help="Numbers of drafts before a verification; adaptive is one too.")] = "2,4",
-    thresholds: Annotated[str, typer.Option(help="Of the top token's probability, for dynamic exit.")] = "0.8,0.95",
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Number of prompts, one answer each.")] = 5,
+    layers: Annotated[str, typer.Option(help="Exit layers that draft; dynamic exit starts at the first.")] = "",
+    drafts: Annotated[str, typer.Option(help="Numbers of drafts per verification; adaptive is allowed too.")] = "2,4",
+    thresholds: Annotated[str, typer.Option(help="Probabilities of the top token, for dynamic exit.")] = "0.8,0.95",
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 50,
-    repeats: Annotated[int, typer.Option(min=1, max=50, help="Of each way, in turn, after one to warm up.")] = 3,
+    repeats: Annotated[
+        int, typer.Option(min=1, max=50, help="Timings of each strategy, in turn, after a warm-up.")
+    ] = 3,
     exit_head: Annotated[str, typer.Option(help=f"{', '.join(EXIT_HEAD_NAMES)} or a file of fit-head.")] = "auto",
     dtype: Annotated[str, typer.Option(help=DTYPE_HELP)] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     template: Annotated[
         str,
-        typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}; default chat, for its long answers, where it is."),
+        typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}; default chat, which has long answers, if the model has it."),
     ] = "",
-    out: Annotated[Path | None, typer.Option(help="Keep the report in this file.")] = None,
-    show: Annotated[Path | None, typer.Option(help="Print a report that was kept; measures nothing.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the report to this file.")] = None,
+    show: Annotated[Path | None, typer.Option(help="Print a stored report; measures nothing.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Time full decoding, drafts verified by the whole model, and dynamic exit, on the same prompts."""
+    """Time full decoding, self-speculative decoding and dynamic exit on the same prompts."""
     if show is not None:
         _print(read_report(show), as_json)
         return
     check_exit_head(exit_head)
     settings = SamplingSettings(temperature=temperature, max_new_tokens=max_new_tokens)
-    numbers = tuple(Strategy.parse(f"self_speculative:{part.strip()}").num_speculations for part in _parts(drafts))
-    leaving = [Strategy.parse(f"dynamic:probability:{part}") for part in _parts(thresholds)]
+    num_drafts = tuple(Strategy.parse(f"self_speculative:{part}").num_speculations for part in _parts(drafts))
+    dynamic_strategies = [Strategy.parse(f"dynamic:probability:{part}") for part in _parts(thresholds)]
     prompt_template = load_template(template or "chat")
-    asked = registry.load_questions(questions).load(limit)
+    loaded_questions = registry.load_questions(questions).load(limit)
     if layers:
         parse_layers(layers, 10_000)
     with stderr.status(loading(model)):
@@ -63,8 +65,10 @@ def speed(
     chosen = parse_layers(layers, depth) if layers else tuple(sorted({max(1, depth * part // 6) for part in (2, 4, 5)}))
     with bars() as progress:
         task = progress.add_task("Timing", total=None, unit="rounds")
-        ways = sweep(depth, chosen, numbers, leaving)
-        for event in registry.time_ways(decoder, checkpoint.revision, asked, settings, ways, repeats):
+        strategies = strategies_to_time(depth, chosen, num_drafts, dynamic_strategies)
+        for event in registry.benchmark_strategies(
+            decoder.parts, checkpoint.revision, loaded_questions, settings, strategies, repeats
+        ):
             if isinstance(event, SpeedReport):
                 report = event
             else:
@@ -89,8 +93,11 @@ def _print(report: SpeedReport, as_json: bool) -> None:
         markup=False,
         highlight=False,
     )
-    heads = ("way", "layer", "tokens/s", "against full", "blocks/token", "kept", "tokens/check", "other tokens")
-    table = Table(*heads, box=None)
+    headers = (
+        "strategy", "layer", "tokens/s", "against full", "blocks/token", "accepted", "tokens/verification",
+        "other tokens",
+    )  # fmt: skip
+    table = Table(*headers, box=None)
     for column in table.columns[1:]:
         column.justify = "right"
     for row in report.rows:
@@ -104,11 +111,11 @@ def _print(report: SpeedReport, as_json: bool) -> None:
 
 
 def _cells(row: SpeedRow) -> list[str]:
-    kept = "" if not row.acceptance_rates else " ".join(f"{rate:.2f}" for rate in row.acceptance_rates[:4])
-    checked = "" if row.tokens_per_verification is None else f"{row.tokens_per_verification:.2f}"
-    other = "" if row.share_different is None else f"{row.share_different:.0%}"
+    accepted = " ".join(f"{rate:.2f}" for rate in (row.acceptance_rates or ())[:4])
+    verified = "" if row.tokens_per_verification is None else f"{row.tokens_per_verification:.2f}"
+    different = "" if row.share_different is None else f"{row.share_different:.0%}"
     name = "full" if row.strategy == "early_exit" else row.strategy
     return [
         name, str(row.exit_layer), f"{row.tokens_per_second:.1f}", f"{row.ratio:.2f}x", f"{row.blocks_per_token:.1f}",
-        kept, checked, other,
+        accepted, verified, different,
     ]  # fmt: skip

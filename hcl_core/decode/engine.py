@@ -1,17 +1,21 @@
 """The engine: one token trie a prompt, every exit layer at once (DESIGN section 3).
 
-``TrieDecoder.decode`` is the whole story: prefill, then for each wave one ``step`` after another until no
-sample runs. ``session`` holds what a step does.
+``EngineDecoder.decode`` begins every decoding strategy: check, run the prompt once, hand it on. ``TrieDecoder`` is true
+early exit; ``speculative`` and ``dynamic`` have the other two strategies, ``trie`` has what all of them run on.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.memory import explain_out_of_memory, free_memory
+from hcl_core.decode.trie.prompt_cache import PromptCache
+from hcl_core.decode.trie.running import LayerSample
 from hcl_core.decode.trie.session import PromptSession
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.cost import ModelCost
@@ -19,91 +23,142 @@ from hcl_core.ports import DecodeProgress
 from hcl_core.records import Question, SamplingSettings, StoredQuestion
 from hcl_core.settings.prompts import PromptTemplate
 
-_MOST_CPU_BUDGET = 4 * 2**30
+_MAX_CPU_BUDGET = 4 * 2**30
 
 
-class TrieDecoder:
-    """Samples answers from every wanted exit layer of one model.
+@dataclass(frozen=True, slots=True)
+class EngineParts:
+    """What a decoder works with, whatever its strategy.
 
-    Args:
+    Attributes:
         lm: The model.
         exit_head: How early layers are read.
         template: How a question becomes a prompt.
-        memory_budget: Bytes for the keys, values and hidden states of one prompt's trie; a wave that could
-            need more is split. ``None``: half of the memory that is free now, at most 4 GiB on a CPU.
+        memory_budget: Bytes for the keys, values and hidden states that follow one prompt; a wave that could need
+            more is split. ``None``: half of the memory that is free when the prompt begins, at most 4 GiB on a CPU.
     """
 
-    def __init__(
-        self, lm: CausalLM, exit_head: ExitHead, template: PromptTemplate, memory_budget: int | None = None
-    ) -> None:
-        self.lm, self.exit_head, self.template = lm, exit_head, template
-        self.num_hidden_layers = lm.num_hidden_layers
-        self._memory_budget = memory_budget
+    lm: CausalLM
+    exit_head: ExitHead
+    template: PromptTemplate
+    memory_budget: int | None = None
 
-    def prompt_for(self, question: Question) -> str:
-        """The exact text sent for ``question``."""
-        return self.template.render(question.text, self.lm.wrap_chat)
+    def __post_init__(self) -> None:
+        if self.memory_budget is not None and self.memory_budget < 1:
+            raise SettingsError(f"a memory budget must be at least 1 byte; got {self.memory_budget}")
 
-    def token_text(self, token_id: int) -> str:
-        """One token as people should see it: its text, or its name where it is special."""
-        return self.lm.token_text(token_id)
+    def budget_now(self) -> int:
+        """``memory_budget``, or what it is by default at this moment.
 
-    def cost(self) -> ModelCost:
-        """What a token costs at each exit."""
-        width, has_map = self.lm.hidden_size, self.exit_head.name == "linear"
-        return ModelCost(
-            num_hidden_layers=self.num_hidden_layers,
-            block=self.lm.block_flops,
-            readout=2 * width * self.lm.vocab_size,
-            exit_head=2 * width * width if has_map else 0,
-        )
-
-    def tokenize_checked(self, stored: StoredQuestion, settings: SamplingSettings) -> list[int]:
-        """Token ids of the prompt; see ``ports.Decoder``."""
-        prompt_token_ids = self.lm.tokenize(stored.prompt, is_chat=self.template.is_chat)
-        if len(prompt_token_ids) + settings.max_new_tokens > self.lm.max_positions:
-            raise ContextTooLongError(
-                f"question {stored.question.id!r}: a prompt of {len(prompt_token_ids)} tokens and an answer of up to "
-                f"{settings.max_new_tokens} exceed this model's window of {self.lm.max_positions}; "
-                "shorten the question or lower the number of new tokens"
-            )
-        return prompt_token_ids
-
-    def memory_budget(self) -> int:
-        """Bytes that the trie of one prompt may take now."""
-        return self._memory_budget or _default_memory_budget(self.lm)
+        Where the layers are spread over devices, the one that its share of the layers fills first decides.
+        """
+        if self.memory_budget is not None:
+            return self.memory_budget
+        devices = self.lm.layer_devices
+        shares = Counter(devices)
+        free = min(free_memory(device) * len(devices) // share for device, share in shares.items()) // 2
+        return free if self.lm.readout_device.type == "cuda" else min(free, _MAX_CPU_BUDGET)
 
     def check_layers(self, exit_layers: Iterable[int]) -> None:
         """Raise ``SettingsError`` for an exit layer that the model lacks."""
         for exit_layer in exit_layers:
-            if not 1 <= exit_layer <= self.num_hidden_layers:
-                raise SettingsError(f"exit layer {exit_layer} is not from 1 to {self.num_hidden_layers}")
+            if not 1 <= exit_layer <= self.lm.num_hidden_layers:
+                raise SettingsError(f"exit layer {exit_layer} is not from 1 to {self.lm.num_hidden_layers}")
+
+
+class EngineDecoder(ABC):
+    """A ``ports.Decoder`` but for the strategy, which a subclass adds.
+
+    Attributes:
+        parts: Model, exit head, template and memory budget.
+    """
+
+    def __init__(self, parts: EngineParts) -> None:
+        self.parts = parts
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Deepest exit layer."""
+        return self.parts.lm.num_hidden_layers
+
+    @property
+    def exit_head(self) -> ExitHead:
+        """How early layers are read."""
+        return self.parts.exit_head
+
+    def prompt_for(self, question: Question) -> str:
+        """The exact text to send for ``question``; see ``ports.Decoder``."""
+        return self.parts.template.render(question.text, self.parts.lm.wrap_chat)
+
+    def token_text(self, token_id: int) -> str:
+        """One token as people should see it: its text, or its name where it is special."""
+        return self.parts.lm.token_text(token_id)
+
+    def cost(self) -> ModelCost:
+        """What a token costs at each exit layer."""
+        lm, has_map = self.parts.lm, self.exit_head.name == "linear"
+        return ModelCost(
+            num_hidden_layers=lm.num_hidden_layers,
+            block=lm.block_flops,
+            readout=2 * lm.hidden_size * lm.vocab_size,
+            exit_head=2 * lm.hidden_size**2 if has_map else 0,
+        )
+
+    def tokenize_checked(self, stored: StoredQuestion, settings: SamplingSettings) -> list[int]:
+        """Token ids of the prompt; see ``ports.Decoder``."""
+        lm = self.parts.lm
+        prompt_token_ids = lm.tokenize(stored.prompt, is_chat=self.parts.template.is_chat)
+        if len(prompt_token_ids) + settings.max_new_tokens > lm.max_positions:
+            raise ContextTooLongError(
+                f"question {stored.question.id!r}: a prompt of {len(prompt_token_ids)} tokens and an answer of up to "
+                f"{settings.max_new_tokens} exceed this model's window of {lm.max_positions}; "
+                "shorten the question or lower the number of new tokens"
+            )
+        return prompt_token_ids
 
     @torch.inference_mode()
     def decode(
-        self, stored: StoredQuestion, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
+        self, stored: StoredQuestion, settings: SamplingSettings, waves: Iterable[Sequence[LayerSample]]
     ) -> Iterator[DecodeProgress]:
-        """Sample answers wave by wave; see ``ports.Decoder``.
-
-        Raises:
-            ContextTooLongError: The prompt is too long; before anything is computed.
-            SettingsError: A wave asks for a layer that the model lacks.
-            NotEnoughMemoryError: Memory ran out all the same.
-        """
+        """Sample answers wave by wave; see ``ports.Decoder``."""
         prompt_token_ids = self.tokenize_checked(stored, settings)
         with explain_out_of_memory("decoding"):
-            memory_budget = self.memory_budget()
-            session = PromptSession(self.lm, self.exit_head, settings, stored.question.id, prompt_token_ids)
-            for wave in waves:
-                waiting = list(wave)
-                self.check_layers(exit_layer for exit_layer, _ in waiting)
-                while waiting:
-                    part, waiting = session.plan(waiting, memory_budget)
-                    yield from session.run(part, num_waiting=len(waiting))
+            memory_budget = self.parts.budget_now()
+            prompt = PromptCache(self.parts.lm, prompt_token_ids)
+            yield from self._decode_waves(
+                prompt, stored.question.id, settings, map(self._checked, waves), memory_budget
+            )
+
+    @abstractmethod
+    def _decode_waves(
+        self,
+        prompt: PromptCache,
+        question_id: str,
+        settings: SamplingSettings,
+        waves: Iterable[list[LayerSample]],
+        memory_budget: int,
+    ) -> Iterator[DecodeProgress]:
+        """Decode the waves of one prompt; their layers are checked as they are taken."""
+
+    def _checked(self, wave: Sequence[LayerSample]) -> list[LayerSample]:
+        self.parts.check_layers(exit_layer for exit_layer, _ in wave)
+        return list(wave)
 
 
-def _default_memory_budget(lm: CausalLM) -> int:
-    """Half of what is free; where the layers are spread, by the device that its share fills first."""
-    shares = Counter(lm.layer_devices)
-    free = min(free_memory(device) * len(lm.layer_devices) // share for device, share in shares.items()) // 2
-    return free if lm.readout_device.type == "cuda" else min(free, _MOST_CPU_BUDGET)
+class TrieDecoder(EngineDecoder):
+    """True early exit: every token of an answer comes from the sample's exit layer."""
+
+    def _decode_waves(
+        self,
+        prompt: PromptCache,
+        question_id: str,
+        settings: SamplingSettings,
+        waves: Iterable[list[LayerSample]],
+        memory_budget: int,
+    ) -> Iterator[DecodeProgress]:
+        session = PromptSession(prompt, self.exit_head, settings, question_id)
+        for wave in waves:
+            waiting: Sequence[LayerSample] = wave
+            while waiting:
+                part, waiting = session.plan(waiting, memory_budget)
+                yield from session.run(part, num_waiting=len(waiting))

@@ -1,11 +1,11 @@
-"""Self-speculative decoding: early layers draft, the rest verifies, and the answers are the whole model's.
+"""Self-speculative decoding: early layers draft, the others verify, and the answers are the whole model's.
 
 LayerSkip (Elhoushi et al. 2024, arXiv 2404.16710) drafts with the first ``e`` layers of the model and verifies with the
 others, which go on from the drafts' own keys, values and hidden states. Acceptance is speculative sampling's (Leviathan
-et al. 2023, arXiv 2211.17192; Chen et al. 2023, arXiv 2302.01318): a draft ``x`` from ``q`` is kept with probability
-``min(1, p(x) / q(x))``; else a token is drawn from ``max(p - q, 0)``, rescaled. Each token is then a draw from ``p``,
-whatever ``e``: the layer decides the speed and never the answer. ``p`` and ``q`` are truncated alike, so this holds for
-the truncated distribution of the whole model.
+et al. 2023, arXiv 2211.17192; Chen et al. 2023, arXiv 2302.01318): a draft ``x`` from ``q`` is accepted with
+probability ``min(1, p(x) / q(x))``; else a token is drawn from ``max(p - q, 0)``, rescaled. Each token is then a draw
+from ``p``, whatever ``e``: the layer decides the speed and never the answer. ``p`` and ``q`` are truncated alike, so
+this holds for the truncated distribution of the whole model.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,21 +16,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hcl_core.decode.engine import TrieDecoder
-from hcl_core.decode.model.memory import explain_out_of_memory
-from hcl_core.decode.trie.ragged import RaggedTrie, samples_at_once
+from hcl_core.decode.engine import EngineDecoder, EngineParts
+from hcl_core.decode.trie.prompt_cache import PromptCache
+from hcl_core.decode.trie.ragged import RaggedTrie, max_samples
+from hcl_core.decode.trie.running import LayerSample, Running
 from hcl_core.decode.trie.sampling import draw_from, truncated_distribution
-from hcl_core.decode.trie.session import Running
 from hcl_core.decode.trie.token_trie import IntArray
 from hcl_core.errors import SettingsError
 from hcl_core.ports import DecodeProgress
-from hcl_core.records import Sample, SamplingSettings, StoredQuestion
-from hcl_core.settings.strategies import MOST_SPECULATIONS
+from hcl_core.records import Sample, SamplingSettings
+from hcl_core.settings.strategies import MAX_SPECULATIONS
 
-# Uniforms a token: for its draft, for keeping it, and for what takes its place.
-_DRAFT, _KEEP, _REPLACE = range(3)
-# Rows of whole distributions at a time: float64, a vocabulary each.
-_ROWS_AT_ONCE = 64
+# Uniform numbers of a token: for its draft, for accepting it, and for the token that replaces a refused one.
+_DRAFT, _ACCEPT, _REPLACE = range(3)
+_FIRST_ADAPTIVE = 4  # drafts of the first round where their number adapts
+# Whole distributions held at a time: float64, one number a token of the vocabulary.
+_MAX_DISTRIBUTIONS = 64
 
 
 @dataclass
@@ -38,28 +39,28 @@ class SpeculationReport:
     """What drafting brought.
 
     Attributes:
-        proposed: Drafts made, by their place after the last verified token.
-        accepted: Those of them that were kept.
+        proposed: ``[MAX_SPECULATIONS]`` drafts made, by their position after the last verified token.
+        accepted: ``[MAX_SPECULATIONS]`` those of them that were accepted.
         num_tokens: Tokens emitted.
         num_verifications: Rounds of draft and verification, summed over the samples.
-        blocks_run: Decoder blocks run, each node's once; what samples share counts once.
+        blocks_run: Decoder blocks run, each node's once; a node that samples share counts once.
     """
 
-    proposed: IntArray = field(default_factory=lambda: np.zeros(MOST_SPECULATIONS, dtype=np.int64))
-    accepted: IntArray = field(default_factory=lambda: np.zeros(MOST_SPECULATIONS, dtype=np.int64))
+    proposed: IntArray = field(default_factory=lambda: np.zeros(MAX_SPECULATIONS, dtype=np.int64))
+    accepted: IntArray = field(default_factory=lambda: np.zeros(MAX_SPECULATIONS, dtype=np.int64))
     num_tokens: int = 0
     num_verifications: int = 0
     blocks_run: int = 0
 
     @property
     def acceptance_rates(self) -> NDArray[np.float64]:
-        """By place, in [0, 1]; NaN where none was proposed."""
+        """``[MAX_SPECULATIONS]`` by position, in [0, 1]; NaN where none was proposed."""
         made = self.proposed > 0
         return np.divide(self.accepted, self.proposed, out=np.full(len(made), np.nan), where=made)
 
     @property
     def tokens_per_verification(self) -> float:
-        """From 1 to one more than the drafts; NaN before the first."""
+        """From 1 to one more than the number of drafts; NaN before the first verification."""
         return self.num_tokens / self.num_verifications if self.num_verifications else float("nan")
 
     @property
@@ -69,194 +70,200 @@ class SpeculationReport:
 
 
 class _Drafting(Running):
-    """The samples of one exit layer that still run, each with how far it drafts; its noise is ``[s, steps, 3]``."""
+    """Samples of one exit layer that still run, with the number of drafts of each one's next round.
+
+    ``uniforms`` is ``[s, max_new_tokens, 3]``.
+    """
 
     def __init__(
-        self, keys: Sequence[tuple[int, int]], question_id: str, settings: SamplingSettings, num_drafts: int
+        self, samples: Sequence[LayerSample], question_id: str, settings: SamplingSettings, num_drafts: int
     ) -> None:
-        super().__init__(keys, question_id, settings, uniforms_per_token=3)
-        self.uniforms = self.uniforms.reshape(len(keys), -1, 3)
-        self.num_drafts: IntArray = np.full(len(keys), num_drafts, dtype=np.int64)
+        super().__init__(samples, question_id, settings, uniforms_per_token=3)
+        self.num_drafts: IntArray = np.full(len(samples), num_drafts, dtype=np.int64)
 
 
-class SelfSpeculativeDecoder(TrieDecoder):
-    """Answers of the whole model, drafted by the exit layer that a sample asks for.
+class SelfSpeculativeDecoder(EngineDecoder):
+    """Answers of the whole model, drafted by each sample's exit layer.
 
     Args:
-        decoder: Its model, exit head and template are taken.
-        num_speculations: Drafts before each verification, from 1 to ``MOST_SPECULATIONS``; 0 adapts their number to
-            how many were kept.
+        parts: Model, exit head, template and memory budget.
+        num_speculations: Drafts before each verification, from 1 to ``MAX_SPECULATIONS``; 0 adapts their number to
+            how many were accepted.
 
     Attributes:
         report: Of everything decoded so far.
     """
 
-    def __init__(self, decoder: TrieDecoder, num_speculations: int = 0) -> None:
-        super().__init__(decoder.lm, decoder.exit_head, decoder.template, decoder._memory_budget)
-        if not 0 <= num_speculations <= MOST_SPECULATIONS:
+    def __init__(self, parts: EngineParts, num_speculations: int = 0) -> None:
+        super().__init__(parts)
+        if not 0 <= num_speculations <= MAX_SPECULATIONS:
             raise SettingsError(
-                f"drafts must be from 1 to {MOST_SPECULATIONS}, or 0 to adapt their number; got {num_speculations}"
+                f"drafts must be from 1 to {MAX_SPECULATIONS}, or 0 to adapt their number; got {num_speculations}"
             )
         self.num_speculations = num_speculations
         self.report = SpeculationReport()
 
-    @torch.inference_mode()
-    def decode(
-        self, stored: StoredQuestion, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
+    def _decode_waves(
+        self,
+        prompt: PromptCache,
+        question_id: str,
+        settings: SamplingSettings,
+        waves: Iterable[list[LayerSample]],
+        memory_budget: int,
     ) -> Iterator[DecodeProgress]:
-        """Sample answers wave by wave; see ``ports.Decoder``. A wave's exit layers are taken one after another."""
-        prompt_token_ids = self.tokenize_checked(stored, settings)
-        with explain_out_of_memory("decoding"):
-            for wave in waves:
-                self.check_layers(exit_layer for exit_layer, _ in wave)
-                by_layer: dict[int, list[int]] = {}
-                for exit_layer, sample_idx in wave:
-                    by_layer.setdefault(exit_layer, []).append(sample_idx)
-                num_left = len(wave)
-                # Each round adds its drafts, the refused among them, and one token more.
-                num_nodes = settings.max_new_tokens * (1 + (self.num_speculations or MOST_SPECULATIONS))
-                at_once = samples_at_once(self.lm, self.memory_budget(), num_nodes)
-                groups = [
-                    (exit_layer, sample_idxs[start : start + at_once])
-                    for exit_layer, sample_idxs in by_layer.items()
-                    for start in range(0, len(sample_idxs), at_once)
-                ]
-                for exit_layer, some in groups:
-                    session = _Session(
-                        self, settings, stored.question.id, prompt_token_ids, exit_layer, len(some) * num_nodes
-                    )
-                    for finished in session.run(some):
-                        num_left -= len(finished)
-                        yield DecodeProgress(finished, num_left, session.num_nodes, wave_done=num_left == 0)
+        # A round adds its drafts, refused ones among them, and one token more.
+        num_nodes = settings.max_new_tokens * (1 + (self.num_speculations or MAX_SPECULATIONS))
+        group_size = max_samples(prompt.lm, memory_budget, num_nodes)
+        for wave in waves:
+            num_running = len(wave)
+            for group in _groups_of_one_layer(wave, group_size):
+                ragged = RaggedTrie(prompt, self.exit_head, len(group) * num_nodes)
+                drafting = _Drafting(group, question_id, settings, self.num_speculations or _FIRST_ADAPTIVE)
+                rounds = _Rounds(ragged, drafting, settings, self.report, is_adaptive=not self.num_speculations)
+                for finished in rounds.run():
+                    num_running -= len(finished)
+                    yield DecodeProgress(finished, num_running, len(ragged.trie), wave_done=num_running == 0)
 
 
-class _Session:
-    """The samples of one prompt and one exit layer."""
+def _groups_of_one_layer(wave: list[LayerSample], group_size: int) -> list[list[LayerSample]]:
+    """``wave`` by exit layer, in parts of at most ``group_size`` samples."""
+    by_layer: dict[int, list[LayerSample]] = {}
+    for exit_layer, sample_idx in wave:
+        by_layer.setdefault(exit_layer, []).append((exit_layer, sample_idx))
+    return [
+        samples[start : start + group_size]
+        for samples in by_layer.values()
+        for start in range(0, len(samples), group_size)
+    ]
+
+
+class _Rounds:
+    """Rounds of draft and verification for samples of one exit layer.
+
+    Args:
+        ragged: An empty trie of the prompt.
+        drafting: The samples.
+        settings: How tokens are drawn.
+        report: Counted into.
+        is_adaptive: Whether a round drafts one token more than were accepted in the round before.
+    """
 
     def __init__(
         self,
-        decoder: SelfSpeculativeDecoder,
+        ragged: RaggedTrie,
+        drafting: _Drafting,
         settings: SamplingSettings,
-        question_id: str,
-        prompt_token_ids: list[int],
-        exit_layer: int,
-        num_nodes: int,
+        report: SpeculationReport,
+        *,
+        is_adaptive: bool,
     ) -> None:
-        self._settings, self._question_id = settings, question_id
-        self._exit_layer, self._last = exit_layer, decoder.num_hidden_layers
-        self._fixed, self._report = decoder.num_speculations, decoder.report
-        self._ragged = RaggedTrie(decoder.lm, decoder.exit_head, prompt_token_ids, num_nodes)
+        self._ragged, self._trie, self._drafting = ragged, ragged.trie, drafting
+        self._settings, self._report, self._is_adaptive = settings, report, is_adaptive
+        self._exit_layer, self._last_layer = int(drafting.exit_layers[0]), ragged.num_hidden_layers
 
-    @property
-    def num_nodes(self) -> int:
-        """Distinct token prefixes, rejected drafts among them."""
-        return len(self._ragged.trie)
-
-    def run(self, sample_idxs: Sequence[int]) -> Iterator[tuple[Sample, ...]]:
-        """Decode to the end; each round's finished samples."""
-        steps = self._settings.max_new_tokens
-        keys = [(self._exit_layer, sample_idx) for sample_idx in sample_idxs]
-        drafting = _Drafting(keys, self._question_id, self._settings, self._fixed or 4)
-        while len(drafting):
-            before = self._ragged.blocks_run
-            drafts = self._draft(drafting)
-            self._verify(drafting, drafts)
-            self._report.blocks_run += self._ragged.blocks_run - before
-            ended = self._ragged.trie.is_final[drafting.nodes] | (self._ragged.depth(drafting.nodes) == steps)
-            rows = np.flatnonzero(ended).tolist()
-            finished = tuple(self._ragged.sample(drafting, row, self._question_id) for row in rows)
+    def run(self) -> Iterator[tuple[Sample, ...]]:
+        """Decode to the end; the finished samples of each round."""
+        while len(self._drafting):
+            blocks_before = self._ragged.blocks_run
+            self._verify(self._draft())
+            self._report.blocks_run += self._ragged.blocks_run - blocks_before
+            finished = self._drafting.pop_finished(self._trie)
             self._report.num_tokens += sum(len(sample.completion_token_ids) for sample in finished)
-            drafting.keep(~ended)
             yield finished
 
-    def _draft(self, drafting: _Drafting) -> IntArray:
-        """Draft ahead with the exit layer: ``[s, k]`` nodes, -1 where a sample drafts no further."""
-        ragged, steps = self._ragged, self._settings.max_new_tokens
-        room = steps - ragged.depth(drafting.nodes) - 1  # the token after the last draft is the verifier's
-        lengths = np.minimum(drafting.num_drafts, room)
-        drafts = np.full((len(drafting), max(int(lengths.max()), 0)), -1, dtype=np.int64)
-        at = drafting.nodes.copy()
-        for place in range(drafts.shape[1]):
-            rows = np.flatnonzero((lengths > place) & ~ragged.trie.is_final[at])
+    def _draft(self) -> IntArray:
+        """Draft with the exit layer: ``[s, k]`` nodes, -1 where a sample drafts no further."""
+        drafting, trie = self._drafting, self._trie
+        # The token after the last draft is the verifier's.
+        num_left = self._settings.max_new_tokens - trie.depths[drafting.nodes] - 1
+        num_drafts = np.minimum(drafting.num_drafts, num_left)
+        drafts = np.full((len(drafting), max(int(num_drafts.max()), 0)), -1, dtype=np.int64)
+        nodes = drafting.nodes.copy()
+        for position in range(drafts.shape[1]):
+            rows = np.flatnonzero((num_drafts > position) & ~trie.is_final[nodes])
             if not len(rows):
                 break
-            unique, which = np.unique(at[rows], return_inverse=True)
-            ragged.bring_to(unique, self._exit_layer)
-            uniforms = drafting.uniforms[rows, ragged.depth(at[rows]), _DRAFT]
-            tokens = self._draw_rows(unique, which.reshape(-1), uniforms)
-            at[rows] = ragged.children(at[rows], tokens)
-            drafts[rows, place] = at[rows]
+            unique, node_of_row = np.unique(nodes[rows], return_inverse=True)
+            self._ragged.compute(unique, self._exit_layer)
+            uniforms = drafting.uniforms[rows, trie.depths[nodes[rows]], _DRAFT]
+            tokens = self._draw_drafts(unique, node_of_row.reshape(-1), uniforms)
+            nodes[rows] = self._ragged.children(nodes[rows], tokens)
+            drafts[rows, position] = nodes[rows]
         return drafts
 
-    def _draw_rows(self, nodes: IntArray, which: IntArray, uniforms: NDArray[np.float64]) -> IntArray:
-        """Draw from the drafting distributions of ``nodes``, for sample ``i`` from that of ``nodes[which[i]]``."""
-        tokens = np.empty(len(which), dtype=np.int64)
-        for begin in range(0, len(nodes), _ROWS_AT_ONCE):
-            inside = np.flatnonzero((which >= begin) & (which < begin + _ROWS_AT_ONCE))
-            probs = self._distribution(nodes[begin : begin + _ROWS_AT_ONCE], self._exit_layer)
-            rows = torch.from_numpy(which[inside] - begin).to(probs.device)
-            for some in np.array_split(np.arange(len(inside)), -(-len(inside) // _ROWS_AT_ONCE)):
-                chosen = torch.from_numpy(uniforms[inside[some]]).to(probs.device)
-                drawn = draw_from(probs[rows[torch.from_numpy(some).to(rows.device)]], chosen)
-                tokens[inside[some]] = drawn.cpu().numpy()
+    def _draw_drafts(self, nodes: IntArray, node_of_row: IntArray, uniforms: NDArray[np.float64]) -> IntArray:
+        """Draw from the exit layer's distributions: ``[r]``, row ``i`` from that of ``nodes[node_of_row[i]]``."""
+        tokens = np.empty(len(node_of_row), dtype=np.int64)
+        for begin in range(0, len(nodes), _MAX_DISTRIBUTIONS):
+            rows = np.flatnonzero((node_of_row >= begin) & (node_of_row < begin + _MAX_DISTRIBUTIONS))
+            probs = self._distribution(nodes[begin : begin + _MAX_DISTRIBUTIONS], self._exit_layer)
+            for part in np.array_split(rows, -(-len(rows) // _MAX_DISTRIBUTIONS)):
+                of_part = torch.from_numpy(node_of_row[part] - begin).to(probs.device)
+                drawn = draw_from(probs[of_part], torch.from_numpy(uniforms[part]).to(probs.device))
+                tokens[part] = drawn.cpu().numpy()
         return tokens
 
-    def _verify(self, drafting: _Drafting, drafts: IntArray) -> None:
-        """Keep each sample's drafts up to the first that is refused, and put one more token after them."""
-        ragged = self._ragged
-        asked = np.unique(np.concatenate([drafting.nodes, drafts[drafts >= 0]]))
-        # An end needs no further word, and a node that was asked before has its states.
-        asked = asked[~ragged.trie.is_final[asked]]
-        ragged.bring_to(asked, self._exit_layer)  # one that was never drafted from stops there on its way
-        ragged.bring_to(asked, self._last)
+    def _verify(self, drafts: IntArray) -> None:
+        """Accept each sample's ``drafts [s, k]`` up to the first refused one, and add one token of the verifier's."""
+        drafting, trie = self._drafting, self._trie
+        nodes = np.unique(np.concatenate([drafting.nodes, drafts[drafts >= 0]]))
+        nodes = nodes[~trie.is_final[nodes]]  # nothing follows the end of an answer
+        self._ragged.compute(nodes, self._exit_layer)  # the last draft's state there is needed too
+        self._ragged.compute(nodes, self._last_layer)
         self._report.num_verifications += len(drafting)
         is_open = np.ones(len(drafting), dtype=bool)
-        num_kept = np.zeros(len(drafting), dtype=np.int64)
-        for place in range(drafts.shape[1] + 1):
-            drafted = drafts[:, place] if place < drafts.shape[1] else np.full(len(drafting), -1)
+        num_accepted = np.zeros(len(drafting), dtype=np.int64)
+        no_drafts = np.full((len(drafting), 1), -1, dtype=np.int64)
+        for position, drafted in enumerate(np.concatenate([drafts, no_drafts], axis=1).T):
             rows = np.flatnonzero(is_open)
-            for some in np.array_split(rows, max(1, -(-len(rows) // _ROWS_AT_ONCE))):
-                if len(some):
-                    kept = self._decide(drafting, some, drafted[some], place)
-                    num_kept[some] += kept
-                    is_open[some] = kept & ~ragged.trie.is_final[drafting.nodes[some]]
-        if not self._fixed:
-            drafting.num_drafts = np.clip(num_kept + 1, 1, MOST_SPECULATIONS)
+            for part in np.array_split(rows, max(1, -(-len(rows) // _MAX_DISTRIBUTIONS))):
+                if len(part):
+                    accepted = self._accept_or_resample(part, drafted[part], position)
+                    num_accepted[part] += accepted
+                    is_open[part] = accepted & ~trie.is_final[drafting.nodes[part]]
+        if self._is_adaptive:
+            drafting.num_drafts = np.clip(num_accepted + 1, 1, MAX_SPECULATIONS)
 
-    def _decide(self, drafting: _Drafting, rows: IntArray, drafted: IntArray, place: int) -> NDArray[np.bool_]:
-        """One more token for each of ``rows``: the draft, where it is kept, else one of the verifier's.
+    def _accept_or_resample(self, rows: IntArray, drafted: IntArray, position: int) -> NDArray[np.bool_]:
+        """Add one token to each sample in ``rows [r]``: its draft if accepted, else one of the verifier's.
+
+        Args:
+            rows: Of ``drafting``.
+            drafted: ``[r]`` node of each draft, -1 where there is none.
+            position: Of the draft after the last verified token.
 
         Returns:
-            ``[r]`` whether it was the draft.
+            ``[r]`` whether the draft was accepted.
         """
-        ragged = self._ragged
+        drafting, trie = self._drafting, self._trie
         nodes = drafting.nodes[rows]
-        unique, which = np.unique(nodes, return_inverse=True)
-        logits = ragged.logits(unique, self._last)
+        unique, node_of_row = np.unique(nodes, return_inverse=True)
+        logits = self._ragged.logits(unique, self._last_layer)
         device = logits.device
-        where = torch.from_numpy(which.reshape(-1)).to(device)
-        wanted = truncated_distribution(logits, self._settings)[where]  # p: [r, vocab_size]
-        depth = ragged.depth(nodes)
-        uniforms = torch.from_numpy(drafting.uniforms[rows, depth]).to(device)  # [r, 3]
+        of_row = torch.from_numpy(node_of_row.reshape(-1)).to(device)
+        target_probs = truncated_distribution(logits, self._settings)[of_row]  # p: [r, vocab_size]
+        depths = trie.depths[nodes]
+        uniforms = torch.from_numpy(drafting.uniforms[rows, depths]).to(device)  # [r, 3]
         has_draft = torch.from_numpy(drafted >= 0).to(device)
-        tokens = torch.from_numpy(ragged.trie.tokens[np.maximum(drafted, 0)]).clamp_min(0).to(device)
-        is_kept = torch.zeros_like(has_draft)
+        tokens = torch.from_numpy(trie.tokens[np.maximum(drafted, 0)]).clamp_min(0).to(device)
+        is_accepted = torch.zeros_like(has_draft)
         if bool(has_draft.any()):
-            offered = self._distribution(unique, self._exit_layer)[where]  # q
-            ours, theirs = (each.gather(1, tokens[:, None])[:, 0] for each in (wanted, offered))
-            is_kept = has_draft & (uniforms[:, _KEEP] * theirs < ours)
-            rest = (wanted - offered).clamp_min(0)
-            # Where p and q are one, nothing is refused but by rounding.
-            wanted = torch.where((has_draft & (rest.sum(-1) > 0))[:, None], rest, wanted)
-            self._report.proposed[place] += int(has_draft.sum())
-            self._report.accepted[place] += int(is_kept.sum())
-        replaced = draw_from(wanted, uniforms[:, _REPLACE])
-        chosen = torch.where(is_kept, tokens, replaced)
-        logprobs = logits[where].log_softmax(-1).gather(1, chosen[:, None])[:, 0]
-        drafting.logprobs[rows, depth] = logprobs.double().cpu().numpy()
-        drafting.nodes[rows] = ragged.children(nodes, chosen.cpu().numpy())
-        kept: NDArray[np.bool_] = is_kept.cpu().numpy()
-        return kept
+            draft_probs = self._distribution(unique, self._exit_layer)[of_row]  # q: [r, vocab_size]
+            p_token, q_token = (probs.gather(1, tokens[:, None])[:, 0] for probs in (target_probs, draft_probs))
+            is_accepted = has_draft & (uniforms[:, _ACCEPT] * q_token < p_token)
+            residual = (target_probs - draft_probs).clamp_min(0)
+            # Where p equals q, only rounding refuses a draft, and nothing is left to draw from: p stands in.
+            resamples = has_draft & (residual.sum(-1) > 0)
+            target_probs = torch.where(resamples[:, None], residual, target_probs)
+            self._report.proposed[position] += int(has_draft.sum())
+            self._report.accepted[position] += int(is_accepted.sum())
+        replacements = draw_from(target_probs, uniforms[:, _REPLACE])
+        chosen = torch.where(is_accepted, tokens, replacements)
+        logprobs = logits[of_row].log_softmax(-1).gather(1, chosen[:, None])[:, 0]
+        drafting.logprobs[rows, depths] = logprobs.double().cpu().numpy()
+        drafting.nodes[rows] = self._ragged.children(nodes, chosen.cpu().numpy())
+        accepted: NDArray[np.bool_] = is_accepted.cpu().numpy()
+        return accepted
 
     def _distribution(self, nodes: IntArray, exit_layer: int) -> Tensor:
         """``[n, vocab_size]`` float64, truncated as the settings say."""

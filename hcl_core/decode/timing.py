@@ -1,4 +1,4 @@
-"""Time ways of decoding against each other: the same prompts, one answer each, warmed up, interleaved, synchronised."""
+"""Benchmark decoding strategies: the same prompts, one answer each, warmed up, interleaved, synchronised."""
 
 import importlib.metadata
 import math
@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from hcl_core.decode.dynamic import DynamicExitDecoder
-from hcl_core.decode.engine import TrieDecoder
+from hcl_core.decode.engine import EngineDecoder, EngineParts
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.speculative import SelfSpeculativeDecoder
-from hcl_core.decode.ways import with_strategy
+from hcl_core.decode.strategy import decoder_of
 from hcl_core.errors import SettingsError
 from hcl_core.models.speed_records import SpeedReport, SpeedRow, median_ratio
 from hcl_core.records import Question, SamplingSettings, StoredQuestion
@@ -24,7 +24,7 @@ from hcl_core.settings.strategies import Strategy
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """One way was timed once more; ``num_done`` of ``num_wanted``."""
+    """One strategy was timed once more; ``num_done`` of ``num_wanted`` timings."""
 
     strategy: Strategy
     exit_layer: int
@@ -32,53 +32,76 @@ class Timed:
     num_wanted: int
 
 
-def time_ways(
-    decoder: TrieDecoder,
+@dataclass(slots=True)
+class _Measured:
+    """What was measured of one strategy.
+
+    Attributes:
+        strategy: How the exit layer is used.
+        exit_layer: Of every answer.
+        seconds: For one answer to every prompt, by repeat.
+        num_tokens: In those answers, which are the same in every repeat.
+        decoder: Of the last repeat; its report counts that repeat alone.
+    """
+
+    strategy: Strategy
+    exit_layer: int
+    seconds: list[float]
+    num_tokens: int
+    decoder: EngineDecoder
+
+
+def benchmark_strategies(
+    parts: EngineParts,
     revision: str,
     questions: Sequence[Question],
     settings: SamplingSettings,
-    ways: Sequence[tuple[Strategy, int]],
+    strategies: Sequence[tuple[Strategy, int]],
     repeats: int,
 ) -> Iterator[Timed | SpeedReport]:
-    """Time every way ``repeats`` times in turn after one warm-up; the last event is the report.
+    """Time strategies in turn, ``repeats`` times after one warm-up; the last event is the report.
+
+    Args:
+        parts: Model, exit head, template and memory budget.
+        revision: Of the model, for the report.
+        questions: Asked once in every timing.
+        settings: How tokens are drawn.
+        strategies: Each with its exit layer; the first is full decoding, which the others are compared with.
+        repeats: Timings of each strategy.
 
     Raises:
         SettingsError: There is nothing to time, or a layer that the model lacks.
     """
     if not questions or repeats < 1:
         raise SettingsError("speed needs at least one prompt and one repeat")
-    decoder.check_layers(layer for _, layer in ways)
-    seconds: list[list[float]] = [[] for _ in ways]
-    decoders: list[TrieDecoder] = [decoder] * len(ways)
-    num_tokens = [0] * len(ways)
-    num_done, num_wanted = 0, len(ways) * (repeats + 1)
+    parts.check_layers(exit_layer for _, exit_layer in strategies)
+    measured = [
+        _Measured(strategy, exit_layer, [], 0, decoder_of(parts, strategy)) for strategy, exit_layer in strategies
+    ]
+    num_done, num_wanted = 0, len(strategies) * (repeats + 1)
     for repeat in range(repeats + 1):
-        for place, (strategy, layer) in enumerate(ways):
-            decoders[place] = with_strategy(decoder, strategy)
-            took, num_tokens[place] = _once(decoders[place], questions, settings, layer)
+        for entry in measured:
+            entry.decoder = decoder_of(parts, entry.strategy)
+            seconds, entry.num_tokens = _answer_all(entry.decoder, questions, settings, entry.exit_layer)
             if repeat:  # the first round warms up
-                seconds[place].append(took)
+                entry.seconds.append(seconds)
             num_done += 1
-            yield Timed(strategy, layer, num_done, num_wanted)
-    rows = tuple(
-        _row(strategy, layer, seconds[place], num_tokens[place], decoders[place], seconds[0], num_tokens[0])
-        for place, (strategy, layer) in enumerate(ways)
-    )
-    rows = tuple(_compared(row, decoder, questions, settings) for row in rows)
-    yield _report(decoder, revision, len(questions), settings, repeats, rows)
+            yield Timed(entry.strategy, entry.exit_layer, num_done, num_wanted)
+    rows = tuple(_with_exits(_row(entry, measured[0]), parts, questions, settings) for entry in measured)
+    yield _report(parts, revision, len(questions), settings, repeats, rows)
 
 
-def _once(
-    decoder: TrieDecoder, questions: Sequence[Question], settings: SamplingSettings, layer: int
+def _answer_all(
+    decoder: EngineDecoder, questions: Sequence[Question], settings: SamplingSettings, exit_layer: int
 ) -> tuple[float, int]:
     """Seconds and tokens of one answer to every question."""
-    _synchronize(decoder.lm)
+    _synchronize(decoder.parts.lm)
     started, num_tokens = time.perf_counter(), 0
     for question in questions:
         stored = StoredQuestion(question, decoder.prompt_for(question))
-        for progress in decoder.decode(stored, settings, [[(layer, 0)]]):
+        for progress in decoder.decode(stored, settings, [[(exit_layer, 0)]]):
             num_tokens += sum(len(sample.completion_token_ids) for sample in progress.finished)
-    _synchronize(decoder.lm)
+    _synchronize(decoder.parts.lm)
     return time.perf_counter() - started, num_tokens
 
 
@@ -87,61 +110,55 @@ def _synchronize(lm: CausalLM) -> None:
         torch.cuda.synchronize()
 
 
-def _row(
-    strategy: Strategy,
-    layer: int,
-    seconds: list[float],
-    num_tokens: int,
-    decoder: TrieDecoder,
-    full: list[float],
-    num_full: int,
-) -> SpeedRow:
-    per_token = num_tokens / num_full  # answers that are drawn may differ in length
-    ratio = median_ratio(seconds, full) * per_token
-    row = SpeedRow(str(strategy), layer, statistics.median(seconds), num_tokens, ratio, float(layer))
+def _row(measured: _Measured, full: _Measured) -> SpeedRow:
+    relative_tokens = measured.num_tokens / full.num_tokens  # answers that are drawn may differ in length
+    ratio = median_ratio(measured.seconds, full.seconds) * relative_tokens
+    seconds, exit_layer = statistics.median(measured.seconds), measured.exit_layer
+    row = SpeedRow(str(measured.strategy), exit_layer, seconds, measured.num_tokens, ratio, float(exit_layer))
+    decoder = measured.decoder
     if isinstance(decoder, SelfSpeculativeDecoder):
         rates = decoder.report.acceptance_rates
         return replace(
             row,
             blocks_per_token=decoder.report.blocks_per_token,
             tokens_per_verification=decoder.report.tokens_per_verification,
-            acceptance_rates=tuple(float(each) for each in rates[~np.isnan(rates)]),
+            acceptance_rates=tuple(rates[~np.isnan(rates)].tolist()),
             share_different=0.0,
         )
     if isinstance(decoder, DynamicExitDecoder):
-        return replace(row, blocks_per_token=decoder.report.blocks_run / max(num_tokens, 1))
+        return replace(row, blocks_per_token=decoder.report.blocks_run / max(measured.num_tokens, 1))
     return row
 
 
-def _compared(
-    row: SpeedRow, decoder: TrieDecoder, questions: Sequence[Question], settings: SamplingSettings
+def _with_exits(
+    row: SpeedRow, parts: EngineParts, questions: Sequence[Question], settings: SamplingSettings
 ) -> SpeedRow:
-    """With where its tokens left, and how many the whole model would have put otherwise; not timed."""
-    strategy = Strategy.parse(row.strategy)
-    if strategy.rule is None:
+    """``row`` of a dynamic exit with its tokens' exit layers and how many differ from the whole model's; not timed."""
+    rule = Strategy.parse(row.strategy).rule
+    if rule is None:
         return row
-    comparing = DynamicExitDecoder(decoder, strategy.rule, compares=True)
-    _once(comparing, questions, settings, row.exit_layer)
-    report = comparing.report
+    decoder = DynamicExitDecoder(parts, rule, compares=True)
+    _answer_all(decoder, questions, settings, row.exit_layer)
+    report = decoder.report
     share = report.num_different / report.num_compared if report.num_compared else math.nan
     return replace(row, exits=tuple(report.exits.tolist()), share_different=share)
 
 
 def _report(
-    decoder: TrieDecoder,
+    parts: EngineParts,
     revision: str,
     num_prompts: int,
     settings: SamplingSettings,
     repeats: int,
     rows: tuple[SpeedRow, ...],
 ) -> SpeedReport:
-    lm = decoder.lm
+    lm = parts.lm
     return SpeedReport(
         model=lm.name,
         model_revision=revision,
         dtype=lm.dtype_name,
         device=str(lm.readout_device),
-        exit_head=decoder.exit_head.name,
+        exit_head=parts.exit_head.name,
         num_threads=torch.get_num_threads(),
         num_prompts=num_prompts,
         max_new_tokens=settings.max_new_tokens,

@@ -1,4 +1,4 @@
-"""The token lens: what every layer would say at every position of a text, from one forward pass.
+"""The token lens: every layer's next-token distribution at every position of a text, from one forward pass.
 
 After the "logit lens" (nostalgebraist 2020) and the Tuned Lens (arXiv 2303.08112): the hidden state after
 each layer is read by an exit head as if it were the last one.
@@ -14,16 +14,18 @@ from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.heads.hidden_states import read_text
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.memory import explain_out_of_memory
+from hcl_core.decode.trie.prompt_cache import PromptCache
 from hcl_core.decode.trie.session import PromptSession
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.lens_records import LensTable
 from hcl_core.records import SamplingSettings
 
-_ROWS_PER_LOGITS = 128
+# Tables of logits held at a time while a layer is read: its own, the last layer's, and two temporary ones.
+_NUM_TABLES = 4
 
 
 @torch.inference_mode()
-def look(
+def read_layers(
     lm: CausalLM, head: ExitHead, question_id: str, prompt: str, token_ids: Sequence[int], first: int, num_top: int = 10
 ) -> LensTable:
     """Read every layer at the positions ``first`` on of a text.
@@ -31,11 +33,11 @@ def look(
     Args:
         lm: The model.
         head: How early layers are read.
-        question_id: Kept in the table.
-        prompt: Kept in the table.
+        question_id: For the table.
+        prompt: For the table.
         token_ids: The whole text.
-        first: The first position that is foretold, from 1: nothing foretells position 0.
-        num_top: Most probable tokens to keep of each readout.
+        first: First position whose token is predicted, from 1: no position before it predicts position 0.
+        num_top: Most probable tokens of each readout in the table.
 
     Raises:
         SettingsError: ``first`` or ``num_top`` is out of range.
@@ -51,14 +53,13 @@ def look(
             f"a text of {len(token_ids)} tokens exceeds this model's window of {lm.max_positions}"
         )
     with explain_out_of_memory("reading the layers"):
-        # The state at a position foretells the token after it.
+        # The state at a position predicts the token after it.
         states = read_text(lm, token_ids)[:, first - 1 : -1]  # [L, P, hidden_size]
         following = torch.tensor(list(token_ids[first:]), device=lm.readout_device)
+        chunk = lm.readout_rows(_NUM_TABLES)
         columns = [
-            _readouts(
-                lm, head, states[:, start : start + _ROWS_PER_LOGITS], following[start:][:_ROWS_PER_LOGITS], num_top
-            )
-            for start in range(0, states.shape[1], _ROWS_PER_LOGITS)
+            _readouts(lm, head, positions, tokens, num_top)
+            for positions, tokens in zip(states.split(chunk, dim=1), following.split(chunk), strict=True)
         ]
     cells = {name: np.concatenate([column[name] for column in columns], axis=1) for name in columns[0]}
     texts = {
@@ -81,21 +82,21 @@ def _readouts(lm: CausalLM, head: ExitHead, states: Tensor, following: Tensor, n
     """Every layer's readouts at ``P`` positions: ``states [L, P, hidden_size]``; arrays of a ``LensTable``."""
     num_positions = states.shape[1]
     buffer = lm.logits_buffer(num_positions)
-    own = _log_probabilities(lm, states[-1], buffer)  # the last layer's, whatever the head
-    final = own.argmax(-1)
+    last = _log_probabilities(lm, states[-1], buffer)  # no head translates the last layer
+    last_tokens = last.argmax(-1)
     layers: dict[str, list[Tensor]] = {}
     for exit_layer, hidden in enumerate(states, 1):
         is_last = exit_layer == lm.num_hidden_layers
         translated = hidden if is_last else head.translate(hidden, np.full(num_positions, exit_layer))
-        log_probabilities = own if is_last else _log_probabilities(lm, translated, buffer)
+        log_probabilities = last if is_last else _log_probabilities(lm, translated, buffer)
         top = log_probabilities.topk(num_top, dim=-1)
         cells = {
             "top_token_ids": top.indices,
             "top_probabilities": top.values.exp(),
             "entropy": -(log_probabilities.exp() * log_probabilities).sum(-1),
-            "final_rank": _rank(log_probabilities, final),
+            "final_rank": _rank(log_probabilities, last_tokens),
             "text_rank": _rank(log_probabilities, following),
-            "kl_to_last": (own.exp() * (own - log_probabilities)).sum(-1).clamp_min(0),
+            "kl_to_last": (last.exp() * (last - log_probabilities)).sum(-1).clamp_min(0),
         }
         for name, values in cells.items():
             layers.setdefault(name, []).append(values.cpu())
@@ -107,14 +108,14 @@ def _log_probabilities(lm: CausalLM, hidden: Tensor, buffer: Tensor) -> Tensor:
 
 
 def _rank(log_probabilities: Tensor, token_ids: Tensor) -> Tensor:
-    """Rank from 1 of one token a row: ``[P]``; of equal ones, the lower id stands first."""
-    mine = log_probabilities.gather(1, token_ids[:, None])
-    before = torch.arange(log_probabilities.shape[1], device=token_ids.device) < token_ids[:, None]
-    return 1 + ((log_probabilities > mine) | ((log_probabilities == mine) & before)).sum(-1)
+    """Rank, from 1, of one token in each row: ``[P]``; of equally probable tokens the lower id comes first."""
+    of_token = log_probabilities.gather(1, token_ids[:, None])
+    has_lower_id = torch.arange(log_probabilities.shape[1], device=token_ids.device) < token_ids[:, None]
+    return 1 + ((log_probabilities > of_token) | ((log_probabilities == of_token) & has_lower_id)).sum(-1)
 
 
 @torch.inference_mode()
-def look_at_answer(
+def read_layers_along_answer(
     lm: CausalLM,
     head: ExitHead,
     question_id: str,
@@ -131,13 +132,13 @@ def look_at_answer(
     Args:
         lm: The model.
         head: How early layers are read.
-        question_id: Kept in the table.
+        question_id: For the table.
         prompt: The exact text sent to the model.
-        is_chat: Whether the prompt carries its special tokens already.
-        answer: Its text; ``None`` takes the greedy one of the whole model.
+        is_chat: Whether the prompt has its special tokens already.
+        answer: Its text; ``None`` takes the whole model's greedy one.
         max_new_tokens: Longest greedy answer.
-        whole_text: Look at the prompt's positions too, but for the first.
-        num_top: Most probable tokens to keep of each readout.
+        whole_text: Read the prompt's positions too, except the first.
+        num_top: Most probable tokens of each readout in the table.
 
     Raises:
         SettingsError: The prompt or the answer is empty, or ``num_top`` is out of range.
@@ -154,15 +155,15 @@ def look_at_answer(
                 f"{lm.max_positions}"
             )
         greedy = SamplingSettings(temperature=0, max_new_tokens=max_new_tokens)
-        session = PromptSession(lm, head, greedy, question_id, prompt_ids)
-        samples = [each for step in session.run([(lm.num_hidden_layers, 0)], 0) for each in step.finished]
-        token_ids, first = [*prompt_ids, *samples[0].completion_token_ids], len(prompt_ids)
+        session = PromptSession(PromptCache(lm, prompt_ids), head, greedy, question_id)
+        (sample,) = (sample for step in session.run([(lm.num_hidden_layers, 0)], 0) for sample in step.finished)
+        token_ids, first = [*prompt_ids, *sample.completion_token_ids], len(prompt_ids)
     else:
         if not answer.strip():
             raise SettingsError("the lens needs an answer with a letter in it; leave it out for the greedy one")
         space = "" if prompt[-1:].isspace() else " "
         token_ids = lm.tokenize(prompt + space + answer.strip(), is_chat=is_chat)
-        # Where the two meet, a tokenizer may join letters: the answer begins where the texts part.
-        same = [one == other for one, other in zip(prompt_ids, token_ids, strict=False)]
-        first = same.index(False) if False in same else len(prompt_ids)
-    return look(lm, head, question_id, prompt, token_ids, 1 if whole_text else max(first, 1), num_top)
+        # A tokenizer may join the prompt's end and the answer's start: the answer begins at the first other token.
+        is_same = [one == other for one, other in zip(prompt_ids, token_ids, strict=False)]
+        first = is_same.index(False) if False in is_same else len(prompt_ids)
+    return read_layers(lm, head, question_id, prompt, token_ids, 1 if whole_text else max(first, 1), num_top)

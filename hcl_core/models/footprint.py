@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 from hcl_core.models.shapes import ModelShape
 
-# Short-lived tensors (activations, logits) of one step: see ``decode.trie.session``.
+# Short-lived tensors of one step: so much for activations, and so much for logits.
 SCRATCH_BYTES = 96 * 2**20
-_MIN_READOUT_ROWS = 16
+# ``decode.model.linear.MIN_ROWS``, repeated because that module loads torch; a test holds both equal.
+MIN_READOUT_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class WeightFormat:
-    """How weights lie in memory.
+    """Number format of the weights in memory.
 
     Attributes:
         name: As chosen with ``--dtype``.
@@ -31,8 +32,8 @@ class WeightFormat:
 
 
 WEIGHT_FORMATS = {
-    each.name: each
-    for each in (
+    weight_format.name: weight_format
+    for weight_format in (
         WeightFormat("float32", 4, 4),
         WeightFormat("bfloat16", 2, 2),
         WeightFormat("float16", 2, 2),
@@ -46,11 +47,11 @@ WEIGHT_FORMATS = {
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes of each kind.
+    """Bytes that a model and one answer take, by kind.
 
     Attributes:
         weights: The model.
-        exit_head: A map for every layer but the last, where the head is linear.
+        exit_head: A map for every layer but the last, if the head is linear.
         prompt: The prompt's keys and values.
         sample: The most that one answer can add to the trie: keys, values and hidden states.
         readouts: Logits and other short-lived tensors of a step.
@@ -63,8 +64,8 @@ class Footprint:
     readouts: int
 
     @property
-    def least(self) -> int:
-        """What has to fit: with less, not one answer can be made. More answers are made in more waves."""
+    def minimum(self) -> int:
+        """Bytes that one answer needs. More answers are decoded in more waves."""
         return self.weights + self.exit_head + self.prompt + self.sample + self.readouts
 
 
@@ -83,8 +84,8 @@ def footprint(
     Args:
         shape: Of the model.
         weight_format: Of its weights.
-        on_cpu: There the unembedding is kept a second time, in the order its product reads.
-        has_linear_head: Whether each layer has a map of its own.
+        on_cpu: On a CPU the packed copy of the unembedding is held beside the original.
+        has_linear_head: Whether the exit head has a map for each layer.
         prompt_tokens: Length of the prompt.
         max_new_tokens: Longest answer.
         exit_layer: Of the answer; ``None``: the last layer.
@@ -98,15 +99,15 @@ def footprint(
         exit_head=(shape.num_hidden_layers - 1) * shape.hidden_size**2 * number if has_linear_head else 0,
         prompt=prompt_tokens * shape.num_hidden_layers * shape.kv_numbers * number,
         sample=sample_bytes(shape, number, max_new_tokens, exit_layer or shape.num_hidden_layers),
-        readouts=SCRATCH_BYTES + max(SCRATCH_BYTES, 4 * _MIN_READOUT_ROWS * shape.vocab_size),
+        readouts=SCRATCH_BYTES + max(SCRATCH_BYTES, 4 * MIN_READOUT_ROWS * shape.vocab_size),
     )
 
 
 def sample_bytes(shape: ModelShape, number_bytes: int, max_new_tokens: int, exit_layer: int) -> int:
     """The most that one answer can add: a new node each step, run to ``exit_layer`` and read out once."""
     numbers = exit_layer * shape.kv_numbers + shape.hidden_size
-    slots = 2 * 8 * shape.num_hidden_layers  # where a node's rows lie, kept with room to grow
-    return max_new_tokens * (numbers * number_bytes + slots)
+    index = 2 * 8 * shape.num_hidden_layers  # a node's row number in each layer; the index grows by doubling
+    return max_new_tokens * (numbers * number_bytes + index)
 
 
 def wave_bytes(shape: ModelShape, number_bytes: int, max_new_tokens: int, exit_layers: Sequence[int]) -> int:

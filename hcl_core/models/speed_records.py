@@ -1,4 +1,4 @@
-"""What decoding costs, way by way: full, drafted, or left early. Free of torch: a stored report opens at once."""
+"""Speed of decoding strategies. Free of torch: a stored report opens without a model."""
 
 import json
 import statistics
@@ -15,19 +15,21 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class SpeedRow:
-    """One way of decoding, over all prompts; medians of repeats that were interleaved with the other ways'.
+    """One strategy at one exit layer, over all prompts.
 
     Attributes:
         strategy: As ``settings.strategies.Strategy`` writes it; ``early_exit`` at the last layer is full decoding.
-        exit_layer: Drafted from, or the first that may be left.
-        seconds: For one answer to every prompt.
+        exit_layer: The layer that drafts (``self_speculative``), or the first at which a token may exit (``dynamic``).
+        seconds: For one answer to every prompt; median over the repeats.
         num_tokens: In those answers.
-        ratio: Tokens a second over full decoding's; above 1 is faster.
-        blocks_per_token: Decoder blocks run over tokens.
-        tokens_per_verification: Of drafts; ``None`` without.
-        acceptance_rates: Of drafts, by place; ``None`` without.
-        exits: Tokens by the layer they left at, of ``dynamic``; ``None`` of others.
-        share_different: Tokens that the whole model would have put otherwise, of ``dynamic``; 0 of drafts.
+        ratio: Tokens a second, divided by those of full decoding; above 1 is faster.
+        blocks_per_token: Decoder blocks run, divided by tokens.
+        tokens_per_verification: Of ``self_speculative``, else ``None``.
+        acceptance_rates: Of ``self_speculative``: share of drafts accepted, by position after the last verified token;
+            else ``None``.
+        exits: Of ``dynamic``: tokens by exit layer; else ``None``.
+        share_different: Of ``dynamic``: share of tokens that differ from the whole model's; 0 of ``self_speculative``,
+            ``None`` of ``early_exit``.
     """
 
     strategy: str
@@ -43,29 +45,29 @@ class SpeedRow:
 
     @property
     def tokens_per_second(self) -> float:
-        """Of new tokens, one answer at a time."""
+        """New tokens a second, one answer at a time."""
         return self.num_tokens / self.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class SpeedReport:
-    """A sweep.
+    """Strategies timed in turn on one machine.
 
     Attributes:
-        model: Name.
-        model_revision: Of it.
-        dtype: Of the weights.
-        device: That computed.
-        exit_head: Of the drafts and exits.
-        num_threads: Of the CPU's.
-        num_prompts: Asked, one answer each.
+        model: Name of the model.
+        model_revision: Of that model.
+        dtype: Number format of the weights.
+        device: The one that computed.
+        exit_head: Name of the head that reads early layers.
+        num_threads: Threads of the CPU.
+        num_prompts: Prompts, one answer each.
         max_new_tokens: Longest answer.
         temperature: 0 is greedy.
-        repeats: Of each way.
+        repeats: Timings of each strategy.
         versions: Package versions.
         created_at: UTC, ISO 8601.
         rows: Full decoding first.
-        kind: Tells this file from others.
+        kind: ``"speed"``, which tells this file from others.
         schema_version: Of this format.
     """
 
@@ -87,31 +89,33 @@ class SpeedReport:
 
     @property
     def best_lossless(self) -> SpeedRow:
-        """The fastest way whose answers are the whole model's."""
+        """The fastest strategy whose answers are the whole model's."""
         lossless = [row for row in self.rows if Strategy.parse(row.strategy).name != "dynamic"]
         return max(lossless, key=lambda row: row.tokens_per_second)
 
 
-def sweep(
-    num_hidden_layers: int, layers: tuple[int, ...], drafts: tuple[int, ...], leaving: Sequence[Strategy]
+def strategies_to_time(
+    num_hidden_layers: int,
+    exit_layers: tuple[int, ...],
+    num_drafts: tuple[int, ...],
+    dynamic_strategies: Sequence[Strategy],
 ) -> list[tuple[Strategy, int]]:
-    """The ways to time: full decoding, drafts from each layer, and each dynamic exit from the first one.
+    """Strategies with their exit layers: full decoding, drafts from each layer, each dynamic exit from the first layer.
 
     Args:
         num_hidden_layers: Of the model.
-        layers: Drafted from.
-        drafts: Numbers of them; 0 adapts.
-        leaving: Dynamic exits.
+        exit_layers: Layers that draft.
+        num_drafts: Numbers of drafts per verification; 0 adapts.
+        dynamic_strategies: Dynamic exits.
     """
-    ways = [(EARLY_EXIT, num_hidden_layers)]
-    ways += [(Strategy("self_speculative", number), layer) for layer in layers for number in drafts]
-    ways += [(each, min(layers)) for each in leaving]
-    return ways
+    drafting = [(Strategy("self_speculative", number), layer) for layer in exit_layers for number in num_drafts]
+    dynamic = [(strategy, min(exit_layers)) for strategy in dynamic_strategies]
+    return [(EARLY_EXIT, num_hidden_layers), *drafting, *dynamic]
 
 
 def median_ratio(seconds: list[float], full: list[float]) -> float:
-    """Of the full way's time to this one's: the median of each repeat's own."""
-    return statistics.median(theirs / mine for mine, theirs in zip(seconds, full, strict=True))
+    """Time of full decoding over that of another strategy: the median over repeats, which were interleaved."""
+    return statistics.median(of_full / own for own, of_full in zip(seconds, full, strict=True))
 
 
 def write_report(report: SpeedReport, file: Path) -> None:
@@ -124,12 +128,12 @@ def read_report(file: Path) -> SpeedReport:
     """Read what ``write_report`` wrote.
 
     Raises:
-        RunFolderError: It is none, or of another version.
+        RunFolderError: The file is no speed report, or one of another version.
     """
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))
         if entries["kind"] != "speed" or entries["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"a speed report of schema version {SCHEMA_VERSION} was wanted")
+            raise ValueError(f"it is no speed report of schema version {SCHEMA_VERSION}")
         rows = []
         for row in entries.pop("rows"):
             lists = {name: row[name] and tuple(row[name]) for name in ("acceptance_rates", "exits")}

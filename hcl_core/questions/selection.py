@@ -56,8 +56,8 @@ class Selection:
 def num_distinct_answers(question: Question, enough: int | None = None) -> int:
     """Upper bound on the number of different ideas among the accepted answers; counting stops at ``enough``.
 
-    The names of an accepted idea count once. So do ideas that are spellings of each other, and an idea and a longer form
-    of it ("ten", "10", "10 years"): not every question file groups its names.
+    The names of an accepted idea count once. So do ideas that are spellings of each other, and an idea and a longer
+    form of it ("ten", "10", "10 years"): not every question file groups its names.
     """
     ideas: list[frozenset[str]] = []
     for names in question.ideas:

@@ -1,4 +1,4 @@
-"""How an exit layer is used: left for good, drafted from, or left when it is sure enough. Free of torch."""
+"""Decoding strategies: what an exit layer is used for. Free of torch."""
 
 import math
 from dataclasses import dataclass
@@ -7,19 +7,20 @@ from hcl_core.errors import SettingsError
 
 STRATEGY_NAMES = ("early_exit", "self_speculative", "dynamic")
 EXIT_RULES = ("probability", "entropy", "agreement")
-# Drafts before a verification at most; where their number adapts, as many as were kept last time, and one more.
-MOST_SPECULATIONS = 16
-_WANTED = {"probability": "from 0 to 1", "entropy": "0 or more", "agreement": "a whole number from 2"}
+# Upper bound on drafts per verification. Adaptive: one more than were accepted last time.
+MAX_SPECULATIONS = 16
+_THRESHOLDS = {"probability": "from 0 to 1", "entropy": "0 or more", "agreement": "a whole number from 2"}
 
 
 @dataclass(frozen=True, slots=True)
 class ExitRule:
-    """When a token may leave.
+    """When a token may exit.
 
     Attributes:
-        name: ``"probability"``: the top token's exceeds ``threshold`` (in [0, 1]; 1 never leaves early).
-            ``"entropy"``: in nats, it is below ``threshold`` (from 0; 0 never leaves early).
-            ``"agreement"``: ``threshold`` successive layers (2 or more), this one the last, have the same top token.
+        name: ``"probability"``: the top token's probability exceeds ``threshold`` (in [0, 1]; at 1 none exits early).
+            ``"entropy"``: the entropy in nats is below ``threshold`` (0 or more; at 0 none exits early).
+            ``"agreement"``: the last ``threshold`` layers (2 or more), the current one included, have the same top
+            token.
         threshold: See ``name``.
     """
 
@@ -36,7 +37,7 @@ class ExitRule:
             "agreement": 2 <= value < math.inf and float(value).is_integer(),
         }[self.name]
         if not fits:
-            raise SettingsError(f"the threshold of {self.name} must be {_WANTED[self.name]}; got {value:g}")
+            raise SettingsError(f"the threshold of {self.name} must be {_THRESHOLDS[self.name]}; got {value:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,11 @@ class Strategy:
     """What a run does with its exit layers.
 
     Attributes:
-        name: ``"early_exit"``: each answer comes from the shortened model alone. ``"self_speculative"``: the exit layer
-            drafts and the whole model verifies; the answers are the whole model's. ``"dynamic"``: each token leaves at
-            the first layer from the exit layer on that is sure enough.
-        num_speculations: Drafts before a verification; 0 adapts their number.
-        rule: When a token leaves, of ``"dynamic"``.
+        name: ``"early_exit"``: every token comes from the exit layer. ``"self_speculative"``: the exit layer drafts and
+            the whole model verifies; the answers are the whole model's. ``"dynamic"``: each token exits at the first
+            layer, from the exit layer on, at which ``rule`` holds.
+        num_speculations: Drafts per verification of ``"self_speculative"``; 0 adapts their number.
+        rule: When a token exits, of ``"dynamic"``.
     """
 
     name: str = "early_exit"
@@ -60,7 +61,7 @@ class Strategy:
         """``early_exit``, ``self_speculative[:DRAFTS|:adaptive]`` or ``dynamic[:RULE:THRESHOLD]``.
 
         Raises:
-            SettingsError: It is none of these.
+            SettingsError: ``text`` is none of these.
         """
         name, *details = text.strip().split(":")
         if name == "early_exit" and not details:
@@ -80,7 +81,7 @@ class Strategy:
         if self.name == "self_speculative":
             return f"{self.name}:{self.num_speculations or 'adaptive'}"
         if self.rule is not None:
-            threshold = str(float(self.rule.threshold)).removesuffix(".0")  # every digit: a run's id depends on it
+            threshold = str(float(self.rule.threshold)).removesuffix(".0")  # all digits: the run id depends on it
             return f"{self.name}:{self.rule.name}:{threshold}"
         return self.name
 
@@ -91,8 +92,8 @@ EARLY_EXIT = Strategy()
 def _drafts(text: str) -> int:
     if text == "adaptive":
         return 0
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_SPECULATIONS):
-        raise SettingsError(f"drafts must be a number from 1 to {MOST_SPECULATIONS}, or adaptive; got {text[:40]!r}")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_SPECULATIONS):
+        raise SettingsError(f"drafts must be a number from 1 to {MAX_SPECULATIONS}, or adaptive; got {text[:40]!r}")
     return int(text)
 
 

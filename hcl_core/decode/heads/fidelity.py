@@ -1,4 +1,4 @@
-"""How well an exit head reads each layer, against the model's own last one."""
+"""How well an exit head reads each layer, compared with the model's own last layer."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,43 +10,42 @@ from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.models.head_records import Fidelity
 
-ROWS_PER_LOGITS = 256
+# Tables of logits held at a time: the last layer's probabilities and one readout.
+NUM_TABLES = 2
 
 
 def measure(
     lm: CausalLM, heads: Sequence[ExitHead], states: Tensor, exit_layers: Sequence[int]
-) -> Iterator[list[list[Fidelity]]]:
+) -> Iterator[tuple[int, list[list[Fidelity]]]]:
     """How well each of ``heads`` reads each exit layer, over ``states [num_hidden_layers, n, hidden_size]``.
 
     Yields:
-        ``[len(heads)][len(exit_layers)]``, each time better known: once after every few hundred positions.
+        After every few hundred positions: how many of the ``n`` were read, and the means over those,
+        ``[len(heads)][len(exit_layers)]``.
     """
-    agreed = np.zeros((len(heads), len(exit_layers)))
-    entropy = np.zeros_like(agreed)
-    num_seen = 0
-    for some in states.split(ROWS_PER_LOGITS, dim=1):
-        own = final_logits(lm, some[-1]).log_softmax(-1)
-        probabilities, choices = own.exp(), own.argmax(-1)
-        num_seen += len(own)
+    num_agreeing = np.zeros((len(heads), len(exit_layers)))
+    cross_entropy = np.zeros_like(num_agreeing)
+    num_read = 0
+    for chunk in states.split(lm.readout_rows(NUM_TABLES), dim=1):
+        last = final_logits(lm, chunk[-1]).log_softmax(-1)
+        probabilities, top_tokens = last.exp(), last.argmax(-1)
+        num_read += len(last)
         for column, exit_layer in enumerate(exit_layers):
-            layers = np.full(len(own), exit_layer)
+            layers = np.full(len(last), exit_layer)
             for row, head in enumerate(heads):
-                logits = final_logits(lm, head.translate(some[exit_layer - 1].to(lm.readout_device), layers))
-                agreed[row, column] += int((logits.argmax(-1) == choices).sum())
-                # The distribution sums to 1, so the logits' own normaliser stands apart: no second table is needed.
+                logits = final_logits(lm, head.translate(chunk[exit_layer - 1].to(lm.readout_device), layers))
+                num_agreeing[row, column] += int((logits.argmax(-1) == top_tokens).sum())
+                # As the probabilities sum to 1, -sum(p * log q) is log-sum-exp(logits) - sum(p * logits).
                 normaliser = logits.logsumexp(-1).sum(dtype=torch.float64)
-                entropy[row, column] += float(normaliser - torch.einsum("nv,nv->", probabilities, logits))
-        yield [
-            [
-                Fidelity(*each)
-                for each in zip((agreed[row] / num_seen).tolist(), (entropy[row] / num_seen).tolist(), strict=True)
-            ]
-            for row in range(len(heads))
-        ]
+                cross_entropy[row, column] += float(normaliser - torch.einsum("nv,nv->", probabilities, logits))
+        agreement, entropy = (num_agreeing / num_read).tolist(), (cross_entropy / num_read).tolist()
+        yield (
+            num_read,
+            [[Fidelity(*pair) for pair in zip(agreement[row], entropy[row], strict=True)] for row in range(len(heads))],
+        )
 
 
 def final_logits(lm: CausalLM, hidden: Tensor) -> Tensor:
     """Float32 logits ``[n, vocab_size]`` of ``hidden [n, hidden_size]`` after final norm and unembedding."""
     hidden = hidden.to(lm.readout_device)
-    out = lm.logits_buffer(len(hidden))
-    return lm.unembed(lm.final_norm(hidden), out=out)
+    return lm.unembed(lm.final_norm(hidden), out=lm.logits_buffer(len(hidden)))

@@ -1,16 +1,16 @@
-"""Fit a linear exit head: each layer's hidden state to the last one's, by ridge regression over a stream of text.
+"""Fit a linear exit head: ridge regression from each layer's hidden state to the last one's, over a stream of text.
 
     texts -> hidden states -> Moments (normal equations, float64)  -> ridge maps -> [refined] -> 8 bits -> file
-                           -> a bounded share of held-out positions -> strength, agreement, cross-entropy
+                           -> a bounded number of held-out positions -> strength, agreement, cross-entropy
 
-Memory does not grow with the number of tokens. What was read is kept in the cache after each batch, so a
-fit that was stopped goes on where it was.
+Memory does not grow with the number of tokens. What was read is saved in the cache from time to time, so a fit that was
+stopped resumes from there.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,29 +20,29 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hcl_core.atomic import atomic_file
-from hcl_core.decode.heads.exit_heads import ExitHead, LinearHead, QuantizedMaps, SharedHead, read_config, write_head
-from hcl_core.decode.heads.fidelity import ROWS_PER_LOGITS, measure
+from hcl_core.decode.heads.exit_heads import LinearHead, QuantizedMaps, SharedHead, read_config, write_head
+from hcl_core.decode.heads.fidelity import measure
 from hcl_core.decode.heads.refining import RefinedMaps
 from hcl_core.decode.heads.texts import CHOOSING_FOLD, NUM_FOLDS, REPORTING_FOLD, SelfWritten, TextFile, TextSource
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.errors import SettingsError
 from hcl_core.folders import cache_folder
-from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
+from hcl_core.models.head_records import Fidelity, FitProgress, FitSettings, HeadConfig
 
-# Raised when the same settings would read other text or fit other maps.
+# To be raised when the same settings would read other text or fit other maps.
 FIT_VERSION = 1
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-_POSITIONS_KEPT = 1536  # of each kind of held-out text, at most
-_POSITIONS_REFINED = 12_288  # of the fitted text, at most, for the gradient steps
+_MAX_HELD_OUT = 1536  # positions of each kind of held-out text
+_MAX_REFINED = 12_288  # positions of the fitted text for the gradient steps
 _SECONDS_BETWEEN_SAVES = 20.0
 
 
 class Moments:
-    """Weighted sums from which the ridge map of every layer but the last follows: float64, streaming.
+    """Weighted float64 sums over positions that give the ridge map of every layer but the last.
 
     Attributes:
-        inputs: ``[L - 1, hidden_size + 1, hidden_size + 1]``: products of a layer's units and a constant 1.
+        inputs: ``[L - 1, hidden_size + 1, hidden_size + 1]``: products of a layer's units, a constant 1 appended.
         cross: ``[L - 1, hidden_size + 1, hidden_size]``: products of those and the last layer's units.
 
     Args:
@@ -61,45 +61,50 @@ class Moments:
         weights = weights.to(device, torch.float64)[:, None]
         target = states[-1].to(device, torch.float64)
         constant = torch.ones_like(weights)
-        for place in range(len(self.inputs)):
-            units = torch.cat((states[place].to(device, torch.float64), constant), dim=1)
+        for index in range(len(self.inputs)):
+            units = torch.cat((states[index].to(device, torch.float64), constant), dim=1)
             weighted = (units * weights).T
-            self.inputs[place].addmm_(weighted, units)
-            self.cross[place].addmm_(weighted, target)
+            self.inputs[index].addmm_(weighted, units)
+            self.cross[index].addmm_(weighted, target)
 
-    def solve(self, place: int, strengths: tuple[float, ...] = STRENGTHS) -> tuple[Tensor, Tensor, Tensor]:
+    def solve(self, index: int, strengths: tuple[float, ...] = STRENGTHS) -> tuple[Tensor, Tensor, Tensor]:
         """Ridge maps of one layer, the constant left unpenalised.
 
         Args:
-            place: Exit layer - 1.
+            index: Exit layer - 1.
             strengths: Times the mean variance of a unit.
 
         Returns:
             Maps ``[len(strengths), hidden_size, hidden_size]`` for row vectors, their biases
             ``[len(strengths), hidden_size]``, and the units' standard deviations ``[hidden_size]``.
         """
-        inputs, cross = self.inputs[place], self.cross[place]
+        inputs, cross = self.inputs[index], self.cross[index]
         total = inputs[-1, -1]
         mean, target_mean = inputs[-1, :-1] / total, cross[-1] / total
         covariance = inputs[:-1, :-1] / total - torch.outer(mean, mean)
         cross_covariance = cross[:-1] / total - torch.outer(mean, target_mean)
         variances = covariance.diagonal().clamp_min(0)
-        penalties = torch.tensor(strengths, dtype=torch.float64, device=inputs.device) * variances.mean().clamp_min(
-            1e-30
-        )
-        penalised = covariance + penalties[:, None, None] * torch.eye(
-            len(mean), dtype=torch.float64, device=mean.device
-        )
+        penalties = torch.tensor(strengths, dtype=torch.float64).to(inputs.device) * variances.mean().clamp_min(1e-30)
+        penalised = covariance + penalties[:, None, None] * torch.eye(len(mean)).to(inputs)
         maps = torch.linalg.solve(penalised, cross_covariance.expand(len(strengths), -1, -1))
         return maps, target_mean - mean @ maps, variances.sqrt()
 
 
 @dataclass(slots=True)
 class _Read:
-    """What is kept of the text that was read: enough to finish the fit."""
+    """What the fit needs of the text that was read.
+
+    Attributes:
+        moments: Of the fitted text.
+        choosing: Held-out states to choose the strength by, each ``[L, n, hidden_size]``.
+        reporting: Held-out states to report on, likewise.
+        refining: States of the fitted text for the gradient steps, likewise.
+        refining_weights: ``[n]`` each, their weights.
+        num_batches: Batches read.
+    """
 
     moments: Moments
-    choosing: list[Tensor] = field(default_factory=list)  # [L, n, hidden_size] each
+    choosing: list[Tensor] = field(default_factory=list)
     reporting: list[Tensor] = field(default_factory=list)
     refining: list[Tensor] = field(default_factory=list)
     refining_weights: list[Tensor] = field(default_factory=list)
@@ -120,7 +125,7 @@ class _Read:
             save_file(tensors, temporary, {"num_batches": str(self.num_batches)})
 
     def load(self, file: Path) -> None:
-        """Go on from ``file`` if it can be read."""
+        """Resume from ``file`` if it can be read."""
         try:
             with safe_open(file, framework="pt") as opened:
                 tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
@@ -132,6 +137,28 @@ class _Read:
         for name in self._LISTS:
             setattr(self, name, [tensors[name]] if name in tensors else [])
         self.num_batches = num_batches
+
+
+@dataclass(slots=True)
+class _Fitted:
+    """The map of every layer but the last, as far as it is fitted.
+
+    Attributes:
+        maps: ``[hidden_size, hidden_size]`` each, for row vectors.
+        biases: ``[hidden_size]`` each.
+        strengths: Ridge strength of each.
+        scales: ``[L - 1, hidden_size]`` standard deviation of each unit, above 0.
+    """
+
+    maps: list[Tensor]
+    biases: list[Tensor]
+    strengths: list[float]
+    scales: Tensor
+
+    @classmethod
+    def empty(cls, lm: CausalLM) -> "_Fitted":
+        """None fitted yet."""
+        return cls([], [], [], torch.empty(lm.num_hidden_layers - 1, lm.hidden_size))
 
 
 @torch.no_grad()
@@ -161,31 +188,12 @@ def fit_head(
         state_file = _state_file(lm, source, settings)
         read = _Read(Moments(lm.num_hidden_layers, lm.hidden_size, lm.readout_device))
         yield from _read_texts(lm, source, settings, read, state_file, clock)
-        maps, biases, strengths = [], [], []
-        scales = torch.empty(lm.num_hidden_layers - 1, lm.hidden_size)
-        choosing = torch.cat(read.choosing, dim=1)
-        for place in range(lm.num_hidden_layers - 1):
-            candidates, candidate_biases, deviations = read.moments.solve(place)
-            chosen = _best_strength(candidates, candidate_biases, choosing[place], choosing[-1])
-            strengths.append(STRENGTHS[chosen])
-            maps.append(candidates[chosen].float().cpu())
-            biases.append(candidate_biases[chosen].float().cpu())
-            scales[place] = deviations.clamp_min(1e-6 * float(deviations.max()) or 1.0)
-            yield FitProgress("solving", place + 1, lm.num_hidden_layers - 1)
+        fitted = _Fitted.empty(lm)
+        yield from _solve(read, fitted)
         if settings.refine_steps:
-            refined = RefinedMaps(lm, torch.cat(read.refining, 1), torch.cat(read.refining_weights), settings)
-            for place in range(len(maps)):
-                maps[place], biases[place] = refined.layer(place, maps[place], biases[place], scales[place])
-                yield FitProgress("refining", place + 1, len(maps))
-        quantized = QuantizedMaps.of(torch.stack(maps), torch.stack(biases), scales)
-        reporting = torch.cat(read.reporting, dim=1)
-        heads: tuple[ExitHead, ExitHead] = SharedHead(), LinearHead(quantized, "", lm)
-        exit_layers = range(1, lm.num_hidden_layers + 1)
-        num_seen = 0
-        for fidelities in measure(lm, heads, reporting, exit_layers):  # noqa: B007  # the last is the whole
-            num_seen = min(num_seen + ROWS_PER_LOGITS, reporting.shape[1])
-            yield FitProgress("measuring", num_seen, reporting.shape[1])
-    before, after = (tuple(column) for column in fidelities)
+            yield from _refine(lm, read, settings, fitted)
+        maps = QuantizedMaps.of(torch.stack(fitted.maps), torch.stack(fitted.biases), fitted.scales)
+        before, after = yield from _report(lm, maps, torch.cat(read.reporting, dim=1))
     config = HeadConfig(
         model=lm.name,
         revision=revision,
@@ -197,11 +205,11 @@ def fit_head(
         refine_steps=settings.refine_steps,
         seed=settings.seed,
         dtype=lm.dtype_name,
-        strengths=tuple(strengths),
+        strengths=tuple(fitted.strengths),
         before=before,
         after=after,
     )
-    write_head(out, quantized, config)
+    write_head(out, maps, config)
     state_file.unlink(missing_ok=True)
     yield config
 
@@ -209,11 +217,11 @@ def fit_head(
 def _read_texts(
     lm: CausalLM, source: TextSource, settings: FitSettings, read: _Read, state_file: Path, clock: Callable[[], float]
 ) -> Iterator[FitProgress]:
-    """Fill ``read``, going on from ``state_file`` where there is one."""
+    """Fill ``read``, resuming from ``state_file`` if there is one."""
     read.load(state_file)
     length, num_texts = source.text_length, sum(source.sizes)
-    quota = -(-_POSITIONS_KEPT // max(1, num_texts // NUM_FOLDS))  # positions kept of each held-out text
-    refine_quota = -(-_POSITIONS_REFINED // num_texts) if settings.refine_steps else 0
+    quota = -(-_MAX_HELD_OUT // max(1, num_texts // NUM_FOLDS))  # positions of each held-out text
+    refine_quota = -(-_MAX_REFINED // num_texts) if settings.refine_steps else 0
     saved_at = clock()
     while True:
         num_read = sum(source.sizes[: read.num_batches])
@@ -224,8 +232,8 @@ def _read_texts(
         folds = torch.arange(num_read, num_read + states.shape[1]) % NUM_FOLDS
         fitted = (folds != CHOOSING_FOLD) & (folds != REPORTING_FOLD)
         read.moments.add(states[:, fitted].flatten(1, 2), weights[fitted].flatten())
-        for fold, kept in ((CHOOSING_FOLD, read.choosing), (REPORTING_FOLD, read.reporting)):
-            kept.append(_spread(states[:, folds == fold], quota).flatten(1, 2))
+        for fold, held_out in ((CHOOSING_FOLD, read.choosing), (REPORTING_FOLD, read.reporting)):
+            held_out.append(_spread(states[:, folds == fold], quota).flatten(1, 2))
         if refine_quota:
             read.refining.append(_spread(states[:, fitted], refine_quota).flatten(1, 2))
             read.refining_weights.append(_spread(weights[None, fitted], refine_quota).flatten())
@@ -235,21 +243,60 @@ def _read_texts(
             saved_at = clock()
 
 
+def _solve(read: _Read, fitted: _Fitted) -> Iterator[FitProgress]:
+    """Fill ``fitted`` with the ridge map of each layer at the strength that its held-out text prefers."""
+    choosing = torch.cat(read.choosing, dim=1)
+    num_maps = len(fitted.scales)
+    for index in range(num_maps):
+        maps, biases, deviations = read.moments.solve(index)
+        best = _best_strength(maps, biases, choosing[index], choosing[-1])
+        fitted.strengths.append(STRENGTHS[best])
+        fitted.maps.append(maps[best].float().cpu())
+        fitted.biases.append(biases[best].float().cpu())
+        fitted.scales[index] = deviations.clamp_min(1e-6 * float(deviations.max()) or 1.0)
+        yield FitProgress("solving", index + 1, num_maps)
+
+
+def _refine(lm: CausalLM, read: _Read, settings: FitSettings, fitted: _Fitted) -> Iterator[FitProgress]:
+    """Improve each map of ``fitted`` by gradient steps."""
+    refined = RefinedMaps(lm, torch.cat(read.refining, 1), torch.cat(read.refining_weights), settings)
+    num_maps = len(fitted.maps)
+    for index in range(num_maps):
+        fitted.maps[index], fitted.biases[index] = refined.layer(
+            index, fitted.maps[index], fitted.biases[index], fitted.scales[index]
+        )
+        yield FitProgress("refining", index + 1, num_maps)
+
+
+def _report(
+    lm: CausalLM, maps: QuantizedMaps, reporting: Tensor
+) -> Generator[FitProgress, None, tuple[tuple[Fidelity, ...], tuple[Fidelity, ...]]]:
+    """Fidelity of every layer over ``reporting [L, n, hidden_size]``: of the shared head, and of ``maps``."""
+    heads = (SharedHead(), LinearHead(maps, "", lm))
+    for num_read, fidelities in measure(lm, heads, reporting, range(1, lm.num_hidden_layers + 1)):  # noqa: B007
+        yield FitProgress("measuring", num_read, reporting.shape[1])
+    before, after = fidelities
+    return tuple(before), tuple(after)
+
+
 def _best_strength(maps: Tensor, biases: Tensor, early: Tensor, last: Tensor) -> int:
-    """Which of ``maps [s, hidden_size, hidden_size]`` comes nearest to ``last [n, hidden_size]`` from ``early``."""
+    """Index of the map of ``maps [s, hidden_size, hidden_size]`` that brings ``early`` nearest to ``last``.
+
+    ``early`` and ``last`` are ``[n, hidden_size]``, ``biases`` is ``[s, hidden_size]``.
+    """
     early, last = (states.to(maps.device, torch.float64) for states in (early, last))
     errors = (torch.matmul(early, maps) + biases[:, None] - last).square().mean(dim=(1, 2))
     return int(errors.argmin())
 
 
 def _spread(states: Tensor, quota: int) -> Tensor:
-    """At most ``quota`` positions of each text, evenly spread, the first position left out."""
+    """At most ``quota`` evenly spread positions of each text, without the first: ``[L, b, quota, hidden_size]``."""
     length = states.shape[2]
     return states[:, :, torch.linspace(1, length - 1, min(quota, length - 1)).long()]
 
 
 def _state_file(lm: CausalLM, source: TextSource, settings: FitSettings) -> Path:
-    """Where what was read is kept until the fit is done."""
+    """The file that holds what was read until the fit is done; its name depends on everything that decides the fit."""
     decides = asdict(settings) | {"texts": source.texts_hash, "version": FIT_VERSION, "dtype": lm.dtype_name}
     canonical = json.dumps([lm.weights_hash, decides], sort_keys=True)
     name = hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()

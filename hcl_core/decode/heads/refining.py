@@ -1,9 +1,9 @@
-"""Gradient steps that bring a fitted map nearer to the model's own distribution."""
+"""Gradient steps that bring fitted maps nearer to the last layer's distribution."""
 
 import torch
 from torch import Tensor
 
-from hcl_core.decode.heads.fidelity import ROWS_PER_LOGITS, final_logits
+from hcl_core.decode.heads.fidelity import NUM_TABLES, final_logits
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.models.head_records import FitSettings
 
@@ -11,33 +11,43 @@ from hcl_core.models.head_records import FitSettings
 class RefinedMaps:
     """Gradient steps from the ridge maps towards the last layer's distribution (Tuned Lens, arXiv 2303.08112).
 
-    The loss is the Kullback-Leibler divergence over the likeliest tokens, all of them, and a fresh random
-    share of the others that stands for the rest: a sixth of the work of the whole vocabulary.
+    The loss is the Kullback-Leibler divergence over the most probable tokens and a new random sample of the others in
+    each step, weighted for those left out: a sixth of the work of the whole vocabulary.
 
     Args:
         lm: The model.
         states: ``[num_hidden_layers, n, hidden_size]`` positions to learn from.
-        weights: ``[n]`` how often each is drawn.
+        weights: ``[n]`` relative frequency at which each is drawn.
         settings: For the number of steps.
     """
 
     _POSITIONS_A_STEP = 512
-    _LIKELIEST, _OTHERS = 4096, 4096
+    _NUM_TOP, _NUM_OTHERS = 4096, 4096
     _LEARNING_RATE = 0.01  # times the spread of the map's entries
 
     def __init__(self, lm: CausalLM, states: Tensor, weights: Tensor, settings: FitSettings) -> None:
         self._lm, self._states, self._steps = lm, states, settings.refine_steps
         self._weights = weights.double()
         mean_probabilities = torch.zeros(lm.vocab_size, device=lm.readout_device)
-        for rows in states[-1].split(ROWS_PER_LOGITS):
+        for rows in states[-1].split(lm.readout_rows(NUM_TABLES)):
             mean_probabilities += final_logits(lm, rows).softmax(-1).sum(0)
         order = mean_probabilities.argsort(descending=True).cpu()
-        self._likeliest, self._others = order[: self._LIKELIEST], order[self._LIKELIEST :]
+        self._top, self._others = order[: self._NUM_TOP], order[self._NUM_TOP :]
 
-    def layer(self, place: int, weight: Tensor, bias: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
-        """Refine one layer's map ``[hidden_size, hidden_size]`` and bias; ``scales`` make its inputs alike."""
+    def layer(self, index: int, weight: Tensor, bias: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+        """Refine the map of one layer.
+
+        Args:
+            index: Exit layer - 1.
+            weight: ``[hidden_size, hidden_size]`` for row vectors.
+            bias: ``[hidden_size]``.
+            scales: ``[hidden_size]`` standard deviation of each input unit; steps are taken on inputs divided by it.
+
+        Returns:
+            The refined weight and bias.
+        """
         device = self._lm.readout_device
-        noise = torch.Generator().manual_seed(place)
+        noise = torch.Generator().manual_seed(index)
         scaled = (weight * scales[:, None]).to(device).requires_grad_()
         bias = bias.to(device).requires_grad_()
         rates = [
@@ -51,22 +61,21 @@ class RefinedMaps:
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * (1 - step / self._steps)
             drawn = torch.multinomial(self._weights, self._POSITIONS_A_STEP, replacement=True, generator=noise)
-            others = self._others[torch.randperm(len(self._others), generator=noise)[: self._OTHERS]]
-            vocabulary = torch.cat((self._likeliest, others))
-            # Each sampled token stands for as many as were left out.
-            stands_for = torch.ones(len(vocabulary))
-            stands_for[len(self._likeliest) :] = len(self._others) / max(1, len(others))
-            early, last = (self._states[layer, drawn].to(device).float() for layer in (place, -1))
-            own = self._log_probabilities(last, vocabulary, stands_for.to(device))
+            others = self._others[torch.randperm(len(self._others), generator=noise)[: self._NUM_OTHERS]]
+            vocabulary = torch.cat((self._top, others))
+            multiplicity = torch.ones(len(vocabulary))
+            multiplicity[len(self._top) :] = len(self._others) / max(1, len(others))
+            early, last = (self._states[layer, drawn].to(device).float() for layer in (index, -1))
+            target = self._log_probabilities(last, vocabulary, multiplicity.to(device))
             with torch.enable_grad():
                 translated = (early / scales.to(device)) @ scaled + bias
-                read = self._log_probabilities(translated, vocabulary, stands_for.to(device))
-                loss = (own.exp() * (own - read)).sum(-1).mean()
+                readout = self._log_probabilities(translated, vocabulary, multiplicity.to(device))
+                loss = (target.exp() * (target - readout)).sum(-1).mean()
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
         return (scaled.detach() / scales.to(device)[:, None]).cpu(), bias.detach().cpu()
 
-    def _log_probabilities(self, hidden: Tensor, vocabulary: Tensor, stands_for: Tensor) -> Tensor:
-        """``[n, len(vocabulary)]`` of groups of tokens: each one's own times how many it stands for."""
-        return (self._lm.logits_of(hidden, vocabulary) + stands_for.log()).log_softmax(-1)
+    def _log_probabilities(self, hidden: Tensor, vocabulary: Tensor, multiplicity: Tensor) -> Tensor:
+        """``[n, v]`` log-probabilities of ``vocabulary [v]``, each token counted ``multiplicity [v]`` times."""
+        return (self._lm.logits_of(hidden, vocabulary) + multiplicity.log()).log_softmax(-1)

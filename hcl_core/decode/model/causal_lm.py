@@ -1,4 +1,4 @@
-"""A causal language model taken apart into the pieces that early exit needs. ``pretrained`` reads one from disk."""
+"""A causal language model, split into the parts that early exit needs. ``pretrained`` reads one from disk."""
 
 import hashlib
 from collections.abc import Callable
@@ -11,15 +11,13 @@ from torch import Tensor, nn
 
 from hcl_core.decode.model.linear import MIN_ROWS, Product, pad_rows, product_with
 from hcl_core.errors import SettingsError, UnsupportedArchitectureError
+from hcl_core.models.footprint import SCRATCH_BYTES
 from hcl_core.models.shapes import ModelShape
 from hcl_core.settings.prompts import NO_CHAT_TEMPLATE
 
 SUPPORTED_FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
-# Position scalings whose frequencies do not move as the text grows, so that cached keys stay valid.
+# Position scalings whose frequencies do not depend on the length of the text, so that cached keys stay valid.
 STATIC_ROPE_TYPES = ("default", "linear", "llama3", "yarn")
-# Bytes of logits that a CPU makes at a time: more would come on fresh pages, which cost as much as the sums.
-_LOGITS_BYTES = 24 * 2**20
-
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -55,21 +53,21 @@ class CausalLM:
         vocab_size: Rows of the unembedding.
         max_positions: Longest text the model can attend over exactly, in tokens.
         stop_token_ids: Tokens that end a text.
-        layer_devices: Where each block lives, ``num_hidden_layers`` entries.
-        readout_device: Where the final norm and the unembedding live.
+        layer_devices: Device of each block, ``num_hidden_layers`` entries.
+        readout_device: Device of the final norm and the unembedding.
         dtype: Of hidden states, keys and values.
         shape: All sizes.
         weights_hash: 16 hexadecimal digits that tell two models' weights apart, whatever their dtype.
     """
 
     def __init__(self, model: nn.Module, tokenizer: Any, name: str = "this model", *, release: bool = False) -> None:
-        """Take ``model`` apart.
+        """Split ``model`` into its parts.
 
         Args:
             model: A ``transformers`` causal LM of a supported family, in evaluation mode.
             tokenizer: Its tokenizer.
             name: For people and messages.
-            release: Let go of weights of ``model`` that are kept here in another order; it can't be used after.
+            release: Free the weights of ``model`` that are packed here in another order; it can't be used afterwards.
 
         Raises:
             UnsupportedArchitectureError: The family or its position scaling is unknown here.
@@ -95,7 +93,7 @@ class CausalLM:
         self.layer_devices = [block.input_layernorm.weight.device for block in decoder.layers]
         self.readout_device = self._norm.weight.device
         self.dtype: torch.dtype = self._norm.weight.dtype
-        self._blocks = [_take_apart(block, release) for block in decoder.layers]
+        self._blocks = [_split_block(block, release) for block in decoder.layers]
         lm_head: Any = model.lm_head
         self.vocab_size = int(lm_head.weight.shape[0])
         self.shape = ModelShape(
@@ -108,19 +106,19 @@ class CausalLM:
             self.vocab_size,
             lm_head.weight is self._embed_tokens.weight,
         )
-        self._head_weight, self._head_bias = lm_head.weight, lm_head.bias  # a fit reads some of its rows
+        self._head_weight, self._head_bias = lm_head.weight, lm_head.bias  # fitting a head reads some rows
         self._unembed = product_with(lm_head)
         if release:
-            _leave_file(model)
+            _unmap(model)
 
     @property
     def dtype_name(self) -> str:
-        """How the weights are kept, as ``--dtype`` names it: ``"float32"``, or ``"nf4"`` where they are quantised."""
+        """Number format of the weights, as ``--dtype`` names it, such as ``"float32"`` or ``"nf4"``."""
         return self._quantized or str(self.dtype).removeprefix("torch.")
 
     @property
     def block_flops(self) -> int:
-        """Floating-point operations of one token in one decoder block: two a weight of its matrices."""
+        """Floating-point operations of one token in one decoder block: two for each weight of its matrices."""
         return 2 * self.shape.matrix_weights
 
     def tokenize(self, prompt: str, *, is_chat: bool = False) -> list[int]:
@@ -129,7 +127,7 @@ class CausalLM:
 
     @property
     def has_chat_template(self) -> bool:
-        """Whether ``wrap_chat`` can be asked."""
+        """Whether ``wrap_chat`` can be used."""
         return bool(getattr(self.tokenizer, "chat_template", None))
 
     def wrap_chat(self, user_turn: str) -> str:
@@ -170,7 +168,7 @@ class CausalLM:
             hidden: ``[n, hidden_size]``, on the block's device.
             rotary: From ``rotary``; broadcasts over rows.
             attend: ``(query [n, heads, head_dim], key [n, kv_heads, head_dim], value like key) ->
-                [n, heads * head_dim]``; stores the keys and values it is given.
+                [n, heads * head_dim]``; stores the keys and values.
 
         Returns:
             ``[n, hidden_size]``.
@@ -192,9 +190,13 @@ class CausalLM:
         """``[n, hidden_size]`` to the same, ready for ``unembed``."""
         return _rms_norm(self._norm, hidden)
 
+    def readout_rows(self, num_tables: int = 1) -> int:
+        """Rows ``n`` at a time so that ``num_tables`` float32 tables ``[n, vocab_size]`` fit the scratch memory."""
+        return max(MIN_ROWS, SCRATCH_BYTES // (4 * num_tables * self.vocab_size))
+
     def logits_buffer(self, num_rows: int) -> Tensor:
         """Uninitialised float32 ``[num_rows, vocab_size]`` for ``unembed`` to fill."""
-        # A row's end is kept apart from the next row's start: rows a power of two apart share cache lines' places.
+        # Pad rows by 16 floats: a power-of-two stride maps all rows to the same cache sets.
         padded = torch.empty(num_rows, self.vocab_size + 16, device=self.readout_device)
         return padded[:, : self.vocab_size]
 
@@ -205,13 +207,15 @@ class CausalLM:
             The first ``n`` rows of ``out``.
         """
         logits = out[: len(normed)]
-        at_once = max(MIN_ROWS, _LOGITS_BYTES // (4 * self.vocab_size)) if out.device.type == "cpu" else len(normed)
-        for rows, place in zip(normed.split(at_once), logits.split(at_once), strict=True):
-            place.copy_(self._unembed(rows))
+        # A quarter of the scratch memory a product on a CPU: larger temporaries are newly mapped, and page faults then
+        # cost as much as the product.
+        chunk = self.readout_rows(4) if out.device.type == "cpu" else len(normed)
+        for rows, target in zip(normed.split(chunk), logits.split(chunk), strict=True):
+            target.copy_(self._unembed(rows))
         return logits
 
     def logits_of(self, hidden: Tensor, vocabulary: Tensor) -> Tensor:
-        """Float32 logits of some tokens only, differentiable: final norm and unembedding.
+        """Float32 logits of some tokens only, by final norm and unembedding; differentiable.
 
         Args:
             hidden: ``[n, hidden_size]`` before the final norm.
@@ -221,9 +225,9 @@ class CausalLM:
             ``[n, v]``.
         """
         normed = F.rms_norm(hidden.float(), (self.hidden_size,), self._norm.weight.float(), self._norm.variance_epsilon)
-        places = vocabulary.to(self._head_weight.device)
-        bias = self._head_bias[places].float() if self._head_bias is not None else None
-        return F.linear(normed, self._head_weight[places].float(), bias)
+        token_ids = vocabulary.to(self._head_weight.device)
+        bias = self._head_bias[token_ids].float() if self._head_bias is not None else None
+        return F.linear(normed, self._head_weight[token_ids].float(), bias)
 
 
 def check_architecture(config: Any) -> None:
@@ -254,25 +258,25 @@ def _quantized_format(model: Any) -> str | None:
 def _weights_hash(model: nn.Module) -> str:
     """16 hexadecimal digits of the weights: up to 1,024 numbers of each tensor, rounded to bfloat16.
 
-    No two trainings agree on them, and float32 and bfloat16 loads of one file do; reading every number
-    of a large model would take as long as loading it.
+    No two trainings agree on them, while a float32 and a bfloat16 load of one file do. Reading every number of a large
+    model would take as long as loading it.
     """
     digest = hashlib.blake2b(digest_size=8)
     for name, weights in sorted(model.named_parameters()):
         flat = weights.detach().flatten()
-        some = flat[:: max(1, len(flat) // 1024)][:1024].to(torch.bfloat16).view(torch.int16)
-        digest.update(name.encode() + str(tuple(weights.shape)).encode() + some.cpu().numpy().tobytes())
+        sample = flat[:: max(1, len(flat) // 1024)][:1024].to(torch.bfloat16).view(torch.int16)
+        digest.update(name.encode() + str(tuple(weights.shape)).encode() + sample.cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
-def _leave_file(model: nn.Module) -> None:
-    """Copy the weights that are left out of the mapped file: a view of it would keep all of it in memory."""
+def _unmap(model: nn.Module) -> None:
+    """Copy the remaining weights out of the memory-mapped file: one view into it would keep all of it in memory."""
     for weights in model.parameters():
         if weights.device.type == "cpu" and weights.numel():
             weights.data = weights.data.clone()
 
 
-def _take_apart(block: Any, release: bool) -> _Block:
+def _split_block(block: Any, release: bool) -> _Block:
     attention, mlp = block.self_attn, block.mlp
 
     def product(linear: nn.Module) -> Product:
@@ -310,7 +314,7 @@ def _stop_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
 
 
 def _rms_norm(norm: Any, hidden: Tensor) -> Tensor:
-    """The block's own RMS norm, over the last axis, fused where that changes no bit of the recipe."""
+    """The block's own RMS norm over the last axis; fused for float32, where the result is the same bit for bit."""
     if hidden.dtype == torch.float32:
         return F.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
     normed: Tensor = norm(hidden)

@@ -1,10 +1,10 @@
-"""Products of rows with a fixed matrix: as fast as the CPU has them, and a row's bits its own.
+"""Matrix products whose result for a row is bitwise independent of the other rows of the batch.
 
-A row's result must not depend on how many rows stand beside it, or answers would change with the wave and the memory
-budget. Both ways below keep that, bit for bit, from a smallest number of rows on; fewer are padded with zeros.
+Else answers would change with the wave and the memory budget. oneDNN's products with pre-packed weights are used where
+available, torch's own elsewhere. Both are independent from a smallest number of rows on; fewer are padded with zeros.
 
-oneDNN makes and keeps a kernel for each number of rows that it meets: 3 ms and half a megabyte each. So rows are padded
-to one of few numbers, see ``pad_rows``.
+oneDNN compiles and caches a kernel for each number of rows: 3 ms and half a megabyte each. So rows are padded to one of
+few numbers, see ``pad_rows``.
 """
 
 import time
@@ -14,17 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# MKL picks another summation order below 12 rows.
+# MKL sums in another order below 12 rows. ``models.footprint.MIN_READOUT_ROWS`` is the same number.
 MIN_ROWS = 16
 
 Product = Callable[[Tensor], Tensor]
 
 
 class PackedLinear:
-    """An affine map whose matrix lies in the order in which oneDNN's kernels read it.
+    """An affine map whose matrix is stored in the order in which oneDNN's kernels read it.
 
-    On a CPU it is up to twice as fast as ``nn.Linear`` for a few rows, which packs the matrix anew at every call, and
-    1.2 times for hundreds (``python -m bench.products``).
+    ``nn.Linear`` packs its matrix at every call; on a CPU this is up to twice as fast for a few rows, and 1.2 times as
+    fast for hundreds (``python -m bench.products``).
 
     Args:
         weight: ``[out, in]``, float32 or bfloat16, on a CPU.
@@ -45,8 +45,8 @@ def product_with(linear: nn.Module, *, release: bool = False) -> Product:
     """``linear`` as a function of rows.
 
     Args:
-        linear: ``nn.Linear``, or what stands in its place in a quantised model.
-        release: Let go of its weights where they were packed: it is not asked again.
+        linear: ``nn.Linear``, or its replacement in a quantised model.
+        release: Free its weights if they were packed; ``linear`` can't be used afterwards.
     """
     if type(linear) is not nn.Linear:
         return lambda rows: linear(pad_rows(rows, MIN_ROWS))[: len(rows)]
@@ -67,11 +67,11 @@ def affine(weight: Tensor, bias: Tensor | None = None) -> Product:
 def fastest_dtype() -> torch.dtype:
     """bfloat16 where this CPU multiplies with it clearly faster than with float32, else float32.
 
-    Measured here and now, in a tenth of a second: processors that have bfloat16 differ, and some only imitate it.
+    Measured at the call, in a tenth of a second: processors differ in how fast their bfloat16 is, and some emulate it.
     """
     rates = []
     for dtype in (torch.float32, torch.bfloat16):
-        products = [affine(torch.ones(1536, 576, dtype=dtype)) for _ in range(24)]  # more than a cache holds
+        products = [affine(torch.ones(1536, 576, dtype=dtype)) for _ in range(24)]  # more than a cache can hold
         rows = torch.ones(64, 576, dtype=dtype)
         times = []
         for _ in range(4):
@@ -84,22 +84,22 @@ def fastest_dtype() -> torch.dtype:
 
 
 def _can_pack(weight: Tensor) -> bool:
-    """Whether this machine multiplies with ``weight`` packed."""
+    """Whether this machine has products with ``weight`` packed."""
     return (
         weight.device.type == "cpu"
         and weight.dtype in (torch.float32, torch.bfloat16)
         and torch.backends.mkldnn.is_available()
-        and torch.backends.cpu.get_cpu_capability().startswith("AVX")  # elsewhere nobody has looked at the bits
+        and torch.backends.cpu.get_cpu_capability().startswith("AVX")  # row independence was verified on AVX CPUs only
     )
 
 
-def pad_rows(rows: Tensor, least: int = 2) -> Tensor:
-    """``[n, width]`` with zero rows added up to ``least``, and to one of few numbers of rows.
+def pad_rows(rows: Tensor, minimum: int = 2) -> Tensor:
+    """``[n, width]`` with zero rows added: to at least ``minimum`` rows, and to one of few numbers of rows.
 
-    Those are 2, 4 and 8, then every 8th up to 64, every 16th up to 256, and every 32nd; at least 2, because oneDNN sums
-    a row alone in another order.
+    Those are 2, 4 and 8, then every 8th up to 64, every 16th up to 256, and every 32nd. At least 2, because oneDNN sums
+    a single row in another order.
     """
-    count = max(len(rows), least)
+    count = max(len(rows), minimum)
     step = next((step for stop, step in ((2, 2), (4, 4), (64, 8), (256, 16)) if count <= stop), 32)
     missing = -(-count // step) * step - len(rows)
     return rows if missing == 0 else F.pad(rows, (0, 0, 0, missing))

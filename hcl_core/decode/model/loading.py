@@ -118,7 +118,7 @@ def _check_memory(
     """
     needs = footprint(shape, weight_format, on_cpu=device.type == "cpu")
     free = free_memory(device)
-    if needs.least < free:
+    if needs.minimum < free:
         return None
     if device.type == "cuda" and device.index is None:
         # Nothing is put on the CPU or a disk.
@@ -126,7 +126,7 @@ def _check_memory(
             gpu.index: int(free_bytes * _SHARE_FOR_WEIGHTS) for gpu, free_bytes in free_memory_by_device(device).items()
         }
         free = sum(by_gpu.values())
-        if needs.least < free:
+        if needs.minimum < free:
             return by_gpu
     raise NotEnoughMemoryError(_does_not_fit(model, shape, weight_format, free, device))
 
@@ -137,12 +137,12 @@ def _does_not_fit(model: str, shape: ModelShape, weight_format: WeightFormat, fr
 
     needs = needed(weight_format)
     smaller = [
-        f"--dtype {kept.name} ({needed(kept).least / _GIB:.1f} GiB)"
+        f"--dtype {kept.name} ({needed(kept).minimum / _GIB:.1f} GiB)"
         for kept in WEIGHT_FORMATS.values()
-        if needed(kept).least < min(free, needs.least)
+        if needed(kept).minimum < min(free, needs.minimum)
     ]
     return (
-        f"{model} in {weight_format.name} needs {needs.least / _GIB:.1f} GiB ({needs.weights / _GIB:.1f} for its "
+        f"{model} in {weight_format.name} needs {needs.minimum / _GIB:.1f} GiB ({needs.weights / _GIB:.1f} for its "
         f"weights, {(needs.prompt + needs.sample) / _GIB:.1f} for the keys and values of a prompt and one answer, "
         f"{needs.readouts / _GIB:.1f} for readouts), and {free / _GIB:.1f} GiB are free on {device.type}: choose "
         f"{' or '.join([*smaller, 'a smaller model'])}"

@@ -1,4 +1,4 @@
-"""How much memory is free, and what to say when it was not enough."""
+"""Free memory, and the error for too little of it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +15,8 @@ _CGROUP = Path("/sys/fs/cgroup")
 def free_memory(device: torch.device) -> int:
     """Bytes that a new tensor on ``device`` could take.
 
-    On a GPU that is what the driver has left and what torch holds unused; on a CPU what the machine has
-    left, or the container where it has less.
+    On a GPU: what the driver has left plus what torch has cached. On a CPU: what the machine has left, or its
+    container if that is less.
     """
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -38,7 +38,11 @@ def _left_in_container() -> int:
 
 @contextmanager
 def explain_out_of_memory(what: str) -> Iterator[None]:
-    """Turn torch's ways of running out of memory into ``NotEnoughMemoryError``; ``what`` was being done."""
+    """Turn every error of torch for too little memory into ``NotEnoughMemoryError``.
+
+    Args:
+        what: What is being done, for the message: "decoding".
+    """
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError) as error:

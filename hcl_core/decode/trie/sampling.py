@@ -11,12 +11,12 @@ from torch import Tensor
 
 from hcl_core.records import SamplingSettings
 
-# Most nuclei hold a handful of tokens. Each tier is tried on the rows that the one before could not cover.
+# Numbers of most probable tokens to sort. Most nuclei hold a handful; a draw that needs more goes on to the next tier.
 _CANDIDATE_TIERS = (64, 2048)
-# Rows whose exponentials are summed at a time: they stay in a CPU's cache.
+# Rows whose exponentials are summed at a time: so many stay in a CPU's cache.
 _ROWS_IN_CACHE = 16
-# Bytes of cumulative probabilities that are copied out for draws at a time.
-_BYTES_TO_SEARCH = 32 * 2**20
+# Bytes of cumulative probabilities copied for draws at a time.
+_MAX_SEARCH_BYTES = 32 * 2**20
 
 
 def sample_uniforms(
@@ -24,12 +24,12 @@ def sample_uniforms(
 ) -> NDArray[np.float64]:
     """The noise of one sample: ``[num_steps]`` uniforms in [0, 1).
 
-    A counter-based generator (Philox 4x64, Salmon et al. 2011) keyed by seed and question, its counter
-    placed by layer and sample: a number depends on nothing but ``(seed, question, layer, sample, step)``,
-    so neither the layer range nor waves nor order can change an answer.
+    A counter-based generator (Philox 4x64, Salmon et al. 2011): seed and question make its key, layer and sample its
+    counter. So a number depends on nothing but ``(seed, question, layer, sample, step)``, and neither the layer range
+    nor waves nor order can change an answer.
     """
     digest = hashlib.blake2b(struct.pack("<q", seed) + question_id.encode(), digest_size=16).digest()
-    # The lowest counter word is the generator's own: it advances with the steps.
+    # The lowest word of the counter is left to the generator, which advances it with the steps.
     stream = np.random.Philox(counter=[0, sample_idx, exit_layer, 0], key=np.frombuffer(digest, dtype="<u8"))
     uniforms: NDArray[np.float64] = (stream.random_raw(num_steps) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return uniforms
@@ -38,13 +38,13 @@ def sample_uniforms(
 def draw_tokens(logits: Tensor, rows: Tensor, uniforms: Tensor, settings: SamplingSettings) -> tuple[Tensor, Tensor]:
     """Draw one token a sample from the truncated distribution of its row.
 
-    Tokens stand in order of falling probability and a draw walks that order until the cumulative
-    probability passes ``uniform * kept mass`` (inverse CDF). Temperature, then top-k, then top-p, each as
+    Inverse CDF: tokens are ordered by falling probability, and a draw takes the first whose cumulative probability
+    exceeds ``uniform * mass of the truncated distribution``. Temperature, then top-k, then top-p, each as
     ``transformers`` defines it.
 
     Args:
         logits: ``[m, vocab_size]`` float32, one row a distinct distribution.
-        rows: ``[s]`` which row each sample draws from.
+        rows: ``[s]`` row of ``logits`` that each sample draws from.
         uniforms: ``[s]`` float64 in [0, 1).
         settings: Temperature, ``top_k`` and ``top_p``; temperature 0 takes the most probable token.
 
@@ -57,39 +57,48 @@ def draw_tokens(logits: Tensor, rows: Tensor, uniforms: Tensor, settings: Sampli
         largest = logits.argmax(dim=-1, keepdim=True)  # the first of equal ones
         token_ids = largest[rows, 0]
     else:
-        kept = _keep_top_k(logits, settings.top_k)
-        ranked = _ranked(kept, tiers[0])
+        top_k_logits = _mask_below_top_k(logits, settings.top_k)
+        ranked = _ranked(top_k_logits, tiers[0])
         largest = ranked[1][:, :1]
-        log_mass = _log_mass(kept, largest, settings.temperature)
-        token_ids = _draw_truncated(kept, ranked, log_mass, tiers, rows, uniforms, settings)
+        log_mass = _log_mass(top_k_logits, largest, settings.temperature)
+        token_ids = _draw_truncated(top_k_logits, ranked, log_mass, tiers, rows, uniforms, settings)
     logprobs = logits[rows, token_ids].double() - _log_mass(logits, largest, 1.0)[rows, 0].double()
     return token_ids, logprobs
 
 
 def truncated_distribution(logits: Tensor, settings: SamplingSettings) -> Tensor:
-    """What ``draw_tokens`` draws from, in full: ``[m, vocab_size]`` to the same, float64, each row summing to 1."""
+    """The whole distribution that ``draw_tokens`` draws from: ``[m, vocab_size]`` to float64, each row summing to 1."""
     if settings.temperature == 0:
         return F.one_hot(logits.argmax(dim=-1), logits.shape[1]).double()
-    probs = (_keep_top_k(logits, settings.top_k).double() / settings.temperature).softmax(dim=-1)
+    probs = (_mask_below_top_k(logits, settings.top_k).double() / settings.temperature).softmax(dim=-1)
     if settings.top_p < 1:
         ordered, token_ids = probs.sort(dim=-1, descending=True, stable=True)
-        outside = ordered.cumsum(dim=-1) - ordered >= settings.top_p  # the nucleus had reached top_p before it
+        outside = ordered.cumsum(dim=-1) - ordered >= settings.top_p  # the tokens before it reach top_p already
         probs = probs.scatter(-1, token_ids, ordered.masked_fill(outside, 0))
     return probs / probs.sum(dim=-1, keepdim=True)
 
 
 def draw_from(probs: Tensor, uniforms: Tensor) -> Tensor:
-    """One token of each row of ``probs [m, vocab_size]`` (of any positive mass) by its uniform ``[m]``: ``[m]``."""
+    """One token of each row of ``probs [m, vocab_size]`` by its uniform ``[m]``: ``[m]``.
+
+    Each row must have mass above 0, not necessarily 1.
+    """
     cumulative = probs.cumsum(dim=-1)
     targets = (uniforms * cumulative[:, -1])[:, None]
-    found = torch.searchsorted(cumulative, targets, right=True).squeeze(-1)
-    # The last token that has any mass: rounding may put a target at the very end.
-    last = probs.shape[1] - 1 - (probs.flip(-1) > 0).to(torch.uint8).argmax(dim=-1)
-    return torch.minimum(found, last)
+    positions = torch.searchsorted(cumulative, targets, right=True).squeeze(-1)
+    return torch.minimum(positions, _last_with_mass(probs))
 
 
-def _keep_top_k(logits: Tensor, top_k: int) -> Tensor:
-    """Logits with all below the ``top_k``-th largest of their row at minus infinity; those equal to it stay."""
+def _last_with_mass(probs: Tensor) -> Tensor:
+    """Last position of each row of ``probs [m, n]`` whose probability is above 0: ``[m]``.
+
+    No draw may go beyond it: rounding can put a target at or above the last cumulative probability.
+    """
+    return probs.shape[1] - 1 - (probs.flip(-1) > 0).to(torch.uint8).argmax(dim=-1)
+
+
+def _mask_below_top_k(logits: Tensor, top_k: int) -> Tensor:
+    """Logits with those below the ``top_k``-th largest of their row at minus infinity; ties with it stay."""
     if not 0 < top_k < logits.shape[1]:
         return logits
     return logits.masked_fill(logits < logits.topk(top_k, dim=-1).values[:, -1:], -torch.inf)
@@ -104,18 +113,18 @@ def _draw_truncated(
     uniforms: Tensor,
     settings: SamplingSettings,
 ) -> Tensor:
-    """``[s]`` token ids. ``ranked`` is the first tier; it widens for the draws that it does not cover."""
+    """``[s]`` token ids. ``ranked`` is the first tier; draws that it does not cover go on to wider ones."""
     values, candidates = ranked
     token_ids, covered = _pick(values, candidates, log_mass, rows, uniforms, settings)
     for tier in tiers[1:]:
         open_rows = rows[~covered].unique()
         # Wide tiers are large: a few rows at a time.
-        for some in open_rows.split(max(1, _BYTES_TO_SEARCH // (32 * tier))):
-            draws = (~covered & torch.isin(rows, some)).nonzero().squeeze(-1)
-            values, candidates = _ranked(logits[some], tier)
-            local_rows = torch.searchsorted(some, rows[draws])
+        for part in open_rows.split(max(1, _MAX_SEARCH_BYTES // (32 * tier))):
+            draws = (~covered & torch.isin(rows, part)).nonzero().squeeze(-1)
+            values, candidates = _ranked(logits[part], tier)
+            rows_in_part = torch.searchsorted(part, rows[draws])
             token_ids[draws], covered[draws] = _pick(
-                values, candidates, log_mass[some], local_rows, uniforms[draws], settings
+                values, candidates, log_mass[part], rows_in_part, uniforms[draws], settings
             )
     return token_ids
 
@@ -123,7 +132,7 @@ def _draw_truncated(
 def _pick(
     values: Tensor, candidates: Tensor, log_mass: Tensor, rows: Tensor, uniforms: Tensor, settings: SamplingSettings
 ) -> tuple[Tensor, Tensor]:
-    """Token ids ``[s]`` and whether the candidates ``[m, k]`` of their rows sufficed, ``[s]``."""
+    """Token ids ``[s]``, and whether the ``candidates [m, k]`` covered each draw, ``[s]``."""
     probs = (values / settings.temperature - log_mass).double().exp()
     positions, covered = _inverse_cdf(probs, rows, uniforms, settings.top_p)
     return candidates[rows, positions], covered
@@ -132,26 +141,26 @@ def _pick(
 def _log_mass(logits: Tensor, largest: Tensor, temperature: float) -> Tensor:
     """``log(sum(exp(logits / temperature)))`` of each row of ``[m, n]``: ``[m, 1]``.
 
-    Read off ``log_softmax``, which is fused and, unlike ``exp``, not slowed by denormal results.
-    ``largest [m, 1]`` is where each row's largest logit stands; there the difference loses no digits.
+    Taken from ``log_softmax``, which is fused and, unlike ``exp``, not slowed by denormal results.
+    ``largest [m, 1]`` is the index of each row's largest logit; there the difference loses no digits.
     """
     rows = _ROWS_IN_CACHE if logits.device.type == "cpu" else len(logits)
-    # Two buffers for all blocks: fresh pages for each would cost as much as filling them.
+    # Two buffers for all blocks: newly mapped memory for each would cost as much as filling it.
     buffers = logits.new_empty(2, min(rows, len(logits)), logits.shape[1])
     masses = []
-    for block, where in zip(logits.split(rows), largest.split(rows), strict=True):
+    for block, index in zip(logits.split(rows), largest.split(rows), strict=True):
         scaled, log_softmax = buffers[:, : len(block)]
         torch.div(block, temperature, out=scaled)
         torch.ops.aten._log_softmax.out(scaled, -1, False, out=log_softmax)
-        masses.append(scaled.gather(-1, where) - log_softmax.gather(-1, where))
+        masses.append(scaled.gather(-1, index) - log_softmax.gather(-1, index))
     return torch.cat(masses)
 
 
 def _ranked(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The ``count`` largest of each row in falling order, equal ones by rising token id.
+    """The ``count`` largest logits of each row in falling order, ties by rising token id, and their token ids.
 
-    Which of equal logits ``topk`` takes at its end is left open, so those are put at minus infinity: a draw
-    that needs one of them goes on to the next tier, and at the last one all stand in order.
+    ``topk`` does not say which of several equal logits it takes last, so those are set to minus infinity. A draw that
+    needs one of them goes on to the next tier; the last tier sorts the whole row.
     """
     if count == logits.shape[1]:
         ordered = logits.sort(dim=-1, descending=True, stable=True)
@@ -164,7 +173,7 @@ def _ranked(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def _inverse_cdf(probs: Tensor, rows: Tensor, uniforms: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
-    """Walk the falling probabilities.
+    """Position of each draw in the order of falling probabilities.
 
     Args:
         probs: ``[m, k]`` float64, falling; the first ``k`` of each row's distribution.
@@ -173,23 +182,22 @@ def _inverse_cdf(probs: Tensor, rows: Tensor, uniforms: Tensor, top_p: float) ->
         top_p: Nucleus mass; the nucleus is the shortest prefix that reaches it.
 
     Returns:
-        Positions ``[s]`` and whether ``k`` candidates sufficed for the draw, ``[s]``.
+        Positions ``[s]``, and whether the ``k`` candidates decide the draw, ``[s]``.
     """
     cumulative = probs.cumsum(dim=-1)  # [m, k]
     reaches = cumulative >= top_p
-    # A full distribution sums to 1 only up to rounding: where nothing reaches top_p, all of it is kept.
-    last = torch.full_like(rows[:1], cumulative.shape[1] - 1)
-    nucleus_end = torch.where(reaches[:, -1], reaches.to(torch.uint8).argmax(dim=-1), last)  # [m]
-    kept = cumulative.gather(-1, nucleus_end[:, None]).squeeze(-1) if top_p < 1 else torch.ones_like(cumulative[:, 0])
-    targets = (uniforms * kept[rows])[:, None]
+    # A whole distribution sums to 1 only up to rounding: where nothing reaches top_p, the nucleus is all that has mass.
+    nucleus_end = torch.where(reaches[:, -1], reaches.to(torch.uint8).argmax(dim=-1), _last_with_mass(probs))  # [m]
+    mass = cumulative.gather(-1, nucleus_end[:, None]).squeeze(-1) if top_p < 1 else torch.ones_like(cumulative[:, 0])
+    targets = (uniforms * mass[rows])[:, None]
     # A block at a time: many samples may draw from one row, and each needs a copy of it here.
-    block = max(1, _BYTES_TO_SEARCH // (8 * cumulative.shape[1]))
+    block = max(1, _MAX_SEARCH_BYTES // (8 * cumulative.shape[1]))
     positions = torch.cat(
         [
-            torch.searchsorted(cumulative[some], target, right=True).squeeze(-1)
-            for some, target in zip(rows.split(block), targets.split(block), strict=True)
+            torch.searchsorted(cumulative[part], target, right=True).squeeze(-1)
+            for part, target in zip(rows.split(block), targets.split(block), strict=True)
         ]
     )
-    # Where everything is kept, the kept mass is 1, and a draw below what the candidates hold is decided.
+    # Without top-p the mass is 1, and a draw below the candidates' cumulative probability is decided.
     covered = reaches[rows, -1] if top_p < 1 else uniforms < cumulative[rows, -1]
     return torch.minimum(positions, nucleus_end[rows]), covered

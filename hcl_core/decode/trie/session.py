@@ -1,7 +1,7 @@
-"""One prompt's trie at work: its keys, values and hidden states, and the step that moves samples along it.
+"""One prompt's trie in use: its keys, values and hidden states, and the step that moves samples along it.
 
-A step runs the decoder blocks on the distinct prefixes (trie nodes) that samples stand on, deepest first,
-reads them out at each exit that some sample wants, draws tokens, and moves every sample to a child node.
+A step runs the decoder blocks on the distinct prefixes (trie nodes) that samples stand on, deepest first, reads them
+out at each exit layer of their samples, draws tokens, and moves every sample to a child node.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,146 +13,102 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hcl_core.decode.heads.exit_heads import ExitHead
-from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.linear import MIN_ROWS
-from hcl_core.decode.trie.kv_pool import GrowingRows, empty_layers, prefill
-from hcl_core.decode.trie.sampling import draw_tokens, sample_uniforms
+from hcl_core.decode.trie.kv_pool import GrowingRows, LayerKv
+from hcl_core.decode.trie.prompt_cache import PromptCache
+from hcl_core.decode.trie.running import LayerSample, Running
+from hcl_core.decode.trie.sampling import draw_tokens
 from hcl_core.decode.trie.token_trie import ROOT, IntArray, TokenTrie
 from hcl_core.models.footprint import SCRATCH_BYTES, sample_bytes
 from hcl_core.ports import DecodeProgress
-from hcl_core.records import Sample, SampleKey, SamplingSettings
-
-Key = tuple[int, int]  # (exit_layer, sample_idx)
-
-
-class Running:
-    """The samples that still run, one row each.
-
-    Args:
-        keys: Of the samples.
-        question_id: Part of their noise.
-        settings: How many tokens each may have, and the seed.
-        uniforms_per_token: Numbers that each token of a sample may use.
-    """
-
-    def __init__(
-        self, keys: Sequence[Key], question_id: str, settings: SamplingSettings, uniforms_per_token: int = 1
-    ) -> None:
-        steps = settings.max_new_tokens
-        self.exit_layers: IntArray = np.array([exit_layer for exit_layer, _ in keys], dtype=np.int64)
-        self.sample_idxs: IntArray = np.array([sample_idx for _, sample_idx in keys], dtype=np.int64)
-        self.nodes: IntArray = np.full(len(keys), ROOT, dtype=np.int64)
-        num_uniforms = steps * uniforms_per_token
-        self.uniforms = np.stack([sample_uniforms(settings.seed, question_id, *key, num_uniforms) for key in keys])
-        self.logprobs = np.empty((len(keys), steps))
-
-    def __len__(self) -> int:
-        return len(self.nodes)
-
-    def keep(self, alive: NDArray[np.bool_]) -> None:
-        """Drop the samples that ended."""
-        for column, values in vars(self).items():
-            setattr(self, column, values[alive])
+from hcl_core.records import SamplingSettings
 
 
 class PromptSession:
-    """Everything computed for one prompt, kept from wave to wave.
+    """Everything computed for one prompt, from wave to wave.
 
     Args:
-        lm: The model.
+        prompt: The prompt's keys, values and last states.
         exit_head: How early layers are read.
         settings: How tokens are drawn.
         question_id: Part of the samples' noise and keys.
-        prompt_token_ids: The prompt; run once, at full depth, here.
     """
 
-    def __init__(
-        self,
-        lm: CausalLM,
-        exit_head: ExitHead,
-        settings: SamplingSettings,
-        question_id: str,
-        prompt_token_ids: list[int],
-    ) -> None:
-        self._lm, self._head, self._settings, self._question_id = lm, exit_head, settings, question_id
-        self._num_prompt_tokens = len(prompt_token_ids)
-        self._token_texts: dict[int, str] = {}
-        self._layers = empty_layers(lm)
-        # One buffer for all steps: fresh pages for every step would cost more than filling them.
-        readout_rows = max(MIN_ROWS, SCRATCH_BYTES // (4 * lm.vocab_size))
-        self._logits = lm.logits_buffer(readout_rows)
-        self._prompt_states = prefill(lm, self._layers, prompt_token_ids)
-        self._forget()
+    def __init__(self, prompt: PromptCache, exit_head: ExitHead, settings: SamplingSettings, question_id: str) -> None:
+        self._prompt, self._lm, self._head = prompt, prompt.lm, exit_head
+        self._settings, self._question_id = settings, question_id
+        self._layers = [LayerKv(kv) for kv in prompt.layers]
+        # One buffer for all steps: newly mapped memory at every step would cost more than filling it.
+        self._logits = self._lm.logits_buffer(self._lm.readout_rows())
+        self._start_trie()
 
-    def _forget(self) -> None:
-        """Start an empty trie; the prompt's own keys and values stay."""
+    def _start_trie(self) -> None:
+        """Begin with an empty trie; keys, values and states of an earlier one are dropped."""
         lm = self._lm
-        self._trie = TokenTrie(self._token_text, lm.stop_token_ids)
-        self._completions: dict[int, tuple[tuple[int, ...], str]] = {}
+        self._trie = TokenTrie(lm.detokenize, lm.stop_token_ids)
         for kv in self._layers:
             kv.clear()
-        # States by (node, exit layer). A node has run just as deep as its deepest stored state.
+        # States by (node, exit layer). A node has run exactly as deep as its deepest stored state.
         self._states = GrowingRows(lm.hidden_size, lm.dtype, lm.readout_device)
-        self._states.append(self._prompt_states)
+        self._states.append(self._prompt.last_states)
         self._state_rows = {(ROOT, exit_layer): exit_layer - 1 for exit_layer in range(1, lm.num_hidden_layers + 1)}
 
     # Memory: what a wave may add is counted before it runs.
 
-    def plan(self, keys: Sequence[Key], memory_budget: int) -> tuple[list[Key], list[Key]]:
-        """Split ``keys`` into those that surely fit into ``memory_budget`` bytes now, at least one, and the rest.
+    def plan(
+        self, samples: Sequence[LayerSample], memory_budget: int
+    ) -> tuple[Sequence[LayerSample], Sequence[LayerSample]]:
+        """Split ``samples`` into those that surely fit into ``memory_budget`` bytes now, at least one, and the rest.
 
-        Where not even the first would fit beside the trie, the trie is forgotten: its samples are done, and
-        noise that belongs to the sample makes later answers the same without it.
+        Where not even the first would fit beside the trie, a new trie is started. The samples on the old one have
+        ended, and as noise belongs to the sample, later answers are the same without it.
         """
-        left = memory_budget - self._bytes_held()
-        if left < self._bytes_at_most(keys[0][0]):
-            self._forget()
-            left = memory_budget - self._bytes_held()
-        needed = np.cumsum([self._bytes_at_most(exit_layer) for exit_layer, _ in keys])
+        left = memory_budget - self._bytes_in_use()
+        if left < self._bytes_at_most(samples[0][0]):
+            self._start_trie()
+            left = memory_budget - self._bytes_in_use()
+        needed = np.cumsum([self._bytes_at_most(exit_layer) for exit_layer, _ in samples])
         count = max(1, int(np.searchsorted(needed, left, side="right")))
-        return list(keys[:count]), list(keys[count:])
+        return samples[:count], samples[count:]
 
-    def _bytes_held(self) -> int:
+    def _bytes_in_use(self) -> int:
         return sum(kv.num_bytes for kv in self._layers) + self._states.num_bytes
 
     def _bytes_at_most(self, exit_layer: int) -> int:
         lm = self._lm
         return sample_bytes(lm.shape, lm.dtype.itemsize, self._settings.max_new_tokens, exit_layer)
 
-    def _expect(self, exit_layers: IntArray) -> None:
-        """Tell the pools how many rows the planned samples can add."""
+    def _reserve_for(self, exit_layers: IntArray) -> None:
+        """Prepare the pools for as many rows as samples at ``exit_layers [s]`` can add."""
         steps = self._settings.max_new_tokens
-        self._states.expect(steps * len(exit_layers))
+        self._states.reserve_for(steps * len(exit_layers))
         for layer, kv in enumerate(self._layers):
-            kv.expect(steps * int((exit_layers > layer).sum()))
+            kv.reserve_for(steps * int((exit_layers > layer).sum()))
 
     def _rows_per_chunk(self, step: int) -> int:
         """Nodes whose activations fit into the scratch memory."""
         lm = self._lm
         activations = 3 * lm.intermediate_size + 6 * lm.hidden_size + 2 * step * lm.num_key_value_heads * lm.head_dim
-        scores = 3 * lm.num_heads * (self._num_prompt_tokens + step)
+        scores = 3 * lm.num_heads * (self._prompt.num_tokens + step)
         return max(MIN_ROWS, SCRATCH_BYTES // (4 * (activations + scores)))
 
     # Decoding.
 
-    def run(self, keys: Sequence[Key], num_waiting: int) -> Iterator[DecodeProgress]:
-        """Decode the samples ``keys`` to their ends, reporting each step; ``num_waiting`` more follow in this wave."""
-        running = Running(keys, self._question_id, self._settings)
-        self._expect(running.exit_layers)
+    def run(self, samples: Sequence[LayerSample], num_waiting: int) -> Iterator[DecodeProgress]:
+        """Decode ``samples`` to their ends, reporting each step; ``num_waiting`` more of the wave come later."""
+        running = Running(samples, self._question_id, self._settings)
+        self._reserve_for(running.exit_layers)
         for step in range(self._settings.max_new_tokens):
             self._step(running, step)
-            is_last = step + 1 == self._settings.max_new_tokens
-            ended = self._trie.is_final[running.nodes] | is_last
-            finished = tuple(self._sample(running, row, step + 1) for row in np.flatnonzero(ended).tolist())
-            running.keep(~ended)
+            finished = running.pop_finished(self._trie)
             num_running = len(running) + num_waiting
             yield DecodeProgress(finished, num_running, len(self._trie), wave_done=num_running == 0)
             if not len(running):
                 return
 
     def _step(self, running: Running, step: int) -> None:
-        """Move every running sample one token on."""
-        # By exit layer first, so that an exit head meets each layer's readouts together.
+        """Move every running sample on by one token."""
+        # By exit layer first, so that an exit head translates each layer's readouts together.
         by_layer, sample_readouts = np.unique(
             np.stack([running.exit_layers, running.nodes]), axis=1, return_inverse=True
         )  # [2, m]; [s]
@@ -162,60 +118,60 @@ class PromptSession:
         running.nodes = self._trie.children(running.nodes, tokens)
 
     def _compute_missing(self, readouts: IntArray, step: int) -> None:
-        """Run the blocks for those of ``readouts [2, m]`` that no wave has run yet."""
+        """Run the blocks for those of ``readouts [2, m]`` whose states are not stored yet."""
         missing = np.array([pair not in self._state_rows for pair in zip(*readouts.tolist(), strict=True)])
         if not missing.any():
             return
         exit_layers = readouts[1, missing]
-        nodes, which = np.unique(readouts[0, missing], return_inverse=True)
+        nodes, node_of_readout = np.unique(readouts[0, missing], return_inverse=True)
         depths, shallowest = np.zeros_like(nodes), np.full_like(nodes, self._lm.num_hidden_layers)
-        np.maximum.at(depths, which, exit_layers)
-        np.minimum.at(shallowest, which, exit_layers)
-        # A node that an earlier wave ran goes on from there, unless an exit above that is wanted now.
+        np.maximum.at(depths, node_of_readout, exit_layers)
+        np.minimum.at(shallowest, node_of_readout, exit_layers)
+        # A node that an earlier wave computed goes on from there, unless a shallower exit layer is needed now.
         computed = self._trie.num_computed[nodes]
         starts = np.where(shallowest > computed, computed, 0)
         order = np.argsort(-depths, kind="stable")
-        places = np.argsort(order)[which]  # position of each readout's node in that order
+        positions = np.argsort(order)[node_of_readout]  # position of each readout's node in that order
         for kv in self._layers:
-            kv.reserve(len(self._trie))
+            kv.grow_index(len(self._trie))
         chunk = self._rows_per_chunk(step)
         for begin in range(0, len(nodes), chunk):
             part = order[begin : begin + chunk]
-            inside = (places >= begin) & (places < begin + chunk)
-            wanted = np.stack([places[inside] - begin, exit_layers[inside]])
-            self._run_blocks(nodes[part], starts[part], depths[part], wanted, step)
+            inside = (positions >= begin) & (positions < begin + chunk)
+            to_store = np.stack([positions[inside] - begin, exit_layers[inside]])
+            self._run_blocks(nodes[part], starts[part], depths[part], to_store, step)
 
-    def _run_blocks(self, nodes: IntArray, starts: IntArray, depths: IntArray, wanted: IntArray, step: int) -> None:
+    def _run_blocks(self, nodes: IntArray, starts: IntArray, depths: IntArray, to_store: IntArray, step: int) -> None:
         """Run ``nodes [n]``, deepest first, from ``starts [n]`` to ``depths [n]`` blocks.
 
-        ``wanted [2, m]`` (position in ``nodes``, exit layer) says which hidden states to keep.
+        ``to_store [2, m]`` (position in ``nodes``, exit layer) says which hidden states to store.
         """
         lm = self._lm
         layers = range(int(starts.min()), int(depths[0]))
-        num_alive = np.searchsorted(-depths, -np.array(layers))  # nodes that go below each layer
+        num_alive = np.searchsorted(-depths, -np.array(layers))  # nodes that run each layer or a deeper one
         moving = [np.flatnonzero(starts[:count] <= layer) for layer, count in zip(layers, num_alive, strict=True)]
-        kept = [wanted[0, wanted[1] == layer + 1] for layer in layers]
-        # All that the layers need is sent ahead: in the loop, the host waits for nothing (a GPU would stand idle).
+        storing = [to_store[0, to_store[1] == layer + 1] for layer in layers]
+        # Upload all indices before the layer loop, so that it never synchronises with the GPU.
         hidden = self._starting_states(nodes, starts)  # [n, hidden_size]
-        rotary = lm.rotary(torch.tensor([self._num_prompt_tokens + step - 1]))
+        rotary = lm.rotary(torch.tensor([self._prompt.num_tokens + step - 1]))
         paths = torch.from_numpy(self._trie.paths(nodes, step)).to(hidden.device)  # [n, step]
-        moving_rows, kept_rows = self._send_ahead(moving, layers), self._send_ahead(kept, layers)
-        for place, layer in enumerate(layers):
-            device, count = lm.layer_devices[layer], int(num_alive[place])
+        moving_rows, storing_rows = self._upload(moving, layers), self._upload(storing, layers)
+        for index, layer in enumerate(layers):
+            device, count = lm.layer_devices[layer], int(num_alive[index])
             hidden, paths = hidden[:count].to(device), paths[:count].to(device)
-            if len(moving[place]) == count:
+            if len(moving[index]) == count:
                 hidden = lm.block(layer, hidden, rotary, partial(self._layers[layer].attend, paths=paths))
-            elif len(moving[place]):
-                rows = moving_rows[place]
+            elif len(moving[index]):
+                rows = moving_rows[index]
                 attend = partial(self._layers[layer].attend, paths=paths[rows])
                 hidden = hidden.index_copy(0, rows, lm.block(layer, hidden[rows], rotary, attend))
-            if len(kept[place]):
-                start = self._states.append(hidden[kept_rows[place]].to(lm.readout_device))
-                for row, node in enumerate(nodes[kept[place]].tolist(), start):
+            if len(storing[index]):
+                start = self._states.append(hidden[storing_rows[index]].to(lm.readout_device))
+                for row, node in enumerate(nodes[storing[index]].tolist(), start):
                     self._state_rows[node, layer + 1] = row
         self._trie.num_computed[nodes] = np.maximum(self._trie.num_computed[nodes], depths)
 
-    def _send_ahead(self, by_layer: Sequence[IntArray], layers: Sequence[int]) -> list[Tensor]:
+    def _upload(self, by_layer: Sequence[IntArray], layers: Sequence[int]) -> list[Tensor]:
         """Row numbers of each layer, on its device, in one transfer a device."""
         on_device = {
             device: torch.from_numpy(np.concatenate(by_layer)).to(device)
@@ -228,7 +184,7 @@ class PromptSession:
         ]
 
     def _starting_states(self, nodes: IntArray, starts: IntArray) -> Tensor:
-        """Hidden state of each node where its computation begins or goes on: ``[n, hidden_size]``."""
+        """``[n, hidden_size]``: a node's embedding if it starts at block 0, else its stored state."""
         hidden = self._lm.embed(torch.from_numpy(self._trie.tokens[nodes]))
         resumed = np.flatnonzero(starts)
         if len(resumed):
@@ -263,22 +219,3 @@ class PromptSession:
             # One transfer for both; float64 holds token ids exactly.
             tokens[drawing], logprobs[drawing] = torch.stack((drawn.double(), drawn_logprobs)).cpu().numpy()
         return tokens, logprobs
-
-    # Text.
-
-    def _token_text(self, token_id: int) -> str:
-        text = self._token_texts.get(token_id)
-        if text is None:
-            text = self._token_texts[token_id] = self._lm.detokenize([token_id])
-        return text
-
-    def _sample(self, running: Running, row: int, num_tokens: int) -> Sample:
-        node = int(running.nodes[row])
-        if node not in self._completions:
-            path = self._trie.paths(running.nodes[row : row + 1], num_tokens)[0]
-            token_ids = tuple(self._trie.tokens[path].tolist())
-            self._completions[node] = token_ids, self._lm.detokenize(list(token_ids))
-        token_ids, text = self._completions[node]
-        key = SampleKey(self._question_id, int(running.exit_layers[row]), int(running.sample_idxs[row]))
-        logprobs = running.logprobs[row, :num_tokens].tolist()
-        return Sample.of_completion(key, text, token_ids, logprobs, bool(self._trie.is_final[node]))

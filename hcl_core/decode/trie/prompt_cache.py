@@ -1,0 +1,73 @@
+"""One prompt run through the model once: its keys, values and last-token states, which every trie borrows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.linear import MIN_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class PromptKv:
+    """One layer's keys and values of a prompt of ``P`` tokens.
+
+    Attributes:
+        keys: ``[kv_heads, head_dim, P]``.
+        values: ``[kv_heads, P, head_dim]``.
+    """
+
+    keys: Tensor
+    values: Tensor
+
+    def scores(self, query: Tensor) -> Tensor:
+        """Scaled ``query [n, kv_heads, group, head_dim]`` times the keys: ``[n, kv_heads, group, P]``."""
+        return _product_by_head(query, self.keys)
+
+    def mix(self, weights: Tensor) -> Tensor:
+        """Values averaged by ``weights [n, kv_heads, group, P]``: ``[n, heads * head_dim]``."""
+        return _product_by_head(weights, self.values).flatten(1)
+
+
+class PromptCache:
+    """What one prompt leaves behind at full depth; read by many tries, changed by none.
+
+    Attributes:
+        lm: The model.
+        num_tokens: Tokens of the prompt.
+        layers: Keys and values, an entry a decoder block.
+        last_states: ``[num_hidden_layers, hidden_size]`` hidden state of the last token after each block.
+    """
+
+    def __init__(self, lm: CausalLM, prompt_token_ids: Sequence[int]) -> None:
+        self.lm, self.num_tokens = lm, len(prompt_token_ids)
+        self.layers: list[PromptKv] = []
+        hidden = lm.embed(torch.tensor(prompt_token_ids))  # [P, hidden_size]
+        rotary = lm.rotary(torch.arange(self.num_tokens))
+        last_states = []
+        for layer, device in enumerate(lm.layer_devices):
+            hidden = lm.block(layer, hidden.to(device), rotary, self._attend)
+            last_states.append(hidden[-1:].to(lm.readout_device))
+        self.last_states = torch.cat(last_states)
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Store the next layer's keys and values and attend causally within the prompt; see ``CausalLM.block``."""
+        keys = key.permute(1, 2, 0).contiguous()
+        values = value.transpose(0, 1).contiguous()
+        self.layers.append(PromptKv(keys, values))
+        by_head = [heads.transpose(0, 1)[None] for heads in (query, key, value)]
+        mixed = F.scaled_dot_product_attention(by_head[0], by_head[1], by_head[2], is_causal=True, enable_gqa=True)
+        return mixed[0].transpose(0, 1).flatten(1)
+
+
+def _product_by_head(left: Tensor, right: Tensor) -> Tensor:
+    """``[n, kv_heads, group, a] @ [kv_heads, a, b]`` as one matrix product a head: ``[n, kv_heads, group, b]``."""
+    num_rows, num_kv_heads, group, _ = left.shape
+    rows = left.transpose(0, 1).reshape(num_kv_heads, num_rows * group, -1)
+    if rows.shape[1] < MIN_ROWS:  # the same result whatever the batch: see MIN_ROWS
+        rows = F.pad(rows, (0, 0, 0, MIN_ROWS - rows.shape[1]))
+    product = torch.bmm(rows, right)[:, : num_rows * group]
+    return product.view(num_kv_heads, num_rows, group, -1).transpose(0, 1)
