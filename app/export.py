@@ -8,7 +8,7 @@ from typing import Any
 
 from app import library
 from app.figures.curves import layer_curves
-from app.language import Words
+from app.language import Translator
 from app.library import StoredRun
 from app.theme import STYLE_SHEET
 from app.views.answers import answer_columns
@@ -24,7 +24,7 @@ _MOST_QUESTIONS = 20
 _VARIABLE = re.compile(r"^var\((--[\w-]+)\)$")
 
 
-def export_page(run: StoredRun, target: Path, words: Words) -> None:
+def export_page(run: StoredRun, target: Path, words: Translator) -> None:
     """Write the page of a judged run.
 
     Raises:
@@ -60,7 +60,7 @@ _PAGE_STYLE = (
 )
 
 
-def _question(run: StoredRun, question_id: str, words: Words) -> str:
+def _question(run: StoredRun, question_id: str, words: Translator) -> str:
     look = library.look_at(run, question_id)
     scored = look.outcome.scored(Weights(), "min_max")
     said = headline(scored, look.is_complete, words, look.stored.question.text)

@@ -8,7 +8,7 @@ from app.components import Title, plotly_js
 from app.handlers.base import Parts
 from app.handlers.links import read_link
 from app.handlers.opening import open_view
-from app.language import Words, labels
+from app.language import Translator, labels
 from app.service import Service
 from app.tabs.base import QUIET, placed
 from app.tabs.compare import build_compare
@@ -80,10 +80,10 @@ def _wire_opening(
     def open_page(request: gr.Request, *controls: Any) -> Any:
         query = dict(request.query_params)
         answers = request.query_params.getlist("a")
-        return placed(parts, open_view(Words.of(request), core, read_link(query, answers), controls))
+        return placed(parts, open_view(Translator.of(request), core, read_link(query, answers), controls))
 
     def open_run(request: gr.Request, run_id: str | None, *controls: Any) -> Any:
-        given: Parts = open_view(Words.of(request), core, read_link({"run": run_id or ""}, []), controls)
+        given: Parts = open_view(Translator.of(request), core, read_link({"run": run_id or ""}, []), controls)
         return placed(parts, given)
 
     def leave(request: gr.Request) -> None:

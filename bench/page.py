@@ -16,13 +16,13 @@ from typing import Any
 
 from app import library
 from app.handlers import dataset, explore
-from app.language import Words
+from app.language import Translator
 from app.service import Service
 
 ROOT = Path(__file__).parent.parent
 RUN, QUESTION = "a9a4b3a8654fe9da", "name-a-planet"
 BALANCE: tuple[float, str, list[str]] = (50, "min_max", [])
-WORDS = Words("en")
+WORDS = Translator("en")
 REPEATS = 15
 # From the script's first line of drawing to a frame on the screen, for what the server sent.
 RENDER = """async ([answers]) => {

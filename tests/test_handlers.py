@@ -16,11 +16,11 @@ from app.handlers import compare, dataset, explore, learn, lens, opening, questi
 from app.handlers.form import make_request
 from app.handlers.links import read_link
 from app.handlers.measures import MEASURES, further_measures
-from app.language import Words
+from app.language import Translator
 from hcl_core.decode.model.checkpoints import Checkpoint
 
 ROOT = Path(__file__).parent.parent
-WORDS = Words("en")
+WORDS = Translator("en")
 VISITOR = "visitor"
 # Weights, scaling and further curves, before the controls.
 BALANCE = (50, "min_max", [])

@@ -8,7 +8,7 @@ from conftest import fake_sample
 from test_intervals import table_of
 from test_runs import SETTINGS, STORED, make_manifest
 
-from app.language import Words
+from app.language import Translator
 from app.library import Look, Outcome, StoredRun
 from app.views.answers import answer_columns
 from app.views.base import problem, progress, status
@@ -24,7 +24,7 @@ from hcl_core.runs.answers import CountedAnswer, LayerAnswers
 from hcl_core.runs.folder import RunFolder
 
 EQUAL = Weights()
-WORDS = Words("en")
+WORDS = Translator("en")
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -223,7 +223,7 @@ def test_the_headline_names_no_layer_where_most_are_alike():
 
 
 def test_the_headline_is_said_in_another_language():
-    assert "Schicht 2" in headline(SURE, True, Words("de"))
+    assert "Schicht 2" in headline(SURE, True, Translator("de"))
 
 
 @pytest.mark.parametrize(

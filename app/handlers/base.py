@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
-from app.language import Words
+from app.language import Translator
 from app.service import StoppedError
 from app.views.base import problem, status
 from hcl_core.errors import HclError
@@ -36,7 +36,7 @@ def said(error: HclError) -> str:
     return text
 
 
-_Handler = Callable[Concatenate[Words, _Arguments], Parts]
+_Handler = Callable[Concatenate[Translator, _Arguments], Parts]
 
 
 def told(part: str) -> Callable[[_Handler[_Arguments]], _Handler[_Arguments]]:
@@ -44,7 +44,7 @@ def told(part: str) -> Callable[[_Handler[_Arguments]], _Handler[_Arguments]]:
 
     def around(handler: _Handler[_Arguments]) -> _Handler[_Arguments]:
         @wraps(handler)
-        def safe(words: Words, /, *arguments: _Arguments.args, **options: _Arguments.kwargs) -> Parts:
+        def safe(words: Translator, /, *arguments: _Arguments.args, **options: _Arguments.kwargs) -> Parts:
             try:
                 return handler(words, *arguments, **options)
             except HclError as error:
@@ -59,12 +59,12 @@ def told(part: str) -> Callable[[_Handler[_Arguments]], _Handler[_Arguments]]:
 
 
 def told_while_running(
-    handler: Callable[Concatenate[Words, _Arguments], Iterator[Parts]],
-) -> Callable[Concatenate[Words, _Arguments], Iterator[Parts]]:
+    handler: Callable[Concatenate[Translator, _Arguments], Iterator[Parts]],
+) -> Callable[Concatenate[Translator, _Arguments], Iterator[Parts]]:
     """The same for a generator, which also ends when the visitor stops it; the message is in ``status``."""
 
     @wraps(handler)
-    def safe(words: Words, /, *arguments: _Arguments.args, **options: _Arguments.kwargs) -> Iterator[Parts]:
+    def safe(words: Translator, /, *arguments: _Arguments.args, **options: _Arguments.kwargs) -> Iterator[Parts]:
         try:
             yield from handler(words, *arguments, **options)
         except StoppedError:

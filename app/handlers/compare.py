@@ -7,7 +7,7 @@ from app import library
 from app.figures.base import plain
 from app.figures.compared import MEASURES, MOST_RUNS, RunCurve, compared_curves
 from app.handlers.base import Parts, told
-from app.language import Words
+from app.language import Translator
 from app.library import StoredRun
 from app.service import Service
 from app.views.comparison import comparison
@@ -22,14 +22,14 @@ _PUBLISHED = "published-"
 _BALANCE = Weights()
 
 
-def choices(words: Words, service: Service) -> list[tuple[str, str]]:
+def choices(words: Translator, service: Service) -> list[tuple[str, str]]:
     """Label and id of everything that can be compared."""
     runs = [(run.describe(), run.manifest.run_id) for run in service.stored_runs()]
     curves = enumerate(published_curves().curves)
     return runs + [(_name_of(curve, words), f"{_PUBLISHED}{number}") for number, curve in curves]
 
 
-def _name_of(curve: PublishedCurve, words: Words) -> str:
+def _name_of(curve: PublishedCurve, words: Translator) -> str:
     return f"{curve.model} · T {curve.temperature:g} · {words('published')}"
 
 
@@ -43,7 +43,7 @@ class _Side:
 
 
 @told("said")
-def compare(words: Words, ids: list[str], measure: str, by_share: bool) -> Parts:
+def compare(words: Translator, ids: list[str], measure: str, by_share: bool) -> Parts:
     """The first of ``ids`` against each of the others.
 
     Published curves have no answers of their own: they are drawn, never tested against.
@@ -78,7 +78,7 @@ def compare(words: Words, ids: list[str], measure: str, by_share: bool) -> Parts
     }
 
 
-def _side(chosen: str, words: Words) -> _Side:
+def _side(chosen: str, words: Translator) -> _Side:
     if not chosen.startswith(_PUBLISHED):
         run = library.find_run(chosen)
         return _Side(run.describe(), run=run)
@@ -131,7 +131,7 @@ def _published_values(curve: PublishedCurve, measure: str) -> Sequence[float | N
     ]
 
 
-def _against_first(sides: list[_Side], words: Words) -> tuple[list[tuple[int, RunComparison]], list[str]]:
+def _against_first(sides: list[_Side], words: Translator) -> tuple[list[tuple[int, RunComparison]], list[str]]:
     """The first run against each other run, and what could not be compared."""
     compared: list[tuple[int, RunComparison]] = []
     apart: list[str] = []

@@ -13,7 +13,7 @@ from app.handlers.base import Parts, told, told_while_running, weights
 from app.handlers.explore import INTERVAL, Shown, balance_query, resolve, run_choices, show, strategy_note
 from app.handlers.form import make_request
 from app.handlers.questions import accepted_of
-from app.language import Words
+from app.language import Translator
 from app.library import Outcome
 from app.service import LiveRun, Service
 from app.views.base import progress, status
@@ -63,7 +63,7 @@ def make_set_request(
 
 @told_while_running
 def run_set(
-    words: Words, service: Service, visitor: str, creativity: float, scaling: str, *choices: Any
+    words: Translator, service: Service, visitor: str, creativity: float, scaling: str, *choices: Any
 ) -> Iterator[Parts]:
     """Ask every question of the selection; the curve grows with each."""
     request = make_set_request(service, visitor, *choices)
@@ -102,7 +102,7 @@ def _results(
     is_complete: bool,
     creativity: float,
     scaling: str,
-    words: Words,
+    words: Translator,
 ) -> Parts:
     outcome = Outcome.of(table) if is_complete else Outcome.of(table, _LIVE_REPLICATES)
     return _of_outcome(manifest, questions, table, outcome, is_complete, creativity, scaling, words)
@@ -116,7 +116,7 @@ def _of_outcome(
     is_complete: bool,
     creativity: float,
     scaling: str,
-    words: Words,
+    words: Translator,
 ) -> Parts:
     scored = outcome.scored(weights(creativity), check_scaling(scaling))
     rows = question_rows(questions, table)
@@ -135,11 +135,11 @@ def _of_outcome(
     }
 
 
-def _link(manifest: Manifest, creativity: float, scaling: str, words: Words) -> str:
+def _link(manifest: Manifest, creativity: float, scaling: str, words: Translator) -> str:
     return link_box({"tab": "dataset", "run": manifest.run_id} | balance_query(creativity, scaling), words)
 
 
-def _asked_line(manifest: Manifest, answered: int, num_questions: int, words: Words) -> str:
+def _asked_line(manifest: Manifest, answered: int, num_questions: int, words: Translator) -> str:
     asked = words("questions_of_set", done=answered, all=num_questions, set=manifest.question_set[:100])
     return f"{asked} · {manifest.describe()}"
 
@@ -151,7 +151,7 @@ def set_run_choices(service: Service) -> list[tuple[str, str]]:
 
 
 @told("status")
-def show_run(words: Words, run_id: str, creativity: float, scaling: str) -> Parts:
+def show_run(words: Translator, run_id: str, creativity: float, scaling: str) -> Parts:
     """A stored run's questions and its curve over all of them."""
     run = library.find_run(run_id)
     questions = [stored.question for stored in library.questions_of(run)]
@@ -164,7 +164,7 @@ def show_run(words: Words, run_id: str, creativity: float, scaling: str) -> Part
 
 @told("status")
 def rebalance_set(
-    words: Words, service: Service, visitor: str, shown: Shown | None, creativity: float, scaling: str
+    words: Translator, service: Service, visitor: str, shown: Shown | None, creativity: float, scaling: str
 ) -> Parts:
     """What is shown, with other weights or scaling; the questions' rows stay."""
     if not shown:
@@ -188,7 +188,7 @@ def rebalance_set(
 
 @told("status")
 def open_question(
-    words: Words,
+    words: Translator,
     service: Service,
     visitor: str,
     shown: Shown | None,

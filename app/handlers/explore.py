@@ -11,7 +11,7 @@ from app.figures.river import answer_river
 from app.handlers.base import Parts, told, told_while_running, weights
 from app.handlers.form import make_request
 from app.handlers.measures import further_measures
-from app.language import Words
+from app.language import Translator
 from app.library import Look
 from app.service import LiveEvent, Service, num_hidden_layers
 from app.views.answers import answer_columns
@@ -38,7 +38,7 @@ Shown = dict[str, Any]
 
 @told_while_running
 def explore(
-    words: Words, service: Service, visitor: str, creativity: float, scaling: str, more: list[str], *controls: Any
+    words: Translator, service: Service, visitor: str, creativity: float, scaling: str, more: list[str], *controls: Any
 ) -> Iterator[Parts]:
     """Run what the controls ask for; show every wave as it comes.
 
@@ -71,7 +71,7 @@ def _keep_layer(parts: Parts) -> Parts:
 
 
 def _parts_of(
-    live: LiveEvent, creativity: float, scaling: str, more: list[str], service: Service, words: Words
+    live: LiveEvent, creativity: float, scaling: str, more: list[str], service: Service, words: Translator
 ) -> Parts:
     event, question_id = live.event, live.run.questions[0].question.id
     shown: Shown = {"run_id": live.run.manifest.run_id, "question_id": question_id, "layer": None}
@@ -89,7 +89,7 @@ def _parts_of(
 
 
 def show(
-    look: Look, shown: Shown, creativity: float, scaling: str, more: list[str], service: Service, words: Words
+    look: Look, shown: Shown, creativity: float, scaling: str, more: list[str], service: Service, words: Translator
 ) -> Parts:
     """Headline, chart, answers, river and numbers of one question."""
     scored = look.outcome.scored(weights(creativity), check_scaling(scaling))
@@ -115,13 +115,13 @@ def asked_of(look: Look) -> str:
     return f"{question} · {settings.model} · {settings.exit_head} head · T {settings.sampling.temperature:g}"
 
 
-def strategy_note(manifest: Manifest, words: Words) -> str:
+def strategy_note(manifest: Manifest, words: Translator) -> str:
     """What an exit layer means in this run, where it is not where the answers come from."""
     name = Strategy.parse(manifest.settings.strategy).name
     return "" if name == "early_exit" else words(f"note_{name}")
 
 
-def link_of(shown: Shown, creativity: float, scaling: str, words: Words) -> str:
+def link_of(shown: Shown, creativity: float, scaling: str, words: Translator) -> str:
     """The address that opens this view again."""
     query = {"run": shown["run_id"], "question": shown["question_id"], "layer": shown.get("layer")}
     return link_box(query | balance_query(creativity, scaling), words)
@@ -150,7 +150,7 @@ def resolve(service: Service, visitor: str, shown: Shown) -> Look:
 
 @told("status")
 def show_stored(
-    words: Words, service: Service, run_id: str, question_id: str, creativity: float, scaling: str, more: list[str]
+    words: Translator, service: Service, run_id: str, question_id: str, creativity: float, scaling: str, more: list[str]
 ) -> Parts:
     """A question of a stored run, at once and without a model."""
     look = library.look_at(library.find_run(run_id), question_id)
@@ -161,7 +161,7 @@ def show_stored(
 
 @told("status")
 def show_question(
-    words: Words, service: Service, run_id: str, question: str, creativity: float, scaling: str, more: list[str]
+    words: Translator, service: Service, run_id: str, question: str, creativity: float, scaling: str, more: list[str]
 ) -> Parts:
     """The same, of the question with that text."""
     question_id = library.question_id_of(library.find_run(run_id), question)
@@ -170,7 +170,13 @@ def show_question(
 
 @told("status")
 def rebalance(
-    words: Words, service: Service, visitor: str, shown: Shown | None, creativity: float, scaling: str, more: list[str]
+    words: Translator,
+    service: Service,
+    visitor: str,
+    shown: Shown | None,
+    creativity: float,
+    scaling: str,
+    more: list[str],
 ) -> Parts:
     """What is shown, with other weights, scaling or curves; no model and no new draws."""
     if not shown:
@@ -188,7 +194,7 @@ def rebalance(
 
 @told("status")
 def choose_layer(
-    words: Words, service: Service, visitor: str, shown: Shown | None, layer: Any, creativity: float, scaling: str
+    words: Translator, service: Service, visitor: str, shown: Shown | None, layer: Any, creativity: float, scaling: str
 ) -> Parts:
     """Everything about one layer of what is shown."""
     if not shown:
@@ -205,7 +211,7 @@ def choose_layer(
     }
 
 
-def _done(manifest: Manifest, words: Words) -> str:
+def _done(manifest: Manifest, words: Translator) -> str:
     settings = manifest.settings
     return words(
         "run_done",
@@ -218,7 +224,7 @@ def _done(manifest: Manifest, words: Words) -> str:
     )
 
 
-def preview(words: Words, service: Service, model: str, question: str, template: str) -> Parts:
+def preview(words: Translator, service: Service, model: str, question: str, template: str) -> Parts:
     """The exact prompt that the form would send."""
     try:
         prompt = service.exact_prompt(model or "", question or "", load_template(template))
@@ -228,7 +234,7 @@ def preview(words: Words, service: Service, model: str, question: str, template:
 
 
 @told("estimate")
-def estimate(words: Words, service: Service, *controls: Any) -> Parts:
+def estimate(words: Translator, service: Service, *controls: Any) -> Parts:
     """How long the form's run would take, or what is wrong with the form."""
     try:
         request = make_request(*controls)
@@ -247,7 +253,7 @@ def estimate(words: Words, service: Service, *controls: Any) -> Parts:
     return {"estimate": status(words("estimate", asked=asked, low=low, high=high) + loading)}
 
 
-def stop(words: Words, service: Service, visitor: str) -> Parts:
+def stop(words: Translator, service: Service, visitor: str) -> Parts:
     """Ask the visitor's run to end."""
     service.stop(visitor)
     return {"status": status(words("stopping"))}

@@ -12,7 +12,7 @@ from app.figures.river import answer_river
 from app.handlers.base import Parts, told, weights
 from app.handlers.compare import published_curve, stored_curve
 from app.handlers.lens import shipped_lenses
-from app.language import Words
+from app.language import Translator
 from app.library import StoredRun
 from hcl_core.errors import RunFolderError
 from hcl_core.records import Weights
@@ -32,7 +32,7 @@ Step = tuple[Figure, Mapping[str, object]]
 
 
 @told("said")
-def reveal(words: Words, step: int, guess: int | None) -> Parts:
+def reveal(words: Translator, step: int, guess: int | None) -> Parts:
     """Whether the guess was right, why, and the chart that shows it."""
     right = RIGHT_ANSWERS[step - 1]
     verdict = "" if guess is None else words("guess_right" if guess == right else "guess_wrong")
@@ -42,7 +42,7 @@ def reveal(words: Words, step: int, guess: int | None) -> Parts:
 
 
 @told("said")
-def weigh(words: Words, creativity: float) -> Parts:
+def weigh(words: Translator, creativity: float) -> Parts:
     """The sixth step's chart with other weights."""
     return {"chart": _balance(words, creativity)[0]}
 
@@ -55,20 +55,20 @@ def _run(which: tuple[str, float]) -> StoredRun:
     raise RunFolderError("the shipped runs of this walkthrough are missing: install the program again")
 
 
-def _layers(words: Words) -> Step:
+def _layers(words: Translator) -> Step:
     lenses = list(shipped_lenses("linear").values())
     settles = [int(table.settles()[0]) for table in lenses]
     found = {"settles": settles[0], "all": lenses[0].num_hidden_layers, "least": min(settles), "most": max(settles)}
     return lens_map(lenses[0], "probability", words), found
 
 
-def _early_exit(words: Words) -> Step:
+def _early_exit(words: Translator) -> Step:
     curves = {head: stored_curve(_run((head, 0.6)), words(f"head_{head}"), _WRONG) for head in ("linear", "shared")}
     found = {head: words.percent(curve.values[curve.layers.index(24)]) for head, curve in curves.items()}
     return compared_curves(list(curves.values()), [], words), found
 
 
-def _sampling(words: Words) -> Step:
+def _sampling(words: Translator) -> Step:
     layers = library.look_at(_run(_WARM), _PLANET).layers
     narrow = min(layers, key=lambda layer: len(layer.answers))
     found = {
@@ -80,25 +80,25 @@ def _sampling(words: Words) -> Step:
     return answer_river(follow_meanings(layers), {each.exit_layer: each.num_samples for each in layers}, words), found
 
 
-def _judging(words: Words) -> Step:
+def _judging(words: Translator) -> Step:
     look = library.look_at(_run(_COOL), _BALTIC)
     late = sum(layer.num_correct for layer in look.layers if layer.exit_layer > 20)
     found = {"late": late, "right": sum(layer.num_correct for layer in look.layers)}
     return outcome_shares(look.outcome.table, words), found
 
 
-def _clustering(words: Words) -> Step:
+def _clustering(words: Translator) -> Step:
     scores = library.look_at(_run(_WARM), _BALTIC).outcome.scored(Weights(), "min_max").scores
     return right_and_ideas(scores, words), {"right": scores[-1].num_correct, "ideas": int(scores[-1].creativity_raw)}
 
 
-def _balance(words: Words, creativity: float = 50) -> Step:
+def _balance(words: Translator, creativity: float = 50) -> Step:
     scored = library.outcome_of(_run(_WARM)).scored(weights(creativity), "min_max")
     share = next(layer.p_optimal for layer in scored.sure.layers if layer.exit_layer == scored.best)
     return layer_curves(scored, words), {"best": scored.best, "share": words.percent(share)}
 
 
-def _published(words: Words) -> Step:
+def _published(words: Translator) -> Step:
     ours = stored_curve(_run(_COOL), words("ours_linear"), _WRONG)
     theirs = [
         published_curve(each, f"{each.model} ({words('published')})", _WRONG)
@@ -113,7 +113,7 @@ def _published(words: Words) -> Step:
     return compared_curves(curves, [], words, by_share=True), found
 
 
-_CHARTS: Mapping[int, Callable[[Words], Step]] = {
+_CHARTS: Mapping[int, Callable[[Translator], Step]] = {
     1: _layers,
     2: _early_exit,
     3: _sampling,

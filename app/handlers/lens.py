@@ -6,7 +6,7 @@ from typing import Any
 
 from app.figures.lens import SHADES, lens_map
 from app.handlers.base import Parts, told, told_while_running
-from app.language import Words
+from app.language import Translator
 from app.service import Service, StoppedError
 from app.views.base import status
 from app.views.lens import lens_headline, question_of, top_table
@@ -36,7 +36,7 @@ def shipped_choices() -> list[tuple[str, str]]:
 
 
 @told("status")
-def show_shipped(words: Words, question_id: str, exit_head: str, shade: str) -> Parts:
+def show_shipped(words: Translator, question_id: str, exit_head: str, shade: str) -> Parts:
     """A stored lens; no model."""
     table = shipped_lenses(exit_head).get(question_id)
     if table is None:
@@ -50,7 +50,7 @@ def show_shipped(words: Words, question_id: str, exit_head: str, shade: str) -> 
 
 @told_while_running
 def look(
-    words: Words,
+    words: Translator,
     service: Service,
     visitor: str,
     model: str,
@@ -80,12 +80,12 @@ def _seen(service: Service, visitor: str, seen: Seen) -> LensTable:
 
 
 @told("status")
-def recolour(words: Words, service: Service, visitor: str, seen: Seen | None, shade: str) -> Parts:
+def recolour(words: Translator, service: Service, visitor: str, seen: Seen | None, shade: str) -> Parts:
     """The same readings, shaded by another quantity."""
     return show(_seen(service, visitor, seen), shade, words) if seen else {}
 
 
-def show(table: LensTable, shade: str, words: Words) -> Parts:
+def show(table: LensTable, shade: str, words: Translator) -> Parts:
     """Sentence and heat map."""
     if shade not in SHADES:
         raise SettingsError(f"the shade must be one of {', '.join(SHADES)}; got {shade[:40]!r}")
@@ -97,7 +97,7 @@ def show(table: LensTable, shade: str, words: Words) -> Parts:
 
 
 @told("status")
-def choose_cell(words: Words, service: Service, visitor: str, seen: Seen | None, layer: Any, place: Any) -> Parts:
+def choose_cell(words: Translator, service: Service, visitor: str, seen: Seen | None, layer: Any, place: Any) -> Parts:
     """The most probable tokens of one cell."""
     if not seen:
         return {}

@@ -13,14 +13,14 @@ from app.handlers.form import make_request
 from app.handlers.links import View
 from app.handlers.questions import accepted_of
 from app.handlers.tables import headed_questions, headed_runs
-from app.language import Words
+from app.language import Translator
 from app.service import DEFAULT_MODEL_NAME, Service
 from app.views.base import problem, status
 from app.views.headline import welcome
 from hcl_core.errors import HclError
 
 
-def open_view(words: Words, service: Service, view: View, controls: Sequence[Any]) -> Parts:
+def open_view(words: Translator, service: Service, view: View, controls: Sequence[Any]) -> Parts:
     """The parts of the page that ``view`` changes, of all tabs; ``controls`` are the form's as they stand."""
     parts: Parts = {"tabs": gr.Tabs(selected=view.tab), "balance": view.balance, "scaling": view.scaling}
     parts |= dict(view.form)
@@ -49,7 +49,7 @@ def open_view(words: Words, service: Service, view: View, controls: Sequence[Any
     return parts
 
 
-def _explore(words: Words, service: Service, view: View) -> Parts:
+def _explore(words: Translator, service: Service, view: View) -> Parts:
     """The stored answers that are named, else those of the first run; or the form as an address fills it in."""
     try:
         return _stored(words, service, view) if not view.form else _prefilled(words, service, view)
@@ -57,7 +57,7 @@ def _explore(words: Words, service: Service, view: View) -> Parts:
         return {"headline": welcome(words), "status": problem(said(error))}
 
 
-def _stored(words: Words, service: Service, view: View) -> Parts:
+def _stored(words: Translator, service: Service, view: View) -> Parts:
     first = next(iter(service.stored_runs()), None)
     wants_run = view.run_id is not None and view.tab == "explore"
     if first is None and not wants_run:
@@ -80,7 +80,7 @@ def _stored(words: Words, service: Service, view: View) -> Parts:
     return explore.show(look, shown, view.balance, view.scaling, [], service, words) | controls | told
 
 
-def _prefilled(words: Words, service: Service, view: View) -> Parts:
+def _prefilled(words: Translator, service: Service, view: View) -> Parts:
     """A form that someone else has filled in: nothing runs until Run is pressed."""
     question = str(view.form.get("question", ""))
     choices = explore.run_choices(service, question)

@@ -5,7 +5,7 @@ from pathlib import Path
 import gradio as gr
 
 from app.handlers.base import Parts, told
-from app.language import Words
+from app.language import Translator
 from app.service import Service
 from app.views.base import status
 from hcl_core.records import Question
@@ -16,7 +16,7 @@ _HIT_LETTERS = 110
 
 
 @told("found")
-def search(words: Words, service: Service, visitor: str, set_name: str, text: str) -> Parts:
+def search(words: Translator, service: Service, visitor: str, set_name: str, text: str) -> Parts:
     """The best hits of ``text`` in a set; its first questions where there is no text."""
     loaded = service.sets.get(visitor, set_name)
     hits = loaded.index.search((text or "")[:500], _MOST_HITS)
@@ -30,7 +30,7 @@ def search(words: Words, service: Service, visitor: str, set_name: str, text: st
 
 
 @told("found")
-def take(words: Words, service: Service, visitor: str, set_name: str, question_id: str | None) -> Parts:
+def take(words: Translator, service: Service, visitor: str, set_name: str, question_id: str | None) -> Parts:
     """The chosen question as the form shows it."""
     question = service.sets.get(visitor, set_name).find(question_id)
     if question is None:
@@ -44,7 +44,7 @@ def accepted_of(question: Question) -> Parts:
 
 
 @told("found")
-def load_file(words: Words, service: Service, visitor: str, file: str | None) -> Parts:
+def load_file(words: Translator, service: Service, visitor: str, file: str | None) -> Parts:
     """An uploaded set becomes the chosen one."""
     if not file:
         return {}
@@ -53,7 +53,7 @@ def load_file(words: Words, service: Service, visitor: str, file: str | None) ->
 
 
 @told("found")
-def load_named(words: Words, service: Service, visitor: str, name: str) -> Parts:
+def load_named(words: Translator, service: Service, visitor: str, name: str) -> Parts:
     """So does one that was named."""
     return _chosen(service, visitor, service.sets.load_named(visitor, name or ""))
 

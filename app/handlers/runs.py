@@ -13,7 +13,7 @@ from app import library
 from app.export import export_page
 from app.figures.curves import layer_curves
 from app.handlers.base import Parts, said, told
-from app.language import Words
+from app.language import Translator
 from app.library import StoredRun
 from app.service import Service
 from app.views.base import status
@@ -30,13 +30,13 @@ _KEPT_SECONDS = 3_600
 _ENDINGS = {"zip": "zip", "csv": "csv", "scores": "scores.csv", "html": "html", "notebook": "ipynb"}
 
 
-def list_runs(words: Words, service: Service) -> Parts:
+def list_runs(words: Translator, service: Service) -> Parts:
     """Every run that the visitor may see, unfinished ones too."""
     runs = library.stored_runs(with_own=not service.is_public)
     return {"rows": run_rows(runs, words)}
 
 
-def open_list(words: Words, service: Service, chosen: str | None) -> Parts:
+def open_list(words: Translator, service: Service, chosen: str | None) -> Parts:
     """The list, and the first run of it where none is chosen yet."""
     listed = list_runs(words, service)
     if chosen or not listed["rows"]:
@@ -45,7 +45,7 @@ def open_list(words: Words, service: Service, chosen: str | None) -> Parts:
 
 
 @told("status")
-def choose(words: Words, service: Service, run_id: str) -> Parts:
+def choose(words: Translator, service: Service, run_id: str) -> Parts:
     """A run's manifest and its curve; what can be done with it is ready."""
     run = _visible(service, run_id)
     may_delete = not (run.is_shipped or service.is_public)
@@ -70,7 +70,7 @@ def choose(words: Words, service: Service, run_id: str) -> Parts:
 
 
 @told("status")
-def export_run(words: Words, service: Service, run_id: str | None, kind: str) -> Parts:
+def export_run(words: Translator, service: Service, run_id: str | None, kind: str) -> Parts:
     """A file of the chosen run."""
     if kind not in FORMATS:
         raise SettingsError(f"format must be one of {', '.join(FORMATS)}; got {str(kind)[:40]!r}")
@@ -102,18 +102,18 @@ def _new_folder() -> Path:
     return Path(tempfile.mkdtemp(dir=root))
 
 
-def ask(words: Words, service: Service, run_id: str | None) -> Parts:
+def ask(words: Translator, service: Service, run_id: str | None) -> Parts:
     """Before anything goes: the question, with the run's name in it."""
     return {"confirm": gr.update(visible=True), "status": status(words("delete_really", run=run_id or ""))}
 
 
-def keep(words: Words) -> Parts:
+def keep(words: Translator) -> Parts:
     """Nothing happened."""
     return {"confirm": gr.update(visible=False), "status": status(words("kept"))}
 
 
 @told("status")
-def delete(words: Words, service: Service, run_id: str | None) -> Parts:
+def delete(words: Translator, service: Service, run_id: str | None) -> Parts:
     """Into the trash, from where it can come back."""
     run = _own(service, run_id)
     trash.delete_run(run.folder)
@@ -133,7 +133,7 @@ def delete(words: Words, service: Service, run_id: str | None) -> Parts:
 
 
 @told("status")
-def undo(words: Words, service: Service, run_id: str | None) -> Parts:
+def undo(words: Translator, service: Service, run_id: str | None) -> Parts:
     """Out of the trash again."""
     _check_owner(service)
     trash.restore_run(run_id or "", runs_folder())
@@ -142,7 +142,7 @@ def undo(words: Words, service: Service, run_id: str | None) -> Parts:
 
 
 @told("status")
-def open_file(words: Words, service: Service, file: str | None) -> Parts:
+def open_file(words: Translator, service: Service, file: str | None) -> Parts:
     """A run from an uploaded zip: checked, then kept with the others."""
     if not file:
         return {}
@@ -155,7 +155,7 @@ def open_file(words: Words, service: Service, file: str | None) -> Parts:
 
 
 @told("status")
-def open_path(words: Words, service: Service, text: str) -> Parts:
+def open_path(words: Translator, service: Service, text: str) -> Parts:
     """A run from a folder or a zip on this machine."""
     _check_owner(service)
     path = user_path((text or "").strip()) if (text or "").strip() else None
@@ -164,7 +164,7 @@ def open_path(words: Words, service: Service, text: str) -> Parts:
     return _opened(words, service, archive.unpack_run(path, runs_folder()).path.name)
 
 
-def _opened(words: Words, service: Service, run_id: str) -> Parts:
+def _opened(words: Translator, service: Service, run_id: str) -> Parts:
     chosen = choose(words, service, run_id)
     return list_runs(words, service) | chosen | {"status": status(words("opened", run=run_id))}
 

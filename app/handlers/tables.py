@@ -3,21 +3,21 @@
 import gradio as gr
 
 from app.handlers.base import Parts
-from app.language import Words
+from app.language import Translator
 from app.views import questions, runs
 
 
-def headed_questions(words: Words, given: Parts) -> Parts:
+def headed_questions(words: Translator, given: Parts) -> Parts:
     """``given`` with its rows of questions as the table takes them."""
     return _headed(words, given, questions.COLUMNS)
 
 
-def headed_runs(words: Words, given: Parts) -> Parts:
+def headed_runs(words: Translator, given: Parts) -> Parts:
     """``given`` with its rows of runs as the table takes them."""
     return _headed(words, given, runs.COLUMNS)
 
 
-def _headed(words: Words, given: Parts, columns: tuple[str, ...]) -> Parts:
+def _headed(words: Translator, given: Parts, columns: tuple[str, ...]) -> Parts:
     if "rows" not in given:
         return given
     heads = [words(f"column_{name}") for name in columns]

@@ -8,7 +8,7 @@ import gradio as gr
 
 from app.handlers.base import Parts
 from app.handlers.explore import stop as stop_run
-from app.language import Words, labels
+from app.language import Translator, labels
 from app.service import Service
 from app.views.base import status
 
@@ -37,14 +37,14 @@ def on_page(parts: Components, handler: Callable[..., Any]) -> Callable[..., Any
     if inspect.isgeneratorfunction(handler):
 
         def stream(request: gr.Request, *values: Any) -> Iterator[Any]:
-            for given in handler(Words.of(request), request.session_hash or "", *values):
+            for given in handler(Translator.of(request), request.session_hash or "", *values):
                 yield placed(parts, given)
 
         stream.__doc__ = handler.__doc__
         return stream
 
     def once(request: gr.Request, *values: Any) -> Any:
-        return placed(parts, handler(Words.of(request), request.session_hash or "", *values))
+        return placed(parts, handler(Translator.of(request), request.session_hash or "", *values))
 
     return once
 
@@ -53,7 +53,7 @@ def on_choice(parts: Components, handler: Callable[..., Any]) -> Callable[..., A
     """The same for an event that brings something: ``handler(words, visitor, event, *values)``."""
 
     def once(event: gr.EventData, request: gr.Request, *values: Any) -> Any:
-        return placed(parts, handler(Words.of(request), request.session_hash or "", event, *values))
+        return placed(parts, handler(Translator.of(request), request.session_hash or "", event, *values))
 
     return once
 
@@ -77,16 +77,16 @@ def wire_run(
         api_name: Of the endpoint.
     """
 
-    def wait(words: Words, visitor: str) -> Parts:
+    def wait(words: Translator, visitor: str) -> Parts:
         """A word at once, also where others are before this run; Run rests, Stop is ready."""
         core.begin(visitor)
         rests = {"run": gr.update(interactive=False), "stop": gr.update(interactive=True)}
         return rests | {"status": status(words("waiting"))}
 
-    def rest(words: Words, _: str) -> Parts:
+    def rest(words: Translator, _: str) -> Parts:
         return {"run": gr.update(interactive=True), "stop": gr.update(interactive=False)}
 
-    def stop(words: Words, visitor: str) -> Parts:
+    def stop(words: Translator, visitor: str) -> Parts:
         return stop_run(words, core, visitor) | {"stop": gr.update(interactive=False)}
 
     buttons = [parts["run"], parts["stop"]]

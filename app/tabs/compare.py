@@ -8,7 +8,7 @@ from app.components import LayerChart, LinkBox
 from app.figures.compared import MEASURES, MOST_RUNS
 from app.handlers import compare as handlers
 from app.handlers.base import Parts
-from app.language import Words, labels
+from app.language import Translator, labels
 from app.service import Service
 from app.tabs.base import QUIET, on_page
 
@@ -34,14 +34,14 @@ def build_compare(core: Service, tab: gr.Tab) -> dict[str, Any]:
                 parts["chart"] = LayerChart(elem_id="compared", label=say("chart_compared"))
             parts["link"] = LinkBox()
 
-    def list_runs(words: Words, _: str, chosen: list[str] | None) -> Parts:
+    def list_runs(words: Translator, _: str, chosen: list[str] | None) -> Parts:
         """The runs there are now; a live one may have come since."""
         choices = handlers.choices(words, core)
         ids = [run_id for _, run_id in choices]
         kept = [each for each in chosen or [] if each in ids] or ids[:2]
         return {"runs": gr.update(choices=choices, value=kept)}
 
-    def compare(words: Words, _: str, ids: list[str], measure: str, by_share: bool) -> Parts:
+    def compare(words: Translator, _: str, ids: list[str], measure: str, by_share: bool) -> Parts:
         return handlers.compare(words, ids or [], measure, by_share)
 
     shown = [parts[name] for name in ("said", "chart", "link")]

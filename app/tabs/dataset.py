@@ -9,7 +9,7 @@ from app.components import LayerChart, LinkBox
 from app.handlers import dataset as handlers
 from app.handlers.base import Parts
 from app.handlers.tables import headed_questions
-from app.language import Words, labels
+from app.language import Translator, labels
 from app.service import Service
 from app.tabs.base import QUIET, balance_controls, on_page, placed, wire_run
 from app.tabs.form import Form
@@ -72,10 +72,10 @@ def _results(parts: dict[str, Any]) -> None:
 
 
 def _wire(core: Service, tab: gr.Tab, form: Form, parts: dict[str, Any]) -> None:
-    def show(words: Words, _: str, run_id: str | None, *weighed: Any) -> Parts:
+    def show(words: Translator, _: str, run_id: str | None, *weighed: Any) -> Parts:
         return headed_questions(words, handlers.show_run(words, run_id, *weighed)) if run_id else {}
 
-    def open_tab(words: Words, visitor: str, seen: Any, run_id: str | None, *weighed: Any) -> Parts:
+    def open_tab(words: Translator, visitor: str, seen: Any, run_id: str | None, *weighed: Any) -> Parts:
         choices = handlers.set_run_choices(core)
         listed: Parts = {
             "stored_run": gr.update(choices=choices),
@@ -83,12 +83,12 @@ def _wire(core: Service, tab: gr.Tab, form: Form, parts: dict[str, Any]) -> None
         }
         return listed | ({} if seen or not run_id else show(words, visitor, run_id, *weighed))
 
-    def run_set(words: Words, visitor: str, *values: Any) -> Iterator[Parts]:
+    def run_set(words: Translator, visitor: str, *values: Any) -> Iterator[Parts]:
         """Ask every question of a selection at every exit layer; the curve over all of them grows with each."""
         for given in handlers.run_set(words, core, visitor, *values):
             yield headed_questions(words, given)
 
-    def rebalance(words: Words, visitor: str, shown: Any, *weighed: Any) -> Parts:
+    def rebalance(words: Translator, visitor: str, shown: Any, *weighed: Any) -> Parts:
         return handlers.rebalance_set(words, core, visitor, shown, *weighed)
 
     results = [parts[name] for name in _RESULTS]
@@ -112,7 +112,7 @@ def _wire_rows(core: Service, tabs: gr.Tabs, form: Form, parts: dict[str, Any]) 
     outputs = [theirs[name] for name in (*results, "question", "accepted", "stored_run", "tabs")]
 
     def open_question(event: gr.SelectData, request: gr.Request, shown: Any, *weighed: Any) -> Any:
-        words = Words.of(request)
+        words = Translator.of(request)
         question_id = event.row_value[-1] if isinstance(event.row_value, list) and event.row_value else None
         given = handlers.open_question(words, core, request.session_hash or "", shown, question_id, *weighed)
         return placed(theirs, given)

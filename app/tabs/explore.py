@@ -10,7 +10,7 @@ from app.handlers import explore as handlers
 from app.handlers import questions
 from app.handlers.base import Parts
 from app.handlers.measures import MEASURES
-from app.language import Words, labels
+from app.language import Translator, labels
 from app.service import Service, num_hidden_layers
 from app.tabs.base import QUIET, SLOW, balance_controls, on_choice, on_page, wire_run
 from app.tabs.form import NAMES, Form, build_form
@@ -63,14 +63,16 @@ def _wire_form(core: Service, form: Form) -> None:
     every_part = [part for name, part in parts.items() if name not in ("balance", "scaling", "more")]
     balance = [parts[name] for name in ("balance", "scaling", "more")]
 
-    def search(words: Words, visitor: str, set_name: str, text: str) -> Parts:
+    def search(words: Translator, visitor: str, set_name: str, text: str) -> Parts:
         return questions.search(words, core, visitor, set_name, text)
 
-    def take(words: Words, visitor: str, set_name: str, question_id: str, run_id: str | None, *weighed: Any) -> Parts:
+    def take(
+        words: Translator, visitor: str, set_name: str, question_id: str, run_id: str | None, *weighed: Any
+    ) -> Parts:
         taken = questions.take(words, core, visitor, set_name, question_id)
         return taken | (show_question(words, taken["question"], run_id, *weighed) if "question" in taken else {})
 
-    def show_question(words: Words, question: str, run_id: str | None, *weighed: Any) -> Parts:
+    def show_question(words: Translator, question: str, run_id: str | None, *weighed: Any) -> Parts:
         choices = handlers.run_choices(core, question)
         ids = [each for _, each in choices]
         chosen = run_id if run_id in ids else next(iter(ids), None)
@@ -78,7 +80,7 @@ def _wire_form(core: Service, form: Form) -> None:
         found: Parts = {"stored_run": gr.update(choices=choices, value=chosen, info=info)}
         return found | (handlers.show_question(words, core, chosen, question, *weighed) if chosen else {})
 
-    def show_run(words: Words, _: str, run_id: str | None, question: str, *weighed: Any) -> Parts:
+    def show_run(words: Translator, _: str, run_id: str | None, question: str, *weighed: Any) -> Parts:
         return handlers.show_question(words, core, run_id, question, *weighed) if run_id else {}
 
     finding = [parts["set"], parts["search"]]
@@ -116,10 +118,10 @@ def _wire_settings(core: Service, form: Form) -> None:
             gr.update(maximum=layers),
         ]
 
-    def estimate(words: Words, _: str, *controls: Any) -> Parts:
+    def estimate(words: Translator, _: str, *controls: Any) -> Parts:
         return handlers.estimate(words, core, *controls)
 
-    def preview(words: Words, _: str, model: str, question: str, template: str) -> Parts:
+    def preview(words: Translator, _: str, model: str, question: str, template: str) -> Parts:
         return handlers.preview(words, core, model, question, template)
 
     layers = [parts[name] for name in ("first_layer", "last_layer", "every")]
@@ -142,17 +144,17 @@ def _wire_results(core: Service, form: Form) -> None:
         for name in ("headline", "chart", "answers", "river", "numbers", "detail", "link", "shown", "status")
     ]
 
-    def explore(words: Words, visitor: str, *values: Any) -> Iterator[Parts]:
+    def explore(words: Translator, visitor: str, *values: Any) -> Iterator[Parts]:
         """Sample, judge and score answers at every exit layer of a model, for one question.
 
         The last update has the headline, a Plotly figure by exit layer, the answers as HTML, and the run's id.
         """
         yield from handlers.explore(words, core, visitor, *values)
 
-    def rebalance(words: Words, visitor: str, shown: Any, *weighed: Any) -> Parts:
+    def rebalance(words: Translator, visitor: str, shown: Any, *weighed: Any) -> Parts:
         return handlers.rebalance(words, core, visitor, shown, *weighed)
 
-    def choose(words: Words, visitor: str, event: gr.EventData, shown: Any, *weighed: Any) -> Parts:
+    def choose(words: Translator, visitor: str, event: gr.EventData, shown: Any, *weighed: Any) -> Parts:
         return handlers.choose_layer(words, core, visitor, shown, getattr(event, "layer", None), *weighed)
 
     wire_run(core, parts, explore, [*balance, *form.controls], results, "explore")

@@ -7,7 +7,7 @@ import gradio as gr
 from app.components import LayerChart
 from app.handlers import learn as handlers
 from app.handlers.base import Parts
-from app.language import Words, labels
+from app.language import Translator, labels
 from app.tabs.base import QUIET, on_page
 
 _FORMULAS = {"left": "$", "right": "$", "display": False}
@@ -49,10 +49,10 @@ def _build_step(walk: gr.Walkthrough, step: int) -> None:
             onward = gr.Button(say("button_next"), min_width=120)
             onward.click(lambda: gr.Walkthrough(selected=step + 1), None, walk, **QUIET)
 
-    def reveal(words: Words, _: str, guess: int | None) -> Parts:
+    def reveal(words: Translator, _: str, guess: int | None) -> Parts:
         return handlers.reveal(words, step, guess)
 
-    def weigh(words: Words, _: str, creativity: float) -> Parts:
+    def weigh(words: Translator, _: str, creativity: float) -> Parts:
         return handlers.weigh(words, creativity)
 
     shown = [parts["said"], parts["chart"]]

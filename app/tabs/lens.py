@@ -10,7 +10,7 @@ from app.components import LayerChart
 from app.figures.lens import SHADES
 from app.handlers import lens as handlers
 from app.handlers.base import Parts
-from app.language import Words, labels
+from app.language import Translator, labels
 from app.tabs.base import QUIET, on_choice, on_page, wire_run
 from app.views.base import status
 
@@ -59,20 +59,20 @@ def _controls(core: service.Service, parts: dict[str, Any]) -> None:
 
 
 def _wire(core: service.Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
-    def show(words: Words, _: str, question_id: str, head: str, shade: str) -> Parts:
+    def show(words: Translator, _: str, question_id: str, head: str, shade: str) -> Parts:
         return handlers.show_shipped(words, question_id, head, shade)
 
-    def open_tab(words: Words, visitor: str, seen: Any, question_id: str, head: str, shade: str) -> Parts:
+    def open_tab(words: Translator, visitor: str, seen: Any, question_id: str, head: str, shade: str) -> Parts:
         return {} if seen else handlers.show_shipped(words, question_id, head, shade)
 
-    def look(words: Words, visitor: str, *values: Any) -> Iterator[Parts]:
+    def look(words: Translator, visitor: str, *values: Any) -> Iterator[Parts]:
         """Read every layer along a model's greedy answer to a prompt; the last update is a heat map."""
         yield from handlers.look(words, core, visitor, *values)
 
-    def recolour(words: Words, visitor: str, seen: Any, shade: str) -> Parts:
+    def recolour(words: Translator, visitor: str, seen: Any, shade: str) -> Parts:
         return handlers.recolour(words, core, visitor, seen, shade)
 
-    def choose(words: Words, visitor: str, event: gr.EventData, seen: Any) -> Parts:
+    def choose(words: Translator, visitor: str, event: gr.EventData, seen: Any) -> Parts:
         place = getattr(event, "place", None)
         return handlers.choose_cell(words, core, visitor, seen, getattr(event, "layer", None), place)
 
@@ -90,7 +90,7 @@ def _wire(core: service.Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
     parts["head"].input(on_page(parts, _other_head), [parts["seen"], *stored], results, **QUIET)
 
 
-def _other_head(words: Words, _: str, seen: Any, question_id: str, head: str, shade: str) -> Parts:
+def _other_head(words: Translator, _: str, seen: Any, question_id: str, head: str, shade: str) -> Parts:
     if seen and seen.get("live"):
         return {"status": status(words("press_look"))}
     return handlers.show_shipped(words, question_id, head, shade)

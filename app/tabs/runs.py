@@ -7,7 +7,7 @@ import gradio as gr
 from app.components import LayerChart, LinkBox
 from app.handlers import runs as handlers
 from app.handlers.tables import headed_runs
-from app.language import Words, labels
+from app.language import Translator, labels
 from app.service import Service
 from app.tabs.base import QUIET, on_page, placed
 from app.views.runs import COLUMNS
@@ -81,7 +81,7 @@ def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
         return on_page(parts, lambda words, _, *values: headed_runs(words, handler(words, core, *values)))
 
     def choose(event: gr.SelectData, request: gr.Request) -> Any:
-        words = Words.of(request)
+        words = Translator.of(request)
         run_id = event.row_value[0] if isinstance(event.row_value, list) and event.row_value else ""
         return placed(parts, handlers.choose(words, core, run_id))
 

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from app.language import Words
+from app.language import Translator
 from hcl_core.text import printable
 
 
@@ -17,7 +17,7 @@ def status(text: str) -> str:
     return f'<div class="hcl-status" role="status">{escape(printable(text))}</div>'
 
 
-def progress(words: Words, what: str, num_done: int, num_wanted: int) -> str:
+def progress(words: Translator, what: str, num_done: int, num_wanted: int) -> str:
     """A line of progress with its bar; ``what`` is the key of what is being done."""
     share = num_done / max(num_wanted, 1)
     text = words(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from app.language import SIGNS, Words
+from app.language import SIGNS, Translator
 from app.library import Look, Scored
 from app.views.base import shown
 from hcl_core.records import Sample
@@ -17,7 +17,7 @@ _MOST_LETTERS = 20_000
 _HEADS = ("verdict", "tokens", "sample_numbers", "confidence", "ended", "rule")
 
 
-def layer_detail(look: Look, scored: Scored, exit_layer: int, words: Words) -> str:
+def layer_detail(look: Look, scored: Scored, exit_layer: int, words: Translator) -> str:
     """The chosen layer: its scores, then all of its samples, equal ones together."""
     mine = [sample for sample in look.samples if sample.exit_layer == exit_layer]
     rows = _same_texts(mine)
@@ -33,7 +33,7 @@ def layer_detail(look: Look, scored: Scored, exit_layer: int, words: Words) -> s
     )
 
 
-def _notes(look: Look, words: Words) -> str:
+def _notes(look: Look, words: Translator) -> str:
     """What decides a sample, and what the shades of its tokens say."""
     settings = look.manifest.settings.sampling
     drawn = words("detail_note", seed=settings.seed, temperature=f"{settings.temperature:g}")
@@ -45,7 +45,7 @@ def _notes(look: Look, words: Words) -> str:
     return f'<p class="hcl-note">{drawn} {words("token_shades")} {shades}</p>'
 
 
-def _table(rows: str, exit_layer: int, words: Words) -> str:
+def _table(rows: str, exit_layer: int, words: Translator) -> str:
     heads = "".join(f'<th scope="col">{words(key)}</th>' for key in _HEADS)
     name = escape(words("samples_of_layer", layer=exit_layer))
     return (
@@ -54,7 +54,7 @@ def _table(rows: str, exit_layer: int, words: Words) -> str:
     )
 
 
-def _scores(scored: Scored, exit_layer: int, words: Words) -> str:
+def _scores(scored: Scored, exit_layer: int, words: Translator) -> str:
     pairs = zip(scored.scores, scored.sure.layers, strict=True)
     score, sure = next(pair for pair in pairs if pair[0].exit_layer == exit_layer)
     parts = []
@@ -76,7 +76,7 @@ def _same_texts(samples: Sequence[Sample]) -> list[list[Sample]]:
     return sorted(same.values(), key=lambda each: (-len(each), each[0].sample_idx))
 
 
-def _row(look: Look, same: list[Sample], words: Words) -> str:
+def _row(look: Look, same: list[Sample], words: Translator) -> str:
     first = same[0]
     verdict = look.verdicts[first.key]
     numbers = sorted(sample.sample_idx for sample in same)
@@ -91,7 +91,7 @@ def _row(look: Look, same: list[Sample], words: Words) -> str:
     )
 
 
-def _tokens(look: Look, sample: Sample, words: Words) -> str:
+def _tokens(look: Look, sample: Sample, words: Translator) -> str:
     if not look.token_texts:
         return shown(sample.completion_text, 400)
     pieces = []
@@ -110,7 +110,7 @@ def _kept(text: str) -> str:
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
-def prompt_box(prompt: str | None, words: Words) -> str:
+def prompt_box(prompt: str | None, words: Translator) -> str:
     """The exact text that is sent, its end marked: a space there matters."""
     if prompt is None:
         return f'<p class="hcl-note">{words("prompt_unknown")}</p>'
