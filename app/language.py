@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,7 @@ class Translator:
 
     def number(self, value: float, digits: int = 2) -> str:
         """``value`` with ``digits`` decimals and the language's marks; ``nan`` where there is none."""
-        # Rounded here, as Python does: babel rounds the shortest decimal text of a float instead.
-        return _decimal(round(value, digits) + 0.0, digits, self._locale) if math.isfinite(value) else str(value)
+        return _decimal(f"{value:.{digits}f}", self._locale) if math.isfinite(value) else str(value)
 
     def interval(self, bounds: tuple[float, float]) -> str:
         """``0.12 to 0.34``."""
@@ -124,9 +124,13 @@ class Translator:
 
 
 @lru_cache(maxsize=4_096)
-def _decimal(value: float, digits: int, locale: Locale) -> str:
-    """Cached: the table of one layer holds thousands of probabilities with three digits."""
-    return format_decimal(value, f"#,##0.{'0' * digits}" if digits else "#,##0", locale)
+def _decimal(rounded: str, locale: Locale) -> str:
+    """A number that Python has rounded, with the locale's marks; babel would round a float's shortest text instead.
+
+    Cached: the table of one layer holds thousands of probabilities with three digits.
+    """
+    _, _, decimals = rounded.partition(".")
+    return format_decimal(Decimal(rounded), f"#,##0.{'0' * len(decimals)}" if decimals else "#,##0", locale)
 
 
 def _accepted_languages(header: str) -> list[str]:

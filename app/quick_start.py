@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
+from typing import Any
 from unittest.mock import patch
 
 # The release whose source these patches were read in. With any other, gradio starts unpatched and takes longer.
@@ -32,7 +33,7 @@ def one_application() -> Iterator[None]:
 
 
 @contextmanager
-def _patched(target: str, **replacement: object) -> Iterator[None]:
+def _patched(target: str, **replacement: Any) -> Iterator[None]:
     """``unittest.mock.patch``, but only in the gradio that is known, and without an error where it is not possible."""
     with ExitStack() as patches:
         if version("gradio") == _KNOWN_GRADIO:

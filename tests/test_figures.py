@@ -83,7 +83,7 @@ RIVER_LAYERS = [
 
 
 def river(layers=RIVER_LAYERS):
-    return answer_river(follow_meanings(layers), {each.exit_layer: each.num_samples for each in layers}, WORDS)
+    return answer_river(follow_meanings(layers), layers, WORDS)
 
 
 def test_the_river_stacks_the_shares_of_each_layer_to_the_whole():

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.figures.base import AXIS, Figure, Trace, annotation, band, curve, layout, rounded
 from app.language import Translator
-from app.library import Scored
+from app.outcomes import Scored
 from hcl_core.records import LayerScore
 
 # Score, interval, colour, marker: shape as well as colour tells the curves apart. The last is drawn on top.

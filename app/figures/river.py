@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from app.figures.base import Figure, Trace, layout, plain, rounded
 from app.language import SIGNS, Translator
 from hcl_core.records import Outcome
+from hcl_core.runs.answers import LayerAnswers
 from hcl_core.runs.meanings import Meaning
 
 # Shades of right and of wrong; the pattern says wrong without colour.
@@ -13,14 +14,15 @@ _WRONG = ("var(--hcl-wrong-1)", "var(--hcl-wrong-2)", "var(--hcl-wrong-3)")
 _PATTERNS = {"correct": "", "incorrect": "/", "not_attempted": "."}
 
 
-def answer_river(meanings: Sequence[Meaning], num_samples: dict[int, int], words: Translator) -> Figure:
+def answer_river(meanings: Sequence[Meaning], answers: Sequence[LayerAnswers], words: Translator) -> Figure:
     """Stacked shares of the most frequent meanings, right ones below, wrong ones above, the rest together.
 
     Args:
         meanings: Most samples first.
-        num_samples: Answers by exit layer.
+        answers: The same layers' answers, counted.
         words: The page's.
     """
+    num_samples = {layer.exit_layer: layer.num_samples for layer in answers}
     layers = sorted(num_samples)
     data = []
     for outcome, colours in (("correct", _RIGHT), ("not_attempted", ()), ("incorrect", _WRONG)):

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from html import escape
 
 from app.language import Translator
-from app.library import Scored
+from app.outcomes import Scored
+from hcl_core.runs.manifest import Manifest
+from hcl_core.settings.strategies import Strategy
 from hcl_core.text import printable
 
 
@@ -28,6 +30,12 @@ def headline(scored: Scored, is_complete: bool, words: Translator, asked: str = 
     said = f"<h2>{sentence(scored, words)}</h2><p>{_detail(scored, words)}{partial}</p>"
     below = f'<p class="hcl-note">{escape(note)}</p>' if note else ""
     return f'<div class="hcl-headline">{about}{said}{below}</div>'
+
+
+def strategy_note(manifest: Manifest, words: Translator) -> str:
+    """What an exit layer means in this run, where it is not where the answers come from."""
+    name = Strategy.parse(manifest.settings.strategy).name
+    return "" if name == "early_exit" else words(f"note_{name}")
 
 
 def spoken_layers(layers: Sequence[int], words: Translator) -> str:

@@ -1,5 +1,6 @@
 """Stored runs as rows, a run's manifest, and the link that opens it again."""
 
+from collections.abc import Sequence
 from html import escape
 from urllib.parse import urlencode
 
@@ -23,7 +24,7 @@ COLUMNS = (
 )
 
 
-def run_rows(runs: list[StoredRun], words: Translator) -> list[list[object]]:
+def run_rows(runs: Sequence[StoredRun], words: Translator) -> list[list[object]]:
     """One row a run, as ``COLUMNS`` names them; plain text, which the table escapes."""
     return [_row(run, words) for run in runs]
 

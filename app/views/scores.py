@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from app.language import Translator
-from app.library import Scored
+from app.outcomes import Scored
 from hcl_core.scores.intervals import Interval
 
 
