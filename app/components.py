@@ -24,7 +24,7 @@ class LayerChart(gr.HTML):
     """Shows a figure of ``figures``; updates in place, without flicker, with zoom kept and the theme's colours.
 
     A click, or an arrow key, chooses a layer (of a token lens: a cell) in every part of the same group, and the event
-    ``choose`` brings ``layer`` (and ``place``) to the server.
+    ``choose`` brings ``layer`` (of a token lens also ``position``, the index of the token) to the server.
 
     Args:
         value: A figure.

@@ -8,8 +8,9 @@ from typing import Any
 
 from app import library
 from app.figures.curves import layer_curves
-from app.language import Words
+from app.language import Translator
 from app.library import StoredRun
+from app.question_view import QuestionView
 from app.theme import STYLE_SHEET
 from app.views.answers import answer_columns
 from app.views.headline import headline
@@ -24,7 +25,7 @@ _MOST_QUESTIONS = 20
 _VARIABLE = re.compile(r"^var\((--[\w-]+)\)$")
 
 
-def export_page(run: StoredRun, target: Path, words: Words) -> None:
+def export_page(run: StoredRun, target: Path, words: Translator) -> None:
     """Write the page of a judged run.
 
     Raises:
@@ -32,7 +33,7 @@ def export_page(run: StoredRun, target: Path, words: Words) -> None:
     """
     import plotly.io
 
-    scored = library.outcome_of(run).scored(Weights(), "min_max")
+    scored = library.outcomes_of(run).scored(Weights(), "min_max")
     figure = _coloured(layer_curves(scored, words))
     chart = plotly.io.to_html(
         {"data": figure["data"], "layout": figure["layout"]}, include_plotlyjs=True, full_html=False, validate=False
@@ -60,11 +61,11 @@ _PAGE_STYLE = (
 )
 
 
-def _question(run: StoredRun, question_id: str, words: Words) -> str:
-    look = library.look_at(run, question_id)
-    scored = look.outcome.scored(Weights(), "min_max")
-    said = headline(scored, look.is_complete, words, look.stored.question.text)
-    return f"<hr>{said}{answer_columns(look.layers, scored.best, words, is_live=False)}"
+def _question(run: StoredRun, question_id: str, words: Translator) -> str:
+    view = QuestionView.load(run, question_id)
+    scored = view.outcomes.scored(Weights(), "min_max")
+    top = headline(scored, view.is_complete, words, view.stored.question.text)
+    return f"<hr>{top}{answer_columns(view.layers, scored.best, words, is_live=False)}"
 
 
 @cache

@@ -5,14 +5,26 @@ language that the browser asks for: it sends the same one with each request that
 """
 
 import json
-from functools import cache
+import math
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from babel import Locale
+from babel.core import negotiate_locale
+from babel.lists import format_list
+from babel.numbers import format_decimal, format_percent, get_decimal_symbol, get_group_symbol
 
 _FOLDER = Path(__file__).parent.parent / "assets" / "words"
 _FALLBACK = "en"
+# Whose numbers and lists a language has, where its code alone means another country's: no comma before "and".
+_SPELLINGS = {"en": "en_GB"}
+# A language tag and its quality, from 0 to 1.
+_TAG = re.compile(r"([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)(?:\s*;\s*q=([01](?:\.\d{0,3})?))?")
 
 
 @cache
@@ -48,8 +60,8 @@ def labels() -> Labels:
     return Labels()
 
 
-class Words:
-    """The page's sentences in one language.
+class Translator:
+    """The page's sentences and numbers in one language.
 
     Args:
         language: A code such as ``"de"``; English where there is no such language.
@@ -58,20 +70,25 @@ class Words:
     def __init__(self, language: str = _FALLBACK) -> None:
         self.language = language if language in _all_words() else _FALLBACK
         self._sentences = _all_words()[self.language]
+        self._locale = Locale.parse(_SPELLINGS.get(self.language, self.language))
 
     @classmethod
-    def of(cls, request: gr.Request | None) -> "Words":
-        """Those of the browser's first language."""
-        accepted = request.headers.get("accept-language", "") if request else ""
-        return cls(accepted.split(",")[0].split("-")[0].strip().lower())
+    def of(cls, request: gr.Request | None) -> "Translator":
+        """In the language that the browser prefers.
+
+        Gradio translates labels into that one alone: a second choice would give sentences and labels two languages.
+        """
+        header = request.headers.get("accept-language", "") if request else ""
+        preferred = negotiate_locale(_accepted_languages(header)[:1], list(_all_words()), sep="-")
+        return cls((preferred or _FALLBACK).lower())
 
     def __call__(self, key: str, **values: object) -> str:
         """The sentence of that key with ``values`` in it; nothing in them is read as a format."""
         return self._sentences[key].format(**values)
 
     def number(self, value: float, digits: int = 2) -> str:
-        """``value`` with the language's decimal mark."""
-        return f"{value:,.{digits}f}".translate(self._marks)
+        """``value`` with ``digits`` decimals and the language's marks; ``nan`` where there is none."""
+        return _decimal(f"{value:.{digits}f}", self._locale) if math.isfinite(value) else str(value)
 
     def interval(self, bounds: tuple[float, float]) -> str:
         """``0.12 to 0.34``."""
@@ -79,25 +96,44 @@ class Words:
 
     def percent(self, share: float) -> str:
         """``share`` of 1 as a whole percentage."""
-        return f"{share:.0%}" if self.language == "en" else f"{100 * share:.0f}\u202f%"
+        # A narrow space, as in French: German's usual one is too wide for the bars of a chart.
+        return format_percent(round(100 * share) / 100, locale=self._locale).replace("\u00a0", "\u202f")
 
     def count(self, number: int) -> str:
         """A whole number with thousands apart."""
-        return f"{number:,}".translate(self._marks)
+        return format_decimal(number, locale=self._locale)
 
-    def plural(self, key: str, number: int, **values: object) -> str:
-        """``<key>_one`` or ``<key>_many`` with ``number`` in it."""
-        return self(f"{key}_{'one' if number == 1 else 'many'}", number=self.count(number), **values)
+    def plural(self, key: str, number: float, **values: object) -> str:
+        """``<key>_one``, or ``<key>_other`` with ``number`` in it, by the language's plural rule.
+
+        A number that is not whole has one decimal.
+        """
+        whole = int(number) if float(number).is_integer() else None
+        form = self._locale.plural_form(number if whole is None else whole)
+        shown = self.number(number, 1) if whole is None else self.count(whole)
+        return self(f"{key}_{form}", number=shown, **values)
 
     @property
     def separators(self) -> str:
         """Decimal mark and thousands mark, as Plotly takes them."""
-        return ".," if self.language == "en" else ",."
+        return get_decimal_symbol(self._locale) + get_group_symbol(self._locale)
 
-    @property
-    def _marks(self) -> dict[int, str]:
-        return {} if self.language == "en" else {ord("."): ",", ord(","): "."}
-
-    def listed(self, parts: list[str]) -> str:
+    def listed(self, parts: Sequence[str]) -> str:
         """``a, b and c``."""
-        return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {self('and')} {parts[-1]}"
+        return format_list(parts, locale=self._locale)
+
+
+@lru_cache(maxsize=4_096)
+def _decimal(rounded: str, locale: Locale) -> str:
+    """A number that Python has rounded, with the locale's marks; babel would round a float's shortest text instead.
+
+    Cached: the table of one layer holds thousands of probabilities with three digits.
+    """
+    _, _, decimals = rounded.partition(".")
+    return format_decimal(Decimal(rounded), f"#,##0.{'0' * len(decimals)}" if decimals else "#,##0", locale)
+
+
+def _accepted_languages(header: str) -> list[str]:
+    """Language tags of an ``Accept-Language`` header, the preferred first (RFC 9110, section 12.5.4)."""
+    found = [(float(match[2] or 1), match[1]) for part in header.split(",") if (match := _TAG.fullmatch(part.strip()))]
+    return [tag for quality, tag in sorted(found, key=lambda each: -each[0]) if quality]

@@ -1,114 +1,28 @@
-"""Stored runs as the page shows them: opened once, cut to a question, resampled. Needs no model."""
+"""Stored runs: found, listed, and read once however often they are shown. Needs no model."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from threading import Lock
 
+from cachetools import LRUCache, cached
+
+from app.outcomes import ResampledOutcomes
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
-from hcl_core.pipeline.scorer import Scorer
-from hcl_core.pipeline.stored import is_judged_now, read_outcomes
-from hcl_core.records import LayerScore, Sample, SampleKey, Scaling, StoredQuestion, Verdict, Weights
-from hcl_core.runs.answers import LayerAnswers, count_answers, read_verdicts
+from hcl_core.pipeline.stored import read_outcomes
+from hcl_core.records import Scaling, StoredQuestion, Weights
 from hcl_core.runs.folder import RunFolder
-from hcl_core.runs.manifest import Manifest, is_run_id
+from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.comparison import RunComparison, compare_runs
-from hcl_core.scores.intervals import (
-    NUM_REPLICATES,
-    Replicates,
-    Uncertainty,
-    draw_questions,
-    judge_replicates,
-    resample,
-)
-from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, answered, balanced_layer, score_layers
+from hcl_core.scores.metrics import OutcomeTable
 from hcl_core.settings.layers import format_layers
 
-# The run that a first visit shows is of the head that lets early layers speak, at the lowest temperature.
+# A first visit shows the run whose head was fitted for early layers, at the lowest temperature.
 FIRST_HEAD = "linear"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one or more questions, ready to be scored with any weights.
-
-    Attributes:
-        table: Outcomes of those questions.
-        replicates: Of the same, resampled.
-    """
-
-    table: OutcomeTable
-    replicates: Replicates
-
-    @classmethod
-    def of(cls, table: OutcomeTable, num_replicates: int = NUM_REPLICATES) -> "Outcome":
-        """With the replicates that belong to ``table``; questions without answers are left out."""
-        table = answered(table)
-        return cls(table, resample(table, draw_questions(len(table.outcomes), num_replicates)))
-
-    def scored(self, weights: Weights, scaling: Scaling) -> "Scored":
-        """Scores, intervals and verdict; arithmetic on what is there already."""
-        scores = score_layers(self.table, weights, scaling)
-        sure = judge_replicates(self.replicates, weights, bool((self.table.outcomes >= 0).any()), scaling)
-        return Scored(tuple(scores), sure, balanced_layer(scores))
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """What the page says of an outcome.
-
-    Attributes:
-        scores: By layer.
-        sure: Intervals and verdict.
-        best: The optimal layer; ``None`` where nothing is right.
-    """
-
-    scores: tuple[LayerScore, ...]
-    sure: Uncertainty
-    best: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One question of a run, stored or under way: everything that the Explore tab shows.
-
-    Attributes:
-        manifest: Of the run.
-        stored: The question and the prompt sent.
-        outcome: Of this question.
-        layers: Answers by layer, counted.
-        samples: Of all layers.
-        verdicts: By sample.
-        token_texts: What each token says; empty where that is not known.
-        is_complete: Whether all answers are in.
-    """
-
-    manifest: Manifest
-    stored: StoredQuestion
-    outcome: Outcome
-    layers: tuple[LayerAnswers, ...]
-    samples: tuple[Sample, ...]
-    verdicts: dict[SampleKey, Verdict]
-    token_texts: dict[int, str]
-    is_complete: bool
-
-    @classmethod
-    def at_live(cls, manifest: Manifest, stored: StoredQuestion, scorer: Scorer, token_texts: dict[int, str]) -> "Look":
-        """At the answers that have come so far."""
-        samples = scorer.samples[stored.question.id]
-        place = list(scorer.samples).index(stored.question.id)
-        wanted = len(manifest.settings.exit_layers) * manifest.settings.num_samples
-        return cls(
-            manifest,
-            stored,
-            Outcome.of(_question_rows(scorer.table, place)),
-            tuple(count_answers(samples, scorer.verdicts, scorer.clusters)),
-            tuple(samples),
-            {sample.key: scorer.verdicts[sample.key] for sample in samples},
-            token_texts,
-            len(samples) == wanted,
-        )
+_RUN_ID = re.compile(r"[0-9a-f]{16}")
+# Questions, over all runs, whose ids can be looked up by their texts: about 200 MB.
+_MOST_TEXTS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +52,7 @@ def stored_runs(with_own: bool) -> list[StoredRun]:
     """Every run that can be opened: the shipped ones, then the user's own.
 
     Args:
-        with_own: Whether those are wanted; on a public page they are other visitors'.
+        with_own: Whether the user's own are listed; on a public page they are other visitors'.
     """
     runs = []
     roots = [(precomputed_folder(), True), *([(runs_folder(), False)] if with_own else [])]
@@ -165,7 +79,7 @@ def find_run(run_id: str) -> StoredRun:
         RunFolderError: There is none, or it cannot be read.
     """
     # An id and nothing else: what a browser sends is no path.
-    roots = ((precomputed_folder(), True), (runs_folder(), False)) if is_run_id(run_id) else ()
+    roots = ((precomputed_folder(), True), (runs_folder(), False)) if _RUN_ID.fullmatch(run_id) else ()
     for root, is_shipped in roots:
         folder = RunFolder(root / run_id)
         if folder.exists:
@@ -173,115 +87,63 @@ def find_run(run_id: str) -> StoredRun:
     raise RunFolderError("that run is no longer on this machine: choose another")
 
 
-@lru_cache(maxsize=8)
-def _table(path: Path, changed_at: int) -> OutcomeTable:
-    table = read_outcomes(RunFolder(path))
-    if table is None:
-        raise _not_judged(path)
-    return table
+def version_of(file: str) -> Callable[..., Hashable]:
+    """Key of a cache of what is read of a run: until ``file`` changes, nothing of it is read again."""
+
+    def key(run: StoredRun, *others: Hashable) -> Hashable:
+        path = run.folder.path / file
+        return (run.folder.path, path.stat().st_mtime_ns if path.is_file() else 0, *others)
+
+    return key
 
 
-def _not_judged(path: Path) -> RunFolderError:
-    return RunFolderError(f"run {path.name} has not been judged yet: `score` in the terminal does it")
+_by_questions, by_verdicts = version_of("questions.jsonl"), version_of("verdicts.parquet")
 
 
-@lru_cache(maxsize=16)
-def _outcome(path: Path, changed_at: int) -> Outcome:
-    return Outcome.of(_table(path, changed_at))
-
-
-def _question_rows(table: OutcomeTable, place: int) -> OutcomeTable:
-    return table.questions(slice(place, place + 1))
-
-
-def questions_of(run: StoredRun) -> Sequence[StoredQuestion]:
+@cached(LRUCache(maxsize=8), key=_by_questions, lock=Lock())
+def questions_of(run: StoredRun) -> tuple[StoredQuestion, ...]:
     """The run's questions with their prompts, in order."""
-    return _questions(run.folder.path, _changed_at(run))
-
-
-@lru_cache(maxsize=8)
-def _questions(path: Path, changed_at: int) -> tuple[StoredQuestion, ...]:
-    return tuple(RunFolder(path).questions())
+    return tuple(run.folder.questions())
 
 
 def question_id_of(run: StoredRun, text: str) -> str | None:
-    """The id under which ``run`` has asked the question of that text."""
+    """The id under which ``run`` has asked the question of that text; ``None`` if it has not."""
     try:
-        return _ids_by_text(run.folder.path, _changed_at(run)).get(text)
+        return _ids_by_text(run).get(text)
     except RunFolderError:  # damaged: `score` says what is wrong with it
         return None
 
 
-@lru_cache(maxsize=512)
-def _ids_by_text(path: Path, changed_at: int) -> dict[str, str]:
-    return {stored.question.text: stored.question.id for stored in RunFolder(path).questions()}
+@cached(LRUCache(maxsize=_MOST_TEXTS, getsizeof=len), key=_by_questions, lock=Lock())
+def _ids_by_text(run: StoredRun) -> dict[str, str]:
+    return {stored.question.text: stored.question.id for stored in run.folder.questions()}
 
 
+@cached(LRUCache(maxsize=8), key=by_verdicts, lock=Lock())
 def table_of(run: StoredRun) -> OutcomeTable:
     """The outcomes of all questions of a run; raises ``RunFolderError`` if it has not been judged."""
-    return _table(run.folder.path, _changed_at(run))
-
-
-def outcome_of(run: StoredRun) -> Outcome:
-    """The outcome of all questions of a run; raises ``RunFolderError`` if it has not been judged."""
-    return _outcome(run.folder.path, _changed_at(run))
-
-
-def look_at(run: StoredRun, question_id: str) -> Look:
-    """One question of a stored run.
-
-    Raises:
-        RunFolderError: The run lacks the question, or has not been judged.
-    """
-    return _look(run.folder.path, _changed_at(run), question_id, _place(run, question_id))
-
-
-@lru_cache(maxsize=32)
-def _look(path: Path, changed_at: int, question_id: str, place: int) -> Look:
-    folder = RunFolder(path)
-    manifest = folder.manifest()
-    if not is_judged_now(folder, manifest):
-        raise _not_judged(path)
-    samples = folder.samples(question_id)
-    verdicts, clusters = read_verdicts(folder, question_id, samples)
-    try:
-        table = _table_of_question(manifest, samples, verdicts, clusters)
-    except (KeyError, IndexError):
-        raise RunFolderError(f"{path.name} has a sample of no layer of the run, or a right one of no cluster") from None
-    return Look(
-        manifest,
-        _questions(path, changed_at)[place],
-        Outcome.of(table),
-        tuple(count_answers(samples, verdicts, clusters)),
-        tuple(samples),
-        verdicts,
-        folder.token_texts(),
-        manifest.finished_at is not None,
-    )
-
-
-def _table_of_question(
-    manifest: Manifest, samples: list[Sample], verdicts: dict[SampleKey, Verdict], clusters: dict[SampleKey, int]
-) -> OutcomeTable:
-    """What ``read_outcomes`` has in one of its rows, without reading the others."""
-    places = {layer: place for place, layer in enumerate(manifest.settings.exit_layers)}
-    table = OutcomeTable.empty(1, manifest.settings.exit_layers, manifest.settings.num_samples)
-    for sample in samples:
-        cell = (0, places[sample.exit_layer], sample.sample_idx)
-        outcome = verdicts[sample.key].outcome
-        wrong = NOT_ATTEMPTED if outcome == "not_attempted" else INCORRECT
-        table.outcomes[cell] = clusters[sample.key] if outcome == "correct" else wrong
-        table.confidences[cell] = sample.confidence
+    table = read_outcomes(run.folder)
+    if table is None:
+        raise not_judged(run)
     return table
 
 
-def _place(run: StoredRun, question_id: str) -> int:
-    ids = [stored.question.id for stored in questions_of(run)]
-    if question_id not in ids:
-        raise RunFolderError("that run does not have this question: choose another")
-    return ids.index(question_id)
+def not_judged(run: StoredRun) -> RunFolderError:
+    """The error of a run without verdicts."""
+    return RunFolderError(f"run {run.folder.path.name} has not been judged yet: `score` in the terminal does it")
 
 
+@cached(LRUCache(maxsize=16), key=by_verdicts, lock=Lock())
+def outcomes_of(run: StoredRun) -> ResampledOutcomes:
+    """The outcomes of all questions, resampled; raises ``RunFolderError`` if the run has not been judged."""
+    return ResampledOutcomes.of(table_of(run))
+
+
+def _versions(first: StoredRun, second: StoredRun, *others: Hashable) -> Hashable:
+    return (by_verdicts(first), by_verdicts(second), *others)
+
+
+@cached(LRUCache(maxsize=32), key=_versions, lock=Lock())
 def compare(first: StoredRun, second: StoredRun, weights: Weights, scaling: Scaling) -> RunComparison:
     """The first run against the second, on the questions and layers that both have.
 
@@ -289,17 +151,5 @@ def compare(first: StoredRun, second: StoredRun, weights: Weights, scaling: Scal
         SettingsError: They have none in common.
         RunFolderError: One has not been judged.
     """
-    runs = ((first.folder.path, _changed_at(first)), (second.folder.path, _changed_at(second)))
-    return _compared(*runs, weights, scaling)
-
-
-@lru_cache(maxsize=32)
-def _compared(first: tuple[Path, int], second: tuple[Path, int], weights: Weights, scaling: Scaling) -> RunComparison:
-    asked = [[(each.question.id, each.question.text) for each in _questions(*run)] for run in (first, second)]
-    return compare_runs((_table(*first), _table(*second)), (asked[0], asked[1]), weights, scaling)
-
-
-def _changed_at(run: StoredRun) -> int:
-    """What is cached is of these verdicts; a run that is judged anew is read anew."""
-    file = run.folder.path / "verdicts.parquet"
-    return file.stat().st_mtime_ns if file.is_file() else 0
+    asked = [[(each.question.id, each.question.text) for each in questions_of(run)] for run in (first, second)]
+    return compare_runs((table_of(first), table_of(second)), (asked[0], asked[1]), weights, scaling)

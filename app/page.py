@@ -5,24 +5,27 @@ from typing import Any
 import gradio as gr
 
 from app.components import Title, plotly_js
-from app.handlers.base import Parts
+from app.handlers.form import CONTROLS, by_name
 from app.handlers.links import read_link
-from app.handlers.opening import open_view
-from app.language import Words, labels
+from app.handlers.opening import open_page
+from app.language import labels
+from app.render import Parts
+from app.render.opening import page_parts
 from app.service import Service
-from app.tabs.base import QUIET, placed
+from app.tabs.base import QUIET, Binder
 from app.tabs.compare import build_compare
 from app.tabs.dataset import build_dataset
 from app.tabs.explore import build_explore
-from app.tabs.form import NAMES, Form
+from app.tabs.form import FormControls
 from app.tabs.learn import build_learn
 from app.tabs.lens import build_lens
 from app.tabs.runs import build_runs
+from app.visit import Visit
 
 # Parts of the Explore tab that an address can change.
 _EXPLORE = (
     "headline", "chart", "answers", "river", "numbers", "detail", "link", "shown", "status", "balance", "scaling",
-    "stored_run", "prompt", "estimate", *NAMES,
+    "stored_run", "prompt", "estimate", *CONTROLS,
 )  # fmt: skip
 
 
@@ -48,7 +51,7 @@ def build(core: Service) -> gr.Blocks:
             with gr.Tab(say("tab_runs"), id="runs") as runs:
                 stored = build_runs(core, runs)
             with gr.Tab(say("tab_learn"), id="learn"):
-                build_learn()
+                build_learn(core)
         _wire_opening(core, page, tabs, form, comparison, questions, stored)
     # Events that wait do so in the queue alone: sent past it, they would take every worker.
     page.queue(max_size=32, default_concurrency_limit=4, api_open=False)
@@ -59,7 +62,7 @@ def _wire_opening(
     core: Service,
     page: gr.Blocks,
     tabs: gr.Tabs,
-    form: Form,
+    form: FormControls,
     comparison: dict[str, Any],
     questions: dict[str, Any],
     stored: dict[str, Any],
@@ -77,18 +80,18 @@ def _wire_opening(
     }
     outputs = list(parts.values())
 
-    def open_page(request: gr.Request, *controls: Any) -> Any:
-        query = dict(request.query_params)
-        answers = request.query_params.getlist("a")
-        return placed(parts, open_view(Words.of(request), core, read_link(query, answers), controls))
+    def open_address(visit: Visit, query: Any, *values: Any) -> Parts:
+        link = read_link(dict(query), query.getlist("a"))
+        return page_parts(open_page(visit, link, by_name(values)), visit.words)
 
-    def open_run(request: gr.Request, run_id: str | None, *controls: Any) -> Any:
-        given: Parts = open_view(Words.of(request), core, read_link({"run": run_id or ""}, []), controls)
-        return placed(parts, given)
+    def open_run(visit: Visit, run_id: str | None, *values: Any) -> Parts:
+        link = read_link({"run": run_id or ""}, [])
+        return page_parts(open_page(visit, link, by_name(values)), visit.words)
 
     def leave(request: gr.Request) -> None:
         core.forget(request.session_hash or "")
 
-    page.load(open_page, form.controls, outputs, **QUIET)
-    stored["open"].click(open_run, [stored["chosen"], *form.controls], outputs, **QUIET)
+    bind = Binder(core, parts)
+    page.load(bind.on_opening(open_address), form.controls, outputs, **QUIET)
+    stored["open"].click(bind(open_run), [stored["chosen"], *form.controls], outputs, **QUIET)
     page.unload(leave)

@@ -1,10 +1,11 @@
 """The question sets of each visitor: the starter set, and what they have loaded. Searched, never mixed."""
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from cachetools import LRUCache
 
 from hcl_core import registry
 from hcl_core.errors import HclError, QuestionFileError, SettingsError
@@ -14,11 +15,11 @@ from hcl_core.questions.search import QuestionIndex
 from hcl_core.records import Question
 
 STARTER = "starter"
-# Questions of a set that a page keeps in memory, and sets and visitors that it keeps them for.
+# Questions in one set, sets of one visitor, visitors with sets.
 _MOST_QUESTIONS, _MOST_SETS, _MOST_VISITORS = 100_000, 4, 64
-# Of all visitors together, the oldest of whom lose theirs first: about 200 MB.
+# Questions of all visitors' sets together: about 200 MB.
 _MOST_IN_ALL = 500_000
-# Of one question: the judge compares each answer with all of them.
+# Accepted answers of one question: the judge compares each answer with all of them.
 _MOST_ANSWERS = 2_000
 
 
@@ -45,8 +46,12 @@ class LoadedSet:
         return next((each for each in self.questions if each.id == question_id), None)
 
 
+def _num_questions(sets: LRUCache[str, LoadedSet]) -> int:
+    return sum(len(each.questions) for each in sets.values())
+
+
 class QuestionSets:
-    """Who has loaded what.
+    """The question sets that each visitor has loaded; of too many, those least recently used go.
 
     Args:
         is_public: Whether others than the owner reach the page: they may bring a file, but name no path and no set
@@ -55,23 +60,24 @@ class QuestionSets:
 
     def __init__(self, is_public: bool = False) -> None:
         self._is_public = is_public
-        self._by_visitor: OrderedDict[str, OrderedDict[str, LoadedSet]] = OrderedDict()
+        self._by_visitor: LRUCache[str, LRUCache[str, LoadedSet]] = LRUCache(_MOST_IN_ALL, getsizeof=_num_questions)
         self._lock = threading.Lock()
 
     def names(self, visitor: str) -> list[str]:
-        """Of the sets that the visitor can choose."""
+        """Names of the sets that the visitor can choose."""
         with self._lock:
             return [STARTER, *self._by_visitor.get(visitor, {})]
 
     def get(self, visitor: str, name: str | None) -> LoadedSet:
-        """Raises ``SettingsError`` if the visitor has not loaded it."""
+        """The set of that name; raises ``SettingsError`` if the visitor has not loaded it."""
         if not isinstance(name, str) or name == STARTER:
             return _starter()
         with self._lock:
-            mine = self._by_visitor.get(visitor, OrderedDict())
-            if name not in mine:
-                raise SettingsError("this question set is no longer loaded: load it again")
-            return mine[name]
+            sets = self._by_visitor.get(visitor)
+            loaded = sets.get(name) if sets else None
+        if loaded is None:
+            raise SettingsError("this question set is no longer loaded: load it again")
+        return loaded
 
     def load_file(self, visitor: str, file: Path) -> str:
         """Load an uploaded file.
@@ -108,10 +114,6 @@ class QuestionSets:
         with self._lock:
             self._by_visitor.pop(visitor, None)
 
-    def _is_full(self) -> bool:
-        total = sum(len(each.questions) for mine in self._by_visitor.values() for each in mine.values())
-        return len(self._by_visitor) > _MOST_VISITORS or total > _MOST_IN_ALL
-
     def _keep(self, visitor: str, source: QuestionSource) -> str:
         questions = source.load(_MOST_QUESTIONS + 1)
         if len(questions) > _MOST_QUESTIONS:
@@ -126,14 +128,11 @@ class QuestionSets:
         name = f"{source.name} (own)" if source.name == STARTER else source.name
         loaded = LoadedSet(name, tuple(questions), QuestionIndex(questions))
         with self._lock:
-            mine = self._by_visitor.setdefault(visitor, OrderedDict())
-            self._by_visitor.move_to_end(visitor)
-            mine[loaded.name] = loaded
-            mine.move_to_end(loaded.name)
-            while len(mine) > _MOST_SETS:
-                mine.popitem(last=False)
-            while len(self._by_visitor) > 1 and self._is_full():
-                self._by_visitor.popitem(last=False)
+            sets = self._by_visitor.pop(visitor, None) or LRUCache(_MOST_SETS)
+            sets[loaded.name] = loaded
+            self._by_visitor[visitor] = sets
+            while len(self._by_visitor) > _MOST_VISITORS:
+                self._by_visitor.popitem()
         return loaded.name
 
 

@@ -1,7 +1,7 @@
 // Draws props.value, a Plotly figure whose colours are names of CSS variables. Runs once for the component.
 const box = element.querySelector(".hcl-chart");
 const isMap = () => Boolean(props.value && props.value.data && props.value.data[0].type === "heatmap");
-let chosen = { layer: null, place: null };
+let chosen = { layer: null, position: null };
 let listening = false;
 let telling = null;
 
@@ -40,18 +40,18 @@ function tell(detail) {
 // A chart that stands alone, such as a whole set's, has nothing that could be chosen in it.
 const isChoosable = () => Boolean(props.group) || isMap();
 
-function choose(layer, place) {
+function choose(layer, position) {
   if (!isChoosable()) return;
-  chosen = { layer, place: place ?? null };
+  chosen = { layer, position: position ?? null };
   if (props.group) document.dispatchEvent(new CustomEvent("hcl:layer", { detail: { group: props.group, layer } }));
   draw();
-  tell(isMap() ? { layer, place: chosen.place } : { layer });
+  tell(isMap() ? { layer, position: chosen.position } : { layer });
 }
 
 // A layer that was chosen in another part of the page.
 document.addEventListener("hcl:layer", (event) => {
   if (!box.isConnected || !props.group || event.detail.group !== props.group || event.detail.layer === chosen.layer) return;
-  chosen = { layer: event.detail.layer, place: null };
+  chosen = { layer: event.detail.layer, position: null };
   draw();
 });
 
@@ -61,8 +61,8 @@ function chosenShapes(style) {
   if (!isMap()) {
     return [{ type: "line", x0: chosen.layer, x1: chosen.layer, yref: "paper", y0: 0, y1: 1, line, layer: "below" }];
   }
-  const { place, layer } = chosen;
-  return [{ type: "rect", x0: place - 0.5, x1: place + 0.5, y0: layer - 0.5, y1: layer + 0.5, line }];
+  const { position, layer } = chosen;
+  return [{ type: "rect", x0: position - 0.5, x1: position + 0.5, y0: layer - 0.5, y1: layer + 0.5, line }];
 }
 
 // Layers of a chart, cells of a lens, by keys; what is chosen is told to the server as a click is.
@@ -73,12 +73,12 @@ box.addEventListener("keydown", (event) => {
   const last = all.length - 1;
   if (isMap()) {
     const width = props.value.data[0].x.length - 1;
-    const place = chosen.place ?? 0;
+    const position = chosen.position ?? 0;
     const to = {
-      ArrowLeft: [at, Math.max(place - 1, 0)],
-      ArrowRight: [at, Math.min(place + 1, width)],
-      ArrowUp: [Math.min(at + 1, last), place],
-      ArrowDown: [Math.max(at - 1, 0), place],
+      ArrowLeft: [at, Math.max(position - 1, 0)],
+      ArrowRight: [at, Math.min(position + 1, width)],
+      ArrowUp: [Math.min(at + 1, last), position],
+      ArrowDown: [Math.max(at - 1, 0), position],
     }[event.key];
     if (!to) return;
     event.preventDefault();
@@ -146,7 +146,7 @@ function drawWhenReady() {
 watch("value", () => {
   const figure = props.value;
   if (figure && "layer" in figure && figure.layer !== chosen.layer) {
-    chosen = { layer: figure.layer, place: null };
+    chosen = { layer: figure.layer, position: null };
     const detail = { group: props.group, layer: figure.layer };
     if (props.group) document.dispatchEvent(new CustomEvent("hcl:layer", { detail }));
   }

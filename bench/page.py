@@ -14,15 +14,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from app import library
+from app import library, question_view
 from app.handlers import dataset, explore
-from app.language import Words
+from app.handlers.dataset import ShownSet
+from app.handlers.explore import ShownQuestion
+from app.language import Translator
+from app.render import Parts
+from app.render import dataset as render_set
+from app.render import explore as render
 from app.service import Service
+from app.visit import Balance, Visit
 
 ROOT = Path(__file__).parent.parent
 RUN, QUESTION = "a9a4b3a8654fe9da", "name-a-planet"
-BALANCE: tuple[float, str, list[str]] = (50, "min_max", [])
-WORDS = Words("en")
+SHOWN, SHOWN_SET = ShownQuestion(RUN, QUESTION), ShownSet(RUN)
+EQUAL, OTHER = Balance(), Balance(20)
+WORDS = Translator("en")
 REPEATS = 15
 # From the script's first line of drawing to a frame on the screen, for what the server sent.
 RENDER = """async ([answers]) => {
@@ -54,22 +61,24 @@ def milliseconds(work: Callable[[], Any], before: Callable[[], None] = lambda: N
 
 def forget() -> None:
     """What is stored is read anew."""
-    for cached in (library._look, library._outcome, library._table, library._questions):
+    for cached in (question_view._load, library.outcomes_of, library.table_of, library.questions_of):
         cached.cache_clear()
+
+
+def open_question(visit: Visit) -> Parts:
+    """A stored question, as the page is sent it."""
+    return render.stored_parts(explore.show(visit, SHOWN, EQUAL), WORDS)
 
 
 def server() -> None:
     """Print the server's times and the size of an update."""
-    service = Service()
-    shown = {"run_id": RUN, "question_id": QUESTION, "layer": None}
-    parts = explore.show_stored(WORDS, service, RUN, QUESTION, *BALANCE)
-    opened = milliseconds(
-        lambda: explore.show_stored(WORDS, service, RUN, QUESTION, *BALANCE), library._look.cache_clear
-    )
-    cold = milliseconds(lambda: explore.show_stored(WORDS, service, RUN, QUESTION, *BALANCE), forget)
-    weighed = milliseconds(lambda: explore.rebalance(WORDS, service, "", shown, 20, "min_max", []))
-    whole = milliseconds(lambda: dataset.rebalance_set(WORDS, service, "", {"run_id": RUN}, 20, "min_max"))
-    detail = milliseconds(lambda: explore.choose_layer(WORDS, service, "", shown, 24, 50, "min_max"))
+    visit = Visit(WORDS, Service(), "")
+    parts = open_question(visit)
+    opened = milliseconds(lambda: open_question(visit), question_view._load.cache_clear)
+    cold = milliseconds(lambda: open_question(visit), forget)
+    weighed = milliseconds(lambda: render.weighed_parts(explore.show(visit, SHOWN, OTHER), WORDS))
+    whole = milliseconds(lambda: render_set.weighed_parts(dataset.show(visit, SHOWN_SET, OTHER), WORDS))
+    detail = milliseconds(lambda: render.layer_parts(explore.choose_layer(visit, SHOWN, 24, EQUAL), WORDS))
     size = len(json.dumps(parts, default=str)) / 1000
     print(f"a question of 30 layers x 50 answers opens in {opened:.0f} ms, {cold:.0f} ms if its run was not open")
     print(f"other weights: {weighed:.0f} ms for a question, {whole:.0f} ms for a set of 174")
@@ -81,7 +90,7 @@ def browser() -> None:
     sys.path.insert(0, str(ROOT / "docs"))
     from screenshots import browser_page, running_app  # type: ignore[import-not-found]
 
-    answers = explore.show_stored(WORDS, Service(), RUN, QUESTION, *BALANCE)["answers"]
+    answers = open_question(Visit(WORDS, Service(), ""))["answers"]
     with tempfile.TemporaryDirectory() as runs, browser_page(1440, 1000) as page:
         for number in range(1, 4):
             started = time.perf_counter()

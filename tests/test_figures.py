@@ -13,7 +13,7 @@ from app.figures.curves import layer_curves
 from app.figures.lens import SHADES, lens_map
 from app.figures.outcomes import outcome_shares, right_and_ideas
 from app.figures.river import answer_river
-from app.language import Words
+from app.language import Translator
 from hcl_core.models.lens_records import LensTable
 from hcl_core.runs.meanings import follow_meanings
 from hcl_core.scores.intervals import Difference
@@ -73,7 +73,7 @@ def test_a_short_axis_has_ticks_at_layers_only():
 
 
 def test_a_chart_has_the_languages_decimal_mark():
-    assert layer_curves(SURE, Words("de"))["layout"]["separators"] == ",."
+    assert layer_curves(SURE, Translator("de"))["layout"]["separators"] == ",."
 
 
 RIVER_LAYERS = [
@@ -83,7 +83,7 @@ RIVER_LAYERS = [
 
 
 def river(layers=RIVER_LAYERS):
-    return answer_river(follow_meanings(layers), {each.exit_layer: each.num_samples for each in layers}, WORDS)
+    return answer_river(follow_meanings(layers), layers, WORDS)
 
 
 def test_the_river_stacks_the_shares_of_each_layer_to_the_whole():

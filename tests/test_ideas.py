@@ -131,7 +131,8 @@ def test_ideas_that_are_no_names_are_an_error(answers):
         ("Canada", "Canada"),
         ("United States | USA|US", ("United States", "USA", "US")),
         (" Canada | ", "Canada"),
-        ("|", ""),
+        ("|", "|"),
+        ("", ""),
     ],
 )
 def test_an_idea_is_read_as_people_type_it(text, idea):

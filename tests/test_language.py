@@ -1,6 +1,7 @@
 """Every word of the page in one place and in both languages."""
 
 import json
+import math
 import re
 import string
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.handlers.measures import MEASURES
-from app.language import Words, labels
+from app.language import Translator, labels
 
 ROOT = Path(__file__).parent.parent
 FILES = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in (ROOT / "assets" / "words").glob("*.json")}
@@ -57,7 +58,7 @@ def test_formulas_are_the_same(language):
 
 def is_used(key):
     """Literally, as a measure's name, or as one of a family whose name is put together."""
-    plain = key.removesuffix("_one").removesuffix("_many")
+    plain = key.removesuffix("_one").removesuffix("_other")
     if key in MEASURES or any(quote + each + quote in SOURCE for quote in "\"'" for each in (key, plain)):
         return True
     families = re.findall(r"""f?["']([a-z_]+_)(?:\{|["'] \+)""", SOURCE)
@@ -103,21 +104,43 @@ class Request:
         ("", "en"),
         (None, "en"),
         ("../de", "en"),
+        ("en;q=0.2, de-AT;q=0.9", "de"),
+        ("en;q=x, de;q=0.1", "de"),
+        ("de;q=0", "en"),
+        ("fr, de;q=0.9", "en"),  # labels would be in English
     ],
 )
-def test_the_browsers_first_language_is_spoken_if_it_is_known(accepted, language):
-    assert Words.of(Request(accepted)).language == language
+def test_the_language_that_the_browser_prefers_is_spoken_if_it_is_known(accepted, language):
+    assert Translator.of(Request(accepted)).language == language
 
 
 def test_numbers_have_the_languages_marks():
-    english, german = Words("en"), Words("de")
+    english, german = Translator("en"), Translator("de")
     assert (english.number(1234.5, 1), english.percent(0.951), english.count(12345)) == ("1,234.5", "95%", "12,345")
     assert (german.number(1234.5, 1), german.percent(0.951), german.count(12345)) == ("1.234,5", "95\u202f%", "12.345")
+    assert (english.separators, german.separators) == (".,", ",.")
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "shown"), [(2.675, 2, "2.67"), (0.5, 0, "0"), (-0.001, 2, "-0.00"), (math.nan, 2, "nan")]
+)
+def test_a_number_is_rounded_as_python_does(value, digits, shown):
+    assert Translator().number(value, digits) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(1, "1 right idea"), (0, "0 different right ideas"), (1234.5, "1,234.5 different right ideas")],
+)
+def test_a_number_of_things_has_the_languages_plural(number, shown):
+    assert Translator().plural("right_ideas", number) == shown
 
 
 def test_what_is_put_into_a_sentence_is_no_format():
-    assert "{layer.__class__}" in Words()("tied_best", layers="{layer.__class__}")
+    assert "{layer.__class__}" in Translator()("tied_best", layers="{layer.__class__}")
 
 
 def test_parts_are_listed():
-    assert [Words().listed(parts) for parts in (["3"], ["3", "4"], ["2", "4", "7"])] == ["3", "3 and 4", "2, 4 and 7"]
+    parts = (["3"], ["3", "4"], ["2", "4", "7"])
+    assert [Translator().listed(each) for each in parts] == ["3", "3 and 4", "2, 4 and 7"]
+    assert Translator("de").listed(parts[-1]) == "2, 4 und 7"

@@ -8,10 +8,13 @@ from conftest import fake_sample
 from test_intervals import table_of
 from test_runs import SETTINGS, STORED, make_manifest
 
-from app.language import Words
-from app.library import Look, Outcome, StoredRun
+from app.language import Translator
+from app.library import StoredRun
+from app.messages import Message, Problem, Progress
+from app.outcomes import ResampledOutcomes
+from app.question_view import QuestionView
 from app.views.answers import answer_columns
-from app.views.base import problem, progress, status
+from app.views.base import note, problem, sentence, status_line
 from app.views.comparison import comparison
 from app.views.detail import MOST_ROWS, layer_detail, prompt_box
 from app.views.headline import headline, spoken_layers
@@ -24,7 +27,7 @@ from hcl_core.runs.answers import CountedAnswer, LayerAnswers
 from hcl_core.runs.folder import RunFolder
 
 EQUAL = Weights()
-WORDS = Words("en")
+WORDS = Translator("en")
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -66,7 +69,7 @@ def answer(text, outcome="incorrect", count=1, cluster_id=None):
 
 def scored(outcomes, weights=EQUAL):
     """``[layer][sample]`` of one question, as the page has it."""
-    return Outcome.of(table_of([outcomes])).scored(weights, "min_max")
+    return ResampledOutcomes.of(table_of([outcomes])).scored(weights, "min_max")
 
 
 SURE = scored([[-1] * 4, [0, 0, 1, -1], [0, -1, -1, -1]])
@@ -78,8 +81,8 @@ def test_answers_are_shown_as_text(text):
     check_harmless(answer_columns([layer(answer(text), answer(text + "!", "correct", 2, 0))], 3, WORDS), 8_000)
 
 
-def look_of(text="Mars", num_samples=3, token_texts=None):
-    """A look at one question of three layers, whose question, answers, rules and tokens all say ``text``."""
+def view_of(text="Mars", num_samples=3, token_texts=None):
+    """One question of three layers, whose question, answers, rules and tokens all say ``text``."""
     question = Question("planet", text, (text,))
     samples = [
         replace(fake_sample(question, exit_layer, number), answer=text, completion_text=text)
@@ -88,25 +91,26 @@ def look_of(text="Mars", num_samples=3, token_texts=None):
     ]
     verdicts = {sample.key: Verdict(sample.key, "correct", text) for sample in samples}
     manifest = make_manifest(replace(SETTINGS, num_samples=num_samples), [question])
-    outcome = Outcome.of(replace(table_of([[[0] * num_samples] * 3]), exit_layers=(1, 3, 4)))
+    outcomes = ResampledOutcomes.of(replace(table_of([[[0] * num_samples] * 3]), exit_layers=(1, 3, 4)))
     tokens = {number: text for number in range(num_samples + 8)} if token_texts is None else token_texts
-    return Look(manifest, StoredQuestion(question, text), outcome, (), tuple(samples), verdicts, tokens, True)
+    return QuestionView(manifest, StoredQuestion(question, text), outcomes, (), tuple(samples), verdicts, tokens, True)
 
 
-def detail_of(look, exit_layer=3):
-    return layer_detail(look, look.outcome.scored(EQUAL, "min_max"), exit_layer, WORDS)
+def detail_of(view, exit_layer=3):
+    return layer_detail(view, view.outcomes.scored(EQUAL, "min_max"), exit_layer, WORDS)
 
 
 @hostile
 def test_every_sample_is_shown_as_text(text):
-    check_harmless(detail_of(look_of(text)), 200_000)
+    check_harmless(detail_of(view_of(text)), 200_000)
 
 
 @hostile
 def test_prompts_and_messages_are_shown_as_text(text):
     check_harmless(prompt_box(text, WORDS))
     check_harmless(problem(text))
-    check_harmless(status(text))
+    check_harmless(note(text))
+    check_harmless(status_line(Message("loading_model", {"model": text[:200]}), WORDS))
     check_harmless(headline(SURE, True, WORDS, text))
 
 
@@ -163,28 +167,28 @@ def test_many_columns_can_be_thinned(num_layers, has_steps):
 
 
 def test_equal_samples_stand_in_one_row_with_their_numbers_and_their_rule():
-    look = look_of("Mars", num_samples=6)
+    view = view_of("Mars", num_samples=6)
     # Samples of one layer differ in their second token: six rows; all alike, one.
-    assert detail_of(look).count("<tr ") == 6
-    alike = tuple(replace(sample, completion_token_ids=(7, 0)) for sample in look.samples)
-    html = detail_of(replace(look, samples=alike))
+    assert detail_of(view).count("<tr ") == 6
+    alike = tuple(replace(sample, completion_token_ids=(7, 0)) for sample in view.samples)
+    html = detail_of(replace(view, samples=alike))
     assert html.count("<tr ") == 1 and "×6</b> <small>0, 1, 2, 3, 4, 5</small>" in html
     assert "<td>Mars</td></tr>" in html and "Seed 3" in html
 
 
 def test_each_token_has_its_probability_as_shade_and_number():
-    html = detail_of(look_of("Mars", num_samples=1), exit_layer=4)
+    html = detail_of(view_of("Mars", num_samples=1), exit_layer=4)
     # exp(-0.5) and exp(-0.25 * 4).
     assert '--p:0.61" title="0.607">Mars</span>' in html and '--p:0.37" title="0.368">Mars</span>' in html
 
 
 def test_a_run_without_token_texts_says_so_and_shows_the_answer():
-    html = detail_of(look_of("Mars", token_texts={}))
+    html = detail_of(view_of("Mars", token_texts={}))
     assert "made before the texts of tokens were kept" in html and '<td dir="auto">Mars</td>' in html
 
 
 def test_too_many_different_texts_are_cut_with_the_number_and_the_limit():
-    html = detail_of(look_of("Mars", num_samples=MOST_ROWS + 1))
+    html = detail_of(view_of("Mars", num_samples=MOST_ROWS + 1))
     assert html.count("<tr ") == MOST_ROWS and "The 200 most frequent of 201 different texts" in html
 
 
@@ -199,8 +203,22 @@ def test_the_table_has_the_charts_numbers():
 
 
 def test_progress_has_its_numbers_in_words_and_as_a_bar():
-    html = progress(WORDS, "sampling", 250, 1000)
+    html = status_line(Progress("sampling", 250, 1000), WORDS)
     assert "Sampling · 250 of 1,000 answers (25%)" in html and "width:25.0%" in html
+
+
+def test_a_message_is_a_sentence_with_its_values():
+    message = Message("set_done", {"run": "0be6b1cadd189061", "seconds": 1234.56})
+    assert sentence(message, WORDS) == (
+        "All questions are answered · 1,234.6 s of decoding · saved as run 0be6b1cadd189061"
+    )
+    assert "1.234,6" in sentence(message, Translator("de"))
+
+
+def test_a_problem_is_an_alert_that_does_not_say_where_the_runs_are(monkeypatch, tmp_path):
+    monkeypatch.setenv("HCL_RUNS", str(tmp_path))
+    html = status_line(Problem(f"{tmp_path}/0be6b1cadd189061/questions.jsonl cannot be read"), WORDS)
+    assert 'role="alert"' in html and "✕ 0be6b1cadd189061/questions.jsonl cannot be read" in html
 
 
 def test_the_headline_names_the_best_layer_and_how_sure_that_is():
@@ -223,7 +241,7 @@ def test_the_headline_names_no_layer_where_most_are_alike():
 
 
 def test_the_headline_is_said_in_another_language():
-    assert "Schicht 2" in headline(SURE, True, Words("de"))
+    assert "Schicht 2" in headline(SURE, True, Translator("de"))
 
 
 @pytest.mark.parametrize(

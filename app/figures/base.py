@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from app.language import Words
+from app.language import Translator
 from hcl_core.text import printable
 
 Figure = dict[str, Any]
@@ -21,7 +21,7 @@ def plain(text: str, most: int = _MAX_TEXT) -> str:
     return escape(line if len(line) <= most else line[: most - 1] + "…")
 
 
-def layout(words: Words, layers: Sequence[int], height: int = 400) -> dict[str, Any]:
+def layout(words: Translator, layers: Sequence[int], height: int = 400) -> dict[str, Any]:
     """Of a chart over exit layers."""
     made: dict[str, Any] = {
         "uirevision": "layers",  # zoom survives updates

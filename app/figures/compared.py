@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.figures.base import AXIS, Figure, Trace, annotation, band, curve, layout, rounded
-from app.language import Words
+from app.language import Translator
 from hcl_core.scores.intervals import Difference, Interval
 
 # What runs are compared by: score and interval.
@@ -37,7 +37,7 @@ class RunCurve:
 def compared_curves(
     runs: Sequence[RunCurve],
     differences: Sequence[tuple[int, Sequence[int], Sequence[Difference]]],
-    words: Words,
+    words: Translator,
     by_share: bool = False,
 ) -> Figure:
     """The curves of all runs, and the differences where there are any.
@@ -68,7 +68,7 @@ def compared_curves(
     return {"data": data, "layout": made, "best": None}
 
 
-def _run_traces(run: RunCurve, at: Sequence[float], number: int, words: Words) -> list[Trace]:
+def _run_traces(run: RunCurve, at: Sequence[float], number: int, words: Translator) -> list[Trace]:
     colour = COLOURS[number % MOST_RUNS]
     line = curve(run.name, at, run.values, colour, _MARKERS[number % MOST_RUNS])
     if not run.intervals:
@@ -81,7 +81,9 @@ def _run_traces(run: RunCurve, at: Sequence[float], number: int, words: Words) -
     return [band(bounds, colour, run.name), line]
 
 
-def _difference_traces(at: Sequence[float], differences: Sequence[Difference], place: int, words: Words) -> list[Trace]:
+def _difference_traces(
+    at: Sequence[float], differences: Sequence[Difference], place: int, words: Translator
+) -> list[Trace]:
     colour = COLOURS[place % MOST_RUNS]
     shade = band([(x, *each.interval) for x, each in zip(at, differences, strict=True)], colour)
     shade |= {"yaxis": "y2", "opacity": 0.14}
@@ -99,7 +101,7 @@ def _difference_traces(at: Sequence[float], differences: Sequence[Difference], p
 
 
 def _add_difference_axis(
-    made: Figure, differences: Sequence[tuple[int, Sequence[int], Sequence[Difference]]], words: Words
+    made: Figure, differences: Sequence[tuple[int, Sequence[int], Sequence[Difference]]], words: Translator
 ) -> None:
     bounds = [
         abs(bound) for _, _, each in differences for one in each for bound in one.interval if math.isfinite(bound)

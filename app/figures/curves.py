@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.figures.base import AXIS, Figure, Trace, annotation, band, curve, layout, rounded
-from app.language import Words
-from app.library import Scored
+from app.language import Translator
+from app.outcomes import Scored
 from hcl_core.records import LayerScore
 
 # Score, interval, colour, marker: shape as well as colour tells the curves apart. The last is drawn on top.
@@ -21,7 +21,7 @@ _DASHES, _MARKERS = ("dot", "dash", "dashdot", "longdash"), ("cross", "x", "tria
 _BARS, _CURVES_DOMAIN = (0.0, 0.13), (0.22, 1.0)
 
 
-def layer_curves(scored: Scored, words: Words, more: Mapping[str, Sequence[float]] | None = None) -> Figure:
+def layer_curves(scored: Scored, words: Translator, more: Mapping[str, Sequence[float]] | None = None) -> Figure:
     """The three curves with their 95% intervals, the tied layers shaded, and how often each layer is best.
 
     Args:
@@ -52,7 +52,7 @@ def layer_curves(scored: Scored, words: Words, more: Mapping[str, Sequence[float
     return {"data": [*bands, *curves, *extra, _bars(scored, words)], "layout": made, "best": scored.best}
 
 
-def _score_curve(scored: Scored, words: Words, field: str, interval: str, colour: str, marker: str) -> Trace:
+def _score_curve(scored: Scored, words: Translator, field: str, interval: str, colour: str, marker: str) -> Trace:
     name = words(field)
     values = [getattr(score, field) for score in scored.scores]
     made = curve(name, [score.exit_layer for score in scored.scores], values, colour, marker)
@@ -64,30 +64,24 @@ def _score_curve(scored: Scored, words: Words, field: str, interval: str, colour
     return made
 
 
-def _detail(field: str, score: LayerScore, words: Words) -> str:
+def _detail(field: str, score: LayerScore, words: Translator) -> str:
     if not score.num_samples:
         return words("no_answers_yet")
     if field == "hallucination_rate":
         return words("right_of", right=words.count(score.num_correct), all=words.count(score.num_samples))
     if field == "creativity":
-        ideas = score.creativity_raw
-        whole = float(ideas).is_integer()
-        return (
-            words("right_ideas_one")
-            if ideas == 1
-            else words("right_ideas_many", number=words.number(ideas, 0 if whole else 1))
-        )
+        return words.plural("right_ideas", score.creativity_raw)
     return words("balance_of_both")
 
 
-def _more_curve(name: str, layers: Sequence[int], values: Sequence[float], number: int, words: Words) -> Trace:
+def _more_curve(name: str, layers: Sequence[int], values: Sequence[float], number: int, words: Translator) -> Trace:
     made = curve(words(name), layers, values, "var(--hcl-muted)", _MARKERS[number % len(_MARKERS)])
     made["line"] |= {"width": 1.5, "dash": _DASHES[number % len(_DASHES)]}
     made["hovertemplate"] = f"{words(name)} <b>%{{y:.2f}}</b><extra></extra>"
     return made | ({"yaxis": "y3"} if name in OWN_AXIS else {})
 
 
-def _bars(scored: Scored, words: Words) -> Trace:
+def _bars(scored: Scored, words: Translator) -> Trace:
     shares = [layer.p_optimal for layer in scored.sure.layers]
     return {
         "type": "bar",
@@ -107,7 +101,7 @@ def _bars(scored: Scored, words: Words) -> Trace:
     }
 
 
-def _layout(scored: Scored, words: Words, layers: Sequence[int]) -> dict[str, Any]:
+def _layout(scored: Scored, words: Translator, layers: Sequence[int]) -> dict[str, Any]:
     made = layout(words, layers)
     made["bargap"] = 0.45
     made["xaxis"]["anchor"] = "y2"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from app.figures.base import AXIS, Figure, plain
-from app.language import Words
+from app.language import Translator
 from hcl_core.models.lens_records import LensTable
 
 # What the colour can say.
@@ -16,7 +16,7 @@ _LABEL_LETTERS = 9
 _CELL_WIDTH, _ROW_HEIGHT, _AROUND = 72, 21, 130
 
 
-def lens_map(table: LensTable, shade: str, words: Words) -> Figure:
+def lens_map(table: LensTable, shade: str, words: Translator) -> Figure:
     """Layers by positions, the deepest layer on top; the top token in each cell.
 
     Args:
@@ -102,14 +102,14 @@ def _settled(table: LensTable) -> list[dict[str, Any]]:
     ]
 
 
-def _hovers(table: LensTable, words: Words) -> list[list[str]]:
+def _hovers(table: LensTable, words: Translator) -> list[list[str]]:
     return [
         [_hover(table, layer, place, words) for place in range(table.entropy.shape[1])]
         for layer in range(table.num_hidden_layers)
     ]
 
 
-def _hover(table: LensTable, layer: int, place: int, words: Words) -> str:
+def _hover(table: LensTable, layer: int, place: int, words: Translator) -> str:
     head = words(
         "lens_hover",
         layer=layer + 1,
@@ -120,7 +120,7 @@ def _hover(table: LensTable, layer: int, place: int, words: Words) -> str:
     return f"<b>{head}</b><br>" + "<br>".join(_top_lines(table, layer, place, words))
 
 
-def _top_lines(table: LensTable, layer: int, place: int, words: Words) -> Sequence[str]:
+def _top_lines(table: LensTable, layer: int, place: int, words: Translator) -> Sequence[str]:
     """The most probable tokens of a cell, a line each."""
     tops = zip(table.top_token_texts[layer][place], table.top_probabilities[layer, place], strict=True)
     return [f"{words.number(float(probability), 3)}  {shown_token(text, 24)}" for text, probability in tops]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.figures.base import AXIS, Figure, curve, layout, rounded
-from app.language import Words
+from app.language import Translator
 from hcl_core.records import LayerScore
 from hcl_core.scores.metrics import INCORRECT, MISSING, NOT_ATTEMPTED, OutcomeTable
 
@@ -14,7 +14,7 @@ _SHADES = (
 )
 
 
-def outcome_shares(table: OutcomeTable, words: Words) -> Figure:
+def outcome_shares(table: OutcomeTable, words: Translator) -> Figure:
     """Stacked shares of right, missing and wrong answers over layers; a pattern beside each colour."""
     given = (table.outcomes != MISSING).sum(axis=(0, 2)).clip(min=1)
     counts = {
@@ -43,7 +43,7 @@ def outcome_shares(table: OutcomeTable, words: Words) -> Figure:
     return {"data": data, "layout": made, "best": None}
 
 
-def right_and_ideas(scores: Sequence[LayerScore], words: Words) -> Figure:
+def right_and_ideas(scores: Sequence[LayerScore], words: Translator) -> Figure:
     """Right answers, counted one by one, and the different ideas among them."""
     layers = [score.exit_layer for score in scores]
     right = curve(words("right_answers"), layers, [score.num_correct for score in scores], "var(--hcl-right)", "circle")

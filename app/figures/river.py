@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from app.figures.base import Figure, Trace, layout, plain, rounded
-from app.language import SIGNS, Words
+from app.language import SIGNS, Translator
 from hcl_core.records import Outcome
+from hcl_core.runs.answers import LayerAnswers
 from hcl_core.runs.meanings import Meaning
 
 # Shades of right and of wrong; the pattern says wrong without colour.
@@ -13,14 +14,15 @@ _WRONG = ("var(--hcl-wrong-1)", "var(--hcl-wrong-2)", "var(--hcl-wrong-3)")
 _PATTERNS = {"correct": "", "incorrect": "/", "not_attempted": "."}
 
 
-def answer_river(meanings: Sequence[Meaning], num_samples: dict[int, int], words: Words) -> Figure:
+def answer_river(meanings: Sequence[Meaning], answers: Sequence[LayerAnswers], words: Translator) -> Figure:
     """Stacked shares of the most frequent meanings, right ones below, wrong ones above, the rest together.
 
     Args:
         meanings: Most samples first.
-        num_samples: Answers by exit layer.
+        answers: The same layers' answers, counted.
         words: The page's.
     """
+    num_samples = {layer.exit_layer: layer.num_samples for layer in answers}
     layers = sorted(num_samples)
     data = []
     for outcome, colours in (("correct", _RIGHT), ("not_attempted", ()), ("incorrect", _WRONG)):
@@ -37,7 +39,12 @@ def answer_river(meanings: Sequence[Meaning], num_samples: dict[int, int], words
 
 
 def _area(
-    meanings: Sequence[Meaning], name: str, colour: str, layers: list[int], num_samples: dict[int, int], words: Words
+    meanings: Sequence[Meaning],
+    name: str,
+    colour: str,
+    layers: list[int],
+    num_samples: dict[int, int],
+    words: Translator,
 ) -> Trace:
     outcome: Outcome = meanings[0].outcome
     counts = [sum(each.groups[layer].count for each in meanings if layer in each.groups) for layer in layers]

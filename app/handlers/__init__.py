@@ -1,4 +1,5 @@
-"""What happens on the page's events, a file a tab. Errors become words here and nowhere else.
+"""What the page can do, a file a tab: functions of records, which need no Gradio.
 
-A handler returns what changes on the page, by the part's name; what it leaves out stays as it is.
+A handler returns a record of what it found, and raises ``HclError`` for whatever the visitor can mend. ``app.render``
+makes parts of the page of the records, and ``app.tabs`` makes messages of the errors.
 """

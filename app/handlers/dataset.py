@@ -1,32 +1,25 @@
 """A whole question set: run it live, the curve growing question by question, or show what is stored of it."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
-
-import gradio as gr
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from app import library
-from app.figures.curves import layer_curves
-from app.handlers.base import Parts, told, told_while_running, weights
-from app.handlers.explore import INTERVAL, Shown, balance_query, resolve, run_choices, show, strategy_note
-from app.handlers.form import make_request
-from app.handlers.questions import accepted_of
-from app.language import Words
-from app.library import Outcome
-from app.service import LiveRun, Service
-from app.views.base import progress, status
-from app.views.headline import headline
-from app.views.questions import question_rows
-from app.views.runs import link_box
+from app.handlers.controls import read_whole
+from app.handlers.explore import INTERVAL, OpenedQuestion, ShownQuestion, open_question
+from app.handlers.form import Form
+from app.live import LiveRun
+from app.messages import Message, Progress, Status
+from app.outcomes import ResampledOutcomes, Scored
+from app.service import Service
+from app.visit import Balance, Visit
 from hcl_core import pipeline
 from hcl_core.errors import SettingsError
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.questions.selection import Selection
-from hcl_core.records import Question, check_scaling
+from hcl_core.records import Question
 from hcl_core.runs.manifest import Manifest
-from hcl_core.scores.metrics import OutcomeTable
+from hcl_core.scores.metrics import MISSING, OutcomeTable
 
 # While a set runs its intervals are drawn from fewer resampled runs, and not more often than this, in seconds.
 _LIVE_REPLICATES = 200
@@ -35,185 +28,155 @@ _CURVE_INTERVAL = 1.0
 MOST_QUESTIONS = 1_000
 
 
-def make_set_request(
-    service: Service,
-    visitor: str,
-    set_name: str,
-    num_questions: float,
-    shuffle_seed: float | None,
-    min_answers: float,
-    *controls: Any,
-) -> RunRequest:
-    """The Explore tab's settings, for questions of a set.
+@dataclass(frozen=True, slots=True)
+class SetChoice:
+    """Which questions of which set are asked.
+
+    Attributes:
+        set_name: Of a set that the visitor has.
+        num_questions: From 1.
+        shuffle_seed: Of the order; ``None`` for the set's own.
+        min_answers: Questions with fewer accepted answers are left out.
+    """
+
+    set_name: str
+    num_questions: int
+    shuffle_seed: int | None
+    min_answers: int
+
+    @classmethod
+    def from_controls(
+        cls, set_name: object, num_questions: object, shuffle_seed: object, min_answers: object
+    ) -> "SetChoice":
+        """Read the values of the controls; raises ``SettingsError`` if one is no number."""
+        seed = read_whole("Shuffle by", shuffle_seed or 0)
+        return cls(
+            set_name if isinstance(set_name, str) else "",
+            read_whole("Questions", num_questions or 0),
+            seed or None,
+            read_whole("Accepted, least", min_answers or 1),
+        )
+
+    def request(self, visit: Visit, form: Form) -> RunRequest:
+        """The form's settings, for the chosen questions; raises ``HclError`` if a value is out of range."""
+        loaded = visit.service.sets.get(visit.visitor, self.set_name or None)
+        most = min(len(loaded.questions), MOST_QUESTIONS)
+        if not 1 <= self.num_questions <= most:
+            more = " on a page; the terminal takes more" if most == MOST_QUESTIONS else ""
+            raise SettingsError(f"questions must be from 1 to {most:,}{more}; got {self.num_questions}")
+        selection = Selection(self.num_questions, self.shuffle_seed, self.min_answers)
+        return form.request_of(tuple(selection.of(loaded)), selection.describe(loaded.name))
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSet:
+    """Which run of a set is on screen; the browser's session keeps it.
+
+    Attributes:
+        run_id: Of the run.
+        is_live: Whether it is the visitor's, under way or stopped, in memory.
+    """
+
+    run_id: str
+    is_live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetResult:
+    """What is known of a set under one balance.
+
+    Attributes:
+        shown: Which run.
+        manifest: Of the run.
+        questions: That it asks, in order.
+        table: Their outcomes, a row a question.
+        balance: How the set is weighed.
+        scored: Scores over all questions under that balance.
+        is_complete: Whether all answers are in.
+    """
+
+    shown: ShownSet
+    manifest: Manifest
+    questions: Sequence[Question]
+    table: OutcomeTable
+    balance: Balance
+    scored: Scored
+    is_complete: bool
+
+    @property
+    def num_answered(self) -> int:
+        """Questions that have answers."""
+        return int((self.table.outcomes != MISSING).any(axis=(1, 2)).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class SetUpdate:
+    """A step of a set's run: what is going on, and what has come so far where it is drawn anew."""
+
+    status: Status
+    result: SetResult | None = None
+
+
+def run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Iterator[SetUpdate]:
+    """Ask every chosen question; the curve grows with each.
 
     Raises:
-        HclError: A value is missing or out of range.
+        HclError: Anything that the visitor can mend.
+        StoppedError: The visitor stopped it.
     """
-    model, _, _, *others = controls
-    loaded = service.sets.get(visitor, set_name)
-    most = min(len(loaded.questions), MOST_QUESTIONS)
-    if not num_questions or not 1 <= num_questions <= most:
-        more = " on a page; the terminal takes more" if most == MOST_QUESTIONS else ""
-        raise SettingsError(f"questions must be from 1 to {most:,}{more}; got {num_questions}")
-    shuffle = int(shuffle_seed) if shuffle_seed else None
-    selection = Selection(int(num_questions), shuffle, int(min_answers or 1))
-    request = make_request(model, "any", "any", *others)
-    return replace(request, questions=tuple(selection.of(loaded)), question_set=selection.describe(loaded.name))
-
-
-@told_while_running
-def run_set(
-    words: Words, service: Service, visitor: str, creativity: float, scaling: str, *choices: Any
-) -> Iterator[Parts]:
-    """Ask every question of the selection; the curve grows with each."""
-    request = make_set_request(service, visitor, *choices)
-    check_scaling(scaling)
-    if service.loaded_model() != request.model:
-        yield {"status": status(words("loading_model", model=request.model[:200]))}
-    drawn_at = told_at = 0.0
-    for live in service.run(request, visitor):
+    request = choice.request(visit, form)
+    if visit.service.loaded_model() != request.model:
+        yield SetUpdate(Message("loading_model", {"model": request.model[:200]}))
+    next_curve_at = next_status_at = 0.0
+    for live in visit.service.run(request, visit.visitor):
         event = live.event
         if isinstance(event, pipeline.Finished):
-            shown: Shown = {"run_id": event.manifest.run_id}
-            done = words("set_done", run=event.manifest.run_id, seconds=words.number(event.manifest.decode_seconds, 1))
-            yield _results(live.run.manifest, _asked(live.run), event.table, True, creativity, scaling, words)
-            yield {"status": status(done), "shown": shown}
-        elif isinstance(event, pipeline.WaveDone) and time.monotonic() - drawn_at > _CURVE_INTERVAL:
-            told = progress(words, "sampling", event.num_done, event.num_wanted)
-            shown = {"run_id": live.run.manifest.run_id, "live": True}
+            values = {"run": event.manifest.run_id, "seconds": float(event.manifest.decode_seconds)}
+            yield SetUpdate(Message("set_done", values), _live_result(live.run, event.table, balance, is_live=False))
+        elif isinstance(event, pipeline.WaveDone) and time.monotonic() > next_curve_at:
             began = time.monotonic()
-            parts = _results(live.run.manifest, _asked(live.run), event.table, False, creativity, scaling, words)
-            yield parts | {"status": told, "shown": shown}
-            told_at = time.monotonic()
-            drawn_at = told_at + 4 * (told_at - began)  # drawing may take a fifth of the time at most
-        elif isinstance(event, pipeline.Decoding) and time.monotonic() - told_at > INTERVAL:
-            told_at = time.monotonic()
-            yield {"status": progress(words, "sampling", event.num_done, event.num_wanted)}
+            result = _live_result(live.run, event.table, balance)
+            yield SetUpdate(Progress("sampling", event.num_done, event.num_wanted), result)
+            # Drawing may take a fifth of the time at most.
+            now = time.monotonic()
+            next_curve_at = now + 4 * (now - began) + _CURVE_INTERVAL
+            next_status_at = now + INTERVAL
+        elif isinstance(event, pipeline.Decoding) and time.monotonic() > next_status_at:
+            next_status_at = time.monotonic() + INTERVAL
+            yield SetUpdate(Progress("sampling", event.num_done, event.num_wanted))
 
 
-def _asked(live: LiveRun) -> list[Question]:
-    return [each.question for each in live.questions]
+def _live_result(live: LiveRun, table: OutcomeTable, balance: Balance, is_live: bool = True) -> SetResult:
+    table = table.snapshot()
+    outcomes = ResampledOutcomes.of(table, _LIVE_REPLICATES) if is_live else ResampledOutcomes.of(table)
+    questions = [each.question for each in live.questions]
+    shown = ShownSet(live.manifest.run_id, is_live)
+    scored = outcomes.scored(balance.weights, balance.scaling)
+    return SetResult(shown, live.manifest, questions, table, balance, scored, is_complete=not is_live)
 
 
-def _results(
-    manifest: Manifest,
-    questions: list[Question],
-    table: OutcomeTable,
-    is_complete: bool,
-    creativity: float,
-    scaling: str,
-    words: Words,
-) -> Parts:
-    outcome = Outcome.of(table) if is_complete else Outcome.of(table, _LIVE_REPLICATES)
-    return _of_outcome(manifest, questions, table, outcome, is_complete, creativity, scaling, words)
+def show(visit: Visit, shown: ShownSet, balance: Balance) -> SetResult:
+    """A set's run that is under way in memory, or stored.
+
+    Raises:
+        RunFolderError: It is neither, or it has not been judged.
+    """
+    if shown.is_live:
+        live = visit.service.live_run(visit.visitor)
+        return _live_result(live, live.scorer.table, balance)
+    run = library.find_run(shown.run_id)
+    questions = [stored.question for stored in library.questions_of(run)]
+    scored = library.outcomes_of(run).scored(balance.weights, balance.scaling)
+    is_complete = run.manifest.finished_at is not None
+    return SetResult(shown, run.manifest, questions, library.table_of(run), balance, scored, is_complete)
 
 
-def _of_outcome(
-    manifest: Manifest,
-    questions: list[Question],
-    table: OutcomeTable,
-    outcome: Outcome,
-    is_complete: bool,
-    creativity: float,
-    scaling: str,
-    words: Words,
-) -> Parts:
-    scored = outcome.scored(weights(creativity), check_scaling(scaling))
-    rows = question_rows(questions, table)
-    answered = sum(row[-2] != "" for row in rows)
-    return {
-        "headline": headline(
-            scored,
-            is_complete,
-            words,
-            _asked_line(manifest, answered, len(rows), words),
-            strategy_note(manifest, words),
-        ),
-        "chart": layer_curves(scored, words),
-        "rows": rows,
-        "link": _link(manifest, creativity, scaling, words) if is_complete else "",
-    }
-
-
-def _link(manifest: Manifest, creativity: float, scaling: str, words: Words) -> str:
-    return link_box({"tab": "dataset", "run": manifest.run_id} | balance_query(creativity, scaling), words)
-
-
-def _asked_line(manifest: Manifest, answered: int, num_questions: int, words: Words) -> str:
-    asked = words("questions_of_set", done=answered, all=num_questions, set=manifest.question_set[:100])
-    return f"{asked} · {manifest.describe()}"
-
-
-def set_run_choices(service: Service) -> list[tuple[str, str]]:
+def run_choices(service: Service) -> list[tuple[str, str]]:
     """Label and id of the stored runs of more than one question."""
     runs = [run for run in service.stored_runs() if run.manifest.num_questions > 1]
     return [(f"{run.manifest.question_set[:40]} · {run.describe()}", run.manifest.run_id) for run in runs]
 
 
-@told("status")
-def show_run(words: Words, run_id: str, creativity: float, scaling: str) -> Parts:
-    """A stored run's questions and its curve over all of them."""
-    run = library.find_run(run_id)
-    questions = [stored.question for stored in library.questions_of(run)]
-    is_complete = run.manifest.finished_at is not None
-    parts = _of_outcome(
-        run.manifest, questions, library.table_of(run), library.outcome_of(run), is_complete, creativity, scaling, words
-    )
-    return parts | {"status": status(words("stored_set")), "shown": {"run_id": run_id}}
-
-
-@told("status")
-def rebalance_set(
-    words: Words, service: Service, visitor: str, shown: Shown | None, creativity: float, scaling: str
-) -> Parts:
-    """What is shown, with other weights or scaling; the questions' rows stay."""
-    if not shown:
-        return {}
-    if shown.get("live"):
-        live = service.live_run(visitor)
-        outcome, manifest, is_complete = Outcome.of(live.scorer.table, _LIVE_REPLICATES), live.manifest, False
-    else:
-        run = library.find_run(shown["run_id"])
-        outcome, manifest, is_complete = library.outcome_of(run), run.manifest, run.manifest.finished_at is not None
-    scored = outcome.scored(weights(creativity), check_scaling(scaling))
-    answered = (len(outcome.table.outcomes), manifest.num_questions)
-    return {
-        "headline": headline(
-            scored, is_complete, words, _asked_line(manifest, *answered, words), strategy_note(manifest, words)
-        ),
-        "chart": layer_curves(scored, words),
-        "link": _link(manifest, creativity, scaling, words) if is_complete else "",
-    }
-
-
-@told("status")
-def open_question(
-    words: Words,
-    service: Service,
-    visitor: str,
-    shown: Shown | None,
-    question_id: Any,
-    creativity: float,
-    scaling: str,
-    more: list[str],
-) -> Parts:
-    """A question of the run on screen, as the Explore tab shows it, and that tab in front."""
-    if not shown or not isinstance(question_id, str):
-        return {}
-    chosen = {"run_id": shown["run_id"], "question_id": question_id, "layer": None}
-    if shown.get("live"):
-        chosen["live"] = True
-    look = resolve(service, visitor, chosen)
-    choices = run_choices(service, look.stored.question.text)
-    is_listed = any(run_id == shown["run_id"] for _, run_id in choices)
-    listed = gr.update(choices=choices, value=shown["run_id"] if is_listed else None)
-    return (
-        show(look, chosen, creativity, scaling, more, service, words)
-        | accepted_of(look.stored.question)
-        | {
-            "question": look.stored.question.text,
-            "stored_run": listed,
-            "tabs": gr.Tabs(selected="explore"),
-            "status": status(words("opened_from_set")),
-        }
-    )
+def open_row(visit: Visit, shown: ShownSet, question_id: str, balance: Balance) -> OpenedQuestion:
+    """A question of the run on screen, for the Explore tab; raises ``RunFolderError`` if the run lacks it."""
+    return open_question(visit, ShownQuestion(shown.run_id, question_id, is_live=shown.is_live), balance)

@@ -1,259 +1,226 @@
-"""One question: run it, show what is stored of it, weigh it, look at one of its layers."""
+"""One question: run it, show what is stored of it, weigh it, choose one of its layers."""
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from app import library
 from app.estimate import estimate_seconds
-from app.figures.curves import layer_curves
-from app.figures.river import answer_river
-from app.handlers.base import Parts, told, told_while_running, weights
-from app.handlers.form import make_request
+from app.handlers.form import Form, num_hidden_layers
 from app.handlers.measures import further_measures
-from app.language import Words
-from app.library import Look
-from app.service import LiveEvent, Service, num_hidden_layers
-from app.views.answers import answer_columns
-from app.views.base import progress, status
-from app.views.detail import layer_detail, prompt_box
-from app.views.headline import headline
-from app.views.runs import link_box
-from app.views.scores import score_table
+from app.live import LiveEvent
+from app.messages import Message, Progress, Status
+from app.outcomes import Scored
+from app.question_view import QuestionView
+from app.service import Service
+from app.visit import Balance, Visit
 from hcl_core import pipeline
 from hcl_core.errors import HclError, SettingsError
-from hcl_core.records import check_scaling
 from hcl_core.runs.manifest import Manifest
-from hcl_core.runs.meanings import follow_meanings
 from hcl_core.settings.prompts import load_template
-from hcl_core.settings.strategies import EARLY_EXIT, Strategy
+from hcl_core.settings.strategies import EARLY_EXIT
 
 # Seconds between two updates: a page need not follow every decode step.
 INTERVAL = 0.25
 
-# Which question of which run is on screen: run_id, question_id, whether it is under way, and the chosen layer.
-Shown = dict[str, Any]
 
+@dataclass(frozen=True, slots=True)
+class ShownQuestion:
+    """Which question of which run is on screen; the browser's session keeps it.
 
-@told_while_running
-def explore(
-    words: Words, service: Service, visitor: str, creativity: float, scaling: str, more: list[str], *controls: Any
-) -> Iterator[Parts]:
-    """Run what the controls ask for; show every wave as it comes.
-
-    Whatever fails, what is on the page already stays on it.
+    Attributes:
+        run_id: Of the run.
+        question_id: Of its question.
+        layer: The chosen exit layer.
+        is_live: Whether the run is the visitor's, under way or stopped, in memory.
     """
-    request = make_request(*controls)
-    check_scaling(scaling)
-    if service.loaded_model() != request.model:
-        yield {"status": status(words("loading_model", model=request.model[:200]))}
-    shown_at, wave, has_results = 0.0, None, False
-    for live in service.run(request, visitor):
+
+    run_id: str
+    question_id: str
+    layer: int | None = None
+    is_live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionResult:
+    """What is known of one question under one balance.
+
+    Attributes:
+        shown: Which question, and its chosen layer.
+        view: The question and its answers.
+        balance: How it is weighed.
+        scored: Scores under that balance.
+        further: Values by layer of the balance's further curves.
+    """
+
+    shown: ShownQuestion
+    view: QuestionView
+    balance: Balance
+    scored: Scored
+    further: Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedQuestion:
+    """A question that the whole tab turns to, its form too.
+
+    Attributes:
+        result: What is known of it.
+        runs: Label and id of the stored runs that have asked it.
+    """
+
+    result: QuestionResult
+    runs: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunUpdate:
+    """A step of a run.
+
+    Attributes:
+        status: What is going on.
+        result: What has come so far, where it is more than before.
+        is_first: Whether nothing of this run is on screen yet; later, a layer that the visitor has chosen stays.
+    """
+
+    status: Status
+    result: QuestionResult | None = None
+    is_first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How long a run would take.
+
+    Attributes:
+        num_layers: Exit layers; ``None`` where the model's depth is not known.
+        num_samples: Answers an exit layer.
+        seconds: Least and most; ``None`` where no stored run is like it.
+        needs_loading: Whether the model has to be loaded first.
+    """
+
+    num_layers: int | None
+    num_samples: int
+    seconds: tuple[float, float] | None
+    needs_loading: bool
+
+
+def run(visit: Visit, form: Form, balance: Balance) -> Iterator[RunUpdate]:
+    """Run what the form asks for; an update for every wave, but no more than a page can follow.
+
+    Raises:
+        HclError: Anything that the visitor can mend.
+        StoppedError: The visitor stopped it.
+    """
+    request = form.request()
+    if visit.service.loaded_model() != request.model:
+        yield RunUpdate(Message("loading_model", {"model": request.model[:200]}))
+    shown_at, wave, is_first = 0.0, None, True
+    for live in visit.service.run(request, visit.visitor):
         wave = live if isinstance(live.event, pipeline.WaveDone) else wave
         is_end = isinstance(live.event, pipeline.Finished)
         if is_end or time.monotonic() - shown_at > INTERVAL:
             # A wave that came too soon after the last update is shown with the next.
-            parts = _parts_of(live if is_end else wave or live, creativity, scaling, more, service, words)
-            yield _keep_layer(parts) if has_results else parts
-            has_results = has_results or "headline" in parts
+            update = _update(live if is_end else wave or live, visit.service, balance)
+            yield replace(update, is_first=is_first)
+            is_first = is_first and update.result is None
             shown_at, wave = time.monotonic(), None
 
 
-def _keep_layer(parts: Parts) -> Parts:
-    """A layer that is chosen while a run goes on stays chosen when the next wave comes."""
-    if parts.get("shown", {}).get("live"):
-        parts = {name: part for name, part in parts.items() if name not in ("shown", "link")}
-    for name in ("chart", "river"):
-        if name in parts:
-            parts[name] = {key: part for key, part in parts[name].items() if key != "layer"}
-    return {name: part for name, part in parts.items() if name != "detail"}
-
-
-def _parts_of(
-    live: LiveEvent, creativity: float, scaling: str, more: list[str], service: Service, words: Words
-) -> Parts:
+def _update(live: LiveEvent, service: Service, balance: Balance) -> RunUpdate:
     event, question_id = live.event, live.run.questions[0].question.id
-    shown: Shown = {"run_id": live.run.manifest.run_id, "question_id": question_id, "layer": None}
-    if isinstance(event, pipeline.Finished):
-        results = show(live.run.look(question_id), shown, creativity, scaling, more, service, words)
-        return results | {"status": status(_done(event.manifest, words))}
     if isinstance(event, pipeline.Decoding):
-        return {"status": progress(words, "sampling", event.num_done, event.num_wanted)}
+        return RunUpdate(Progress("sampling", event.num_done, event.num_wanted))
+    shown = ShownQuestion(live.run.manifest.run_id, question_id)
+    if isinstance(event, pipeline.Finished):
+        result = weigh(live.run.view(question_id), shown, balance, service)
+        return RunUpdate(_done(event.manifest), result)
     num_done = event.num_present if isinstance(event, pipeline.Started) else event.num_done
     if not num_done:
-        return {"status": status(words("sampling_begins"))}
-    results = show(live.run.look(question_id), shown | {"live": True}, creativity, scaling, more, service, words)
-    what = "going_on" if isinstance(event, pipeline.Started) else "sampling"
-    return results | {"status": progress(words, what, num_done, event.num_wanted)}
+        return RunUpdate(Message("sampling_begins"))
+    result = weigh(live.run.view(question_id), replace(shown, is_live=True), balance, service)
+    is_resumed = isinstance(event, pipeline.Started)
+    return RunUpdate(Progress("going_on" if is_resumed else "sampling", num_done, event.num_wanted), result)
 
 
-def show(
-    look: Look, shown: Shown, creativity: float, scaling: str, more: list[str], service: Service, words: Words
-) -> Parts:
-    """Headline, chart, answers, river and numbers of one question."""
-    scored = look.outcome.scored(weights(creativity), check_scaling(scaling))
-    further = further_measures(look, more, service)
-    meanings = follow_meanings(look.layers)
-    river = answer_river(meanings, {each.exit_layer: each.num_samples for each in look.layers}, words)
-    return {
-        "headline": headline(scored, look.is_complete, words, asked_of(look), strategy_note(look.manifest, words)),
-        "chart": layer_curves(scored, words, further) | {"layer": shown.get("layer")},
-        "answers": answer_columns(look.layers, scored.best, words, meanings, shown.get("layer")),
-        "river": river | {"layer": shown.get("layer")},
-        "numbers": score_table(scored, words, further),
-        "detail": layer_detail(look, scored, shown["layer"], words) if shown.get("layer") else "",
-        "shown": shown,
-        "link": link_of(shown, creativity, scaling, words),
+def _done(manifest: Manifest) -> Message:
+    settings = manifest.settings
+    values = {
+        "model": settings.model,
+        "device": manifest.device,
+        "layers": len(settings.exit_layers),
+        "answers": settings.num_samples,
+        "seconds": float(manifest.decode_seconds),
+        "run": manifest.run_id,
     }
+    return Message("run_done", values)
 
 
-def asked_of(look: Look) -> str:
-    """Question and model, for the line above the headline."""
-    settings = look.manifest.settings
-    question = look.stored.question.text[:200]
-    return f"{question} · {settings.model} · {settings.exit_head} head · T {settings.sampling.temperature:g}"
+def weigh(view: QuestionView, shown: ShownQuestion, balance: Balance, service: Service) -> QuestionResult:
+    """A question's scores under a balance; no model and no new draws."""
+    scored = view.outcomes.scored(balance.weights, balance.scaling)
+    return QuestionResult(shown, view, balance, scored, further_measures(view, balance.more, service))
 
 
-def strategy_note(manifest: Manifest, words: Words) -> str:
-    """What an exit layer means in this run, where it is not where the answers come from."""
-    name = Strategy.parse(manifest.settings.strategy).name
-    return "" if name == "early_exit" else words(f"note_{name}")
-
-
-def link_of(shown: Shown, creativity: float, scaling: str, words: Words) -> str:
-    """The address that opens this view again."""
-    query = {"run": shown["run_id"], "question": shown["question_id"], "layer": shown.get("layer")}
-    return link_box(query | balance_query(creativity, scaling), words)
-
-
-def balance_query(creativity: float, scaling: str) -> dict[str, object]:
-    """Weights and scaling for an address; the usual ones are left out."""
-    return {
-        "balance": None if creativity == 50 else f"{creativity:g}",
-        "scaling": None if scaling == "min_max" else scaling,
-    }
-
-
-def resolve(service: Service, visitor: str, shown: Shown) -> Look:
-    """What ``shown`` names: under way in memory, or stored.
+def show(visit: Visit, shown: ShownQuestion, balance: Balance) -> QuestionResult:
+    """A question that is under way in memory, or stored.
 
     Raises:
         RunFolderError: It is neither.
     """
-    if shown.get("live"):
-        live = service.live_run(visitor)
-        if live.manifest.run_id == shown["run_id"]:
-            return live.look(shown["question_id"])
-    return library.look_at(library.find_run(shown["run_id"]), shown["question_id"])
+    return weigh(_view(visit, shown), shown, balance, visit.service)
 
 
-@told("status")
-def show_stored(
-    words: Words, service: Service, run_id: str, question_id: str, creativity: float, scaling: str, more: list[str]
-) -> Parts:
-    """A question of a stored run, at once and without a model."""
-    look = library.look_at(library.find_run(run_id), question_id)
-    shown = {"run_id": run_id, "question_id": question_id, "layer": None}
-    parts = show(look, shown, creativity, scaling, more, service, words)
-    return parts | {"status": status(words("stored_answers"))}
+def _view(visit: Visit, shown: ShownQuestion) -> QuestionView:
+    if shown.is_live:
+        live = visit.service.live_run(visit.visitor)
+        if live.manifest.run_id == shown.run_id:
+            return live.view(shown.question_id)
+    return QuestionView.load(library.find_run(shown.run_id), shown.question_id)
 
 
-@told("status")
-def show_question(
-    words: Words, service: Service, run_id: str, question: str, creativity: float, scaling: str, more: list[str]
-) -> Parts:
-    """The same, of the question with that text."""
-    question_id = library.question_id_of(library.find_run(run_id), question)
-    return show_stored(words, service, run_id, question_id or "", creativity, scaling, more)
+def show_text(visit: Visit, run_id: str, text: str, balance: Balance) -> QuestionResult:
+    """The question with that text, of a stored run; raises ``RunFolderError`` if the run has not asked it."""
+    question_id = library.question_id_of(library.find_run(run_id), text)
+    return show(visit, ShownQuestion(run_id, question_id or ""), balance)
 
 
-@told("status")
-def rebalance(
-    words: Words, service: Service, visitor: str, shown: Shown | None, creativity: float, scaling: str, more: list[str]
-) -> Parts:
-    """What is shown, with other weights, scaling or curves; no model and no new draws."""
-    if not shown:
-        return {}
-    look = resolve(service, visitor, shown)
-    scored = look.outcome.scored(weights(creativity), check_scaling(scaling))
-    further = further_measures(look, more, service)
-    return {
-        "headline": headline(scored, look.is_complete, words, asked_of(look), strategy_note(look.manifest, words)),
-        "chart": layer_curves(scored, words, further) | {"layer": shown.get("layer")},
-        "numbers": score_table(scored, words, further),
-        "link": link_of(shown, creativity, scaling, words),
-    }
-
-
-@told("status")
-def choose_layer(
-    words: Words, service: Service, visitor: str, shown: Shown | None, layer: Any, creativity: float, scaling: str
-) -> Parts:
-    """Everything about one layer of what is shown."""
-    if not shown:
-        return {}
-    look = resolve(service, visitor, shown)
-    scored = look.outcome.scored(weights(creativity), check_scaling(scaling))
-    if layer not in look.manifest.settings.exit_layers:
+def choose_layer(visit: Visit, shown: ShownQuestion, layer: object, balance: Balance) -> QuestionResult:
+    """The question on screen with another chosen layer; raises ``SettingsError`` if the run lacks that."""
+    view = _view(visit, shown)
+    if not isinstance(layer, int) or layer not in view.manifest.settings.exit_layers:
         raise SettingsError(f"this run has no such exit layer: {str(layer)[:20]}")
-    chosen = shown | {"layer": int(layer)}
-    return {
-        "detail": layer_detail(look, scored, int(layer), words),
-        "shown": chosen,
-        "link": link_of(chosen, creativity, scaling, words),
-    }
+    return weigh(view, replace(shown, layer=layer), balance, visit.service)
 
 
-def _done(manifest: Manifest, words: Words) -> str:
-    settings = manifest.settings
-    return words(
-        "run_done",
-        model=settings.model,
-        device=manifest.device,
-        layers=len(settings.exit_layers),
-        answers=settings.num_samples,
-        seconds=words.number(manifest.decode_seconds, 1),
-        run=manifest.run_id,
-    )
-
-
-def preview(words: Words, service: Service, model: str, question: str, template: str) -> Parts:
-    """The exact prompt that the form would send."""
-    try:
-        prompt = service.exact_prompt(model or "", question or "", load_template(template))
-    except HclError:
-        prompt = None
-    return {"prompt": prompt_box(prompt, words)}
-
-
-@told("estimate")
-def estimate(words: Words, service: Service, *controls: Any) -> Parts:
-    """How long the form's run would take, or what is wrong with the form."""
-    try:
-        request = make_request(*controls)
-    except HclError as error:
-        return {"estimate": status(str(error))}
-    depth = num_hidden_layers(request.model)
-    layers = request.layers.resolve(depth) if depth else ()
-    asked = words("asked_for", layers=len(layers) or "?", answers=words.count(request.num_samples))
-    runs = library.stored_runs(with_own=not service.is_public)
-    is_known = layers and request.strategy == EARLY_EXIT
-    span = estimate_seconds(request, layers, [run.manifest for run in runs]) if is_known else None
-    if span is None:
-        return {"estimate": status(f"{asked}. {words('no_estimate')}")}
-    low, high = (words.number(seconds, 0 if seconds >= 10 else 1) for seconds in span)
-    loading = "" if service.loaded_model() == request.model else " " + words("plus_loading")
-    return {"estimate": status(words("estimate", asked=asked, low=low, high=high) + loading)}
-
-
-def stop(words: Words, service: Service, visitor: str) -> Parts:
-    """Ask the visitor's run to end."""
-    service.stop(visitor)
-    return {"status": status(words("stopping"))}
+def open_question(visit: Visit, shown: ShownQuestion, balance: Balance) -> OpenedQuestion:
+    """A question for the whole tab; raises ``RunFolderError`` as ``show`` does."""
+    result = show(visit, shown, balance)
+    return OpenedQuestion(result, run_choices(visit.service, result.view.stored.question.text))
 
 
 def run_choices(service: Service, question: str) -> list[tuple[str, str]]:
     """Label and id of the stored runs that have asked this question."""
-    wanted = question.strip()
-    runs = [run for run in service.stored_runs() if library.question_id_of(run, wanted)]
+    text = question.strip()
+    runs = [run for run in service.stored_runs() if library.question_id_of(run, text)]
     return [(run.describe(), run.manifest.run_id) for run in runs]
+
+
+def preview(visit: Visit, model: str, question: str, template: str) -> str | None:
+    """The exact prompt that the form would send; ``None`` where that cannot be known yet."""
+    try:
+        return visit.service.exact_prompt(model, question, load_template(template))
+    except HclError:
+        return None
+
+
+def estimate(visit: Visit, form: Form) -> Estimate:
+    """How long the form's run would take; raises ``HclError`` for what is wrong with the form."""
+    request = form.request()
+    depth = num_hidden_layers(request.model)
+    layers = request.layers.resolve(depth) if depth else ()
+    seconds = None
+    if layers and request.strategy == EARLY_EXIT:
+        seconds = estimate_seconds(request, layers, [run.manifest for run in visit.service.all_runs()])
+    needs_loading = visit.service.loaded_model() != request.model
+    return Estimate(len(layers) or None, request.num_samples, seconds, needs_loading)

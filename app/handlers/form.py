@@ -1,79 +1,128 @@
-"""The form of the page as a request: its controls' values, checked."""
+"""The form of the page: its controls' values by name, checked, and as a request."""
 
-import math
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
-from hcl_core.errors import SettingsError
+from app.handlers.controls import read_number, read_text, read_whole
+from hcl_core.models.catalogue import find_model
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.questions.jsonl import make_question, read_idea
-from hcl_core.records import SamplingSettings
+from hcl_core.records import Question, SamplingSettings
 from hcl_core.settings.layers import LayerRange
 from hcl_core.settings.prompts import load_template
 from hcl_core.settings.strategies import Strategy
 
+# Judges that the page offers: those that ask no endpoint.
+JUDGES = ("alias", "semantic", "paper")
 
-def make_request(
-    model: str,
-    question: str,
-    accepted: str,
-    first_layer: int,
-    last_layer: int,
-    every: int,
-    num_samples: int,
-    temperature: float,
-    top_p: float,
-    top_k: int,
-    max_new_tokens: int,
-    seed: int,
-    template: str,
-    exit_head: str,
-    judge: str,
-    strategy: str,
-) -> RunRequest:
-    """The controls' values, in the order of the page, as a request.
 
-    Raises:
-        HclError: A value is missing or out of range.
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the form says. Its fields are the controls' names, in the order in which Gradio sends the values.
+
+    Attributes:
+        model: Catalogue name, Hub id or local folder.
+        question: A question of the visitor's own.
+        accepted: Its accepted ideas, as ``read_idea`` reads them.
+        first_layer: First exit layer; may be the deeper one of the two.
+        last_layer: Last exit layer.
+        every: Distance between two exit layers.
+        num_samples: Answers an exit layer.
+        temperature: See ``SamplingSettings``, as for the next four.
+        top_p: See there.
+        top_k: See there.
+        max_new_tokens: See there.
+        seed: See there.
+        template: Name of a prompt template.
+        exit_head: Name of an exit head.
+        judge: Name of a judge.
+        strategy: Name of a strategy.
     """
-    answers = [line.strip() for line in _text("Accepted answers", accepted).splitlines() if line.strip()]
-    first, last = sorted((_whole("First layer", first_layer), _whole("Last layer", last_layer)))
-    return RunRequest(
-        model=_text("Model", model),
-        questions=(make_question(_text("Question", question), map(read_idea, answers)),),
-        question_set="page",
-        layers=LayerRange(first, last, _whole("Every", every)),
-        num_samples=_whole("Answers a layer", num_samples),
-        sampling=SamplingSettings(
-            temperature=_given("Temperature", temperature),
-            top_p=_given("Top-p", top_p),
-            top_k=_whole("Top-k", top_k),
-            max_new_tokens=_whole("Tokens at most", max_new_tokens),
-            seed=_whole("Seed", seed),
-        ),
-        template=load_template(_text("Prompt", template)),
-        exit_head=_text("Exit head", exit_head),
-        judge=_text("Judge", judge),
-        strategy=Strategy.parse(_text("Strategy", strategy)),
-    )
+
+    model: str
+    question: str
+    accepted: tuple[str, ...]
+    first_layer: int
+    last_layer: int
+    every: int
+    num_samples: int
+    temperature: float
+    top_p: float
+    top_k: int
+    max_new_tokens: int
+    seed: int
+    template: str
+    exit_head: str
+    judge: str
+    strategy: str
+
+    @classmethod
+    def from_controls(cls, values: Mapping[str, object]) -> "Form":
+        """Read the values of the controls.
+
+        Args:
+            values: By the names of ``CONTROLS``.
+
+        Raises:
+            SettingsError: A value is missing, or is no number or no text where one is needed.
+        """
+        lines = read_text("Accepted answers", values["accepted"]).splitlines()
+        return cls(
+            model=read_text("Model", values["model"]),
+            question=read_text("Question", values["question"]),
+            accepted=tuple(line.strip() for line in lines if line.strip()),
+            first_layer=read_whole("First layer", values["first_layer"]),
+            last_layer=read_whole("Last layer", values["last_layer"]),
+            every=read_whole("Every", values["every"]),
+            num_samples=read_whole("Answers a layer", values["num_samples"]),
+            temperature=read_number("Temperature", values["temperature"]),
+            top_p=read_number("Top-p", values["top_p"]),
+            top_k=read_whole("Top-k", values["top_k"]),
+            max_new_tokens=read_whole("Tokens at most", values["max_new_tokens"]),
+            seed=read_whole("Seed", values["seed"]),
+            template=read_text("Prompt", values["template"]),
+            exit_head=read_text("Exit head", values["exit_head"]),
+            judge=read_text("Judge", values["judge"]),
+            strategy=read_text("Strategy", values["strategy"]),
+        )
+
+    def request(self) -> RunRequest:
+        """A run of the form's own question; raises ``HclError`` if a value is out of range."""
+        return self.request_of((make_question(self.question, map(read_idea, self.accepted)),), "page")
+
+    def request_of(self, questions: tuple[Question, ...], question_set: str) -> RunRequest:
+        """A run of other questions with the form's settings; raises ``HclError`` if a value is out of range."""
+        first, last = sorted((self.first_layer, self.last_layer))
+        return RunRequest(
+            model=self.model,
+            questions=questions,
+            question_set=question_set,
+            layers=LayerRange(first, last, self.every),
+            num_samples=self.num_samples,
+            sampling=SamplingSettings(
+                temperature=self.temperature,
+                top_p=self.top_p,
+                top_k=self.top_k,
+                max_new_tokens=self.max_new_tokens,
+                seed=self.seed,
+            ),
+            template=load_template(self.template),
+            exit_head=self.exit_head,
+            judge=self.judge,
+            strategy=Strategy.parse(self.strategy),
+        )
 
 
-def _given(label: str, value: Any) -> float:
-    if value is None:
-        raise SettingsError(f"{label} is empty: type a number")
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise SettingsError(f"{label} must be a number; got {str(value)[:40]!r}")
-    return number
+# Names of the controls, in the order of the page.
+CONTROLS = tuple(field.name for field in fields(Form))
 
 
-def _whole(label: str, value: Any) -> int:
-    return int(_given(label, value))
+def by_name(values: Sequence[object]) -> dict[str, object]:
+    """Values of the controls in the order of the page, by their names."""
+    return dict(zip(CONTROLS, values, strict=True))
 
 
-def _text(label: str, value: Any) -> str:
-    if not isinstance(value, str | None):
-        raise SettingsError(f"{label} must be a text; got {str(value)[:40]!r}")
-    return (value or "").strip()
+def num_hidden_layers(model: object) -> int | None:
+    """Layers of a catalogue model; ``None`` for one that is not known before it is loaded."""
+    known = find_model(model) if isinstance(model, str) else None
+    return known.num_hidden_layers if known else None

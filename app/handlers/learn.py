@@ -1,6 +1,7 @@
 """The charts of the walkthrough: each from the shipped runs, made when it is asked for."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from app import library
 from app.figures.base import Figure
@@ -9,13 +10,13 @@ from app.figures.curves import layer_curves
 from app.figures.lens import lens_map
 from app.figures.outcomes import outcome_shares, right_and_ideas
 from app.figures.river import answer_river
-from app.handlers.base import Parts, told, weights
 from app.handlers.compare import published_curve, stored_curve
 from app.handlers.lens import shipped_lenses
-from app.language import Words
+from app.language import Translator
 from app.library import StoredRun
+from app.question_view import QuestionView
+from app.visit import Balance, Visit
 from hcl_core.errors import RunFolderError
-from hcl_core.records import Weights
 from hcl_core.runs.meanings import follow_meanings
 from hcl_core.scores.published import published_curves
 
@@ -27,24 +28,46 @@ _COOL, _WARM = ("linear", 0.6), ("linear", 1.0)
 _PLANET, _BALTIC = "name-a-planet", "baltic-sea-country"
 # The score that two of the steps compare.
 _WRONG = "hallucination_rate"
-# A chart, and the numbers of its answer by name.
-Step = tuple[Figure, Mapping[str, object]]
+_EQUAL = Balance()
 
 
-@told("said")
-def reveal(words: Words, step: int, guess: int | None) -> Parts:
-    """Whether the guess was right, why, and the chart that shows it."""
-    right = RIGHT_ANSWERS[step - 1]
-    verdict = "" if guess is None else words("guess_right" if guess == right else "guess_wrong")
-    chart, found = _CHARTS[step](words)
-    said = words(f"learn_{step}_answer", **found)
-    return {"said": f'<div class="hcl-revealed"><p><b>{verdict}</b> {said}</p></div>', "chart": chart}
+@dataclass(frozen=True, slots=True)
+class StepChart:
+    """The chart of a step, and what it shows.
+
+    Attributes:
+        figure: Made of the shipped runs.
+        values: Of the step's answer, by their names in it; a ``float`` is a share of 1.
+    """
+
+    figure: Figure
+    values: Mapping[str, int | float]
 
 
-@told("said")
-def weigh(words: Words, creativity: float) -> Parts:
+@dataclass(frozen=True, slots=True)
+class RevealedStep:
+    """A step after the visitor's guess.
+
+    Attributes:
+        step: From 1.
+        is_right: Whether the guess was; ``None`` without one.
+        chart: What happened.
+    """
+
+    step: int
+    is_right: bool | None
+    chart: StepChart
+
+
+def reveal(visit: Visit, step: int, guess: int | None) -> RevealedStep:
+    """Whether the guess was right, and the chart that shows it; raises ``HclError`` if a shipped run is missing."""
+    is_right = None if guess is None else guess == RIGHT_ANSWERS[step - 1]
+    return RevealedStep(step, is_right, _CHARTS[step](visit.words))
+
+
+def weigh(visit: Visit, balance: Balance) -> StepChart:
     """The sixth step's chart with other weights."""
-    return {"chart": _balance(words, creativity)[0]}
+    return _balance(visit.words, balance)
 
 
 def _run(which: tuple[str, float]) -> StoredRun:
@@ -55,65 +78,66 @@ def _run(which: tuple[str, float]) -> StoredRun:
     raise RunFolderError("the shipped runs of this walkthrough are missing: install the program again")
 
 
-def _layers(words: Words) -> Step:
+def _layers(words: Translator) -> StepChart:
     lenses = list(shipped_lenses("linear").values())
     settles = [int(table.settles()[0]) for table in lenses]
-    found = {"settles": settles[0], "all": lenses[0].num_hidden_layers, "least": min(settles), "most": max(settles)}
-    return lens_map(lenses[0], "probability", words), found
+    values = {"settles": settles[0], "all": lenses[0].num_hidden_layers, "least": min(settles), "most": max(settles)}
+    return StepChart(lens_map(lenses[0], "probability", words), values)
 
 
-def _early_exit(words: Words) -> Step:
+def _early_exit(words: Translator) -> StepChart:
     curves = {head: stored_curve(_run((head, 0.6)), words(f"head_{head}"), _WRONG) for head in ("linear", "shared")}
-    found = {head: words.percent(curve.values[curve.layers.index(24)]) for head, curve in curves.items()}
-    return compared_curves(list(curves.values()), [], words), found
+    values = {head: curve.values[curve.layers.index(24)] for head, curve in curves.items()}
+    return StepChart(compared_curves(list(curves.values()), [], words), values)
 
 
-def _sampling(words: Words) -> Step:
-    layers = library.look_at(_run(_WARM), _PLANET).layers
+def _sampling(words: Translator) -> StepChart:
+    layers = QuestionView.load(_run(_WARM), _PLANET).layers
     narrow = min(layers, key=lambda layer: len(layer.answers))
-    found = {
+    values = {
         "first": len(layers[0].answers),
         "narrow": narrow.exit_layer,
         "fewest": len(narrow.answers),
         "last": len(layers[-1].answers),
     }
-    return answer_river(follow_meanings(layers), {each.exit_layer: each.num_samples for each in layers}, words), found
+    return StepChart(answer_river(follow_meanings(layers), layers, words), values)
 
 
-def _judging(words: Words) -> Step:
-    look = library.look_at(_run(_COOL), _BALTIC)
-    late = sum(layer.num_correct for layer in look.layers if layer.exit_layer > 20)
-    found = {"late": late, "right": sum(layer.num_correct for layer in look.layers)}
-    return outcome_shares(look.outcome.table, words), found
+def _judging(words: Translator) -> StepChart:
+    view = QuestionView.load(_run(_COOL), _BALTIC)
+    late = sum(layer.num_correct for layer in view.layers if layer.exit_layer > 20)
+    right = sum(layer.num_correct for layer in view.layers)
+    return StepChart(outcome_shares(view.outcomes.table, words), {"late": late, "right": right})
 
 
-def _clustering(words: Words) -> Step:
-    scores = library.look_at(_run(_WARM), _BALTIC).outcome.scored(Weights(), "min_max").scores
-    return right_and_ideas(scores, words), {"right": scores[-1].num_correct, "ideas": int(scores[-1].creativity_raw)}
+def _clustering(words: Translator) -> StepChart:
+    view = QuestionView.load(_run(_WARM), _BALTIC)
+    scores = view.outcomes.scored(_EQUAL.weights, _EQUAL.scaling).scores
+    values = {"right": scores[-1].num_correct, "ideas": int(scores[-1].creativity_raw)}
+    return StepChart(right_and_ideas(scores, words), values)
 
 
-def _balance(words: Words, creativity: float = 50) -> Step:
-    scored = library.outcome_of(_run(_WARM)).scored(weights(creativity), "min_max")
-    share = next(layer.p_optimal for layer in scored.sure.layers if layer.exit_layer == scored.best)
-    return layer_curves(scored, words), {"best": scored.best, "share": words.percent(share)}
+def _balance(words: Translator, balance: Balance = _EQUAL) -> StepChart:
+    scored = library.outcomes_of(_run(_WARM)).scored(balance.weights, balance.scaling)
+    best = next(layer for layer in scored.sure.layers if layer.exit_layer == scored.best)
+    return StepChart(layer_curves(scored, words), {"best": best.exit_layer, "share": best.p_optimal})
 
 
-def _published(words: Words) -> Step:
+def _published(words: Translator) -> StepChart:
     ours = stored_curve(_run(_COOL), words("ours_linear"), _WRONG)
-    theirs = [
+    published = [
         published_curve(each, f"{each.model} ({words('published')})", _WRONG)
         for each in published_curves().curves
         if each.temperature == 0.6
     ]
-    curves = [ours, *(each for each in theirs if each)]
-    seven = next(curve for curve in curves[1:] if "Llama 2 7B" in curve.name)
-    bounds = {"low": min(seven.values), "high": max(seven.values)}
-    bounds |= {"our_low": min(ours.values), "our_high": max(ours.values)}
-    found = {name: words.percent(value) for name, value in bounds.items()}
-    return compared_curves(curves, [], words, by_share=True), found
+    curves = [curve for curve in published if curve]
+    seven = next(curve for curve in curves if "Llama 2 7B" in curve.name)
+    values = {"low": min(seven.values), "high": max(seven.values)}
+    values |= {"our_low": min(ours.values), "our_high": max(ours.values)}
+    return StepChart(compared_curves([ours, *curves], [], words, by_share=True), values)
 
 
-_CHARTS: Mapping[int, Callable[[Words], Step]] = {
+_CHARTS: Mapping[int, Callable[[Translator], StepChart]] = {
     1: _layers,
     2: _early_exit,
     3: _sampling,

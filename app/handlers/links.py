@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.figures.compared import MEASURES, MOST_RUNS
-from app.handlers.base import JUDGES
+from app.handlers.form import JUDGES
+from app.visit import Balance
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
-from hcl_core.records import SCALINGS
+from hcl_core.records import SCALINGS, Scaling
 from hcl_core.settings.prompts import TEMPLATE_NAMES
 from hcl_core.settings.strategies import STRATEGY_NAMES
 
@@ -38,16 +39,15 @@ _CHOICES = {"template": TEMPLATE_NAMES, "exit_head": EXIT_HEAD_NAMES, "judge": J
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What an address asks for; a part that it leaves out, or that makes no sense, is as on a first visit.
+class Link:
+    """What an address asks for; whatever it leaves out, or makes no sense, is as on a first visit.
 
     Attributes:
         tab: Which tab is in front.
         run_id: A stored run.
         question_id: One of its questions.
         layer: A chosen exit layer.
-        balance: Percent of creativity.
-        scaling: Of creativity.
+        balance: How scores are weighed.
         compared: Ids to compare.
         measure: By which.
         form: Values of controls, by name.
@@ -57,35 +57,38 @@ class View:
     run_id: str | None = None
     question_id: str | None = None
     layer: int | None = None
-    balance: float = 50
-    scaling: str = "min_max"
+    balance: Balance = Balance()
     compared: tuple[str, ...] = ()
     measure: str = "hcb_score"
     form: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_link(query: Mapping[str, str], answers: list[str]) -> View:
-    """The view that a query asks for.
+def read_link(query: Mapping[str, str], answers: list[str]) -> Link:
+    """What a query asks for.
 
     Args:
         query: Parameters of the address, the last of each.
         answers: Every ``a`` of it: accepted answers of a question of one's own.
     """
     tab = query.get("tab", "explore")
-    measure, scaling = query.get("measure", "hcb_score"), query.get("scaling", "min_max")
-    balance = _number(query.get("balance"), float)
-    layer = _number(query.get("layer"), int)
-    return View(
+    measure = query.get("measure", "hcb_score")
+    return Link(
         tab=tab if tab in TABS else "explore",
         run_id=query.get("run"),
         question_id=query.get("question"),
-        layer=layer,
-        balance=balance if balance is not None and 0 <= balance <= 100 else 50,
-        scaling=scaling if scaling in SCALINGS else "min_max",
+        layer=_number(query.get("layer"), int),
+        balance=_balance(query),
         compared=tuple(part for part in query.get("runs", "").split(",") if part)[:MOST_RUNS],
         measure=measure if measure in MEASURES else "hcb_score",
         form=_form(query, answers),
     )
+
+
+def _balance(query: Mapping[str, str]) -> Balance:
+    creativity = _number(query.get("balance"), float)
+    scaling: Scaling = next((each for each in SCALINGS if each == query.get("scaling")), "min_max")
+    is_share = creativity is not None and 0 <= creativity <= 100
+    return Balance(creativity if is_share else 50, scaling)
 
 
 def _form(query: Mapping[str, str], answers: list[str]) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from app.library import Look
+from app.question_view import QuestionView
 from app.service import Service
-from hcl_core.errors import SettingsError
 from hcl_core.records import Weights
 from hcl_core.scores.measures import TEXT_MEASURES, measure_outcomes
 from hcl_core.scores.metrics import score_layers
@@ -15,21 +14,14 @@ _OUTCOMES = ("creativity_absolute", "not_attempted_rate", "calibration_error", "
 MEASURES = (*_SCORES, *_OUTCOMES, *TEXT_MEASURES)
 
 
-def further_measures(look: Look, names: Sequence[str], service: Service) -> dict[str, list[float]]:
-    """Values by layer of the measures that are asked for.
-
-    Raises:
-        SettingsError: There is no such measure.
-    """
-    names = names or ()
-    if unknown := [name for name in names if name not in MEASURES]:
-        raise SettingsError(f"measure must be one of {', '.join(MEASURES)}; got {str(unknown[0])[:60]!r}")
-    table, columns = look.outcome.table, {}
+def further_measures(view: QuestionView, names: Sequence[str], service: Service) -> dict[str, list[float]]:
+    """Values by layer of the measures that are asked for; ``names`` are of ``MEASURES``."""
+    table, columns = view.outcomes.table, {}
     if set(names) & {*_SCORES, *_OUTCOMES}:
-        scores, rows = score_layers(table, Weights()), measure_outcomes(table, look.manifest.cost)
+        scores, rows = score_layers(table, Weights()), measure_outcomes(table, view.manifest.cost)
         columns = {name: [getattr(row, name) for row in scores] for name in _SCORES}
         columns |= {name: [getattr(row, name) for row in rows] for name in _OUTCOMES}
     if set(names) & set(TEXT_MEASURES):
-        texts = service.text_measures(look)
+        texts = service.text_measures(view)
         columns |= {name: [getattr(row, name) for row in texts] for name in TEXT_MEASURES}
     return {name: columns[name] for name in names}

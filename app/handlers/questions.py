@@ -1,63 +1,46 @@
 """Finding a question: search in a set, load a further set, take a question over into the form."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import gradio as gr
-
-from app.handlers.base import Parts, told
-from app.language import Words
-from app.service import Service
-from app.views.base import status
-from hcl_core.questions.jsonl import write_idea
+from app.visit import Visit
 from hcl_core.records import Question
-from hcl_core.text import printable
 
 _MOST_HITS = 20
-_HIT_LETTERS = 110
 
 
-@told("found")
-def search(words: Words, service: Service, visitor: str, set_name: str, text: str) -> Parts:
-    """The best hits of ``text`` in a set; its first questions where there is no text."""
-    loaded = service.sets.get(visitor, set_name)
-    hits = loaded.index.search((text or "")[:500], _MOST_HITS)
-    choices = [(printable(" ".join(each.text.split()))[:_HIT_LETTERS], each.id) for each in hits]
-    said = words.plural("hits", len(hits)) if (text or "").strip() else words("first_of", shown=len(hits))
-    counted = words("of_set", total=words.count(len(loaded.questions)))
-    return {
-        "hits": gr.update(choices=choices, value=None),
-        "found": status(f"{said} {counted}" if hits else words("no_hits")),
-    }
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """What a search found.
+
+    Attributes:
+        questions: The best ones first.
+        is_search: Whether words were searched for; without any, the first questions of the set are listed.
+        num_questions: Of the whole set.
+    """
+
+    questions: Sequence[Question]
+    is_search: bool
+    num_questions: int
 
 
-@told("found")
-def take(words: Words, service: Service, visitor: str, set_name: str, question_id: str | None) -> Parts:
-    """The chosen question as the form shows it."""
-    question = service.sets.get(visitor, set_name).find(question_id)
-    if question is None:
-        return {}
-    return {"question": question.text} | accepted_of(question)
+def search(visit: Visit, set_name: str | None, text: str) -> Hits:
+    """The best hits of ``text`` in a set; raises ``SettingsError`` if the visitor does not have the set."""
+    loaded = visit.service.sets.get(visit.visitor, set_name)
+    return Hits(loaded.index.search(text[:500], _MOST_HITS), bool(text.strip()), len(loaded.questions))
 
 
-def accepted_of(question: Question) -> Parts:
-    """One accepted answer a line."""
-    return {"accepted": "\n".join(map(write_idea, question.ideas))}
+def find(visit: Visit, set_name: str | None, question_id: str | None) -> Question | None:
+    """A question of a set; raises ``SettingsError`` if the visitor does not have the set."""
+    return visit.service.sets.get(visit.visitor, set_name).find(question_id)
 
 
-@told("found")
-def load_file(words: Words, service: Service, visitor: str, file: str | None) -> Parts:
-    """An uploaded set becomes the chosen one."""
-    if not file:
-        return {}
-    name = service.sets.load_file(visitor, Path(file))
-    return _chosen(service, visitor, name)
+def load_file(visit: Visit, file: str) -> str:
+    """Load an uploaded set; its name. Raises ``HclError`` if it cannot be read."""
+    return visit.service.sets.load_file(visit.visitor, Path(file))
 
 
-@told("found")
-def load_named(words: Words, service: Service, visitor: str, name: str) -> Parts:
-    """So does one that was named."""
-    return _chosen(service, visitor, service.sets.load_named(visitor, name or ""))
-
-
-def _chosen(service: Service, visitor: str, name: str) -> Parts:
-    return {"set": gr.update(choices=service.sets.names(visitor), value=name)}
+def load_named(visit: Visit, name: str) -> str:
+    """Load a path or a set of the Hub; its name. Raises ``HclError`` if it cannot be read."""
+    return visit.service.sets.load_named(visit.visitor, name)

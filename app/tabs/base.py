@@ -1,16 +1,21 @@
-"""What the tabs share: parts by name, handlers whose answers are parts, Run and Stop, the balance."""
+"""What the tabs share: handlers as Gradio calls them, errors as messages, Run and Stop, the balance."""
 
 import inspect
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
-from app.handlers.base import Parts
-from app.handlers.explore import stop as stop_run
-from app.language import Words, labels
-from app.service import Service
-from app.views.base import status
+from app.language import Translator, labels
+from app.messages import Message
+from app.render import Parts
+from app.service import Service, StoppedError
+from app.views.base import problem, status_line
+from app.visit import Visit
+from hcl_core.errors import HclError
+
+logger = logging.getLogger(__name__)
 
 Components = Mapping[str, Any]
 
@@ -20,46 +25,94 @@ QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 SLOW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_id": "embedder"}
 # An event that needs the model: one at a time.
 MODEL: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "model", "concurrency_limit": 1}
+# A read of a whole run, or a file: off the page's quick lane, but not in the model's line.
+FILES: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private"}
 
 
-def placed(parts: Components, values: Mapping[str, Any]) -> Any:
-    """A handler's answer for Gradio: by component, or nothing at all."""
-    return {parts[name]: value for name, value in values.items()} or gr.skip()
+class Binder:
+    """Makes Gradio's event functions of ``handler(visit, *values) -> Parts``.
 
-
-def on_page(parts: Components, handler: Callable[..., Any]) -> Callable[..., Any]:
-    """``handler(words, visitor, *values)`` as Gradio calls it; what it gives is placed, as it comes.
+    Whatever goes wrong becomes a message in one part; everything else on the page stays.
 
     Args:
-        parts: Components by the names that the handler uses.
-        handler: A function, or a generator of updates.
+        core: The page's service.
+        parts: Components by the names that handlers use.
+        errors_in: Name of the part that shows what went wrong.
     """
-    if inspect.isgeneratorfunction(handler):
 
-        def stream(request: gr.Request, *values: Any) -> Iterator[Any]:
-            for given in handler(Words.of(request), request.session_hash or "", *values):
-                yield placed(parts, given)
+    def __init__(self, core: Service, parts: Components, errors_in: str = "status") -> None:
+        self._core, self._parts, self._errors_in = core, parts, errors_in
 
-        stream.__doc__ = handler.__doc__
-        return stream
+    def __call__(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        """For an event that brings the values of its inputs; a generator's updates are shown as they come."""
+        if inspect.isgeneratorfunction(handler):
 
-    def once(request: gr.Request, *values: Any) -> Any:
-        return placed(parts, handler(Words.of(request), request.session_hash or "", *values))
+            def stream(request: gr.Request, *values: Any) -> Iterator[Any]:
+                for parts in self._updates(handler, self._visit(request), *values):
+                    yield self._placed(parts)
 
-    return once
+            stream.__doc__ = handler.__doc__
+            return stream
+
+        def once(request: gr.Request, *values: Any) -> Any:
+            return self._placed(self._result(handler, self._visit(request), *values))
+
+        return once
+
+    def on_choice(self, handler: Callable[..., Parts]) -> Callable[..., Any]:
+        """For an event that says what was chosen: ``handler(visit, event, *values)``."""
+
+        def once(event: gr.EventData, request: gr.Request, *values: Any) -> Any:
+            return self._placed(self._result(handler, self._visit(request), event, *values))
+
+        return once
+
+    def on_opening(self, handler: Callable[..., Parts]) -> Callable[..., Any]:
+        """For the page's opening: ``handler(visit, query, *values)`` with the parameters of the address."""
+
+        def once(request: gr.Request, *values: Any) -> Any:
+            return self._placed(self._result(handler, self._visit(request), request.query_params, *values))
+
+        return once
+
+    def _visit(self, request: gr.Request) -> Visit:
+        return Visit(Translator.of(request), self._core, request.session_hash or "")
+
+    def _placed(self, parts: Parts) -> Any:
+        return {self._parts[name]: part for name, part in parts.items()} or gr.skip()
+
+    def _result(self, handler: Callable[..., Parts], visit: Visit, *values: Any) -> Parts:
+        try:
+            return handler(visit, *values)
+        except Exception as error:
+            return self._failure(error, visit.words)
+
+    def _updates(self, handler: Callable[..., Iterator[Parts]], visit: Visit, *values: Any) -> Iterator[Parts]:
+        try:
+            yield from handler(visit, *values)
+        except Exception as error:
+            yield self._failure(error, visit.words)
+
+    def _failure(self, error: Exception, words: Translator) -> Parts:
+        if isinstance(error, StoppedError):
+            return {self._errors_in: status_line(Message("stopped"), words)}
+        if isinstance(error, HclError):
+            return {self._errors_in: problem(str(error))}
+        logger.error("a handler failed", exc_info=error)
+        return {self._errors_in: problem(words("went_wrong"))}
 
 
-def on_choice(parts: Components, handler: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for an event that brings something: ``handler(words, visitor, event, *values)``."""
-
-    def once(event: gr.EventData, request: gr.Request, *values: Any) -> Any:
-        return placed(parts, handler(Words.of(request), request.session_hash or "", event, *values))
-
-    return once
+def run_buttons(parts: dict[str, Any], label: str, elem_id: str) -> None:
+    """Run, Stop, and the line that says what is going on; ``label`` is the key of what Run is called."""
+    say = labels()
+    with gr.Row():
+        parts["run"] = gr.Button(say(label), variant="primary", size="lg", scale=2, min_width=120)
+        parts["stop"] = gr.Button(say("button_stop"), size="lg", scale=1, min_width=80, interactive=False)
+    parts["status"] = gr.HTML("", elem_id=elem_id)
 
 
 def wire_run(
-    core: Service,
+    bind: Binder,
     parts: Components,
     work: Callable[..., Iterator[Parts]],
     inputs: Sequence[Any],
@@ -69,31 +122,35 @@ def wire_run(
     """The button ``run`` does ``work`` with the model, ``stop`` ends it, and ``status`` says so meanwhile.
 
     Args:
-        core: The page's service.
-        parts: With ``run``, ``stop`` and ``status``, and what ``work`` gives.
-        work: ``work(words, visitor, *values)``, a generator of updates; its docstring is the API's.
+        bind: Of the tab.
+        parts: With ``run``, ``stop`` and ``status``, and what ``work`` returns.
+        work: ``work(visit, *values)``, a generator of updates; its docstring is the API's.
         inputs: Its values.
-        outputs: Every component that it may give.
+        outputs: Every component that it may change.
         api_name: Of the endpoint.
     """
 
-    def wait(words: Words, visitor: str) -> Parts:
-        """A word at once, also where others are before this run; Run rests, Stop is ready."""
-        core.begin(visitor)
-        rests = {"run": gr.update(interactive=False), "stop": gr.update(interactive=True)}
-        return rests | {"status": status(words("waiting"))}
+    def on_run_pressed(visit: Visit) -> Parts:
+        """A message at once, also where others are before this run."""
+        visit.service.clear_stop(visit.visitor)
+        return _buttons(is_running=True) | {"status": status_line(Message("waiting"), visit.words)}
 
-    def rest(words: Words, _: str) -> Parts:
-        return {"run": gr.update(interactive=True), "stop": gr.update(interactive=False)}
+    def on_run_ended(_: Visit) -> Parts:
+        return _buttons(is_running=False)
 
-    def stop(words: Words, visitor: str) -> Parts:
-        return stop_run(words, core, visitor) | {"stop": gr.update(interactive=False)}
+    def on_stop_pressed(visit: Visit) -> Parts:
+        visit.service.stop(visit.visitor)
+        return {"status": status_line(Message("stopping"), visit.words), "stop": gr.update(interactive=False)}
 
     buttons = [parts["run"], parts["stop"]]
-    begun = parts["run"].click(on_page(parts, wait), None, [parts["status"], *buttons], **QUIET)
-    running = begun.then(on_page(parts, work), inputs, outputs, api_name=api_name, **MODEL)
-    running.then(on_page(parts, rest), None, buttons, **QUIET)
-    parts["stop"].click(on_page(parts, stop), None, [parts["status"], parts["stop"]], **QUIET)
+    pressed = parts["run"].click(bind(on_run_pressed), None, [parts["status"], *buttons], **QUIET)
+    ended = pressed.then(bind(work), inputs, outputs, api_name=api_name, **MODEL)
+    ended.then(bind(on_run_ended), None, buttons, **QUIET)
+    parts["stop"].click(bind(on_stop_pressed), None, [parts["status"], parts["stop"]], **QUIET)
+
+
+def _buttons(is_running: bool) -> Parts:
+    return {"run": gr.update(interactive=not is_running), "stop": gr.update(interactive=is_running)}
 
 
 def balance_controls() -> dict[str, Any]:

@@ -7,10 +7,12 @@ import gradio as gr
 from app.components import LayerChart, LinkBox
 from app.figures.compared import MEASURES, MOST_RUNS
 from app.handlers import compare as handlers
-from app.handlers.base import Parts
-from app.language import Words, labels
+from app.language import labels
+from app.render import Parts
+from app.render.compare import comparison_parts
 from app.service import Service
-from app.tabs.base import QUIET, on_page
+from app.tabs.base import QUIET, Binder
+from app.visit import Visit
 
 
 def build_compare(core: Service, tab: gr.Tab) -> dict[str, Any]:
@@ -34,20 +36,21 @@ def build_compare(core: Service, tab: gr.Tab) -> dict[str, Any]:
                 parts["chart"] = LayerChart(elem_id="compared", label=say("chart_compared"))
             parts["link"] = LinkBox()
 
-    def list_runs(words: Words, _: str, chosen: list[str] | None) -> Parts:
+    def list_runs(visit: Visit, chosen: list[str] | None) -> Parts:
         """The runs there are now; a live one may have come since."""
-        choices = handlers.choices(words, core)
+        choices = handlers.choices(visit)
         ids = [run_id for _, run_id in choices]
         kept = [each for each in chosen or [] if each in ids] or ids[:2]
         return {"runs": gr.update(choices=choices, value=kept)}
 
-    def compare(words: Words, _: str, ids: list[str], measure: str, by_share: bool) -> Parts:
-        return handlers.compare(words, ids or [], measure, by_share)
+    def compare(visit: Visit, ids: list[str] | None, measure: str, by_share: bool) -> Parts:
+        return comparison_parts(handlers.compare(visit, ids or [], measure), by_share, visit.words)
 
+    bind = Binder(core, parts, errors_in="said")
     shown = [parts[name] for name in ("said", "chart", "link")]
     choice = [parts[name] for name in ("runs", "measure", "by_share")]
-    opened = tab.select(on_page(parts, list_runs), parts["runs"], parts["runs"], **QUIET)
+    opened = tab.select(bind(list_runs), parts["runs"], parts["runs"], **QUIET)
     slow = {"show_progress": "hidden", "api_visibility": "private"}
-    opened.then(on_page(parts, compare), choice, shown, **slow)
-    gr.on([each.input for each in choice], on_page(parts, compare), choice, shown, trigger_mode="always_last", **slow)
+    opened.then(bind(compare), choice, shown, **slow)
+    gr.on([each.input for each in choice], bind(compare), choice, shown, trigger_mode="always_last", **slow)
     return parts

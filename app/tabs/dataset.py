@@ -7,18 +7,24 @@ import gradio as gr
 
 from app.components import LayerChart, LinkBox
 from app.handlers import dataset as handlers
-from app.handlers.base import Parts
-from app.handlers.tables import headed_questions
-from app.language import Words, labels
+from app.handlers.dataset import SetChoice, ShownSet
+from app.handlers.form import Form, by_name
+from app.language import labels
+from app.messages import Message
+from app.render import Parts
+from app.render import dataset as render
+from app.render.explore import opened_parts
 from app.service import Service
-from app.tabs.base import QUIET, balance_controls, on_page, placed, wire_run
-from app.tabs.form import Form
+from app.tabs.base import QUIET, Binder, balance_controls, run_buttons, wire_run
+from app.tabs.form import FormControls
+from app.views.base import status_line
 from app.views.questions import COLUMNS
+from app.visit import Balance, Visit
 
 _RESULTS = ("headline", "chart", "rows", "link", "status", "shown")
 
 
-def build_dataset(core: Service, tab: gr.Tab, tabs: gr.Tabs, form: Form) -> dict[str, Any]:
+def build_dataset(core: Service, tab: gr.Tab, tabs: gr.Tabs, form: FormControls) -> dict[str, Any]:
     """Lay out the tab and wire it; its parts."""
     parts: dict[str, Any] = {"shown": gr.State(None)}
     with gr.Row(equal_height=False, elem_classes="hcl-main"):
@@ -33,7 +39,7 @@ def build_dataset(core: Service, tab: gr.Tab, tabs: gr.Tabs, form: Form) -> dict
 
 def _controls(core: Service, parts: dict[str, Any]) -> None:
     say = labels()
-    runs = handlers.set_run_choices(core)
+    runs = handlers.run_choices(core)
     parts["stored_run"] = gr.Dropdown(
         runs, value=runs[0][1] if runs else None, label=say("label_stored_set"), info=say("info_stored_set")
     )
@@ -44,10 +50,7 @@ def _controls(core: Service, parts: dict[str, Any]) -> None:
         parts["min_answers"] = gr.Number(1, label=say("label_min_answers"), minimum=1, precision=0, min_width=90)
     gr.HTML(say("note_set_settings"), elem_classes="hcl-note")
     with gr.Column(elem_classes="hcl-run"):
-        with gr.Row():
-            parts["run"] = gr.Button(say("button_run_set"), variant="primary", size="lg", scale=2, min_width=120)
-            parts["stop"] = gr.Button(say("button_stop"), size="lg", scale=1, min_width=80, interactive=False)
-        parts["status"] = gr.HTML("", elem_id="set-status")
+        run_buttons(parts, "button_run_set", "set-status")
 
 
 def _results(parts: dict[str, Any]) -> None:
@@ -71,51 +74,61 @@ def _results(parts: dict[str, Any]) -> None:
     parts["link"] = LinkBox()
 
 
-def _wire(core: Service, tab: gr.Tab, form: Form, parts: dict[str, Any]) -> None:
-    def show(words: Words, _: str, run_id: str | None, *weighed: Any) -> Parts:
-        return headed_questions(words, handlers.show_run(words, run_id, *weighed)) if run_id else {}
+def _wire(core: Service, tab: gr.Tab, form: FormControls, parts: dict[str, Any]) -> None:
+    def show_stored(visit: Visit, run_id: str | None, *weighed: Any) -> Parts:
+        if not run_id:
+            return {}
+        result = handlers.show(visit, ShownSet(run_id), Balance.from_controls(*weighed))
+        return render.stored_parts(result, visit.words)
 
-    def open_tab(words: Words, visitor: str, seen: Any, run_id: str | None, *weighed: Any) -> Parts:
-        choices = handlers.set_run_choices(core)
+    def open_tab(visit: Visit, shown: ShownSet | None, run_id: str | None, *weighed: Any) -> Parts:
         listed: Parts = {
-            "stored_run": gr.update(choices=choices),
-            "set": gr.update(choices=core.sets.names(visitor)),
+            "stored_run": gr.update(choices=handlers.run_choices(core)),
+            "set": gr.update(choices=core.sets.names(visit.visitor)),
         }
-        return listed | ({} if seen or not run_id else show(words, visitor, run_id, *weighed))
+        return listed | ({} if shown else show_stored(visit, run_id, *weighed))
 
-    def run_set(words: Words, visitor: str, *values: Any) -> Iterator[Parts]:
+    def run_set(visit: Visit, creativity: Any, scaling: Any, *values: Any) -> Iterator[Parts]:
         """Ask every question of a selection at every exit layer; the curve over all of them grows with each."""
-        for given in handlers.run_set(words, core, visitor, *values):
-            yield headed_questions(words, given)
+        choice = SetChoice.from_controls(*values[: len(chosen)])
+        form = Form.from_controls(by_name(values[len(chosen) :]))
+        for update in handlers.run(visit, choice, form, Balance.from_controls(creativity, scaling)):
+            yield render.update_parts(update, visit.words)
 
-    def rebalance(words: Words, visitor: str, shown: Any, *weighed: Any) -> Parts:
-        return handlers.rebalance_set(words, core, visitor, shown, *weighed)
+    def rebalance(visit: Visit, shown: ShownSet | None, *weighed: Any) -> Parts:
+        if not shown:
+            return {}
+        return render.weighed_parts(handlers.show(visit, shown, Balance.from_controls(*weighed)), visit.words)
 
+    bind = Binder(core, parts)
     results = [parts[name] for name in _RESULTS]
     weighed = [parts["balance"], parts["scaling"]]
     listed = [parts["stored_run"], parts["set"]]
-    tab.select(on_page(parts, open_tab), [parts["shown"], parts["stored_run"], *weighed], [*listed, *results], **QUIET)
-    parts["stored_run"].input(on_page(parts, show), [parts["stored_run"], *weighed], results, **QUIET)
-    choice = [parts[name] for name in ("set", "limit", "shuffle", "min_answers")]
-    wire_run(core, parts, run_set, [*weighed, *choice, *form.controls], results, "run_set")
-    gr.on(
-        [each.input for each in weighed],
-        on_page(parts, rebalance), [parts["shown"], *weighed],
-        [parts[name] for name in ("headline", "chart", "link", "status")], trigger_mode="always_last", **QUIET,
-    )  # fmt: skip
+    tab.select(bind(open_tab), [parts["shown"], parts["stored_run"], *weighed], [*listed, *results], **QUIET)
+    parts["stored_run"].input(bind(show_stored), [parts["stored_run"], *weighed], results, **QUIET)
+    chosen = [parts[name] for name in ("set", "limit", "shuffle", "min_answers")]
+    wire_run(bind, parts, run_set, [*weighed, *chosen, *form.controls], results, "run_set")
+    moved = [each.input for each in weighed]
+    changed = [parts[name] for name in ("headline", "chart", "link", "status")]
+    gr.on(moved, bind(rebalance), [parts["shown"], *weighed], changed, trigger_mode="always_last", **QUIET)
 
 
-def _wire_rows(core: Service, tabs: gr.Tabs, form: Form, parts: dict[str, Any]) -> None:
+def _wire_rows(core: Service, tabs: gr.Tabs, form: FormControls, parts: dict[str, Any]) -> None:
     """A row opens its question in Explore."""
-    theirs = form.parts | {"tabs": tabs}
+    explore = form.parts | {"tabs": tabs}
+
+    def open_row(visit: Visit, event: gr.EventData, shown: ShownSet | None, *weighed: Any) -> Parts:
+        row = getattr(event, "row_value", None)
+        question_id = row[-1] if isinstance(row, list) and row else None
+        if not shown or not isinstance(question_id, str):
+            return {}
+        opened = handlers.open_row(visit, shown, question_id, Balance.from_controls(*weighed))
+        return opened_parts(opened, visit.words) | {
+            "tabs": gr.Tabs(selected="explore"),
+            "status": status_line(Message("opened_from_set"), visit.words),
+        }
+
     results = ("headline", "chart", "answers", "river", "numbers", "detail", "link", "shown", "status")
-    outputs = [theirs[name] for name in (*results, "question", "accepted", "stored_run", "tabs")]
-
-    def open_question(event: gr.SelectData, request: gr.Request, shown: Any, *weighed: Any) -> Any:
-        words = Words.of(request)
-        question_id = event.row_value[-1] if isinstance(event.row_value, list) and event.row_value else None
-        given = handlers.open_question(words, core, request.session_hash or "", shown, question_id, *weighed)
-        return placed(theirs, given)
-
+    outputs = [explore[name] for name in (*results, "question", "accepted", "stored_run", "tabs")]
     inputs = [parts["shown"], *(form.parts[name] for name in ("balance", "scaling", "more"))]
-    parts["rows"].select(open_question, inputs, outputs, **QUIET)
+    parts["rows"].select(Binder(core, explore).on_choice(open_row), inputs, outputs, **QUIET)

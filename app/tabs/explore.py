@@ -8,17 +8,25 @@ import gradio as gr
 from app.components import AnswerColumns, LayerChart, LinkBox
 from app.handlers import explore as handlers
 from app.handlers import questions
-from app.handlers.base import Parts
+from app.handlers.explore import ShownQuestion
+from app.handlers.form import CONTROLS, Form, by_name, num_hidden_layers
 from app.handlers.measures import MEASURES
-from app.language import Words, labels
-from app.service import Service, num_hidden_layers
-from app.tabs.base import QUIET, SLOW, balance_controls, on_choice, on_page, wire_run
-from app.tabs.form import NAMES, Form, build_form
+from app.language import labels
+from app.messages import Problem
+from app.render import Parts
+from app.render import explore as render
+from app.render.questions import hit_parts, set_parts
+from app.service import Service
+from app.tabs.base import FILES, QUIET, SLOW, Binder, balance_controls, wire_run
+from app.tabs.form import FormControls, build_form
+from app.views.detail import prompt_box
+from app.visit import Balance, Visit
+from hcl_core.errors import HclError
 
 GROUP = "explore"
 
 
-def build_explore(core: Service) -> Form:
+def build_explore(core: Service) -> FormControls:
     """Lay out the tab and wire it; its parts, for the other tabs and for links."""
     with gr.Row(equal_height=False, elem_classes="hcl-main"):
         with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
@@ -26,8 +34,11 @@ def build_explore(core: Service) -> Form:
         with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
             _results(form.parts)
     form.parts["shown"] = gr.State(None)
-    _wire_form(core, form)
-    _wire_results(core, form)
+    bind = Binder(core, form.parts)
+    _wire_search(core, form)
+    _wire_stored(bind, form)
+    _wire_settings(bind, form)
+    _wire_results(bind, form)
     return form
 
 
@@ -57,115 +68,129 @@ def _results(parts: dict[str, Any]) -> None:
     parts["link"] = LinkBox(elem_id="link")
 
 
-def _wire_form(core: Service, form: Form) -> None:
-    """A question is searched, taken over, shown where it is stored; the prompt and the cost follow the form."""
+def _wire_search(core: Service, form: FormControls) -> None:
+    """A question is searched for in a set; further sets are loaded."""
     parts = form.parts
-    every_part = [part for name, part in parts.items() if name not in ("balance", "scaling", "more")]
-    balance = [parts[name] for name in ("balance", "scaling", "more")]
+    bind = Binder(core, parts, errors_in="found")
 
-    def search(words: Words, visitor: str, set_name: str, text: str) -> Parts:
-        return questions.search(words, core, visitor, set_name, text)
+    def search(visit: Visit, set_name: str | None, text: str | None) -> Parts:
+        return hit_parts(questions.search(visit, set_name, text or ""), visit.words)
 
-    def take(words: Words, visitor: str, set_name: str, question_id: str, run_id: str | None, *weighed: Any) -> Parts:
-        taken = questions.take(words, core, visitor, set_name, question_id)
-        return taken | (show_question(words, taken["question"], run_id, *weighed) if "question" in taken else {})
+    def load_file(visit: Visit, file: str | None) -> Parts:
+        return _loaded(visit, questions.load_file(visit, file)) if file else {}
 
-    def show_question(words: Words, question: str, run_id: str | None, *weighed: Any) -> Parts:
-        choices = handlers.run_choices(core, question)
-        ids = [each for _, each in choices]
-        chosen = run_id if run_id in ids else next(iter(ids), None)
-        info = words("stored_info" if ids else "no_stored_info")
-        found: Parts = {"stored_run": gr.update(choices=choices, value=chosen, info=info)}
-        return found | (handlers.show_question(words, core, chosen, question, *weighed) if chosen else {})
+    def load_named(visit: Visit, name: str | None) -> Parts:
+        return _loaded(visit, questions.load_named(visit, name or ""))
 
-    def show_run(words: Words, _: str, run_id: str | None, question: str, *weighed: Any) -> Parts:
-        return handlers.show_question(words, core, run_id, question, *weighed) if run_id else {}
+    def _loaded(visit: Visit, name: str) -> Parts:
+        return set_parts(visit.service.sets.names(visit.visitor), name)
 
-    finding = [parts["set"], parts["search"]]
-    found = [parts["hits"], parts["found"]]
-    gr.on([parts["search"].change], on_page(parts, search), finding, found, trigger_mode="always_last", **QUIET)
-    gr.on([parts["set"].change], on_page(parts, search), finding, found, **QUIET)
-    taking = [parts["set"], parts["hits"], parts["stored_run"], *balance]
-    parts["hits"].input(on_page(parts, take), taking, every_part, **QUIET)
-    parts["stored_run"].input(
-        on_page(parts, show_run), [parts["stored_run"], parts["question"], *balance], every_part, **QUIET
-    )
+    words, found = [parts["set"], parts["search"]], [parts["hits"], parts["found"]]
+    gr.on([parts["search"].change], bind(search), words, found, trigger_mode="always_last", **QUIET)
+    gr.on([parts["set"].change], bind(search), words, found, **QUIET)
     loaded = [parts["set"], parts["found"]]
-    parts["file"].upload(
-        on_page(parts, lambda words, visitor, file: questions.load_file(words, core, visitor, file)),
-        parts["file"], loaded, show_progress="minimal", api_visibility="private",
-    )  # fmt: skip
-    gr.on(
-        [parts["load"].click, parts["set_name"].submit],
-        on_page(parts, lambda words, visitor, name: questions.load_named(words, core, visitor, name)),
-        parts["set_name"], loaded, show_progress="minimal", api_visibility="private",
-    )  # fmt: skip
-    _wire_settings(core, form)
+    parts["file"].upload(bind(load_file), parts["file"], loaded, **FILES)
+    gr.on([parts["load"].click, parts["set_name"].submit], bind(load_named), parts["set_name"], loaded, **FILES)
 
 
-def _wire_settings(core: Service, form: Form) -> None:
+def _wire_stored(bind: Binder, form: FormControls) -> None:
+    """A question that was found, or a run that has asked it, is shown at once."""
+    parts = form.parts
+    balance = [parts[name] for name in ("balance", "scaling", "more")]
+    every_part = [part for name, part in parts.items() if name not in ("balance", "scaling", "more")]
+
+    def take(visit: Visit, set_name: str | None, question_id: str | None, run_id: str | None, *weighed: Any) -> Parts:
+        """The chosen question, with its answers in the chosen run, or in another that has asked it."""
+        question = questions.find(visit, set_name, question_id)
+        if question is None:
+            return {}
+        runs = handlers.run_choices(visit.service, question.text)
+        ids = [each for _, each in runs]
+        chosen = run_id if run_id in ids else next(iter(ids), None)
+        info = visit.words("stored_info" if ids else "no_stored_info")
+        listed = gr.update(choices=runs, value=chosen, info=info)
+        return render.form_parts(question) | {"stored_run": listed} | show_run(visit, chosen, question.text, *weighed)
+
+    def show_run(visit: Visit, run_id: str | None, question: str, *weighed: Any) -> Parts:
+        if not run_id:
+            return {}
+        result = handlers.show_text(visit, run_id, question, Balance.from_controls(*weighed))
+        return render.stored_parts(result, visit.words)
+
+    inputs = [parts["set"], parts["hits"], parts["stored_run"], *balance]
+    parts["hits"].input(bind(take), inputs, every_part, **QUIET)
+    inputs = [parts["stored_run"], parts["question"], *balance]
+    parts["stored_run"].input(bind(show_run), inputs, every_part, **QUIET)
+
+
+def _wire_settings(bind: Binder, form: FormControls) -> None:
+    """The prompt, the layers and the cost follow the form."""
     parts = form.parts
 
-    def fit_layers(name: Any) -> list[Any]:
-        layers = num_hidden_layers(name) if isinstance(name, str) else None
-        if layers is None:  # not known before it is loaded; the run will say if a layer does not exist
-            return [gr.update(maximum=None)] * 3
-        return [
-            gr.update(value=layers // 2 + 1, maximum=layers),
-            gr.update(value=layers, maximum=layers),
-            gr.update(maximum=layers),
-        ]
+    def fit_layers(_: Visit, model: object) -> Parts:
+        deepest = num_hidden_layers(model)
+        if deepest is None:  # not known before it is loaded; the run will say if a layer does not exist
+            return dict.fromkeys(layers, gr.update(maximum=None))
+        return {
+            "first_layer": gr.update(value=deepest // 2 + 1, maximum=deepest),
+            "last_layer": gr.update(value=deepest, maximum=deepest),
+            "every": gr.update(maximum=deepest),
+        }
 
-    def estimate(words: Words, _: str, *controls: Any) -> Parts:
-        return handlers.estimate(words, core, *controls)
+    def estimate(visit: Visit, *values: Any) -> Parts:
+        try:
+            estimated: Any = handlers.estimate(visit, Form.from_controls(by_name(values)))
+        except HclError as error:
+            estimated = Problem(str(error))
+        return {"estimate": render.estimate_text(estimated, visit.words)}
 
-    def preview(words: Words, _: str, model: str, question: str, template: str) -> Parts:
-        return handlers.preview(words, core, model, question, template)
+    def preview(visit: Visit, model: str | None, question: str | None, template: str) -> Parts:
+        prompt = handlers.preview(visit, model or "", question or "", template)
+        return {"prompt": prompt_box(prompt, visit.words)}
 
-    layers = [parts[name] for name in ("first_layer", "last_layer", "every")]
-    parts["model"].change(fit_layers, parts["model"], layers, **QUIET)
-    changes = [parts[name].change for name in NAMES if name not in ("question", "accepted", "judge", "seed")]
-    gr.on(changes, on_page(parts, estimate), form.controls, parts["estimate"], trigger_mode="always_last", **QUIET)
+    layers = ("first_layer", "last_layer", "every")
+    parts["model"].change(bind(fit_layers), parts["model"], [parts[name] for name in layers], **QUIET)
+    changes = [parts[name].change for name in CONTROLS if name not in ("question", "accepted", "judge", "seed")]
+    gr.on(changes, bind(estimate), form.controls, parts["estimate"], trigger_mode="always_last", **QUIET)
     prompt = [parts[name] for name in ("model", "question", "template")]
-    gr.on(
-        [each.change for each in prompt],
-        on_page(parts, preview), prompt, parts["prompt"], trigger_mode="always_last", **QUIET,
-    )  # fmt: skip
+    changes = [each.change for each in prompt]
+    gr.on(changes, bind(preview), prompt, parts["prompt"], trigger_mode="always_last", **QUIET)
 
 
-def _wire_results(core: Service, form: Form) -> None:
+def _wire_results(bind: Binder, form: FormControls) -> None:
     """Run, Stop, the balance, and a layer that is chosen on a chart or a column."""
     parts = form.parts
     balance = [parts[name] for name in ("balance", "scaling", "more")]
-    results = [
-        parts[name]
-        for name in ("headline", "chart", "answers", "river", "numbers", "detail", "link", "shown", "status")
-    ]
+    names = ("headline", "chart", "answers", "river", "numbers", "detail", "link", "shown", "status")
 
-    def explore(words: Words, visitor: str, *values: Any) -> Iterator[Parts]:
+    def explore(visit: Visit, creativity: Any, scaling: Any, more: Any, *values: Any) -> Iterator[Parts]:
         """Sample, judge and score answers at every exit layer of a model, for one question.
 
         The last update has the headline, a Plotly figure by exit layer, the answers as HTML, and the run's id.
         """
-        yield from handlers.explore(words, core, visitor, *values)
+        form, balance = Form.from_controls(by_name(values)), Balance.from_controls(creativity, scaling, more)
+        for update in handlers.run(visit, form, balance):
+            yield render.update_parts(update, visit.words)
 
-    def rebalance(words: Words, visitor: str, shown: Any, *weighed: Any) -> Parts:
-        return handlers.rebalance(words, core, visitor, shown, *weighed)
+    def rebalance(visit: Visit, shown: ShownQuestion | None, *weighed: Any) -> Parts:
+        if not shown:
+            return {}
+        return render.weighed_parts(handlers.show(visit, shown, Balance.from_controls(*weighed)), visit.words)
 
-    def choose(words: Words, visitor: str, event: gr.EventData, shown: Any, *weighed: Any) -> Parts:
-        return handlers.choose_layer(words, core, visitor, shown, getattr(event, "layer", None), *weighed)
+    def choose(visit: Visit, event: gr.EventData, shown: ShownQuestion | None, *weighed: Any) -> Parts:
+        if not shown:
+            return {}
+        layer = getattr(event, "layer", None)
+        result = handlers.choose_layer(visit, shown, layer, Balance.from_controls(*weighed))
+        return render.layer_parts(result, visit.words)
 
-    wire_run(core, parts, explore, [*balance, *form.controls], results, "explore")
+    wire_run(bind, parts, explore, [*balance, *form.controls], [parts[name] for name in names], "explore")
     weighed = [parts[name] for name in ("headline", "chart", "numbers", "link", "status")]
     inputs = [parts["shown"], *balance]
     moved = [parts["balance"].input, parts["scaling"].input]
-    gr.on(moved, on_page(parts, rebalance), inputs, weighed, trigger_mode="always_last", **QUIET)
-    parts["more"].input(on_page(parts, rebalance), inputs, weighed, trigger_mode="always_last", **SLOW)
+    gr.on(moved, bind(rebalance), inputs, weighed, trigger_mode="always_last", **QUIET)
+    parts["more"].input(bind(rebalance), inputs, weighed, trigger_mode="always_last", **SLOW)
+    inputs = [parts["shown"], parts["balance"], parts["scaling"]]
+    chosen = [parts[name] for name in ("detail", "shown", "link", "status")]
     for name in ("chart", "river", "answers"):
-        parts[name].choose(
-            on_choice(parts, choose),
-            [parts["shown"], parts["balance"], parts["scaling"]],
-            [parts[each] for each in ("detail", "shown", "link", "status")],
-            trigger_mode="always_last",
-            **QUIET,
-        )
+        parts[name].choose(bind.on_choice(choose), inputs, chosen, trigger_mode="always_last", **QUIET)

@@ -1,57 +1,54 @@
-"""The left column of Explore: a run's settings, in the order in which ``handlers.explore.make_request`` takes them."""
+"""The left column of Explore: finding a question, and the settings of a run."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from app import service
-from app.handlers.base import JUDGES
+from app.handlers.form import CONTROLS, JUDGES
 from app.language import labels
+from app.service import Service
+from app.tabs.base import run_buttons
+from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
 from hcl_core.questions.jsonl import write_idea
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.prompts import TEMPLATE_NAMES
 from hcl_core.settings.strategies import STRATEGY_NAMES
 
-# Names of the controls, as the arguments of ``make_request``.
-NAMES = (
-    "model", "question", "accepted", "first_layer", "last_layer", "every", "num_samples", "temperature", "top_p",
-    "top_k", "max_new_tokens", "seed", "template", "exit_head", "judge", "strategy",
-)  # fmt: skip
 _DEFAULTS = SamplingSettings()
 _FIRST_HITS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """The controls.
+class FormControls:
+    """The components of the column.
 
     Attributes:
-        parts: Every component of the column, by name.
+        parts: By name.
     """
 
     parts: dict[str, Any]
 
     @property
     def controls(self) -> list[Any]:
-        """Those that a request is made of, in its order."""
-        return [self.parts[name] for name in NAMES]
+        """Those whose values ``handlers.form`` reads, in its order."""
+        return [self.parts[name] for name in CONTROLS]
 
 
-def build_form(core: service.Service) -> Form:
+def build_form(core: Service) -> FormControls:
     """Lay out the column."""
     parts: dict[str, Any] = {}
     _question(core, parts)
     _model(core, parts)
     _sampling(parts)
     _run(parts)
-    return Form(parts)
+    return FormControls(parts)
 
 
-def _question(core: service.Service, parts: dict[str, Any]) -> None:
+def _question(core: Service, parts: dict[str, Any]) -> None:
     say = labels()
-    questions = service.starter_questions()
+    questions = core.sets.get("", None).questions
     first = questions[0]
     with gr.Column(elem_classes="hcl-find"):
         parts["search"] = gr.Textbox(
@@ -86,16 +83,21 @@ def _question(core: service.Service, parts: dict[str, Any]) -> None:
     parts["stored_run"] = gr.Dropdown([], value=None, label=say("label_stored_run"), info=say("stored_info"))
 
 
-def _model(core: service.Service, parts: dict[str, Any]) -> None:
-    say = labels()
-    parts["model"] = gr.Dropdown(
+def model_control(core: Service, info: Any = None) -> gr.Dropdown:
+    """The models of the list; on a page of one's own, any other by its Hub id or folder."""
+    return gr.Dropdown(
         core.model_choices(),
-        value=service.DEFAULT_MODEL_NAME,
-        label=say("label_model"),
-        info=say("info_model") if core.allows_any_model else None,
+        value=DEFAULT_MODEL.name,
+        label=labels()("label_model"),
+        info=info,
         allow_custom_value=core.allows_any_model,
     )
-    deepest = service.num_hidden_layers(service.DEFAULT_MODEL_NAME) or 32
+
+
+def _model(core: Service, parts: dict[str, Any]) -> None:
+    say = labels()
+    parts["model"] = model_control(core, say("info_model") if core.allows_any_model else None)
+    deepest = DEFAULT_MODEL.num_hidden_layers
     whole: dict[str, Any] = {"minimum": 1, "maximum": deepest, "precision": 0, "min_width": 80}
     with gr.Row():
         parts["first_layer"] = gr.Number(deepest // 2 + 1, label=say("label_first_layer"), **whole)
@@ -148,10 +150,6 @@ def _sampling(parts: dict[str, Any]) -> None:
 
 
 def _run(parts: dict[str, Any]) -> None:
-    say = labels()
     with gr.Column(elem_classes="hcl-run"):
-        with gr.Row():
-            parts["run"] = gr.Button(say("button_run"), variant="primary", size="lg", scale=2, min_width=120)
-            parts["stop"] = gr.Button(say("button_stop"), size="lg", scale=1, min_width=80, interactive=False)
-        parts["status"] = gr.HTML("", elem_id="status")
+        run_buttons(parts, "button_run", "status")
         parts["estimate"] = gr.HTML("", elem_id="estimate")

@@ -6,24 +6,27 @@ import gradio as gr
 
 from app.components import LayerChart
 from app.handlers import learn as handlers
-from app.handlers.base import Parts
-from app.language import Words, labels
-from app.tabs.base import QUIET, on_page
+from app.language import labels
+from app.render import Parts
+from app.render.learn import step_parts
+from app.service import Service
+from app.tabs.base import QUIET, Binder
+from app.visit import Balance, Visit
 
 _FORMULAS = {"left": "$", "right": "$", "display": False}
 _BALANCE_STEP = 6
 
 
-def build_learn() -> None:
+def build_learn(core: Service) -> None:
     """Lay out the tab and wire it."""
     say = labels()
     with gr.Walkthrough(selected=1, elem_id="learn") as walk:
         for step in range(1, handlers.NUM_STEPS + 1):
             with gr.Step(say(f"learn_{step}_name"), id=step):
-                _build_step(walk, step)
+                _build_step(core, walk, step)
 
 
-def _build_step(walk: gr.Walkthrough, step: int) -> None:
+def _build_step(core: Service, walk: gr.Walkthrough, step: int) -> None:
     say = labels()
     parts: dict[str, Any] = {}
     with gr.Row(equal_height=False, elem_classes="hcl-main hcl-learn"):
@@ -49,13 +52,14 @@ def _build_step(walk: gr.Walkthrough, step: int) -> None:
             onward = gr.Button(say("button_next"), min_width=120)
             onward.click(lambda: gr.Walkthrough(selected=step + 1), None, walk, **QUIET)
 
-    def reveal(words: Words, _: str, guess: int | None) -> Parts:
-        return handlers.reveal(words, step, guess)
+    def reveal(visit: Visit, guess: int | None) -> Parts:
+        return step_parts(handlers.reveal(visit, step, guess), visit.words)
 
-    def weigh(words: Words, _: str, creativity: float) -> Parts:
-        return handlers.weigh(words, creativity)
+    def weigh(visit: Visit, creativity: object) -> Parts:
+        return {"chart": handlers.weigh(visit, Balance.from_controls(creativity, "min_max")).figure}
 
+    bind = Binder(core, parts, errors_in="said")
     shown = [parts["said"], parts["chart"]]
-    parts["reveal"].click(on_page(parts, reveal), parts["guess"], shown, **QUIET)
+    parts["reveal"].click(bind(reveal), parts["guess"], shown, **QUIET)
     if step == _BALANCE_STEP:
-        parts["balance"].input(on_page(parts, weigh), parts["balance"], shown, trigger_mode="always_last", **QUIET)
+        parts["balance"].input(bind(weigh), parts["balance"], shown, trigger_mode="always_last", **QUIET)

@@ -1,23 +1,29 @@
-"""Token lens: what every layer would say at every place of a text, as a heat map."""
+"""Token lens: what every layer would say at every token of a text, as a heat map."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
-from app import service
 from app.components import LayerChart
 from app.figures.lens import SHADES
 from app.handlers import lens as handlers
-from app.handlers.base import Parts
-from app.language import Words, labels
-from app.tabs.base import QUIET, on_choice, on_page, wire_run
-from app.views.base import status
+from app.handlers.lens import ShownLens
+from app.language import labels
+from app.messages import Message
+from app.render import Parts
+from app.render import lens as render
+from app.service import Service
+from app.tabs.base import QUIET, Binder, run_buttons, wire_run
+from app.tabs.form import model_control
+from app.views.base import status_line
+from app.views.lens import question_of
+from app.visit import Visit
 
 
-def build_lens(core: service.Service, tab: gr.Tab) -> None:
+def build_lens(core: Service, tab: gr.Tab) -> None:
     """Lay out the tab and wire it."""
-    parts: dict[str, Any] = {"seen": gr.State(None)}
+    parts: dict[str, Any] = {"shown": gr.State(None)}
     with gr.Row(equal_height=False, elem_classes="hcl-main"):
         with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
             _controls(core, parts)
@@ -29,9 +35,9 @@ def build_lens(core: service.Service, tab: gr.Tab) -> None:
     _wire(core, tab, parts)
 
 
-def _controls(core: service.Service, parts: dict[str, Any]) -> None:
+def _controls(core: Service, parts: dict[str, Any]) -> None:
     say = labels()
-    stored = handlers.shipped_choices()
+    stored = [(question_of(lens), key) for key, lens in handlers.shipped_lenses(handlers.HEADS[0]).items()]
     parts["stored"] = gr.Dropdown(
         stored, value=stored[0][1], label=say("label_stored_lens"), info=say("info_stored_lens")
     )
@@ -40,57 +46,53 @@ def _controls(core: service.Service, parts: dict[str, Any]) -> None:
     )
     parts["shade"] = gr.Radio([(say(name), name) for name in SHADES], value=SHADES[0], label=say("label_shade"))
     parts["prompt"] = gr.Textbox(label=say("label_lens_prompt"), info=say("info_lens_prompt"), lines=4, max_lines=12)
-    parts["model"] = gr.Dropdown(
-        core.model_choices(),
-        value=service.DEFAULT_MODEL_NAME,
-        label=say("label_model"),
-        allow_custom_value=core.allows_any_model,
-    )
+    parts["model"] = model_control(core)
     with gr.Row():
         parts["num_tokens"] = gr.Number(
             12, label=say("label_max_new_tokens"), minimum=1, maximum=handlers.MOST_TOKENS, precision=0, min_width=110
         )
         parts["whole"] = gr.Checkbox(False, label=say("label_whole_text"), min_width=150)
     with gr.Column(elem_classes="hcl-run"):
-        with gr.Row():
-            parts["run"] = gr.Button(say("button_look"), variant="primary", size="lg", scale=2, min_width=120)
-            parts["stop"] = gr.Button(say("button_stop"), size="lg", scale=1, min_width=80, interactive=False)
-        parts["status"] = gr.HTML("", elem_id="lens-status")
+        run_buttons(parts, "button_look", "lens-status")
 
 
-def _wire(core: service.Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
-    def show(words: Words, _: str, question_id: str, head: str, shade: str) -> Parts:
-        return handlers.show_shipped(words, question_id, head, shade)
+def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
+    def show_stored(visit: Visit, question_id: str, head: str, shade: str) -> Parts:
+        return render.stored_parts(handlers.show(visit, ShownLens(question_id, head), shade), visit.words)
 
-    def open_tab(words: Words, visitor: str, seen: Any, question_id: str, head: str, shade: str) -> Parts:
-        return {} if seen else handlers.show_shipped(words, question_id, head, shade)
+    def open_tab(visit: Visit, shown: ShownLens | None, question_id: str, head: str, shade: str) -> Parts:
+        return {} if shown else show_stored(visit, question_id, head, shade)
 
-    def look(words: Words, visitor: str, *values: Any) -> Iterator[Parts]:
+    def change_head(visit: Visit, shown: ShownLens | None, question_id: str, head: str, shade: str) -> Parts:
+        """A stored lens has both heads: the other one is there at once."""
+        if shown and shown.is_live:
+            return {"status": status_line(Message("press_look"), visit.words)}
+        return show_stored(visit, question_id, head, shade)
+
+    def look(
+        visit: Visit, model: str | None, head: str, prompt: str | None, whole: bool, num_tokens: Any, shade: str
+    ) -> Iterator[Parts]:
         """Read every layer along a model's greedy answer to a prompt; the last update is a heat map."""
-        yield from handlers.look(words, core, visitor, *values)
+        for update in handlers.read_prompt(visit, model or "", head, prompt or "", bool(whole), num_tokens, shade):
+            yield render.update_parts(update, visit.words)
 
-    def recolour(words: Words, visitor: str, seen: Any, shade: str) -> Parts:
-        return handlers.recolour(words, core, visitor, seen, shade)
+    def recolour(visit: Visit, shown: ShownLens | None, shade: str) -> Parts:
+        return render.lens_parts(handlers.show(visit, shown, shade), visit.words) if shown else {}
 
-    def choose(words: Words, visitor: str, event: gr.EventData, seen: Any) -> Parts:
-        place = getattr(event, "place", None)
-        return handlers.choose_cell(words, core, visitor, seen, getattr(event, "layer", None), place)
+    def choose(visit: Visit, event: gr.EventData, shown: ShownLens | None) -> Parts:
+        if not shown:
+            return {}
+        layer, position = getattr(event, "layer", None), getattr(event, "position", None)
+        return render.cell_parts(handlers.choose_cell(visit, shown, layer, position), visit.words)
 
-    results = [parts[name] for name in ("headline", "chart", "cell", "seen", "status", "prompt")]
+    bind = Binder(core, parts)
+    results = [parts[name] for name in ("headline", "chart", "cell", "shown", "status", "prompt")]
     stored = [parts[name] for name in ("stored", "head", "shade")]
-    tab.select(on_page(parts, open_tab), [parts["seen"], *stored], results, **QUIET)
-    parts["stored"].input(on_page(parts, show), stored, results, **QUIET)
-    parts["shade"].input(on_page(parts, recolour), [parts["seen"], parts["shade"]], results, **QUIET)
-    parts["chart"].choose(
-        on_choice(parts, choose), parts["seen"], [parts["cell"], parts["status"]], trigger_mode="always_last", **QUIET
-    )
+    tab.select(bind(open_tab), [parts["shown"], *stored], results, **QUIET)
+    parts["stored"].input(bind(show_stored), stored, results, **QUIET)
+    parts["head"].input(bind(change_head), [parts["shown"], *stored], results, **QUIET)
+    parts["shade"].input(bind(recolour), [parts["shown"], parts["shade"]], results, **QUIET)
+    cell = [parts["cell"], parts["status"]]
+    parts["chart"].choose(bind.on_choice(choose), parts["shown"], cell, trigger_mode="always_last", **QUIET)
     names = ("model", "head", "prompt", "whole", "num_tokens", "shade")
-    wire_run(core, parts, look, [parts[name] for name in names], results, "lens")
-    # A stored lens has both heads: the other one is there at once.
-    parts["head"].input(on_page(parts, _other_head), [parts["seen"], *stored], results, **QUIET)
-
-
-def _other_head(words: Words, _: str, seen: Any, question_id: str, head: str, shade: str) -> Parts:
-    if seen and seen.get("live"):
-        return {"status": status(words("press_look"))}
-    return handlers.show_shipped(words, question_id, head, shade)
+    wire_run(bind, parts, look, [parts[name] for name in names], results, "lens")

@@ -6,11 +6,13 @@ import gradio as gr
 
 from app.components import LayerChart, LinkBox
 from app.handlers import runs as handlers
-from app.handlers.tables import headed_runs
-from app.language import Words, labels
+from app.language import labels
+from app.render import Parts
+from app.render import runs as render
 from app.service import Service
-from app.tabs.base import QUIET, on_page, placed
+from app.tabs.base import FILES, QUIET, Binder
 from app.views.runs import COLUMNS
+from app.visit import Visit
 
 _ALL = (
     "rows", "chosen", "manifest", "chart", "link", "open", "export", "delete", "confirm", "undo", "deleted", "file",
@@ -22,8 +24,6 @@ _SAVE_PNG = """() => {
   const picture = { format: "png", filename: "hcl-run", scale: 2, width: 1200, height: 480 };
   if (chart && chart.data) Plotly.downloadImage(chart, picture);
 }"""
-# Reads of a whole run or writes of a file: off the page's quick lane, but not in the model's line.
-_WORK = {"show_progress": "minimal", "api_visibility": "private"}
 
 
 def build_runs(core: Service, tab: gr.Tab) -> dict[str, Any]:
@@ -77,26 +77,57 @@ def _controls(core: Service, parts: dict[str, Any]) -> None:
 
 
 def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
-    def with_run(handler: Any) -> Any:
-        return on_page(parts, lambda words, _, *values: headed_runs(words, handler(words, core, *values)))
-
-    def choose(event: gr.SelectData, request: gr.Request) -> Any:
-        words = Words.of(request)
-        run_id = event.row_value[0] if isinstance(event.row_value, list) and event.row_value else ""
-        return placed(parts, handlers.choose(words, core, run_id))
-
-    everything = [parts[name] for name in _ALL]
-    chosen = parts["chosen"]
-    tab.select(with_run(handlers.open_list), chosen, everything, **QUIET)
-    parts["rows"].select(choose, None, everything, **QUIET)
-    parts["export"].click(
-        with_run(handlers.export_run), [chosen, parts["format"]], [parts["file"], parts["status"]], **_WORK
+    bind, everything, chosen = Binder(core, parts), [parts[name] for name in _ALL], parts["chosen"]
+    tab.select(bind(_open_tab), chosen, everything, **QUIET)
+    parts["rows"].select(bind.on_choice(_choose), None, everything, **QUIET)
+    file, confirm = [parts["file"], parts["status"]], [parts["confirm"], parts["status"]]
+    parts["export"].click(bind(_export), [chosen, parts["format"]], file, **FILES)
+    parts["delete"].click(
+        bind(lambda visit, run_id: render.confirm_parts(run_id, visit.words)), chosen, confirm, **QUIET
     )
-    parts["delete"].click(with_run(handlers.ask), chosen, [parts["confirm"], parts["status"]], **QUIET)
-    parts["no"].click(
-        on_page(parts, lambda words, _: handlers.keep(words)), None, [parts["confirm"], parts["status"]], **QUIET
-    )
-    parts["yes"].click(with_run(handlers.delete), chosen, everything, **QUIET)
-    parts["undo"].click(with_run(handlers.undo), parts["deleted"], everything, **QUIET)
-    parts["upload"].upload(with_run(handlers.open_file), parts["upload"], everything, **_WORK)
-    gr.on([parts["load"].click, parts["path"].submit], with_run(handlers.open_path), parts["path"], everything, **_WORK)
+    parts["no"].click(bind(lambda visit: render.kept_parts(visit.words)), None, confirm, **QUIET)
+    parts["yes"].click(bind(_delete), chosen, everything, **QUIET)
+    parts["undo"].click(bind(_undo), parts["deleted"], everything, **QUIET)
+    parts["upload"].upload(bind(_open_file), parts["upload"], everything, **FILES)
+    gr.on([parts["load"].click, parts["path"].submit], bind(_open_path), parts["path"], everything, **FILES)
+
+
+def _open_tab(visit: Visit, chosen: str | None) -> Parts:
+    """The list, and the first run of it where none is chosen yet."""
+    runs = handlers.list_runs(visit)
+    listed = render.list_parts(runs, visit.words)
+    if chosen or not runs:
+        return listed
+    return listed | render.run_parts(handlers.show(visit, runs[0].manifest.run_id), visit.words)
+
+
+def _choose(visit: Visit, event: gr.EventData) -> Parts:
+    row = getattr(event, "row_value", None)
+    run_id = row[0] if isinstance(row, list) and row else ""
+    return render.run_parts(handlers.show(visit, str(run_id)), visit.words)
+
+
+def _export(visit: Visit, run_id: str | None, kind: str) -> Parts:
+    return render.exported_parts(handlers.export_run(visit, run_id, kind), visit.words)
+
+
+def _delete(visit: Visit, run_id: str | None) -> Parts:
+    run = handlers.delete(visit, run_id)
+    return render.deleted_parts(run, handlers.list_runs(visit), visit.words)
+
+
+def _undo(visit: Visit, run_id: str | None) -> Parts:
+    handlers.undo(visit, run_id)
+    return render.restored_parts(run_id or "", handlers.list_runs(visit), visit.words)
+
+
+def _open_file(visit: Visit, file: str | None) -> Parts:
+    return _opened(visit, handlers.open_file(visit, file)) if file else {}
+
+
+def _open_path(visit: Visit, path: str | None) -> Parts:
+    return _opened(visit, handlers.open_path(visit, path or ""))
+
+
+def _opened(visit: Visit, result: handlers.RunResult) -> Parts:
+    return render.opened_parts(result, handlers.list_runs(visit), visit.words)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from app.language import SIGNS, Words
+from app.language import SIGNS, Translator
 from app.views.base import shown
 from hcl_core.runs.answers import LayerAnswers
 from hcl_core.runs.meanings import AnswerGroup, Meaning, follow_meanings
@@ -15,7 +15,7 @@ _MAX_CARDS = 9
 def answer_columns(
     layers: Sequence[LayerAnswers],
     best: int | None,
-    words: Words,
+    words: Translator,
     meanings: list[Meaning] | None = None,
     chosen: int | None = None,
     is_live: bool = True,
@@ -54,7 +54,7 @@ def answer_columns(
     )
 
 
-def _thinning(num_layers: int, words: Words) -> str:
+def _thinning(num_layers: int, words: Translator) -> str:
     """Buttons that leave out columns; where there are few, none."""
     if num_layers <= 6:
         return ""
@@ -72,7 +72,7 @@ def _column(
     meanings: list[Meaning],
     is_best: bool,
     is_live: bool,
-    words: Words,
+    words: Translator,
 ) -> str:
     cards = sorted(cards, key=lambda each: (-each[1].count, each[0]))
     inside = "".join(
@@ -94,7 +94,7 @@ def _column(
     )
 
 
-def _card(number: int, group: AnswerGroup, meaning: Meaning, num_samples: int, words: Words) -> str:
+def _card(number: int, group: AnswerGroup, meaning: Meaning, num_samples: int, words: Translator) -> str:
     variants = " · ".join(f"{printable(answer.text)[:120]} ×{answer.count}" for answer in group.answers)[:400]
     reason = printable(group.answers[0].reason)[:200]
     confidence = words("mean_confidence", confidence=words.number(group.confidence))

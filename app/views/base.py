@@ -1,8 +1,10 @@
-"""What all views share: text as text, a line of progress, a message."""
+"""What all views share: text as text, and what is going on as one line."""
 
 from html import escape
 
-from app.language import Words
+from app.language import Translator
+from app.messages import Message, Progress, Status
+from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.text import printable
 
 
@@ -12,27 +14,50 @@ def shown(text: str, most: int = 120) -> str:
     return escape(line if len(line) <= most else line[:most] + "…")
 
 
-def status(text: str) -> str:
+def sentence(message: Message, words: Translator) -> str:
+    """The message in the visitor's language; not escaped."""
+    values = {
+        name: words.number(value, 1) if isinstance(value, float) else value for name, value in message.values.items()
+    }
+    return words(message.key, **values)
+
+
+def status_line(status: Status, words: Translator) -> str:
+    """What is going on, or what went wrong."""
+    if isinstance(status, Message):
+        return note(sentence(status, words))
+    return _progress(status, words) if isinstance(status, Progress) else problem(status.text)
+
+
+def note(text: str) -> str:
     """A line that says what is going on."""
     return f'<div class="hcl-status" role="status">{escape(printable(text))}</div>'
 
 
-def progress(words: Words, what: str, num_done: int, num_wanted: int) -> str:
-    """A line of progress with its bar; ``what`` is the key of what is being done."""
-    share = num_done / max(num_wanted, 1)
+def problem(text: str) -> str:
+    """What went wrong and what to do, without where on this machine the runs are."""
+    return f'<div class="hcl-status failed" role="alert">✕ {escape(printable(without_paths(text))[:1000])}</div>'
+
+
+def without_paths(text: str) -> str:
+    """``text`` without where on this machine the program and its runs are."""
+    for folder in (runs_folder(), precomputed_folder()):
+        for path in (folder.absolute(), folder):
+            text = text.replace(f"{path}/", "")
+    return text
+
+
+def _progress(progress: Progress, words: Translator) -> str:
+    """A line of progress with its bar."""
+    share = progress.num_done / max(progress.num_wanted, 1)
     text = words(
         "progress_answers",
-        what=words(what),
-        done=words.count(num_done),
-        wanted=words.count(num_wanted),
+        what=words(progress.stage),
+        done=words.count(progress.num_done),
+        wanted=words.count(progress.num_wanted),
         share=words.percent(share),
     )
     return (
         f'<div class="hcl-status" role="status">{escape(text)}'
         f'<div class="hcl-bar"><u style="width:{share:.1%}"></u></div></div>'
     )
-
-
-def problem(message: str) -> str:
-    """What went wrong and what to do."""
-    return f'<div class="hcl-status failed" role="alert">✕ {escape(printable(message)[:1000])}</div>'

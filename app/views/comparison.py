@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from app.language import Words
+from app.language import Translator
 from app.views.base import shown
 from hcl_core.scores.comparison import RunComparison
 
@@ -14,7 +14,7 @@ def comparison(
     names: Sequence[str],
     differing: dict[str, list[object]],
     notes: Sequence[str],
-    words: Words,
+    words: Translator,
 ) -> str:
     """Whether the best layer repeats, how many layers differ, and the settings that do.
 
@@ -41,14 +41,14 @@ def comparison(
     return f'<div class="hcl-headline"><h2>{top}</h2>{below}{said}{_settings(names, differing, words)}</div>'
 
 
-def _repeats(compared: Sequence[tuple[int, RunComparison]], words: Words) -> str:
+def _repeats(compared: Sequence[tuple[int, RunComparison]], words: Translator) -> str:
     best = {layer for _, each in compared for layer in each.optimal_layers}
     if None in best:
         return words("some_nothing_right")
     return words("all_same_best", layer=best.pop()) if len(best) == 1 else words("not_all_same_best")
 
 
-def _sentence(compared: RunComparison, words: Words) -> str:
+def _sentence(compared: RunComparison, words: Translator) -> str:
     first, second = compared.optimal_layers
     if first is None or second is None:
         return words("some_nothing_right")
@@ -57,7 +57,7 @@ def _sentence(compared: RunComparison, words: Words) -> str:
     return words("different_best", first=first, second=second)
 
 
-def _detail(compared: RunComparison, measure: str, words: Words) -> str:
+def _detail(compared: RunComparison, measure: str, words: Translator) -> str:
     parts = []
     if compared.p_same_optimal is not None:
         parts.append(words("same_best_in", share=words.percent(compared.p_same_optimal)))
@@ -71,7 +71,7 @@ def _detail(compared: RunComparison, measure: str, words: Words) -> str:
     return " ".join(parts)
 
 
-def _settings(names: Sequence[str], differing: dict[str, list[object]], words: Words) -> str:
+def _settings(names: Sequence[str], differing: dict[str, list[object]], words: Translator) -> str:
     if not differing:
         return ""
     heads = "".join(

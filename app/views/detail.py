@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from app.language import SIGNS, Words
-from app.library import Look, Scored
+from app.language import SIGNS, Translator
+from app.outcomes import Scored
+from app.question_view import QuestionView
 from app.views.base import shown
 from hcl_core.records import Sample
 from hcl_core.text import printable
@@ -17,27 +18,27 @@ _MOST_LETTERS = 20_000
 _HEADS = ("verdict", "tokens", "sample_numbers", "confidence", "ended", "rule")
 
 
-def layer_detail(look: Look, scored: Scored, exit_layer: int, words: Words) -> str:
+def layer_detail(view: QuestionView, scored: Scored, exit_layer: int, words: Translator) -> str:
     """The chosen layer: its scores, then all of its samples, equal ones together."""
-    mine = [sample for sample in look.samples if sample.exit_layer == exit_layer]
+    mine = [sample for sample in view.samples if sample.exit_layer == exit_layer]
     rows = _same_texts(mine)
-    listed = "".join(_row(look, same, words) for same in rows[:MOST_ROWS])
+    listed = "".join(_row(view, same, words) for same in rows[:MOST_ROWS])
     if len(rows) > MOST_ROWS:
         cut = words("rows_cut", shown=MOST_ROWS, all=words.count(len(rows)))
         listed += f'<tr><td colspan="6" class="hcl-more">{cut}</td></tr>'
     return (
         f'<div class="hcl-detail" data-layer="{exit_layer}"><h3>{words("layer_n", layer=exit_layer)}</h3>'
-        f"<p>{_scores(scored, exit_layer, words)}</p>{_notes(look, words)}"
+        f"<p>{_scores(scored, exit_layer, words)}</p>{_notes(view, words)}"
         f"{_table(listed, exit_layer, words)}"
-        f"<details><summary>{words('exact_prompt')}</summary>{prompt_box(look.stored.prompt, words)}</details></div>"
+        f"<details><summary>{words('exact_prompt')}</summary>{prompt_box(view.stored.prompt, words)}</details></div>"
     )
 
 
-def _notes(look: Look, words: Words) -> str:
+def _notes(view: QuestionView, words: Translator) -> str:
     """What decides a sample, and what the shades of its tokens say."""
-    settings = look.manifest.settings.sampling
+    settings = view.manifest.settings.sampling
     drawn = words("detail_note", seed=settings.seed, temperature=f"{settings.temperature:g}")
-    if not look.token_texts:
+    if not view.token_texts:
         return f'<p class="hcl-note">{drawn}</p><p class="hcl-note">{words("no_token_texts")}</p>'
     shades = "".join(
         f'<span class="hcl-token" style="--p:{share}">{words.number(share, 1)}</span>' for share in (0.1, 0.5, 0.9)
@@ -45,7 +46,7 @@ def _notes(look: Look, words: Words) -> str:
     return f'<p class="hcl-note">{drawn} {words("token_shades")} {shades}</p>'
 
 
-def _table(rows: str, exit_layer: int, words: Words) -> str:
+def _table(rows: str, exit_layer: int, words: Translator) -> str:
     heads = "".join(f'<th scope="col">{words(key)}</th>' for key in _HEADS)
     name = escape(words("samples_of_layer", layer=exit_layer))
     return (
@@ -54,7 +55,7 @@ def _table(rows: str, exit_layer: int, words: Words) -> str:
     )
 
 
-def _scores(scored: Scored, exit_layer: int, words: Words) -> str:
+def _scores(scored: Scored, exit_layer: int, words: Translator) -> str:
     pairs = zip(scored.scores, scored.sure.layers, strict=True)
     score, sure = next(pair for pair in pairs if pair[0].exit_layer == exit_layer)
     parts = []
@@ -76,28 +77,28 @@ def _same_texts(samples: Sequence[Sample]) -> list[list[Sample]]:
     return sorted(same.values(), key=lambda each: (-len(each), each[0].sample_idx))
 
 
-def _row(look: Look, same: list[Sample], words: Words) -> str:
+def _row(view: QuestionView, same: list[Sample], words: Translator) -> str:
     first = same[0]
-    verdict = look.verdicts[first.key]
+    verdict = view.verdicts[first.key]
     numbers = sorted(sample.sample_idx for sample in same)
     listed = ", ".join(map(str, numbers[:_MOST_NUMBERS])) + ("…" if len(numbers) > _MOST_NUMBERS else "")
     said = f'<i aria-hidden="true">{SIGNS[verdict.outcome]}</i> {words(verdict.outcome)}'
     return (
         f'<tr class="{verdict.outcome}"><td>{said}</td>'
-        f'<td dir="auto">{_tokens(look, first, words)}</td>'
+        f'<td dir="auto">{_tokens(view, first, words)}</td>'
         f'<td title="{", ".join(map(str, numbers[:1000]))}"><b>×{len(same)}</b> <small>{listed}</small></td>'
         f"<td>{words.number(first.confidence)}</td><td>{words('finish_' + first.finish_reason)}</td>"
         f"<td>{shown(verdict.reason, 160)}</td></tr>"
     )
 
 
-def _tokens(look: Look, sample: Sample, words: Words) -> str:
-    if not look.token_texts:
+def _tokens(view: QuestionView, sample: Sample, words: Translator) -> str:
+    if not view.token_texts:
         return shown(sample.completion_text, 400)
     pieces = []
     for token_id, logprob in zip(sample.completion_token_ids, sample.token_logprobs, strict=True):
         probability = min(1.0, math.exp(logprob))
-        text = look.token_texts.get(token_id, "�").replace("\n", "⏎")
+        text = view.token_texts.get(token_id, "�").replace("\n", "⏎")
         pieces.append(
             f'<span class="hcl-token" style="--p:{probability:.2f}" title="{words.number(probability, 3)}">'
             f"{escape(printable(text)) or '∅'}</span>"
@@ -110,7 +111,7 @@ def _kept(text: str) -> str:
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
-def prompt_box(prompt: str | None, words: Words) -> str:
+def prompt_box(prompt: str | None, words: Translator) -> str:
     """The exact text that is sent, its end marked: a space there matters."""
     if prompt is None:
         return f'<p class="hcl-note">{words("prompt_unknown")}</p>'

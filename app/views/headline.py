@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from html import escape
 
-from app.language import Words
-from app.library import Scored
+from app.language import Translator
+from app.outcomes import Scored
+from hcl_core.runs.manifest import Manifest
+from hcl_core.settings.strategies import Strategy
 from hcl_core.text import printable
 
 
-def welcome(words: Words) -> str:
+def welcome(words: Translator) -> str:
     """What stands there before any result."""
     return f'<div class="hcl-empty"><h2>{words("welcome_title")}</h2><p>{words("welcome_text")}</p></div>'
 
 
-def headline(scored: Scored, is_complete: bool, words: Words, asked: str = "", note: str = "") -> str:
+def headline(scored: Scored, is_complete: bool, words: Translator, asked: str = "", note: str = "") -> str:
     """The result.
 
     Args:
@@ -30,7 +32,13 @@ def headline(scored: Scored, is_complete: bool, words: Words, asked: str = "", n
     return f'<div class="hcl-headline">{about}{said}{below}</div>'
 
 
-def spoken_layers(layers: Sequence[int], words: Words) -> str:
+def strategy_note(manifest: Manifest, words: Translator) -> str:
+    """What an exit layer means in this run, where it is not where the answers come from."""
+    name = Strategy.parse(manifest.settings.strategy).name
+    return "" if name == "early_exit" else words(f"note_{name}")
+
+
+def spoken_layers(layers: Sequence[int], words: Translator) -> str:
     """``28 to 30`` or ``24, 27 and 30``."""
     is_run = len(layers) > 2 and len({after - before for before, after in zip(layers, layers[1:], strict=False)}) == 1
     if is_run:
@@ -38,7 +46,7 @@ def spoken_layers(layers: Sequence[int], words: Words) -> str:
     return words.listed([str(layer) for layer in layers])
 
 
-def sentence(scored: Scored, words: Words) -> str:
+def sentence(scored: Scored, words: Translator) -> str:
     """Which layer balances best, or that none does."""
     if scored.best is None:
         return words("nothing_right")
@@ -50,7 +58,7 @@ def sentence(scored: Scored, words: Words) -> str:
     return words("one_best", layer=scored.best, achieved=_achieved(scored, words))
 
 
-def _detail(scored: Scored, words: Words) -> str:
+def _detail(scored: Scored, words: Translator) -> str:
     if scored.best is None:
         return words("nothing_to_balance")
     share = next(each.p_optimal for each in scored.sure.layers if each.exit_layer == scored.best)
@@ -65,11 +73,7 @@ def _detail(scored: Scored, words: Words) -> str:
     return lead
 
 
-def _achieved(scored: Scored, words: Words) -> str:
+def _achieved(scored: Scored, words: Translator) -> str:
     score = next(each for each in scored.scores if each.exit_layer == scored.best)
-    right = words.percent(1 - score.hallucination_rate)
-    ideas = score.creativity_raw
-    if ideas == 1:
-        return words("achieved_one", right=right)
-    digits = 0 if float(ideas).is_integer() else 1
-    return words("achieved_many", right=right, ideas=words.number(ideas, digits))
+    ideas = words.plural("right_ideas", score.creativity_raw)
+    return words("achieved", right=words.percent(1 - score.hallucination_rate), ideas=ideas)

@@ -1,7 +1,7 @@
 """What the token lens shows, in words: where the answer settles, and the tokens of one cell."""
 
 from app.figures.lens import shown_token
-from app.language import Words
+from app.language import Translator
 from app.views.base import shown
 from hcl_core.models.lens_records import LensTable
 
@@ -13,7 +13,7 @@ def question_of(table: LensTable) -> str:
     return asked[-1].removeprefix("Question: ") if asked and lines[-1].strip() == "Answer:" else lines[-1]
 
 
-def lens_headline(table: LensTable, words: Words) -> str:
+def lens_headline(table: LensTable, words: Translator) -> str:
     """From which layer on the last layer's first word stays on top."""
     first = int(table.settles()[0])
     token = shown_token(table.top_token_texts[-1][0][0], 40)
@@ -26,7 +26,7 @@ def lens_headline(table: LensTable, words: Words) -> str:
     )
 
 
-def top_table(table: LensTable, layer: int, place: int, words: Words) -> str:
+def top_table(table: LensTable, layer: int, place: int, words: Translator) -> str:
     """The most probable tokens of one cell, with their probabilities."""
     tops = zip(table.top_token_texts[layer][place], table.top_probabilities[layer, place], strict=True)
     rows = "".join(

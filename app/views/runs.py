@@ -1,9 +1,10 @@
 """Stored runs as rows, a run's manifest, and the link that opens it again."""
 
+from collections.abc import Sequence
 from html import escape
 from urllib.parse import urlencode
 
-from app.language import Words
+from app.language import Translator
 from app.library import StoredRun
 from app.views.base import shown
 from hcl_core.settings.layers import format_layers
@@ -23,12 +24,12 @@ COLUMNS = (
 )
 
 
-def run_rows(runs: list[StoredRun], words: Words) -> list[list[object]]:
+def run_rows(runs: Sequence[StoredRun], words: Translator) -> list[list[object]]:
     """One row a run, as ``COLUMNS`` names them; plain text, which the table escapes."""
     return [_row(run, words) for run in runs]
 
 
-def _row(run: StoredRun, words: Words) -> list[object]:
+def _row(run: StoredRun, words: Translator) -> list[object]:
     manifest, settings = run.manifest, run.manifest.settings
     kind = "shipped" if run.is_shipped else "own"
     return [
@@ -46,7 +47,7 @@ def _row(run: StoredRun, words: Words) -> list[object]:
     ]
 
 
-def manifest_view(run: StoredRun, words: Words) -> str:
+def manifest_view(run: StoredRun, words: Translator) -> str:
     """Everything that was asked for, what made it and when."""
     manifest = run.manifest
     asked = manifest.all_settings | {
@@ -68,7 +69,7 @@ def manifest_view(run: StoredRun, words: Words) -> str:
     )
 
 
-def link_box(query: dict[str, object], words: Words) -> str:
+def link_box(query: dict[str, object], words: Translator) -> str:
     """A field with the address that opens this view again; ``link.js`` puts the page's own address before it."""
     text = escape("?" + urlencode({name: value for name, value in query.items() if value not in (None, "")}, safe=","))
     return (

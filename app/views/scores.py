@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from app.language import Words
-from app.library import Scored
+from app.language import Translator
+from app.outcomes import Scored
 from hcl_core.scores.intervals import Interval
 
 
-def score_table(scored: Scored, words: Words, more: Mapping[str, Sequence[float]] | None = None) -> str:
+def score_table(scored: Scored, words: Translator, more: Mapping[str, Sequence[float]] | None = None) -> str:
     """A row a layer: each score with its 95% interval, and how often the layer is best."""
     further = dict(more or {})
     names = ("exit_layer", "hallucination_rate", "creativity", "creativity_raw", "hcb_score", "best_in", *further)
@@ -21,7 +21,7 @@ def score_table(scored: Scored, words: Words, more: Mapping[str, Sequence[float]
     )
 
 
-def _row(scored: Scored, place: int, more: Mapping[str, Sequence[float]], words: Words) -> str:
+def _row(scored: Scored, place: int, more: Mapping[str, Sequence[float]], words: Translator) -> str:
     score, sure = scored.scores[place], scored.sure.layers[place]
     cells = [
         _cell(score.hallucination_rate, sure.hallucination_ci, words),
@@ -35,5 +35,5 @@ def _row(scored: Scored, place: int, more: Mapping[str, Sequence[float]], words:
     return f'<tr{is_best}><th scope="row">{score.exit_layer}</th>{"".join(cells)}</tr>'
 
 
-def _cell(value: float, interval: Interval, words: Words) -> str:
+def _cell(value: float, interval: Interval, words: Translator) -> str:
     return f"<td>{words.number(value)} <small>{words.interval(interval)}</small></td>"

@@ -85,7 +85,7 @@ class JsonlQuestions:
 def read_idea(text: str) -> str | tuple[str, ...]:
     """An accepted idea as a person types it: names are separated by ``|``, as in ``United States | USA``."""
     names = tuple(name.strip() for name in text.split("|") if name.strip())
-    return names if len(names) > 1 else text.strip(" |")
+    return names if len(names) > 1 else next(iter(names), text.strip())
 
 
 def write_idea(names: Sequence[str]) -> str:

@@ -50,6 +50,12 @@ class OutcomeTable:
         accepted = np.zeros(num_questions, np.int32) if num_accepted_ideas is None else num_accepted_ideas
         return cls(exit_layers, np.full(shape, MISSING, np.int16), np.full(shape, np.nan, np.float32), accepted)
 
+    def snapshot(self) -> "OutcomeTable":
+        """A copy: the table of a run under way changes with each wave."""
+        return OutcomeTable(
+            self.exit_layers, self.outcomes.copy(), self.confidences.copy(), self.num_accepted_ideas.copy()
+        )
+
     def questions(self, chosen: slice | NDArray[np.bool_] | NDArray[np.int64]) -> "OutcomeTable":
         """The rows of some questions."""
         return OutcomeTable(

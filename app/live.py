@@ -1,0 +1,43 @@
+"""A run under way, as the page sees it."""
+
+from dataclasses import dataclass
+
+from app.question_view import QuestionView
+from hcl_core import pipeline
+from hcl_core.errors import RunFolderError
+from hcl_core.pipeline.scorer import Scorer
+from hcl_core.records import StoredQuestion
+from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRun:
+    """A run under way, or the last one of a visitor.
+
+    Attributes:
+        folder: Where it is stored.
+        manifest: Of it.
+        questions: With their prompts.
+        scorer: Up to date with the last wave.
+    """
+
+    folder: RunFolder
+    manifest: Manifest
+    questions: tuple[StoredQuestion, ...]
+    scorer: Scorer
+
+    def view(self, question_id: str) -> QuestionView:
+        """One of its questions; raises ``RunFolderError`` if that has no answers yet."""
+        stored = next((each for each in self.questions if each.question.id == question_id), None)
+        if stored is None or not self.scorer.samples[question_id]:
+            raise RunFolderError("that question has no answers yet: wait for its first wave")
+        return QuestionView.from_live(self.manifest, stored, self.scorer, self.folder.token_texts())
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvent:
+    """An event of a run, and the run as the event leaves it."""
+
+    event: pipeline.Event
+    run: LiveRun

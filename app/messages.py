@@ -1,0 +1,43 @@
+"""What is going on, before it is said in a language: handlers return these, views make sentences of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A sentence of the page.
+
+    Attributes:
+        key: In ``assets/words``.
+        values: By their names in the sentence; a ``float`` is shown with one decimal.
+    """
+
+    key: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many answers of a run are there.
+
+    Attributes:
+        stage: ``going_on`` where an earlier run is resumed.
+        num_done: Answers that are there.
+        num_wanted: Answers of the whole run.
+    """
+
+    stage: Literal["sampling", "going_on"]
+    num_done: int
+    num_wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What went wrong and what to do, in the words of an ``HclError``."""
+
+    text: str
+
+
+Status = Message | Progress | Problem

@@ -1,0 +1,127 @@
+"""One question of a run, stored or under way: everything that the page shows of it. Needs no model."""
+
+from dataclasses import dataclass
+from threading import Lock
+
+from cachetools import LRUCache, cached
+
+from app import library
+from app.library import StoredRun
+from app.outcomes import ResampledOutcomes
+from hcl_core.errors import RunFolderError
+from hcl_core.ideas.names import listed_ideas, num_accepted_ideas
+from hcl_core.pipeline.scorer import Scorer
+from hcl_core.pipeline.stored import is_judged_now
+from hcl_core.records import Question, Sample, SampleKey, StoredQuestion, Verdict
+from hcl_core.runs.answers import LayerAnswers, count_answers, read_verdicts
+from hcl_core.runs.manifest import Manifest
+from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionView:
+    """One question of a run, and all that came of it.
+
+    Attributes:
+        manifest: Of the run.
+        stored: The question and the prompt sent.
+        outcomes: Of this question.
+        layers: Answers by layer, counted.
+        samples: Of all layers.
+        verdicts: By sample.
+        token_texts: The text of each token id; empty where the run has not stored them.
+        is_complete: Whether all answers are in.
+    """
+
+    manifest: Manifest
+    stored: StoredQuestion
+    outcomes: ResampledOutcomes
+    layers: tuple[LayerAnswers, ...]
+    samples: tuple[Sample, ...]
+    verdicts: dict[SampleKey, Verdict]
+    token_texts: dict[int, str]
+    is_complete: bool
+
+    @classmethod
+    def load(cls, run: StoredRun, question_id: str) -> "QuestionView":
+        """A question of a stored run.
+
+        Raises:
+            RunFolderError: The run lacks the question, or has not been judged.
+        """
+        return _load(run, question_id)
+
+    @classmethod
+    def from_live(
+        cls, manifest: Manifest, stored: StoredQuestion, scorer: Scorer, token_texts: dict[int, str]
+    ) -> "QuestionView":
+        """A question of a run under way, with the answers that have come so far."""
+        samples = scorer.samples[stored.question.id]
+        row = list(scorer.samples).index(stored.question.id)
+        num_expected = len(manifest.settings.exit_layers) * manifest.settings.num_samples
+        listed = listed_ideas(manifest.ideas, stored.question)
+        return cls(
+            manifest,
+            stored,
+            ResampledOutcomes.of(_row_of(scorer.table, row)),
+            tuple(
+                count_answers(samples, scorer.verdicts, scorer.clusters, listed)
+            ),
+            tuple(samples),
+            {sample.key: scorer.verdicts[sample.key] for sample in samples},
+            token_texts,
+            len(samples) == num_expected,
+        )
+
+
+@cached(LRUCache(maxsize=32), key=library.by_verdicts, lock=Lock())
+def _load(run: StoredRun, question_id: str) -> QuestionView:
+    stored = next((each for each in library.questions_of(run) if each.question.id == question_id), None)
+    if stored is None:
+        raise RunFolderError("that run does not have this question: choose another")
+    folder, manifest = run.folder, run.manifest
+    if not is_judged_now(folder, manifest):
+        raise library.not_judged(run)
+    samples = folder.samples(question_id)
+    verdicts, clusters = read_verdicts(folder, question_id, samples)
+    try:
+        table = _table_of_question(manifest, stored.question, samples, verdicts, clusters)
+    except (KeyError, IndexError):
+        raise RunFolderError(
+            f"{manifest.run_id} has a sample of no layer of the run, or a right one of no cluster"
+        ) from None
+    return QuestionView(
+        manifest,
+        stored,
+        ResampledOutcomes.of(table),
+        tuple(count_answers(samples, verdicts, clusters, listed_ideas(manifest.ideas, stored.question))),
+        tuple(samples),
+        verdicts,
+        folder.token_texts(),
+        manifest.finished_at is not None,
+    )
+
+
+def _row_of(table: OutcomeTable, row: int) -> OutcomeTable:
+    """The outcomes of one question alone, copied: those of a run under way change."""
+    return table.questions(slice(row, row + 1)).snapshot()
+
+
+def _table_of_question(
+    manifest: Manifest,
+    question: Question,
+    samples: list[Sample],
+    verdicts: dict[SampleKey, Verdict],
+    clusters: dict[SampleKey, int],
+) -> OutcomeTable:
+    """One row of what ``read_outcomes`` returns, made without reading the other questions."""
+    columns = {layer: column for column, layer in enumerate(manifest.settings.exit_layers)}
+    num_accepted = num_accepted_ideas(manifest.ideas, [question])
+    table = OutcomeTable.empty(1, manifest.settings.exit_layers, manifest.settings.num_samples, num_accepted)
+    for sample in samples:
+        cell = (0, columns[sample.exit_layer], sample.sample_idx)
+        outcome = verdicts[sample.key].outcome
+        wrong = NOT_ATTEMPTED if outcome == "not_attempted" else INCORRECT
+        table.outcomes[cell] = clusters[sample.key] if outcome == "correct" else wrong
+        table.confidences[cell] = sample.confidence
+    return table

@@ -1,0 +1,47 @@
+"""A whole question set on the tab Data set."""
+
+from app.figures.curves import layer_curves
+from app.handlers.dataset import SetResult, SetUpdate
+from app.language import Translator
+from app.messages import Message
+from app.render import Parts
+from app.render.tables import table
+from app.views import questions
+from app.views.base import status_line
+from app.views.headline import headline, strategy_note
+from app.views.runs import link_box
+
+
+def set_parts(result: SetResult, words: Translator) -> Parts:
+    """Everything that is known of a set."""
+    rows = questions.question_rows(result.questions, result.table)
+    return weighed_parts(result, words) | {"rows": table(questions.COLUMNS, rows, words), "shown": result.shown}
+
+
+def stored_parts(result: SetResult, words: Translator) -> Parts:
+    """A stored run of a set, and that it is stored."""
+    return set_parts(result, words) | {"status": status_line(Message("stored_set"), words)}
+
+
+def weighed_parts(result: SetResult, words: Translator) -> Parts:
+    """What depends on the balance alone: all but the rows of the questions."""
+    note = strategy_note(result.manifest, words)
+    query = {"tab": "dataset", "run": result.shown.run_id} | result.balance.query()
+    return {
+        "headline": headline(result.scored, result.is_complete, words, _asked(result, words), note),
+        "chart": layer_curves(result.scored, words),
+        "link": link_box(query, words) if result.is_complete else "",
+    }
+
+
+def _asked(result: SetResult, words: Translator) -> str:
+    """How many questions, and by which model, for the line above the headline."""
+    manifest = result.manifest
+    done, name = result.num_answered, manifest.question_set[:100]
+    return f"{words('questions_of_set', done=done, all=manifest.num_questions, set=name)} · {manifest.describe()}"
+
+
+def update_parts(update: SetUpdate, words: Translator) -> Parts:
+    """A step of a set's run."""
+    parts = set_parts(update.result, words) if update.result else {}
+    return parts | {"status": status_line(update.status, words)}

@@ -1,0 +1,115 @@
+"""One question on the tab Explore."""
+
+from collections.abc import Sequence
+
+import gradio as gr
+
+from app.figures.curves import layer_curves
+from app.figures.river import answer_river
+from app.handlers.explore import Estimate, OpenedQuestion, QuestionResult, RunUpdate
+from app.language import Translator
+from app.messages import Message, Problem
+from app.render import Parts
+from app.views.answers import answer_columns
+from app.views.base import note, status_line
+from app.views.detail import layer_detail
+from app.views.headline import headline, strategy_note
+from app.views.runs import link_box
+from app.views.scores import score_table
+from hcl_core.questions.jsonl import write_idea
+from hcl_core.records import Question
+from hcl_core.runs.meanings import follow_meanings
+
+
+def question_parts(result: QuestionResult, words: Translator) -> Parts:
+    """Everything that is known of a question."""
+    layers, layer = result.view.layers, result.shown.layer
+    meanings = follow_meanings(layers)
+    return {
+        **weighed_parts(result, words),
+        "answers": answer_columns(layers, result.scored.best, words, meanings, layer),
+        "river": answer_river(meanings, layers, words) | {"layer": layer},
+        **layer_parts(result, words),
+    }
+
+
+def weighed_parts(result: QuestionResult, words: Translator) -> Parts:
+    """What depends on the balance alone."""
+    view, scored = result.view, result.scored
+    asked, strategy = _asked(result), strategy_note(view.manifest, words)
+    return {
+        "headline": headline(scored, view.is_complete, words, asked, strategy),
+        "chart": layer_curves(scored, words, result.further) | {"layer": result.shown.layer},
+        "numbers": score_table(scored, words, result.further),
+        "link": _link(result, words),
+    }
+
+
+def layer_parts(result: QuestionResult, words: Translator) -> Parts:
+    """What depends on the chosen layer alone."""
+    layer = result.shown.layer
+    detail = "" if layer is None else layer_detail(result.view, result.scored, layer, words)
+    return {"detail": detail, "shown": result.shown, "link": _link(result, words)}
+
+
+def _asked(result: QuestionResult) -> str:
+    """Question and model, for the line above the headline."""
+    settings = result.view.manifest.settings
+    question = result.view.stored.question.text[:200]
+    return f"{question} · {settings.model} · {settings.exit_head} head · T {settings.sampling.temperature:g}"
+
+
+def _link(result: QuestionResult, words: Translator) -> str:
+    shown = result.shown
+    query = {"run": shown.run_id, "question": shown.question_id, "layer": shown.layer}
+    return link_box(query | result.balance.query(), words)
+
+
+def stored_parts(result: QuestionResult, words: Translator) -> Parts:
+    """A question of a stored run, and that it is stored."""
+    return question_parts(result, words) | {"status": status_line(Message("stored_answers"), words)}
+
+
+def update_parts(update: RunUpdate, words: Translator) -> Parts:
+    """A step of a run; a layer that the visitor chose meanwhile stays chosen."""
+    parts = question_parts(update.result, words) if update.result else {}
+    if update.result and not update.is_first:
+        left_out = ("detail", "shown", "link") if update.result.shown.is_live else ("detail",)
+        parts = {name: part for name, part in parts.items() if name not in left_out}
+        for name in ("chart", "river"):
+            parts[name] = {key: part for key, part in parts[name].items() if key != "layer"}
+    return parts | {"status": status_line(update.status, words)}
+
+
+def opened_parts(opened: OpenedQuestion, words: Translator) -> Parts:
+    """A question, in the form too."""
+    run_id = opened.result.shown.run_id
+    return {
+        **question_parts(opened.result, words),
+        **form_parts(opened.result.view.stored.question),
+        "stored_run": run_choice(opened.runs, run_id),
+    }
+
+
+def form_parts(question: Question) -> Parts:
+    """A question in the form: its text, and one accepted idea a line."""
+    return {"question": question.text, "accepted": "\n".join(map(write_idea, question.ideas))}
+
+
+def run_choice(runs: Sequence[tuple[str, str]], run_id: str | None) -> dict[str, object]:
+    """The drop-down of stored runs; nothing is chosen where ``run_id`` is not among them."""
+    is_listed = any(each == run_id for _, each in runs)
+    update: dict[str, object] = gr.update(choices=list(runs), value=run_id if is_listed else None)
+    return update
+
+
+def estimate_text(estimate: Estimate | Problem, words: Translator) -> str:
+    """How long a run would take, or what is wrong with the form."""
+    if isinstance(estimate, Problem):
+        return note(estimate.text)
+    asked = words("asked_for", layers=estimate.num_layers or "?", answers=words.count(estimate.num_samples))
+    if estimate.seconds is None:
+        return note(f"{asked}. {words('no_estimate')}")
+    low, high = (words.number(seconds, 0 if seconds >= 10 else 1) for seconds in estimate.seconds)
+    loading = " " + words("plus_loading") if estimate.needs_loading else ""
+    return note(words("estimate", asked=asked, low=low, high=high) + loading)

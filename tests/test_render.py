@@ -1,0 +1,290 @@
+"""Records in, parts of the page out: which parts change, and a few of the sentences in them."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from app.handlers import compare, dataset, explore, learn, lens, opening, questions, runs
+from app.handlers.dataset import SetUpdate, ShownSet
+from app.handlers.explore import Estimate, RunUpdate, ShownQuestion
+from app.handlers.lens import ShownLens
+from app.handlers.links import read_link
+from app.language import Translator
+from app.messages import Message, Problem, Progress
+from app.render import compare as render_compare
+from app.render import dataset as render_set
+from app.render import explore as render
+from app.render import lens as render_lens
+from app.render import questions as render_questions
+from app.render import runs as render_runs
+from app.render.learn import step_parts
+from app.render.opening import page_parts
+from app.service import Service
+from app.visit import Balance, Visit
+
+WORDS = Translator("en")
+EQUAL = Balance()
+SHIPPED, WARMER = "0be6b1cadd189061", "a9a4b3a8654fe9da"
+PLANET = ShownQuestion(SHIPPED, "name-a-planet")
+
+
+@pytest.fixture
+def visit(monkeypatch, tmp_path):
+    monkeypatch.setenv("HCL_RUNS", str(tmp_path / "runs"))
+    return Visit(WORDS, Service(), "visitor")
+
+
+@pytest.fixture
+def planet(visit):
+    return explore.show(visit, PLANET, EQUAL)
+
+
+# Explore.
+
+EVERY_PART = {"headline", "chart", "answers", "river", "numbers", "detail", "shown", "link"}
+
+
+def test_a_question_fills_every_part(planet):
+    parts = render.question_parts(planet, WORDS)
+    assert set(parts) == EVERY_PART
+    assert "Name a planet" in parts["headline"] and "<h2>Layer" in parts["headline"]
+    assert parts["numbers"].count("<tr") == 31 and parts["detail"] == ""
+    assert f"?run={SHIPPED}&amp;question=name-a-planet" in parts["link"]
+
+
+def test_a_balance_changes_no_answers(visit):
+    parts = render.weighed_parts(explore.show(visit, PLANET, Balance(0)), WORDS)
+    assert set(parts) == {"headline", "chart", "numbers", "link"} and "balance=0" in parts["link"]
+
+
+def test_a_chosen_layer_shows_every_sample_and_is_in_the_link(visit):
+    parts = render.layer_parts(explore.choose_layer(visit, PLANET, 26, EQUAL), WORDS)
+    assert set(parts) == {"detail", "shown", "link"}
+    assert "layer=26" in parts["link"] and parts["shown"].layer == 26
+    assert sum(int(count) for count in re.findall(r"<b>×(\d+)</b>", parts["detail"])) == 50
+    assert "Question: Name a planet in our solar system." in parts["detail"]
+
+
+def test_the_first_update_of_a_run_fills_every_part(planet):
+    parts = render.update_parts(RunUpdate(Progress("sampling", 8, 16), planet), WORDS)
+    assert set(parts) == EVERY_PART | {"status"} and parts["chart"]["layer"] is None
+
+
+@pytest.mark.parametrize(
+    ("is_live", "left_out"), [(True, {"detail", "shown", "link"}), (False, {"detail"})], ids=["a wave", "the end"]
+)
+def test_later_updates_leave_the_chosen_layer_alone(planet, is_live, left_out):
+    result = replace(planet, shown=replace(PLANET, is_live=is_live))
+    parts = render.update_parts(RunUpdate(Progress("sampling", 8, 16), result, is_first=False), WORDS)
+    assert EVERY_PART - set(parts) == left_out
+    assert "layer" not in parts["chart"] and "layer" not in parts["river"]
+
+
+def test_an_update_without_results_changes_the_status_alone():
+    assert set(render.update_parts(RunUpdate(Message("sampling_begins")), WORDS)) == {"status"}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "said"),
+    [("self_speculative", "only drafted"), ("dynamic:probability:0.9", "could leave"), ("early_exit", None)],
+)
+def test_a_run_of_another_strategy_says_what_its_layers_mean(planet, strategy, said):
+    manifest = planet.view.manifest
+    manifest = replace(manifest, settings=replace(manifest.settings, strategy=strategy))
+    headline = render.weighed_parts(replace(planet, view=replace(planet.view, manifest=manifest)), WORDS)["headline"]
+    assert [each for each in ("only drafted", "could leave") if each in headline] == ([said] if said else [])
+
+
+def test_a_question_with_more_answers_to_come_says_so(planet):
+    partial = replace(planet, view=replace(planet.view, is_complete=False))
+    assert "So far" in render.weighed_parts(partial, WORDS)["headline"]
+    assert "So far" not in render.weighed_parts(planet, WORDS)["headline"]
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        (Estimate(15, 24, (3.21, 12.3), True), "15 layers × 24 answers: about 3.2 to 12 s on a machine like that"),
+        (Estimate(15, 24, (3.21, 12.3), True), "Loading the model"),
+        (Estimate(None, 1000, None, True), "? layers × 1,000 answers. How long is not known"),
+        (Problem("Temperature is empty: type a number"), "Temperature is empty: type a number"),
+    ],
+)
+def test_an_estimate_is_a_sentence(estimate, text):
+    assert text in render.estimate_text(estimate, WORDS)
+
+
+def test_a_loaded_model_is_not_said_to_be_loaded_first():
+    assert "Loading" not in render.estimate_text(Estimate(15, 24, (3.21, 12.3), False), WORDS)
+
+
+def test_hits_are_choices_and_counted(visit):
+    parts = render_questions.hit_parts(questions.search(visit, "starter", "baltic"), WORDS)
+    (label, _), *_ = parts["hits"]["choices"]
+    assert "Baltic" in label and re.search(r"\d+ questions? found of 174", parts["found"])
+
+
+@pytest.mark.parametrize(("text", "said"), [("", "The first 20 of 174"), ("xyzzy", "Type your own")])
+def test_a_search_without_words_or_hits_says_so(visit, text, said):
+    assert said in render_questions.hit_parts(questions.search(visit, "starter", text), WORDS)["found"]
+
+
+def test_a_question_taken_over_has_an_answer_a_line(visit):
+    parts = render.form_parts(questions.find(visit, "starter", "baltic-sea-country"))
+    assert "Baltic" in parts["question"] and "Sweden" in parts["accepted"].splitlines()
+
+
+# Compare.
+
+
+def test_two_runs_are_compared_in_words_and_curves(visit):
+    parts = render_compare.comparison_parts(compare.compare(visit, [SHIPPED, WARMER], "hcb_score"), False, WORDS)
+    assert "Both put layer 30 first." in parts["said"] and "174 questions" in parts["said"]
+    assert "<td>0.6</td><td>1.0</td>" in parts["said"] and f"runs={SHIPPED},{WARMER}" in parts["link"]
+    first, second, difference = (trace["y"] for trace in parts["chart"]["data"] if trace["mode"] == "lines+markers")
+    expected = [one - other for one, other in zip(first, second, strict=True)]
+    assert difference == pytest.approx(expected, abs=2e-4)
+    assert "NaN" not in json.dumps(parts["chart"])
+
+
+def test_a_published_curve_stands_beside_and_has_no_difference(visit):
+    published = next(each for label, each in compare.choices(visit) if "Llama 2 7B · T 0.6" in label)
+    compared = compare.compare(visit, [SHIPPED, published, WARMER], "hallucination_rate")
+    parts = render_compare.comparison_parts(compared, True, WORDS)
+    lines = [trace for trace in parts["chart"]["data"] if trace["mode"] == "lines+markers"]
+    assert len(lines) == 3 + 1  # three curves, and the third's difference to the first
+    assert max(lines[0]["x"]) == max(lines[1]["x"]) == 1
+    assert "read off the paper’s figures" in parts["said"]
+
+
+def test_no_runs_ask_for_a_choice(visit):
+    parts = render_compare.comparison_parts(compare.compare(visit, [], "hcb_score"), False, WORDS)
+    assert "Choose at least two runs." in parts["said"] and parts["chart"] is None
+
+
+# Data set.
+
+
+def test_a_set_fills_every_part_and_a_balance_no_rows(visit):
+    result = dataset.show(visit, ShownSet(SHIPPED), EQUAL)
+    parts = render_set.stored_parts(result, WORDS)
+    assert set(parts) == {"headline", "chart", "rows", "link", "shown", "status"}
+    assert "174 of 174 questions of starter" in parts["headline"]
+    assert len(parts["rows"]["value"]["data"]) == 174 and parts["rows"]["value"]["headers"][0] == "Question"
+    assert set(render_set.weighed_parts(result, WORDS)) == {"headline", "chart", "link"}
+
+
+def test_a_set_under_way_has_no_link(visit):
+    result = replace(dataset.show(visit, ShownSet(SHIPPED), EQUAL), is_complete=False)
+    parts = render_set.update_parts(SetUpdate(Progress("sampling", 1, 2), result), WORDS)
+    assert parts["link"] == "" and "So far" in parts["headline"]
+
+
+# Token lens.
+
+
+def test_a_stored_lens_brings_its_prompt(visit):
+    result = lens.show(visit, ShownLens("name-a-planet", "linear"), "entropy")
+    parts = render_lens.stored_parts(result, WORDS)
+    assert "Mars" in parts["headline"] and parts["prompt"].endswith("Answer:") and parts["shown"] == result.shown
+    assert set(render_lens.lens_parts(result, WORDS)) == {"headline", "chart", "cell"}
+
+
+def test_a_cell_has_its_ten_tokens(visit):
+    cell = lens.choose_cell(visit, ShownLens("name-a-planet", "linear"), 26, 0)
+    html = render_lens.cell_parts(cell, WORDS)["cell"]
+    assert "Layer 26" in html and html.count("<tr>") == 11
+
+
+# Runs.
+
+
+def test_a_run_is_shown_with_what_can_be_done_with_it(visit):
+    parts = render_runs.run_parts(runs.show(visit, SHIPPED), WORDS)
+    assert "decode seconds" in parts["manifest"] and parts["chart"]["best"] == 30
+    assert parts["open"]["interactive"] and not parts["delete"]["interactive"] and "stays" in parts["status"]
+
+
+def test_a_run_without_scores_says_why(visit):
+    result = replace(runs.show(visit, SHIPPED), scored=None, problem="run x has not been judged yet")
+    parts = render_runs.run_parts(result, WORDS)
+    assert parts["chart"] is None and "has not been judged yet" in parts["status"]
+
+
+def test_a_deleted_run_can_be_brought_back(visit):
+    listed = runs.list_runs(visit)
+    parts = render_runs.deleted_parts(listed[0], listed[1:], WORDS)
+    assert parts["undo"]["visible"] and parts["deleted"] == SHIPPED and parts["chosen"] is None
+    assert [row[0] for row in parts["rows"]["value"]["data"]] == [run.manifest.run_id for run in listed[1:]]
+    assert not render_runs.restored_parts(SHIPPED, listed, WORDS)["undo"]["visible"]
+
+
+# Learn.
+
+
+@pytest.mark.parametrize("step", range(1, learn.NUM_STEPS + 1))
+def test_each_step_says_whether_the_guess_was_right(visit, step):
+    revealed = learn.reveal(visit, step, learn.RIGHT_ANSWERS[step - 1])
+    assert "You guessed right." in step_parts(revealed, WORDS)["said"]
+    assert "A good guess" in step_parts(replace(revealed, is_right=False), WORDS)["said"]
+    assert "guess" not in step_parts(replace(revealed, is_right=None), WORDS)["said"]
+
+
+# The page as it opens.
+
+FORM = {
+    "model": "tiny", "question": "Name a planet", "accepted": "Mars\nVenus", "first_layer": 1, "last_layer": 4,
+    "every": 1, "num_samples": 24, "temperature": 1.0, "top_p": 0.9, "top_k": 0, "max_new_tokens": 6, "seed": 0,
+    "template": "few_shot", "exit_head": "auto", "judge": "alias", "strategy": "early_exit",
+}  # fmt: skip
+
+
+def opened(visit, query, answers=()):
+    return page_parts(opening.open_page(visit, read_link(query, list(answers)), FORM), WORDS)
+
+
+def test_a_first_visit_shows_the_first_shipped_run(visit):
+    parts = opened(visit, {})
+    assert "Name a planet" in parts["headline"] and "Stored answers" in parts["status"]
+    assert parts["tabs"].selected == "explore" and parts["stored_run"]["value"] == SHIPPED
+
+
+def test_an_address_opens_the_same_view(visit):
+    query = {"run": WARMER, "question": "baltic-sea-country", "layer": "27", "balance": "20", "scaling": "absolute"}
+    parts = opened(visit, query)
+    assert (parts["balance"], parts["scaling"]) == (20, "absolute") and "Layer 27" in parts["detail"]
+    assert "layer=27&amp;balance=20&amp;scaling=absolute" in parts["link"] and parts["chart"]["layer"] == 27
+
+
+def test_an_address_fills_in_the_form(visit):
+    parts = opened(visit, {"q": "Name a <b>star</b>", "temperature": "0.3", "last": "20"}, ["Sun", "Vega"])
+    assert (parts["question"], parts["accepted"]) == ("Name a <b>star</b>", "Sun\nVega")
+    assert (parts["temperature"], parts["last_layer"]) == (0.3, 20)
+    assert "Press Run" in parts["status"] and "shown" not in parts
+
+
+def test_an_address_opens_a_comparison(visit):
+    parts = opened(visit, {"tab": "compare", "runs": f"{SHIPPED},{WARMER}", "measure": "creativity_raw"})
+    assert parts["tabs"].selected == "compare" and parts["compare_runs"]["value"] == [SHIPPED, WARMER]
+    assert "Both put layer 30 first." in parts["compare_said"]
+
+
+@pytest.mark.parametrize("tab", ["dataset", "runs"])
+def test_an_address_opens_a_run_in_its_tab(visit, tab):
+    parts = opened(visit, {"tab": tab, "run": WARMER})
+    assert parts["tabs"].selected == tab
+    assert parts["set_shown"] == ShownSet(WARMER) if tab == "dataset" else parts["runs_chosen"] == WARMER
+
+
+@pytest.mark.parametrize(
+    ("tab", "part"), [("compare", "compare_said"), ("dataset", "set_status"), ("runs", "runs_status")]
+)
+def test_a_tab_that_an_address_cannot_open_says_why(visit, tab, part):
+    assert 'role="alert"' in opened(visit, {"tab": tab, "run": "x", "runs": "a,b"})[part]
+
+
+def test_stored_answers_that_an_address_cannot_open_say_why(visit):
+    parts = opened(visit, {"run": "../../etc/passwd"})
+    assert 'role="alert"' in parts["status"] and "Where does an answer come from?" in parts["headline"]
