@@ -1,13 +1,15 @@
 """Make the runs that ship with the program: ``python -m precomputed.make`` or ``make precomputed``.
 
-Every run goes through the same doors as a user's. Stopped, it goes on where it was; a run that is here
-already is made again only with ``--again``. ``--rescore`` judges and clusters what is here anew; nothing is decoded.
+Every run is made by the same functions as a user's run. If the command is stopped, it resumes where it was. A run
+that exists is made again only with ``--again``. ``--rescore`` judges and clusters the existing runs again; nothing is
+decoded.
 """
 
 import argparse
 import importlib.metadata
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,20 +21,22 @@ from hcl_core import pipeline, registry
 from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.lens_records import LensManifest, write_lens
+from hcl_core.pipeline import PreparedRun
 from hcl_core.pipeline.request import RunRequest, prepare
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.stored import rescore
-from hcl_core.records import SamplingSettings
+from hcl_core.records import Question, SamplingSettings
 from hcl_core.runs.folder import RunFolder
 from hcl_core.settings.layers import LayerRange
 from hcl_core.settings.prompts import load_template
 
 if TYPE_CHECKING:
     from hcl_core.decode.model.causal_lm import CausalLM
+    from hcl_core.decode.model.checkpoints import Checkpoint
 
 MAX_NEW_TOKENS = 20
 TEMPERATURES = (0.6, 1.0)
-# The shared head's early layers never end a line and hardly ever agree: a sample costs ten times as much.
+# With the shared head, early layers end no line and seldom agree, so a sample costs ten times as much.
 NUM_SAMPLES = {"linear": 50, "shared": 10}
 LENS_QUESTIONS = 6
 
@@ -40,12 +44,14 @@ console = Console(stderr=True)
 
 
 def main() -> None:
-    """Make what is missing."""
+    """Make the runs and lenses that are missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=precomputed_folder())
-    parser.add_argument("--limit", type=int, help="only the first so many questions, for a trial")
-    parser.add_argument("--again", action="store_true", help="also what is there already")
-    parser.add_argument("--rescore", action="store_true", help="judge what is there anew, and make nothing else")
+    parser.add_argument("--limit", type=int, help="number of questions, for a trial")
+    parser.add_argument("--again", action="store_true", help="make existing runs again")
+    parser.add_argument(
+        "--rescore", action="store_true", help="judge and cluster existing runs again, make nothing else"
+    )
     options = parser.parse_args()
     with console.status(f"Loading {DEFAULT_MODEL.name}"):
         lm, checkpoint = registry.load_model(DEFAULT_MODEL.name, "float32", "cpu")
@@ -66,43 +72,54 @@ def main() -> None:
                 template=load_template(),
                 exit_head=exit_head,
             )
-            ready = prepare(request, lm, checkpoint, embeddings)
-            target = options.out / ready.manifest.run_id
-            if target.exists() and not options.again:
-                console.print(f"{target.name} is here: {ready.manifest.describe()}", highlight=False)
-                continue
-            console.print(f"{target.name}: {ready.manifest.describe()}", highlight=False)
-            folder = RunFolder(runs_folder() / ready.manifest.run_id)
-            for event in pipeline.run(folder, ready):
-                if isinstance(event, pipeline.WaveDone):
-                    console.print(f"  {event.num_done:,} of {event.num_wanted:,}  {event.question.id}", highlight=False)
-            shutil.rmtree(target, ignore_errors=True)
-            folder.write_compact_copy(target)
+            make_run(prepare(request, lm, checkpoint, embeddings), options.out, options.again)
     for exit_head in NUM_SAMPLES:
-        head = registry.load_exit_head(exit_head, lm)
-        template = load_template()
-        prompts = {each.id: template.render(each.text) for each in questions[:LENS_QUESTIONS]}
-        tables = [
-            registry.read_layers_along_answer(lm, head, *each, max_new_tokens=MAX_NEW_TOKENS)
-            for each in prompts.items()
-        ]
-        manifest = LensManifest(
-            model=checkpoint.model,
-            model_revision=checkpoint.revision,
-            dtype=lm.dtype_name,
-            exit_head=head.name,
-            exit_head_hash=head.fingerprint,
-            template=template.name,
-            prompts=prompts,
-            versions={package: importlib.metadata.version(package) for package in ("torch", "transformers")},
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        write_lens(options.out / f"lens-{head.name}", manifest, tables)
-        console.print(f"lens-{head.name}: {len(tables)} questions", highlight=False)
+        make_lens(lm, checkpoint, exit_head, questions[:LENS_QUESTIONS], options.out)
+
+
+def make_run(prepared: PreparedRun, out: Path, again: bool) -> None:
+    """Finish a run in the folder of runs and copy it to ``out``; one that is in ``out`` is left unless ``again``."""
+    target = out / prepared.manifest.run_id
+    description = prepared.manifest.describe()
+    if target.exists() and not again:
+        console.print(f"{target.name} exists: {description}", highlight=False)
+        return
+    console.print(f"{target.name}: {description}", highlight=False)
+    folder = RunFolder(runs_folder() / prepared.manifest.run_id)
+    for event in pipeline.run(folder, prepared):
+        if isinstance(event, pipeline.WaveDone):
+            console.print(f"  {event.num_done:,} of {event.num_wanted:,}  {event.question.id}", highlight=False)
+    shutil.rmtree(target, ignore_errors=True)
+    folder.write_compact_copy(target)
+
+
+def make_lens(
+    lm: "CausalLM", checkpoint: "Checkpoint", exit_head: str, questions: Sequence[Question], out: Path
+) -> None:
+    """Read the greedy answers to ``questions`` through the token lens."""
+    head, template = registry.load_exit_head(exit_head, lm), load_template()
+    prompts = {question.id: template.render(question.text) for question in questions}
+    tables = [
+        registry.read_layers_along_answer(lm, head, question_id, prompt, max_new_tokens=MAX_NEW_TOKENS)
+        for question_id, prompt in prompts.items()
+    ]
+    manifest = LensManifest(
+        model=checkpoint.model,
+        model_revision=checkpoint.revision,
+        dtype=lm.dtype_name,
+        exit_head=head.name,
+        exit_head_hash=head.fingerprint,
+        template=template.name,
+        prompts=prompts,
+        versions={package: importlib.metadata.version(package) for package in ("torch", "transformers")},
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    write_lens(out / f"lens-{head.name}", manifest, tables)
+    console.print(f"lens-{head.name}: {len(tables)} questions", highlight=False)
 
 
 def rescore_all(out: Path, lm: "CausalLM", embeddings: Embeddings) -> None:
-    """Replace every run of ``out`` by its copy with today's accepted answers, verdicts, ideas and scores."""
+    """Replace every run in ``out`` by a copy with today's accepted answers, and new verdicts, ideas and scores."""
     starter = {question.id: question for question in registry.load_questions("starter").load()}
     for path in sorted(path for path in out.iterdir() if (path / "questions.jsonl").is_file()):
         with tempfile.TemporaryDirectory(dir=out, prefix=".rescore-") as temporary:
@@ -123,7 +140,7 @@ def rescore_all(out: Path, lm: "CausalLM", embeddings: Embeddings) -> None:
             except BaseException:
                 old.rename(path)
                 raise
-        console.print(f"{path.name} is judged anew", highlight=False)
+        console.print(f"{path.name} is judged again", highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Tiny seeded models, and fakes with arithmetic you can do in your head."""
 
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -120,6 +121,22 @@ def tiny_folder(tmp_path: Path) -> Path:
     make_model("llama").save_pretrained(folder)
     make_tokenizer().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The folder of a finished and judged run of fakes; tests only read it."""
+    from fake_runs import finished_run
+
+    return finished_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture
+def finished_copy(finished, tmp_path):
+    """A copy of ``finished`` that a test may change."""
+    from hcl_core.runs.folder import RunFolder
+
+    return RunFolder(shutil.copytree(finished.path, tmp_path / "copy"))
 
 
 # Fakes: no model, no weights; what they answer can be worked out by hand.

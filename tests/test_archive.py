@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import FakeEmbedder, contents, fake_sample
-from test_pipeline import PLANET, Sitting, finished_run
+from fake_runs import PLANET, Sitting
 
 from hcl_core import registry
 from hcl_core.errors import RunFolderError
@@ -28,16 +28,9 @@ DERIVED = {"verdicts.parquet", "clusters.parquet", "layer_scores.parquet"}
 SHIPPED = RunFolder(precomputed_folder() / "0be6b1cadd189061")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished and judged run; tests only read it."""
-    return finished_run(tmp_path_factory.mktemp("runs") / "run")
-
-
 @pytest.fixture
-def folder(finished, tmp_path):
-    """A copy of it, to do with as a test likes."""
-    return RunFolder(shutil.copytree(finished.path, tmp_path / "copy"))
+def folder(finished_copy):
+    return finished_copy
 
 
 @pytest.fixture

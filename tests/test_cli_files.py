@@ -8,14 +8,8 @@ import zipfile
 import pytest
 import typer
 from test_cli import assert_one_line_error, command  # noqa: F401  # fixture
-from test_pipeline import finished_run
 
 from hcl_core.runs.folder import RunFolder
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    return finished_run(tmp_path_factory.mktemp("runs") / "run", num_samples=2)
 
 
 @pytest.fixture

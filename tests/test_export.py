@@ -11,7 +11,7 @@ import nbformat
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from test_pipeline import QUESTIONS, Sitting, finished_run
+from fake_runs import QUESTIONS, Sitting
 
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder
@@ -40,14 +40,9 @@ COLUMNS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    return finished_run(tmp_path_factory.mktemp("runs") / "run")
-
-
 @pytest.fixture
-def folder(finished, tmp_path):
-    return RunFolder(shutil.copytree(finished.path, tmp_path / "copy"))
+def folder(finished_copy):
+    return finished_copy
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import FakeDecoder, FakeEmbedder, fake_sample, make_decoder, make_lm
+from fake_runs import COLOUR, LAYERS, PLANET, QUESTIONS, Sitting
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcl_core import pipeline
 from hcl_core.errors import ContextTooLongError, NoNetworkError, RunFolderError, SettingsError
 from hcl_core.ideas.embedding import EmbeddingIdeas
 from hcl_core.judges.alias import AliasJudge
@@ -18,75 +18,7 @@ from hcl_core.pipeline.scorer import Embeddings, Scorer
 from hcl_core.pipeline.stored import read_outcomes, rescore
 from hcl_core.records import Question, SamplingSettings, Weights
 from hcl_core.runs.folder import RunFolder
-from hcl_core.runs.manifest import RunSettings
 from hcl_core.scores.metrics import INCORRECT, MISSING, NOT_ATTEMPTED, score_layers
-from hcl_core.settings.prompts import PromptTemplate
-
-PLANET = Question("planet", "Name a planet.", ("Mars", "Venus", "Mercury"))
-COLOUR = Question("colour", "Name a colour.", ("Red", "Blue"))
-QUESTIONS = [PLANET, COLOUR]
-LAYERS = (1, 2, 3, 4)
-
-
-class Sitting:
-    """One process's part in a run: everything made anew but the folder."""
-
-    def __init__(
-        self, path, questions=QUESTIONS, num_samples=6, decoder=None, sampling=None, layers=LAYERS, first_wave=2
-    ):
-        self.folder, self.questions, self.first_wave = RunFolder(path), questions, first_wave
-        self.decoder = decoder or FakeDecoder()
-        self.settings = RunSettings(
-            model="fake",
-            model_revision="1",
-            dtype="float32",
-            exit_head="shared",
-            exit_head_hash="shared",
-            template=PromptTemplate("file", "Q: {question}\nA:"),
-            exit_layers=layers,
-            num_samples=num_samples,
-            sampling=sampling or SamplingSettings(),
-        )
-        self.embedder = FakeEmbedder()
-        self.loads = []
-        self.scorer = Scorer(questions, layers, num_samples, AliasJudge(), EmbeddingIdeas(Embeddings(self.load).of))
-
-    def load(self):
-        self.loads.append("embedder")
-        return self.embedder
-
-    def prepared(self):
-        described = {
-            "num_hidden_layers": 4,
-            "question_set": "own",
-            "device": "cpu",
-            "judge": "alias",
-            "embedder": "fake",
-            "ideas": "embedding",
-        }
-        stored = pipeline.with_prompts(self.questions, self.decoder)
-        manifest = pipeline.new_manifest(self.settings, stored, **described)
-        return pipeline.PreparedRun(manifest, stored, self.decoder, self.scorer)
-
-    def events(self, **options):
-        return pipeline.run(self.folder, self.prepared(), **{"first_wave": self.first_wave} | options)
-
-    def finish(self):
-        return list(self.events())
-
-    def stop_after(self, num_events):
-        """Close the generator after so many events, as Stop does; how many there were."""
-        events = self.events()
-        seen = list(itertools.islice(events, num_events))
-        events.close()
-        return seen
-
-
-def finished_run(path, **settings):
-    """Folder of a run that one sitting brought to its end."""
-    sitting = Sitting(path, **settings)
-    sitting.finish()
-    return sitting.folder
 
 
 @pytest.fixture

@@ -6,13 +6,14 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import fake_runs
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import fake_sample
+from fake_runs import make_settings
 
-from hcl_core import pipeline
 from hcl_core.cli.as_json import finite
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.records import ClusterMember, Question, SampleKey, SamplingSettings, Verdict
@@ -20,7 +21,6 @@ from hcl_core.runs import tables
 from hcl_core.runs.folder import RunFolder, StoredQuestion
 from hcl_core.runs.manifest import RunSettings
 from hcl_core.runs.tables import mean_logprobs
-from hcl_core.settings.prompts import PromptTemplate
 
 QUESTIONS = [
     Question("planet", "Name a planet.", ("Mars", "Vénus"), "astronomy", "easy"),
@@ -33,13 +33,9 @@ def asked(questions):
 
 
 STORED = asked(QUESTIONS)
-SETTINGS = RunSettings(
+SETTINGS = make_settings(
     model="tiny",
     model_revision="folder-1",
-    dtype="float32",
-    exit_head="shared",
-    exit_head_hash="shared",
-    template=PromptTemplate("file", "Q: {question}\nA:"),
     exit_layers=(1, 3, 4),
     num_samples=4,
     sampling=SamplingSettings(temperature=0.6, top_p=0.9, top_k=5, max_new_tokens=8, seed=3),
@@ -49,8 +45,7 @@ REPO = Path(__file__).parent.parent
 
 
 def make_manifest(settings=SETTINGS, questions=QUESTIONS, **others):
-    described = {"num_hidden_layers": 4, "question_set": "own", "device": "cpu", "judge": "alias", "embedder": "fake"}
-    return pipeline.new_manifest(settings, asked(questions), **described | others)
+    return fake_runs.make_manifest(settings, asked(questions), **others)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import time
 
 import pytest
 from conftest import contents
-from test_pipeline import finished_run
 
 from hcl_core.errors import RunBusyError, RunFolderError
 from hcl_core.folders import precomputed_folder
@@ -15,11 +14,6 @@ from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.trash import delete_run, empty_trash, restore_run
 
 DAY = 86_400
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    return finished_run(tmp_path_factory.mktemp("runs") / "run", num_samples=2)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the terminal prints with ``--json``."""
+"""The objects that the terminal prints with ``--json``."""
 
 import math
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ def finite(value: float) -> float | None:
 def scores_as_json(
     manifest: Manifest, table: OutcomeTable, weights: Weights, scaling: Scaling = "min_max"
 ) -> dict[str, Any]:
-    """What ``score --json`` prints, but for the measures."""
+    """The output of ``score --json`` without measures."""
     scores, sure = score_layers(table, weights, scaling), uncertainty(table, weights, scaling)
     layers = []
-    for each, layer in zip(scores, sure.layers, strict=True):
-        entry: dict[str, object] = {name: finite(value) for name, value in asdict(each).items()}
-        for name, value in asdict(layer).items():
+    for score, intervals in zip(scores, sure.layers, strict=True):
+        entry: dict[str, object] = {name: finite(value) for name, value in asdict(score).items()}
+        for name, value in asdict(intervals).items():
             entry[name] = [finite(bound) for bound in value] if isinstance(value, tuple) else value
         layers.append(entry)
     return {
@@ -43,7 +43,7 @@ def scores_as_json(
 
 
 def comparison_as_json(manifests: Sequence[Manifest], comparison: RunComparison) -> dict[str, object]:
-    """What ``compare --json`` prints of two runs."""
+    """The output of ``compare --json`` for two runs."""
     return {
         "runs": [manifest.run_id for manifest in manifests],
         "settings_that_differ": differing_settings(*manifests),
@@ -51,13 +51,13 @@ def comparison_as_json(manifests: Sequence[Manifest], comparison: RunComparison)
         "optimal_layers": list(comparison.optimal_layers),
         "p_same_optimal": comparison.p_same_optimal,
         "rank_correlation": {
-            name: {"estimate": finite(each.estimate), "resampled": [finite(bound) for bound in each.resampled]}
-            for name, each in comparison.rank_correlation.items()
+            name: {"estimate": finite(rank.estimate), "resampled": [finite(bound) for bound in rank.resampled]}
+            for name, rank in comparison.rank_correlation.items()
         },
         "layers": [
             {"exit_layer": layer}
-            | {name: difference_as_json(each[place]) for name, each in comparison.differences.items()}
-            for place, layer in enumerate(comparison.exit_layers)
+            | {name: difference_as_json(by_layer[index]) for name, by_layer in comparison.differences.items()}
+            for index, layer in enumerate(comparison.exit_layers)
         ],
     }
 
@@ -70,8 +70,8 @@ def difference_as_json(difference: Difference) -> dict[str, object]:
 def report_as_json(
     report: JudgeReport, half: str, num_left_out: int, usage: dict[str, int] | None
 ) -> dict[str, object]:
-    """What ``judge-eval --json`` prints."""
-    models = {model: asdict(each) | {"kappa": finite(each.kappa)} for model, each in report.models.items()}
+    """The output of ``judge-eval --json``."""
+    models = {name: asdict(model) | {"kappa": finite(model.kappa)} for name, model in report.models.items()}
     return {
         "judge": report.judge,
         "half": half,

@@ -20,7 +20,7 @@ from hcl_core.transfer import export as exports
 
 
 class Format(StrEnum):
-    """What a run can be written as."""
+    """The formats that a run can be exported in."""
 
     ZIP = "zip"
     CSV = "csv"
@@ -46,7 +46,7 @@ def export(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Default: the run's id, in the working folder.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a run as one file: for `import` elsewhere, a spreadsheet or a notebook."""
     folder = RunFolder(run_dir)
@@ -62,7 +62,7 @@ def export(
 def import_run(
     source: Annotated[Path, typer.Argument(metavar="PATH", help="A zip file of `export`, or a run folder.")],
 ) -> None:
-    """Take in a run from elsewhere; it is checked first."""
+    """Import a run from another machine; it is validated first."""
     _say(f"Saved in {archive.unpack_run(source, runs_folder()).path}")
 
 
@@ -89,7 +89,7 @@ def delete(
 def restore(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="Id of a deleted run.")],
 ) -> None:
-    """Take a deleted run back out of the trash."""
+    """Move a deleted run from the trash back to the runs."""
     _say(f"Restored in {trash.restore_run(run_id, runs_folder()).path}")
 
 

@@ -64,8 +64,8 @@ def run(
     ] = "all",
     samples: Annotated[int, typer.Option(help="Answers a question and layer.")] = 50,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = _DEFAULTS.temperature,
-    top_p: Annotated[float, typer.Option(help="Nucleus mass kept.")] = _DEFAULTS.top_p,
-    top_k: Annotated[int, typer.Option(help="Most probable tokens kept; 0 keeps all.")] = _DEFAULTS.top_k,
+    top_p: Annotated[float, typer.Option(help="Probability mass of the nucleus.")] = _DEFAULTS.top_p,
+    top_k: Annotated[int, typer.Option(help="Most probable tokens to draw from; 0 is all.")] = _DEFAULTS.top_k,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = _DEFAULTS.max_new_tokens,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = _DEFAULTS.seed,
     exit_head: Annotated[str, typer.Option(help=f"{', '.join(EXIT_HEAD_NAMES)} or a file of fit-head.")] = "auto",
@@ -81,23 +81,23 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<run id>.")] = None,
 ) -> None:
     """Sample answers at every exit layer, judge, cluster and score them. Stopped, it goes on where it was."""
-    # Everything that can be wrong without the model is found before the model is loaded.
+    # Before the model is loaded, everything is checked that needs no model.
     chosen = {name: context.params[name] for name in PRESETS[0].options()}
     protocol = None
     if preset is not None:
-        wanted = find_preset(preset)
-        said = {name for name in chosen if _was_said(context, name)}
+        found = find_preset(preset)
+        typed = {name for name in chosen if _is_on_command_line(context, name)}
         if template_file is not None:
-            said, chosen["template"] = said | {"template"}, "file"
-        chosen = wanted.options() | {name: chosen[name] for name in said}
-        protocol = describe_preset(wanted, chosen)
+            typed, chosen["template"] = typed | {"template"}, "file"
+        chosen = found.options() | {name: chosen[name] for name in typed}
+        protocol = describe_preset(found, chosen)
     sampling = SamplingSettings(chosen["temperature"], chosen["top_p"], chosen["top_k"], chosen["max_new_tokens"], seed)
     prompt_template = load_template(chosen["template"], template_file)
     selection = Selection(limit, shuffle_seed, min_answers)
-    asked, question_set = _questions(question, accept or [], questions, split, selection)
+    chosen_questions, question_set = _questions(question, accept or [], questions, split, selection)
     request = RunRequest(
         model=model,
-        questions=tuple(asked),
+        questions=tuple(chosen_questions),
         question_set=question_set,
         layers=parse_layer_choice(str(chosen["layers"])),
         num_samples=chosen["samples"],
@@ -111,9 +111,9 @@ def run(
     )
     with stderr.status(loading(model)):
         lm, checkpoint = registry.load_model(model, dtype, device)
-    ready = prepare(request, lm, checkpoint, Embeddings(registry.load_embedder))
-    folder = RunFolder(out or runs_folder() / ready.manifest.run_id)
-    finished = follow_run(pipeline.run(folder, ready))
+    prepared = prepare(request, lm, checkpoint, Embeddings(registry.load_embedder))
+    folder = RunFolder(out or runs_folder() / prepared.manifest.run_id)
+    finished = follow_run(pipeline.run(folder, prepared))
     print_scores(finished.manifest, finished.table, Weights())
     stdout.print(f"\nSaved in {folder.path}", markup=False, highlight=False, soft_wrap=True)
 
@@ -199,8 +199,8 @@ def lens(
         print_lens(table)
 
 
-def _was_said(context: typer.Context, name: str) -> bool:
-    """Whether option ``name`` was given, rather than left at its default."""
+def _is_on_command_line(context: typer.Context, name: str) -> bool:
+    """Whether option ``name`` was typed, so that its value is not the default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 

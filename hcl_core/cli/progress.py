@@ -20,7 +20,7 @@ from hcl_core.text import printable
 
 
 def bars() -> Progress:
-    """Bars on stderr, where that is a terminal; each task says its ``unit``."""
+    """Progress bars on stderr, if it is a terminal; each task has a field ``unit``."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"))
     return Progress(
         *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=stderr, disable=not stderr.is_terminal
@@ -29,7 +29,7 @@ def bars() -> Progress:
 
 def follow_run(events: Iterator[pipeline.Event]) -> pipeline.Finished:
     """Show progress until the run is finished."""
-    started = next(events)  # a refusal comes before any bar
+    started = next(events)  # an error is raised here, before a bar is shown
     assert isinstance(started, pipeline.Started)
     with bars() as progress:
         task = progress.add_task("Starting", total=started.num_wanted, completed=started.num_present, unit="samples")

@@ -50,17 +50,17 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a run folder; needs no language model."""
-    parsed, checked, wanted = _weights(weights), check_scaling(scaling), _measure_names(measures)
+    parsed, checked, names = _weights(weights), check_scaling(scaling), _measure_names(measures)
     folder = RunFolder(run_dir)
     manifest, table = _outcomes(folder, judge, ideas)
-    columns = _measure_columns(folder, manifest, table, wanted)
+    columns = _measure_columns(folder, manifest, table, names)
     if as_json:
         result = scores_as_json(manifest, table, parsed, checked)
-        for place, layer in enumerate(result["layers"]):
-            layer |= {name: finite(values[place]) for name, values in columns.items()}
+        for index, layer in enumerate(result["layers"]):
+            layer |= {name: finite(values[index]) for name, values in columns.items()}
             if "calibration_error" in columns:
                 layer["reliability"] = [
-                    {name: finite(value) for name, value in asdict(each).items()} for each in reliability(table, place)
+                    {name: finite(value) for name, value in asdict(part).items()} for part in reliability(table, index)
                 ]
         print(json.dumps(result, indent=1))
     else:
@@ -78,15 +78,15 @@ def show(
     """Print a run's scores and every layer's answers with their counts."""
     folder = RunFolder(run_dir)
     print_scores(*_outcomes(folder), Weights())
-    stored = [each.question for each in folder.questions()]
-    chosen = [each for each in stored if question in (None, each.id)]
-    if not chosen:
-        raise SettingsError(f"this run has no question {question!r}; it has {', '.join(q.id for q in stored[:5])} ...")
-    for each in chosen[:limit]:
+    by_id = {stored.question.id: stored.question.text for stored in folder.questions()}
+    if question is not None and question not in by_id:
+        raise SettingsError(f"this run has no question {question!r}; it has {', '.join(list(by_id)[:5])} ...")
+    chosen = list(by_id) if question is None else [question]
+    for question_id in chosen[:limit]:
         stdout.print()
-        stdout.print(Text(printable(each.text), style="bold"))
-        for group in answers.group_answers(folder, each.id):
-            stdout.print(answer_line(group))
+        stdout.print(Text(printable(by_id[question_id]), style="bold"))
+        for layer_answers in answers.group_answers(folder, question_id):
+            stdout.print(answer_line(layer_answers))
     if len(chosen) > limit:
         stdout.print(f"\n{len(chosen) - limit} more questions: --limit N, or --question ID for one.", highlight=False)
 
@@ -113,35 +113,35 @@ def _measure_names(text: str | None) -> list[str]:
 def _measure_columns(
     folder: RunFolder, manifest: Manifest, table: OutcomeTable, names: list[str]
 ) -> dict[str, list[float]]:
-    """Values by layer of each measure that is wanted; the embedder is loaded only where it is needed."""
-    rows: list[dict[str, float]] = [asdict(each) for each in measure_outcomes(table, manifest.cost)]
+    """Values by layer of the measures in ``names``; the embedder is loaded only for measures that need it."""
+    rows: list[dict[str, float]] = [asdict(layer) for layer in measure_outcomes(table, manifest.cost)]
     if set(names) & set(TEXT_MEASURES):
         embeddings = Embeddings(registry.load_embedder)
         with bars() as progress:
             task = progress.add_task("Measuring", total=manifest.num_questions, unit="questions")
             texts = measure(folder, table, embeddings, lambda done: progress.update(task, completed=done))
-        rows = [row | asdict(each) for row, each in zip(rows, texts, strict=True)]
+        rows = [row | asdict(layer) for row, layer in zip(rows, texts, strict=True)]
     return {name: [row[name] for row in rows] for name in names}
 
 
 def _outcomes(folder: RunFolder, judge: str | None = None, ideas: str | None = None) -> tuple[Manifest, OutcomeTable]:
-    """The stored outcomes, made from the samples where they are missing, or another judge or idea finder is asked for.
+    """The run's manifest and outcomes, judged again if they are missing, or by another judge or idea finder.
 
-    The manifest names the judge and the idea finder whose outcomes they are, whether or not they could be stored.
+    The manifest names the judge and the idea finder of these outcomes, even if they could not be stored.
     """
     manifest = folder.manifest()
-    wanted = manifest.judge if judge is None else full_judge_name(judge)
+    name = manifest.judge if judge is None else full_judge_name(judge)
     ideas = ideas or manifest.ideas
     check_idea_finder(ideas)
-    if (wanted, ideas) == (manifest.judge, manifest.ideas) and (table := read_outcomes(folder)) is not None:
+    if (name, ideas) == (manifest.judge, manifest.ideas) and (table := read_outcomes(folder)) is not None:
         return manifest, table
-    if judge is None and wanted.startswith("llm:"):  # nobody asked for a request to an endpoint
+    if judge is None and name.startswith("llm:"):  # without --judge, no request is sent to an endpoint
         raise SettingsError(
-            f"{folder.path} was judged by {wanted}, and its verdicts are missing or old: give --judge {wanted} to ask "
+            f"{folder.path} was judged by {name}, and its verdicts are missing or old: give --judge {name} to ask "
             "that model again, or another judge"
         )
     embeddings = Embeddings(registry.load_embedder)
-    loaded = registry.load_judge(wanted, embeddings.of)
+    loaded = registry.load_judge(name, embeddings.of)
     with stderr.status("Judging and clustering"):
         table = rescore(folder, loaded, embeddings, ideas).table
     return replace(manifest, judge=loaded.name, ideas=ideas), table
@@ -165,18 +165,15 @@ def compare(
         first, second = _two_layers(layers)
         differences = compare_layers(tables[0], first, second, parsed, checked)
         if as_json:
-            print(
-                json.dumps(
-                    {"layers": [first, second]} | {n: difference_as_json(d) for n, d in differences.items()}, indent=1
-                )
-            )
+            as_dict = {name: difference_as_json(difference) for name, difference in differences.items()}
+            print(json.dumps({"layers": [first, second]} | as_dict, indent=1))
         else:
             stdout.print(Text(printable(manifests[0].describe())))
             print_layer_comparison(first, second, differences)
         return
-    # An id alone says little: two files may both number their questions from 1.
-    asked = [[(each.question.id, each.question.text) for each in folder.questions()] for folder in folders]
-    comparison = compare_runs((tables[0], tables[1]), (asked[0], asked[1]), parsed, checked)
+    # Ids and texts: two question files may both number their questions from 1.
+    questions = [[(stored.question.id, stored.question.text) for stored in folder.questions()] for folder in folders]
+    comparison = compare_runs((tables[0], tables[1]), (questions[0], questions[1]), parsed, checked)
     if as_json:
         print(json.dumps(comparison_as_json(manifests, comparison), indent=1))
     else:

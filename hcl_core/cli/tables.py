@@ -1,4 +1,4 @@
-"""Records as tables and lines of a terminal."""
+"""Records as tables and lines in the terminal."""
 
 import math
 from collections.abc import Sequence
@@ -19,36 +19,36 @@ from hcl_core.text import printable
 
 
 def print_fidelity(config: HeadConfig) -> None:
-    """How near each layer comes to the last one, with the shared head and with the fitted one."""
+    """How closely each layer agrees with the last one, with the shared head and with the fitted one."""
     table = Table("layer", "agreement", "cross-entropy", "with this head", "cross-entropy", box=None)
     for column in table.columns:
         column.justify = "right"
     for exit_layer, (before, after) in enumerate(zip(config.before, config.after, strict=True), 1):
-        row = [f"{value:.2f}" for each in (before, after) for value in (each.agreement, each.cross_entropy)]
+        row = [f"{value:.2f}" for head in (before, after) for value in (head.agreement, head.cross_entropy)]
         table.add_row(str(exit_layer), *row)
     stdout.print(f"{config.model}, {config.num_tokens:,} tokens, {config.texts}; held-out text:", highlight=False)
     stdout.print(table)
 
 
 def print_lens(table: LensTable) -> None:
-    """Layers by tokens, in blocks that fit the width: the top token, its probability, and where it settles."""
+    """Layers by tokens, as many tokens a table as fit the width: top token, probability, and where it settles."""
     cell_width, settles = 16, table.settles().tolist()
-    at_once = max(1, (stdout.width - 8) // (cell_width + 2))
-    for start in range(0, len(table.positions), at_once):
-        places = range(start, min(start + at_once, len(table.positions)))
-        shown = Table("layer", box=None)
-        for place in places:
-            shown.add_column(token(table.token_texts[place]))
+    num_columns = max(1, (stdout.width - 8) // (cell_width + 2))
+    for start in range(0, len(table.positions), num_columns):
+        columns = range(start, min(start + num_columns, len(table.positions)))
+        printed = Table("layer", box=None)
+        for index in columns:
+            printed.add_column(token(table.token_texts[index]))
         for layer in range(table.num_hidden_layers):
             row = []
-            for place in places:
-                text = token(table.top_token_texts[layer][place][0], cell_width - 5)
-                text.append(f" {table.top_probabilities[layer, place, 0]:.2f}")
-                text.stylize("bold" if layer + 1 >= settles[place] else "dim")
+            for index in columns:
+                text = token(table.top_token_texts[layer][index][0], cell_width - 5)
+                text.append(f" {table.top_probabilities[layer, index, 0]:.2f}")
+                text.stylize("bold" if layer + 1 >= settles[index] else "dim")
                 row.append(text)
-            shown.add_row(str(layer + 1), *row)
-        shown.add_row("settles", *(str(settles[place]) for place in places))
-        stdout.print(shown)
+            printed.add_row(str(layer + 1), *row)
+        printed.add_row("settles", *(str(settles[index]) for index in columns))
+        stdout.print(printed)
     stdout.print("Bold: the last layer's choice is on top from here on.")
 
 
@@ -63,25 +63,24 @@ def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, s
     scores, sure = score_layers(outcomes, weights, scaling), uncertainty(outcomes, weights, scaling)
     best = balanced_layer(scores)
     headings = ["layer", "hallucination", "creativity", "(clusters)", "HCB", "best in", "confidence", "right"]
-    columns = (
-        headings if stdout.width >= 100 else [each for each in headings if each not in ("(clusters)", "confidence")]
-    )
+    left_out = () if stdout.width >= 100 else ("(clusters)", "confidence")
+    columns = [heading for heading in headings if heading not in left_out]
     table = Table(*columns, box=None)
     for column in table.columns:
         column.justify = "right"
-    for each, layer in zip(scores, sure.layers, strict=True):
+    for score, layer in zip(scores, sure.layers, strict=True):
         cells = [
-            str(each.exit_layer),
-            f"{each.hallucination_rate:.3f} {bounds(layer.hallucination_ci)}",
-            f"{each.creativity:.3f}",
-            f"{each.creativity_raw:.2f}",
-            f"{each.hcb_score:.3f} {bounds(layer.hcb_ci)}",
+            str(score.exit_layer),
+            f"{score.hallucination_rate:.3f} {bounds(layer.hallucination_ci)}",
+            f"{score.creativity:.3f}",
+            f"{score.creativity_raw:.2f}",
+            f"{score.hcb_score:.3f} {bounds(layer.hcb_ci)}",
             f"{layer.p_optimal:.0%}",
-            f"{each.confidence:.3f}",
-            f"{each.num_correct}/{each.num_samples}",
+            f"{score.confidence:.3f}",
+            f"{score.num_correct}/{score.num_samples}",
         ]
-        shown = dict(zip(headings, cells, strict=True))
-        table.add_row(*(shown[name] for name in columns), style="bold" if each.exit_layer == best else "")
+        by_heading = dict(zip(headings, cells, strict=True))
+        table.add_row(*(by_heading[name] for name in columns), style="bold" if score.exit_layer == best else "")
     stdout.print(Text(printable(manifest.describe())))
     stdout.print(table)
     stdout.print("Ranges: 95% intervals. Best in: share of resampled runs with this layer on top.", highlight=False)
@@ -95,8 +94,8 @@ def print_measures(exit_layers: tuple[int, ...], columns: dict[str, list[float]]
     table = Table("layer", *(name.replace("_", " ") for name in columns), box=None)
     for column in table.columns:
         column.justify = "right"
-    for place, layer in enumerate(exit_layers):
-        values = [each[place] for each in columns.values()]
+    for index, layer in enumerate(exit_layers):
+        values = [column[index] for column in columns.values()]
         table.add_row(str(layer), *(f"{value:.3f}" if math.isfinite(value) else "-" for value in values))
     stdout.print(table)
 
@@ -114,8 +113,9 @@ def print_layer_comparison(first: int, second: int, differences: dict[str, Diffe
     table = Table("score", f"layer {first} - layer {second}", "95% interval", "", box=None)
     for column in table.columns[1:3]:
         column.justify = "right"
-    for name, each in differences.items():
-        table.add_row(_WORDS[name], f"{each.estimate:+.3f}", signed_bounds(each.interval), _told_apart(each))
+    for name, difference in differences.items():
+        estimate, interval = f"{difference.estimate:+.3f}", signed_bounds(difference.interval)
+        table.add_row(_WORDS[name], estimate, interval, _told_apart(difference))
     stdout.print(table)
 
 
@@ -123,20 +123,20 @@ def print_comparison(manifests: Sequence[Manifest], comparison: RunComparison) -
     """First run minus second, a row a layer, and whether the best layer repeats."""
     for number, manifest in zip(("first ", "second"), manifests, strict=True):
         stdout.print(Text(printable(f"{number} {manifest.run_id}: {manifest.describe()}")))
-    for name, (mine, theirs) in differing_settings(*manifests).items():
-        stdout.print(Text(printable(f"  {name}: {mine} / {theirs}")[:200]))
+    for name, (first_value, second_value) in differing_settings(*manifests).items():
+        stdout.print(Text(printable(f"  {name}: {first_value} / {second_value}")[:200]))
     table = Table("layer", *(heading for name in COMPARED for heading in (_WORDS[name], "95%")), box=None)
     for column in table.columns:
         column.justify = "right"
-    for place, layer in enumerate(comparison.exit_layers):
-        cells = [comparison.differences[name][place] for name in COMPARED]
-        row = [text for each in cells for text in (f"{each.estimate:+.3f}", signed_bounds(each.interval))]
+    for index, layer in enumerate(comparison.exit_layers):
+        differences = [comparison.differences[name][index] for name in COMPARED]
+        row = [text for each in differences for text in (f"{each.estimate:+.3f}", signed_bounds(each.interval))]
         table.add_row(str(layer), *row)
     stdout.print(f"First minus second, {comparison.num_questions} questions:", highlight=False)
     stdout.print(table)
-    for name, each in comparison.rank_correlation.items():
-        correlation = f"{each.estimate:.2f} (resampled: {signed_bounds(each.resampled)})"
-        stdout.print(f"Rank correlation of {_WORDS[name]} over layers: {correlation}.", highlight=False)
+    for name, correlation in comparison.rank_correlation.items():
+        text = f"{correlation.estimate:.2f} (resampled: {signed_bounds(correlation.resampled)})"
+        stdout.print(f"Rank correlation of {_WORDS[name]} over layers: {text}.", highlight=False)
     first, second = comparison.optimal_layers
     repeats = comparison.p_same_optimal
     same = "" if repeats is None else f"; the same in {repeats:.0%} of resampled pairs"
@@ -144,27 +144,28 @@ def print_comparison(manifests: Sequence[Manifest], comparison: RunComparison) -
 
 
 def _told_apart(difference: Difference) -> str:
+    """A remark for an interval that holds 0."""
     low, high = difference.interval
     return "" if low > 0 or high < 0 else "can't be told apart"
 
 
 def signed_bounds(interval: Interval) -> str:
-    """An interval that may lie below 0."""
+    """An interval with the signs of its bounds."""
     return "{:+.2f} to {:+.2f}".format(*interval)
 
 
 def bounds(interval: Interval) -> str:
-    """An interval in few letters."""
+    """An interval of numbers from 0, as ``0.12-0.34``."""
     return "{:.2f}-{:.2f}".format(*interval)
 
 
-def answer_line(group: answers.LayerAnswers) -> Text:
+def answer_line(layer: answers.LayerAnswers) -> Text:
     """One layer's answers with their counts, on one line."""
-    line = Text(f"{group.exit_layer:>4}  {group.num_correct:>3}/{group.num_samples} right  ")
-    for number, answer in enumerate(group.answers[:8]):
+    line = Text(f"{layer.exit_layer:>4}  {layer.num_correct:>3}/{layer.num_samples} right  ")
+    for number, answer in enumerate(layer.answers[:8]):
         sign, style = {"correct": ("✓", "green"), "incorrect": ("✗", "red")}.get(answer.outcome, ("–", "dim"))
         shown = printable(answer.text)[:40] or "(empty)"
         line.append(f"{' · ' if number else ''}{sign} {shown} ×{answer.count}", style=style)
-    if len(group.answers) > 8:
-        line.append(f" · {len(group.answers) - 8} more", style="dim")
+    if len(layer.answers) > 8:
+        line.append(f" · {len(layer.answers) - 8} more", style="dim")
     return line

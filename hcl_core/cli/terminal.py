@@ -1,4 +1,4 @@
-"""The program, its consoles, and how it ends."""
+"""The command-line program, its consoles and its exit codes."""
 
 import io
 import logging
@@ -21,11 +21,11 @@ DTYPE_HELP = (
     "auto (float32 on a CPU), fastest (measured on this machine), "
     "float32, bfloat16, float16, or quantised: int8, nf4 (bitsandbytes)."
 )
-# A pipe has no width: nothing is wrapped there.
+# A pipe has no width of its own; 200 columns leave its lines unwrapped.
 stdout, stderr = Console(width=None if sys.stdout.isatty() else 200), Console(stderr=True)
 
 
-# Letters; what is quoted can be a user's whole file.
+# Characters of a message, which may quote a long value.
 _MAX_MESSAGE = 1_000
 
 
@@ -34,24 +34,24 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[RichHandler(console=stderr, show_path=False, show_time=False)])
     logging.getLogger("hcl_core").setLevel(logging.INFO)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is no reason to stop
+        if isinstance(stream, io.TextIOWrapper):  # a character that the terminal's encoding lacks becomes "?"
             stream.reconfigure(errors="replace")
     try:
-        given = sys.argv[1:] if arguments is None else arguments
-        code = app(args=given or ["--help"], standalone_mode=False)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        code = app(args=arguments or ["--help"], standalone_mode=False)
     except HclError as error:
         code = _fail(str(error))
     except typer.TyperException as error:
         code = _fail(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
         code = 130
-    if code == 130:  # typer's word for Ctrl-C
+    if code == 130:  # Ctrl-C, which typer may return instead of raising
         code = _fail("stopped; the same command goes on where it was", code)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def loading(name: str) -> Text:
-    """What stands beside the spinner; ``name`` is a user's, and no markup."""
+    """The text beside the spinner; ``name`` is not read as markup."""
     return Text(f"Loading {printable(name)[:200]}")
 
 
