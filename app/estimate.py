@@ -1,4 +1,4 @@
-"""How long a run would take, from how long others took: said before it is started, and as a range."""
+"""How long a run would take, from how long others took: as a range, before it is started."""
 
 import math
 from collections.abc import Sequence
@@ -45,8 +45,8 @@ def estimate_seconds(
 
 def _size(model: str) -> int:
     """Millions of parameters; 0 where they are not known."""
-    found = find_model(model)
-    return found.parameters if found else 0
+    model_found = find_model(model)
+    return model_found.parameters if model_found else 0
 
 
 def _distance(request: RunRequest, manifest: Manifest) -> tuple[bool, bool, float, float]:

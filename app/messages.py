@@ -1,4 +1,4 @@
-"""What is going on, before it is said in a language: handlers return these, views make sentences of them."""
+"""What is going on, in no language yet: handlers return these records, views make sentences of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

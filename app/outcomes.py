@@ -20,12 +20,12 @@ class Scored:
 
     Attributes:
         scores: One an exit layer.
-        sure: Intervals and verdict.
+        uncertainty: Intervals and verdict.
         best: The optimal layer; ``None`` where nothing is right.
     """
 
     scores: tuple[LayerScore, ...]
-    sure: Uncertainty
+    uncertainty: Uncertainty
     best: int | None
 
 
@@ -51,5 +51,5 @@ class ResampledOutcomes:
         """Scores, intervals and verdict of every exit layer."""
         scores = score_layers(self.table, weights, scaling)
         has_right_answer = bool((self.table.outcomes >= 0).any())
-        sure = judge_replicates(self.replicates, weights, has_right_answer, scaling)
-        return Scored(tuple(scores), sure, balanced_layer(scores))
+        uncertainty = judge_replicates(self.replicates, weights, has_right_answer, scaling)
+        return Scored(tuple(scores), uncertainty, balanced_layer(scores))

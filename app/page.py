@@ -69,7 +69,7 @@ def _wire_opening(
 ) -> None:
     """A first visit, or what the address names; a row of the runs opens like an address; a visitor who leaves."""
     parts = {name: form.parts[name] for name in _EXPLORE} | {"tabs": tabs}
-    parts |= {f"compare_{name}": comparison[name] for name in ("runs", "measure", "said", "chart", "link")}
+    parts |= {f"compare_{name}": comparison[name] for name in ("runs", "measure", "text", "chart", "link")}
     parts |= {
         f"set_{name}": questions[name]
         for name in ("headline", "chart", "rows", "link", "status", "shown", "stored_run", "balance", "scaling")

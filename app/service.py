@@ -35,9 +35,9 @@ _FIRST_WAVE = 8
 _LENS_BYTES = 4_000
 # Seconds between two checks whether a visitor who waits for the model has pressed Stop.
 _STOP_CHECK_SECONDS = 0.25
-# Visitors whose last run and last lens are kept in memory.
+# Visitors whose last run and last lens are in memory.
 _MOST_VISITORS = 64
-# Questions whose text measures are kept.
+# Questions whose text measures are in memory.
 _MOST_MEASURED = 64
 # Visitors whose Stop is still to be heeded.
 _MOST_STOPPING = 1_000
@@ -56,7 +56,7 @@ class Service:
 
     Args:
         is_public: Whether others than the owner of the machine can reach the page; see ``app.limits``.
-        dtype: How models are kept; see ``registry.load_model``.
+        dtype: Number format of the weights; see ``registry.load_model``.
     """
 
     def __init__(self, is_public: bool = False, dtype: str = "auto") -> None:

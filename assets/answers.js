@@ -1,10 +1,10 @@
 // Around the columns of answers that views.answers makes. Runs once for the component.
 
-let ours = 0; // where this script last scrolled to
-let isReading = false; // the reader has scrolled: their place is kept until another run's columns come
+let scrolledTo = 0; // where this script last scrolled to
+let isReading = false; // the reader has scrolled: their position stays until another run's columns come
 let shownLayers = "";
 let chosenLayer = null;
-let every = 1; // each how many columns are shown
+let every = 1; // one column in so many is shown
 let pinned = null; // a meaning that stays lit after a click
 
 const all = (selector) => [...element.querySelectorAll(selector)];
@@ -12,9 +12,9 @@ const layerOf = (node) => Number(node.closest(".hcl-column").dataset.layer);
 
 function thin() {
   const columns = all(".hcl-column");
-  columns.forEach((column, place) => {
+  columns.forEach((column, index) => {
     const stays =
-      (columns.length - 1 - place) % every === 0 ||
+      (columns.length - 1 - index) % every === 0 ||
       column.classList.contains("best") ||
       column.classList.contains("selected");
     column.hidden = !stays;
@@ -35,7 +35,7 @@ function mark(layer, scroll) {
   column.parentElement.scrollTo({ left: middleOf(column), behavior: reduced ? "auto" : "smooth" });
 }
 
-// Where to scroll so that a column stands in the middle; its own place says nothing while it sticks to a side.
+// Where to scroll so that a column stands in the middle; its own offset says nothing while it sticks to a side.
 function middleOf(column) {
   const columns = column.parentElement;
   const shown = all(".hcl-column:not([hidden])");
@@ -43,8 +43,8 @@ function middleOf(column) {
   return shown.indexOf(column) * step - (columns.clientWidth - column.offsetWidth) / 2;
 }
 
-// One meaning lit up in every layer, so that one sees where it is born and where it dies.
-function light(meaning) {
+// Highlight one meaning in every layer: where it first appears, and where it ends.
+function highlight(meaning) {
   let lit = null;
   all(".hcl-card").forEach((card) => {
     const isLit = meaning !== null && card.dataset.meaning === meaning;
@@ -58,11 +58,11 @@ function light(meaning) {
 }
 
 // One stop for the Tab key; arrows move inside.
-function rove(target) {
+function makeTabStop(target) {
   all(".hcl-choose, .hcl-card").forEach((stop) => (stop.tabIndex = stop === target ? 0 : -1));
 }
 
-function settle() {
+function showNewColumns() {
   const columns = element.querySelector(".hcl-columns");
   if (!columns) return;
   columns.dataset.group = props.group;
@@ -75,13 +75,13 @@ function settle() {
   }
   pinned = null; // meanings are numbered anew with each answer that comes
   mark(chosenLayer, false);
-  light(pinned);
+  highlight(pinned);
   const best = columns.querySelector(".hcl-column.best");
   const start = element.querySelector(".hcl-column.best .hcl-choose") || element.querySelector(".hcl-choose");
-  rove(start);
+  makeTabStop(start);
   if (!isReading && best) {
     columns.scrollLeft = middleOf(best);
-    ours = columns.scrollLeft;
+    scrolledTo = columns.scrollLeft;
   }
 }
 
@@ -91,8 +91,8 @@ function choose(layer) {
   trigger("choose", { layer });
 }
 
-watch("value", settle);
-settle();
+watch("value", showNewColumns);
+showNewColumns();
 
 document.addEventListener("hcl:layer", (event) => {
   if (!element.isConnected || event.detail.group !== props.group || event.detail.layer === chosenLayer) return;
@@ -103,19 +103,19 @@ document.addEventListener("hcl:layer", (event) => {
 element.addEventListener(
   "scroll",
   (event) => {
-    if (event.target.matches(".hcl-columns") && Math.abs(event.target.scrollLeft - ours) > 4) isReading = true;
+    if (event.target.matches(".hcl-columns") && Math.abs(event.target.scrollLeft - scrolledTo) > 4) isReading = true;
   },
   { capture: true, passive: true },
 );
 
 element.addEventListener("pointerover", (event) => {
   const card = event.target.closest(".hcl-card");
-  light(card ? card.dataset.meaning : pinned);
+  highlight(card ? card.dataset.meaning : pinned);
 });
-element.addEventListener("pointerleave", () => light(pinned));
+element.addEventListener("pointerleave", () => highlight(pinned));
 element.addEventListener("focusin", (event) => {
   const card = event.target.closest(".hcl-card");
-  light(card ? card.dataset.meaning : pinned);
+  highlight(card ? card.dataset.meaning : pinned);
 });
 
 element.addEventListener("click", (event) => {
@@ -128,7 +128,7 @@ element.addEventListener("click", (event) => {
   const card = event.target.closest(".hcl-card");
   if (card) {
     pinned = pinned === card.dataset.meaning ? null : card.dataset.meaning;
-    light(pinned);
+    highlight(pinned);
   }
   if (card || event.target.closest(".hcl-choose")) choose(layerOf(event.target));
 });
@@ -144,8 +144,8 @@ element.addEventListener("keydown", (event) => {
   const beside = (step) => {
     const other = columns[at + step];
     if (!other) return stop;
-    const theirs = [...other.querySelectorAll(".hcl-choose, .hcl-card")];
-    return theirs[Math.min(row, theirs.length - 1)];
+    const otherStops = [...other.querySelectorAll(".hcl-choose, .hcl-card")];
+    return otherStops[Math.min(row, otherStops.length - 1)];
   };
   let target = null;
   if (event.key === "ArrowRight") target = beside(1);
@@ -156,12 +156,12 @@ element.addEventListener("keydown", (event) => {
   else if (event.key === "End") target = columns[columns.length - 1].querySelector(".hcl-choose");
   else if (event.key === "Escape") {
     pinned = null;
-    light(null);
+    highlight(null);
     return;
   } else if (event.key === "Enter" && stop.matches(".hcl-card")) stop.click();
   if (!target) return;
   event.preventDefault();
-  rove(target);
+  makeTabStop(target);
   target.focus();
   target.scrollIntoView({ block: "nearest", inline: "nearest" });
 });

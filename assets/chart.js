@@ -3,7 +3,7 @@ const box = element.querySelector(".hcl-chart");
 const isMap = () => Boolean(props.value && props.value.data && props.value.data[0].type === "heatmap");
 let chosen = { layer: null, position: null };
 let listening = false;
-let telling = null;
+let pending = null; // the timer of a choice that the server is not told of yet
 
 function resolved(value, style, scale, key) {
   if (typeof value === "string") {
@@ -32,9 +32,9 @@ function layers() {
   return isMap() ? curve.y : curve.x;
 }
 
-function tell(detail) {
-  clearTimeout(telling); // an arrow key that is held down asks the server once
-  telling = setTimeout(() => trigger("choose", detail), 120);
+function sendChoice(detail) {
+  clearTimeout(pending); // an arrow key that is held down asks the server once
+  pending = setTimeout(() => trigger("choose", detail), 120);
 }
 
 // A chart that stands alone, such as a whole set's, has nothing that could be chosen in it.
@@ -45,7 +45,7 @@ function choose(layer, position) {
   chosen = { layer, position: position ?? null };
   if (props.group) document.dispatchEvent(new CustomEvent("hcl:layer", { detail: { group: props.group, layer } }));
   draw();
-  tell(isMap() ? { layer, position: chosen.position } : { layer });
+  sendChoice(isMap() ? { layer, position: chosen.position } : { layer });
 }
 
 // A layer that was chosen in another part of the page.
@@ -65,7 +65,7 @@ function chosenShapes(style) {
   return [{ type: "rect", x0: position - 0.5, x1: position + 0.5, y0: layer - 0.5, y1: layer + 0.5, line }];
 }
 
-// Layers of a chart, cells of a lens, by keys; what is chosen is told to the server as a click is.
+// Keys choose layers of a chart and cells of a lens, as clicks do.
 box.addEventListener("keydown", (event) => {
   const all = layers();
   if (!isChoosable() || !all.length || event.ctrlKey || event.altKey || event.metaKey) return;

@@ -1,5 +1,5 @@
-// Puts the page's own address before the query that views.runs.link_box gives. Runs once for the component.
-function complete() {
+// Puts the page's own address before the query of views.runs.link_box. Runs once for the component.
+function fillInAddress() {
   element.querySelectorAll("input[data-query]").forEach((field) => {
     field.value = location.origin + location.pathname + field.dataset.query;
   });
@@ -20,5 +20,5 @@ element.addEventListener("click", async (event) => {
   }
 });
 
-watch("value", complete);
-complete();
+watch("value", fillInAddress);
+fillInAddress();

@@ -24,13 +24,13 @@ function show(id, isOn) {
 }
 
 function restore(tries) {
-  let isWhole = true;
+  let areButtonsThere = true;
   for (const id of Object.keys(switches)) {
-    const kept = remembered.get(id);
-    show(id, kept === null ? document.body.classList.contains(switches[id]) : kept === "true");
-    isWhole = isWhole && document.getElementById(id) !== null;
+    const stored = remembered.get(id);
+    show(id, stored === null ? document.body.classList.contains(switches[id]) : stored === "true");
+    areButtonsThere = areButtonsThere && document.getElementById(id) !== null;
   }
-  if (!isWhole && tries) setTimeout(() => restore(tries - 1), 100); // the buttons may come after this
+  if (!areButtonsThere && tries) setTimeout(() => restore(tries - 1), 100); // the buttons may come after this
 }
 restore(100);
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 # Debian's Chromium in a container: no sandbox of its own, no requests of its own.
@@ -45,16 +45,22 @@ def running_app(**environment: str) -> Iterator[str]:
 
 
 @contextmanager
-def browser_page(width: int, height: int, **context: Any) -> Iterator[Page]:
-    """A page of Debian's Chromium."""
+def running_browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport={"width": width, "height": height}, **context)
         try:
-            yield page
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def browser_page(width: int, height: int, **context: Any) -> Iterator[Page]:
+    """A page of a browser of its own."""
+    with running_browser() as browser:
+        yield browser.new_page(viewport={"width": width, "height": height}, **context)
 
 
 def ask(page: Page, address: str) -> None:

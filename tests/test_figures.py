@@ -47,7 +47,7 @@ def test_further_curves_are_told_apart_by_mark_and_dash_and_have_their_own_axis_
 
 def test_the_chart_has_a_bar_for_how_often_each_layer_is_best():
     bars = traces(layer_curves(SURE, WORDS))["best in"]
-    assert bars["y"] == pytest.approx([each.p_optimal for each in SURE.sure.layers], abs=1e-4)
+    assert bars["y"] == pytest.approx([each.p_optimal for each in SURE.uncertainty.layers], abs=1e-4)
 
 
 def test_the_chart_shades_what_cannot_be_told_apart():

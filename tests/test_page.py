@@ -14,6 +14,7 @@ from test_runs import SETTINGS, make_manifest
 from test_views import HOSTILE
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
 SHIPPED, WARMER = "0be6b1cadd189061", "a9a4b3a8654fe9da"
 TABS = ("Explore", "Token lens", "Compare", "Data set", "Runs", "Learn")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -61,48 +62,80 @@ def hostile_run(runs):
 
 @pytest.fixture(scope="module")
 def address(runs, hostile_run):
-    sys.path.insert(0, str(ROOT / "docs"))
     from screenshots import running_app
 
     with running_app(HCL_RUNS=str(runs)) as url:
         yield url
 
 
-@pytest.fixture
-def visit(address):
-    """Opens the page; fails the test on an error in the console or a request that leaves the machine."""
+@pytest.fixture(scope="module")
+def browser():
+    """One Chromium for all visits: its start takes a second."""
     if shutil.which("chromium") is None:
         if os.environ.get("CI"):
             pytest.fail("CI must install chromium")
         pytest.skip("needs Chromium")
-    from screenshots import browser_page
+    from screenshots import running_browser
+
+    with running_browser() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def usual(browser):
+    """What most visitors share: their browser has the page's scripts from the visit before."""
+    return browser.new_context(locale="en-GB")
+
+
+@pytest.fixture
+def visit(address, browser, usual):
+    """Opens the page; fails the test on an error in the console or a request that leaves the machine.
+
+    With settings of a visitor's own (``locale``, ``color_scheme``, ...), nothing is kept of other visits.
+    """
 
     @contextmanager
-    def opened(query="", width=1280, **context):
+    def opened(query="", width=1280, **settings):
         problems = []
-        with browser_page(width, 900, **{"locale": "en-GB"} | context) as page:
-            page.on("console", lambda message: message.type == "error" and problems.append(message.text))
-            page.on("pageerror", lambda error: problems.append(str(error)))
-            page.on("dialog", lambda dialog: problems.append("a dialog opened"))
-            page.on("request", lambda r: r.url.startswith((address, "data:", "blob:")) or problems.append(r.url))
-            page.set_default_timeout(15_000)
+        context = browser.new_context(**{"locale": "en-GB"} | settings) if settings else usual
+        page = context.new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        page.on("console", lambda message: message.type == "error" and problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("dialog", lambda dialog: problems.append("a dialog opened"))
+        page.on("request", lambda r: r.url.startswith((address, "data:", "blob:")) or problems.append(r.url))
+        page.set_default_timeout(30_000)
+        try:
             page.goto(f"{address}/{query}")
-            page.locator("#headline h2").wait_for(state="attached", timeout=30_000)
+            page.locator("#headline h2").wait_for(state="attached")
             yield page
+        finally:
+            (context if settings else page).close()
         assert problems == []
 
     return opened
 
 
+# What stands on a tab once it shows something.
+SHOWN = {
+    "Explore": "#curves .barlayer .point",
+    "Token lens": "#lens .heatmaplayer",
+    "Compare": "#compared .scatterlayer .trace",
+    "Data set": "#set-curves .barlayer .point",
+    "Runs": "#run-curves .barlayer .point",
+    "Learn": "#learn .hcl-guess",
+}
+
+
 def open_tab(page, name):
-    """Opens a tab, from the menu of those that do not fit too."""
+    """Opens a tab, from the menu of those that do not fit too, and waits until it shows something."""
     tab = page.get_by_role("tab", name=name, exact=True)
     if not tab.first.is_visible():
         page.locator("#tabs .overflow-menu > button").first.click()
         page.locator("#tabs .overflow-dropdown button", has_text=name).click()
     else:
         tab.first.click()
-    page.wait_for_timeout(300)
+    page.locator(SHOWN[name]).locator("visible=true").first.wait_for()
 
 
 def set_field(page, label, value):
@@ -123,7 +156,7 @@ def fits(page):
     return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def columns(page, number, timeout=30_000):
+def columns(page, number, timeout=60_000):
     page.wait_for_function(f"document.querySelectorAll('.hcl-column').length === {number}", timeout=timeout)
 
 
@@ -207,7 +240,6 @@ def test_further_curves_can_be_added(visit):
 def test_two_runs_are_compared_in_a_tab_of_their_own(visit, width):
     with visit(width=width) as page:
         open_tab(page, "Compare")
-        page.locator("#comparison h2").wait_for(timeout=30_000)
         page.wait_for_function("document.querySelectorAll('#compared .scatterlayer .trace').length === 6")
         before = text_of(page, "#comparison")
         page.get_by_label("Hallucination", exact=True).click()
@@ -241,17 +273,22 @@ def test_a_link_fills_the_form_in(visit):
         assert "Press Run" in text_of(page, "#status")
 
 
-@pytest.mark.parametrize("name", TABS)
 @pytest.mark.parametrize("width", [380, 1920])
-def test_every_tab_fits_from_a_telephone_to_a_projector(visit, name, width):
-    with visit(width=width) as page:
-        open_tab(page, name)
-        page.wait_for_timeout(1200)
-        assert fits(page)
+def test_every_tab_fits_from_a_telephone_to_a_projector(visit, width):
+    with visit(width=width, color_scheme="light") as page:
+        too_wide = []
+        for name in TABS:
+            open_tab(page, name)
+            too_wide += [] if fits(page) else [name]
         if width == 1920:
+            font_size = "parseFloat(getComputedStyle(document.querySelector('#learn .hcl-guess')).fontSize)"
+            before = page.evaluate(font_size)
             page.get_by_role("button", name="Large type").click()
-            page.wait_for_timeout(500)
-            assert fits(page)
+            page.wait_for_function(f"{font_size} > {before}")
+            for name in TABS:
+                open_tab(page, name)
+                too_wide += [] if fits(page) else [f"{name}, large"]
+        assert too_wide == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -265,11 +302,11 @@ def test_axe_finds_nothing_serious_on_any_tab(visit, scheme):
         found = []
         for name in TABS:
             open_tab(page, name)
-            page.wait_for_timeout(1500)
             if name == "Learn":
                 page.get_by_role("button", name="Show what happened").locator("visible=true").click()
                 page.locator(".hcl-revealed").wait_for()
-            for each in Axe().run(page).response["violations"]:
+            # The other results, such as every node that passed, take longer to gather than to test.
+            for each in Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]:
                 if each["impact"] in ("serious", "critical"):
                     found.append((name, each["id"], each["nodes"][0]["html"][:200]))
         assert found == []
@@ -342,7 +379,6 @@ def test_the_page_speaks_german_to_a_german_browser(visit):
 def test_a_token_lens_is_shown_and_a_cell_has_its_ten_tokens(visit):
     with visit() as page:
         open_tab(page, "Token lens")
-        page.locator("#lens .heatmaplayer").wait_for(timeout=20_000)
         page.locator("#lens .hcl-chart").focus()
         page.keyboard.press("ArrowUp")
         page.locator("#lens-cell tbody tr").first.wait_for()
@@ -355,7 +391,6 @@ def test_a_token_lens_is_shown_and_a_cell_has_its_ten_tokens(visit):
 def test_a_row_of_the_set_opens_its_question_in_explore(visit):
     with visit() as page:
         open_tab(page, "Data set")
-        page.locator("#set-headline h2").wait_for(timeout=20_000)
         page.locator("#set-rows").get_by_text("dwarf planet").locator("visible=true").first.click()
         page.wait_for_function("document.querySelector('#headline').innerText.includes('dwarf')")
         assert page.get_by_role("tab", name="Explore").get_attribute("aria-selected") == "true"
@@ -364,7 +399,6 @@ def test_a_row_of_the_set_opens_its_question_in_explore(visit):
 def test_a_run_is_exported_deleted_and_brought_back(visit, runs, hostile_run):
     with visit() as page:
         open_tab(page, "Runs")
-        page.locator("#manifest h2").wait_for(timeout=20_000)
         page.locator("#run-rows").get_by_text(hostile_run).first.click()
         page.wait_for_function(f"document.querySelector('#manifest').innerText.includes('{hostile_run}')")
         page.get_by_role("button", name="Make the file").click()
@@ -396,25 +430,33 @@ def test_a_step_of_the_walkthrough_shows_its_chart_after_a_guess(visit):
         page.get_by_role("heading", name="Stopping early").wait_for()
 
 
-@pytest.mark.parametrize("name", ["Explore", "Data set", "Runs", "Compare"])
+# Tab of the address, a chart that is drawn of what others wrote, and where their text stands.
+WRITTEN = {
+    "Explore": ("", "#curves .barlayer .point", "#headline"),
+    "Data set": ("tab=dataset&", "#set-curves .barlayer .point", "#set-rows"),
+    "Runs": ("tab=runs&", "#run-curves .barlayer .point", "#manifest"),
+    "Compare": ("tab=compare&", "#compared .scatterlayer .trace", "#comparison"),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
 def test_what_others_wrote_is_shown_as_text_and_harmless(visit, hostile_run, name):
-    tab = {"Explore": "", "Data set": "tab=dataset&", "Runs": "tab=runs&", "Compare": "tab=compare&"}[name]
-    query = f"?{tab}run={hostile_run}&runs={hostile_run},{SHIPPED}&layer=3"
-    with visit(query) as page:
-        page.wait_for_timeout(2_500)
-        shown = text_of(page, "body")
-        assert "<script>alert(1)</script>" in shown
+    tab, chart, place = WRITTEN[name]
+    with visit(f"?{tab}run={hostile_run}&runs={hostile_run},{SHIPPED}&layer=3") as page:
+        page.locator(chart).locator("visible=true").first.wait_for()
+        page.locator(place).get_by_text("<script>alert(1)</script>").locator("visible=true").first.wait_for()
+        if name == "Explore":
+            assert page.locator("#detail .hcl-token").count() >= 10
+            page.locator("#curves .nsewdrag").first.hover()
+            page.locator("#curves .hoverlayer .hovertext, #curves .hoverlayer .legend").first.wait_for()
+            page.get_by_role("tab", name="Answer river").click()
+            page.locator("#river .nsewdrag").first.hover()
+            page.locator("#river .hoverlayer .hovertext, #river .hoverlayer .legend").first.wait_for()
         assert page.locator("img[onerror], img[src='x']").count() == 0
         assert page.evaluate(
             "[...document.querySelectorAll('script')].every((s) => !s.textContent.includes('alert(1)'))"
         )
         assert fits(page)
-        if name == "Explore":
-            assert page.locator("#detail .hcl-token").count() >= 10
-            page.locator("#curves .nsewdrag").first.hover()
-            page.get_by_role("tab", name="Answer river").click()
-            page.locator("#river .nsewdrag").first.hover()
-            page.wait_for_timeout(500)
 
 
 @pytest.mark.model
@@ -463,7 +505,6 @@ def test_a_set_is_run_live(visit):
         set_field(page, "First layer", 28)
         set_field(page, "Answers a layer", 4)
         open_tab(page, "Data set")
-        page.locator("#set-headline h2").wait_for(timeout=20_000)
         set_field(page, "Questions", 3)
         page.get_by_role("button", name="Run the set").click()
         page.get_by_text("All questions are answered").wait_for(timeout=120_000)
@@ -474,7 +515,6 @@ def test_a_set_is_run_live(visit):
 def test_any_prompt_is_read_through_the_lens(visit):
     with visit() as page:
         open_tab(page, "Token lens")
-        page.locator("#lens .heatmaplayer").wait_for(timeout=20_000)
         page.get_by_label("Prompt, exactly as sent").fill("<b>The capital of France is")
         page.get_by_role("button", name="Look").click()
         page.get_by_text("Read in one pass").wait_for(timeout=120_000)

@@ -123,12 +123,12 @@ def test_a_loaded_model_is_not_said_to_be_loaded_first():
 def test_hits_are_choices_and_counted(visit):
     parts = render_questions.hit_parts(questions.search(visit, "starter", "baltic"), WORDS)
     (label, _), *_ = parts["hits"]["choices"]
-    assert "Baltic" in label and re.search(r"\d+ questions? found of 174", parts["found"])
+    assert "Baltic" in label and re.search(r"\d+ questions? found of 174", parts["search_status"])
 
 
 @pytest.mark.parametrize(("text", "said"), [("", "The first 20 of 174"), ("xyzzy", "Type your own")])
 def test_a_search_without_words_or_hits_says_so(visit, text, said):
-    assert said in render_questions.hit_parts(questions.search(visit, "starter", text), WORDS)["found"]
+    assert said in render_questions.hit_parts(questions.search(visit, "starter", text), WORDS)["search_status"]
 
 
 def test_a_question_taken_over_has_an_answer_a_line(visit):
@@ -141,8 +141,8 @@ def test_a_question_taken_over_has_an_answer_a_line(visit):
 
 def test_two_runs_are_compared_in_words_and_curves(visit):
     parts = render_compare.comparison_parts(compare.compare(visit, [SHIPPED, WARMER], "hcb_score"), False, WORDS)
-    assert "Both put layer 30 first." in parts["said"] and "174 questions" in parts["said"]
-    assert "<td>0.6</td><td>1.0</td>" in parts["said"] and f"runs={SHIPPED},{WARMER}" in parts["link"]
+    assert "Both put layer 30 first." in parts["text"] and "174 questions" in parts["text"]
+    assert "<td>0.6</td><td>1.0</td>" in parts["text"] and f"runs={SHIPPED},{WARMER}" in parts["link"]
     first, second, difference = (trace["y"] for trace in parts["chart"]["data"] if trace["mode"] == "lines+markers")
     expected = [one - other for one, other in zip(first, second, strict=True)]
     assert difference == pytest.approx(expected, abs=2e-4)
@@ -156,12 +156,12 @@ def test_a_published_curve_stands_beside_and_has_no_difference(visit):
     lines = [trace for trace in parts["chart"]["data"] if trace["mode"] == "lines+markers"]
     assert len(lines) == 3 + 1  # three curves, and the third's difference to the first
     assert max(lines[0]["x"]) == max(lines[1]["x"]) == 1
-    assert "read off the paper’s figures" in parts["said"]
+    assert "read off the paper’s figures" in parts["text"]
 
 
 def test_no_runs_ask_for_a_choice(visit):
     parts = render_compare.comparison_parts(compare.compare(visit, [], "hcb_score"), False, WORDS)
-    assert "Choose at least two runs." in parts["said"] and parts["chart"] is None
+    assert "Choose at least two runs." in parts["text"] and parts["chart"] is None
 
 
 # Data set.
@@ -227,9 +227,9 @@ def test_a_deleted_run_can_be_brought_back(visit):
 @pytest.mark.parametrize("step", range(1, learn.NUM_STEPS + 1))
 def test_each_step_says_whether_the_guess_was_right(visit, step):
     revealed = learn.reveal(visit, step, learn.RIGHT_ANSWERS[step - 1])
-    assert "You guessed right." in step_parts(revealed, WORDS)["said"]
-    assert "A good guess" in step_parts(replace(revealed, is_right=False), WORDS)["said"]
-    assert "guess" not in step_parts(replace(revealed, is_right=None), WORDS)["said"]
+    assert "You guessed right." in step_parts(revealed, WORDS)["text"]
+    assert "A good guess" in step_parts(replace(revealed, is_right=False), WORDS)["text"]
+    assert "guess" not in step_parts(replace(revealed, is_right=None), WORDS)["text"]
 
 
 # The page as it opens.
@@ -268,7 +268,7 @@ def test_an_address_fills_in_the_form(visit):
 def test_an_address_opens_a_comparison(visit):
     parts = opened(visit, {"tab": "compare", "runs": f"{SHIPPED},{WARMER}", "measure": "creativity_raw"})
     assert parts["tabs"].selected == "compare" and parts["compare_runs"]["value"] == [SHIPPED, WARMER]
-    assert "Both put layer 30 first." in parts["compare_said"]
+    assert "Both put layer 30 first." in parts["compare_text"]
 
 
 @pytest.mark.parametrize("tab", ["dataset", "runs"])
@@ -279,7 +279,7 @@ def test_an_address_opens_a_run_in_its_tab(visit, tab):
 
 
 @pytest.mark.parametrize(
-    ("tab", "part"), [("compare", "compare_said"), ("dataset", "set_status"), ("runs", "runs_status")]
+    ("tab", "part"), [("compare", "compare_text"), ("dataset", "set_status"), ("runs", "runs_status")]
 )
 def test_a_tab_that_an_address_cannot_open_says_why(visit, tab, part):
     assert 'role="alert"' in opened(visit, {"tab": tab, "run": "x", "runs": "a,b"})[part]

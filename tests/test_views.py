@@ -17,7 +17,7 @@ from app.views.answers import answer_columns
 from app.views.base import note, problem, sentence, status_line
 from app.views.comparison import comparison
 from app.views.detail import MOST_ROWS, layer_detail, prompt_box
-from app.views.headline import headline, spoken_layers
+from app.views.headline import headline, layers_as_text
 from app.views.lens import lens_headline, top_table
 from app.views.runs import link_box, manifest_view
 from app.views.scores import score_table
@@ -248,7 +248,7 @@ def test_the_headline_is_said_in_another_language():
     ("layers", "spoken"), [((3,), "3"), ((3, 4), "3 and 4"), ((3, 4, 5), "3 to 5"), ((2, 4, 7), "2, 4 and 7")]
 )
 def test_layers_are_spoken(layers, spoken):
-    assert spoken_layers(layers, WORDS) == spoken
+    assert layers_as_text(layers, WORDS) == spoken
 
 
 def test_the_headline_says_when_nothing_is_right():

@@ -65,7 +65,7 @@ def layout(words: Translator, layers: Sequence[int], height: int = 400) -> dict[
 
 
 def curve(name: str, layers: Sequence[float], values: Sequence[float], colour: str, marker: str) -> Trace:
-    """One score over layers; ``name`` is ours, or went through ``plain``."""
+    """One score over layers; ``name`` is the page's, or went through ``plain``."""
     return {
         "type": "scatter",
         "mode": "lines+markers",
@@ -80,8 +80,8 @@ def curve(name: str, layers: Sequence[float], values: Sequence[float], colour: s
 
 def band(bounds: Sequence[tuple[float, float, float]], colour: str, name: str = "") -> Trace:
     """The area between the lower and the upper bound of each layer that has them."""
-    given = [each for each in bounds if all(map(math.isfinite, each))]
-    layers, lows, highs = zip(*given, strict=True) if given else ((), (), ())
+    finite = [each for each in bounds if all(map(math.isfinite, each))]
+    layers, lows, highs = zip(*finite, strict=True) if finite else ((), (), ())
     return {
         "type": "scatter",
         "mode": "lines",
@@ -97,10 +97,10 @@ def band(bounds: Sequence[tuple[float, float, float]], colour: str, name: str = 
     }
 
 
-def annotation(text: str, **place: Any) -> dict[str, Any]:
-    """A quiet note at a place of the paper."""
+def annotation(text: str, **position: Any) -> dict[str, Any]:
+    """A small note; ``position`` in shares of the whole chart."""
     font = {"size": 11, "color": "var(--hcl-muted)"}
-    return {"text": text, "xref": "paper", "yref": "paper", "showarrow": False, "font": font} | place
+    return {"text": text, "xref": "paper", "yref": "paper", "showarrow": False, "font": font} | position
 
 
 def rounded(values: Sequence[float]) -> list[float | None]:

@@ -44,7 +44,7 @@ def compared_curves(
 
     Args:
         runs: The first is what the others are compared with.
-        differences: Place among ``runs``, layers, and one difference a layer.
+        differences: Index among ``runs``, layers, and one difference a layer.
         words: The page's.
         by_share: Whether a layer is drawn at its share of the model's depth.
     """
@@ -52,9 +52,9 @@ def compared_curves(
     for number, run in enumerate(runs):
         at = [layer / run.depth if by_share else layer for layer in run.layers]
         data += _run_traces(run, at, number, words)
-    for place, layers, each in differences:
-        depth = runs[place].depth
-        data += _difference_traces([layer / depth if by_share else layer for layer in layers], each, place, words)
+    for index, layers, each in differences:
+        depth = runs[index].depth
+        data += _difference_traces([layer / depth if by_share else layer for layer in layers], each, index, words)
     every_layer = sorted({layer for run in runs for layer in run.layers})
     made = layout(words, every_layer, height=460 if differences else 400)
     if by_share:
@@ -82,18 +82,18 @@ def _run_traces(run: RunCurve, at: Sequence[float], number: int, words: Translat
 
 
 def _difference_traces(
-    at: Sequence[float], differences: Sequence[Difference], place: int, words: Translator
+    at: Sequence[float], differences: Sequence[Difference], index: int, words: Translator
 ) -> list[Trace]:
-    colour = COLOURS[place % MOST_RUNS]
+    colour = COLOURS[index % MOST_RUNS]
     shade = band([(x, *each.interval) for x, each in zip(at, differences, strict=True)], colour)
     shade |= {"yaxis": "y2", "opacity": 0.14}
-    line = curve("", at, [each.estimate for each in differences], colour, _MARKERS[place % MOST_RUNS])
+    line = curve("", at, [each.estimate for each in differences], colour, _MARKERS[index % MOST_RUNS])
     line["customdata"] = [words.interval(each.interval) for each in differences]
     line |= {
         "y": rounded([each.estimate for each in differences]),
         "yaxis": "y2",
         "showlegend": False,
-        "hovertemplate": words("difference_hover", number=place + 1) + "<extra></extra>",
+        "hovertemplate": words("difference_hover", number=index + 1) + "<extra></extra>",
     }
     line["marker"]["size"] = 6
     line["line"]["width"] = 1.5

@@ -32,7 +32,7 @@ def layer_curves(scored: Scored, words: Translator, more: Mapping[str, Sequence[
     layers = [score.exit_layer for score in scored.scores]
     bands, curves = [], []
     for field, interval, colour, marker in CURVES:
-        bounds = [(each.exit_layer, *getattr(each, interval)) for each in scored.sure.layers]
+        bounds = [(each.exit_layer, *getattr(each, interval)) for each in scored.uncertainty.layers]
         bands.append(band(bounds, colour, words(field)))
         curves.append(_score_curve(scored, words, field, interval, colour, marker))
     made = _layout(scored, words, layers)
@@ -56,7 +56,7 @@ def _score_curve(scored: Scored, words: Translator, field: str, interval: str, c
     name = words(field)
     values = [getattr(score, field) for score in scored.scores]
     made = curve(name, [score.exit_layer for score in scored.scores], values, colour, marker)
-    pairs = zip(scored.scores, scored.sure.layers, strict=True)
+    pairs = zip(scored.scores, scored.uncertainty.layers, strict=True)
     made["customdata"] = [
         [words.interval(getattr(layer, interval)), _detail(field, score, words)] for score, layer in pairs
     ]
@@ -82,11 +82,11 @@ def _more_curve(name: str, layers: Sequence[int], values: Sequence[float], numbe
 
 
 def _bars(scored: Scored, words: Translator) -> Trace:
-    shares = [layer.p_optimal for layer in scored.sure.layers]
+    shares = [layer.p_optimal for layer in scored.uncertainty.layers]
     return {
         "type": "bar",
         "name": words("best_in"),
-        "x": [layer.exit_layer for layer in scored.sure.layers],
+        "x": [layer.exit_layer for layer in scored.uncertainty.layers],
         "y": rounded(shares),
         "yaxis": "y2",
         "text": [words.percent(share) if share >= 0.005 else "" for share in shares],
@@ -122,8 +122,8 @@ def _layout(scored: Scored, words: Translator, layers: Sequence[int]) -> dict[st
 
 
 def _tied_bands(scored: Scored, layers: Sequence[int]) -> list[dict[str, Any]]:
-    """A shade behind every layer that can't be told apart from the best."""
-    tied = {scored.best, *scored.sure.tied_layers}
+    """A shade behind every layer that may be the best."""
+    tied = {scored.best, *scored.uncertainty.tied_layers}
     step = min((after - before for before, after in zip(layers, layers[1:], strict=False)), default=1) / 2
     shade = {"type": "rect", "xref": "x", "yref": "paper", "y0": _CURVES_DOMAIN[0], "y1": 1, "layer": "below"}
     shade |= {"fillcolor": "var(--hcl-tied)", "line": {"width": 0}}

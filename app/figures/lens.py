@@ -1,4 +1,4 @@
-"""The token lens as a heat map: what each layer would say at each place of a text."""
+"""The token lens as a heat map: what each layer would say at each token of a text."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,11 +25,11 @@ def lens_map(table: LensTable, shade: str, words: Translator) -> Figure:
         words: The page's.
     """
     num_layers, num_positions = table.entropy.shape
-    layers, places = list(range(1, num_layers + 1)), list(range(num_positions))
+    layers, positions = list(range(1, num_layers + 1)), list(range(num_positions))
     colours = _shade_values(table, shade)
     data = {
         "type": "heatmap",
-        "x": places,
+        "x": positions,
         "y": layers,
         "z": np.round(colours, 4).tolist(),
         "zmin": 0,
@@ -62,7 +62,7 @@ def lens_map(table: LensTable, shade: str, words: Translator) -> Figure:
         },
         "xaxis": axis
         | {
-            "tickvals": places,
+            "tickvals": positions,
             "ticktext": [shown_token(text) for text in table.token_texts],
             "side": "top",
             "tickangle": 0,
@@ -97,30 +97,37 @@ def _settled(table: LensTable) -> list[dict[str, Any]]:
     """A line in each column below the first layer from which on the last layer's choice stays on top."""
     line = {"color": "var(--hcl-ink)", "width": 2}
     return [
-        {"type": "line", "x0": place - 0.47, "x1": place + 0.47, "y0": layer - 0.5, "y1": layer - 0.5, "line": line}
-        for place, layer in enumerate(table.settles().tolist())
+        {
+            "type": "line",
+            "x0": position - 0.47,
+            "x1": position + 0.47,
+            "y0": layer - 0.5,
+            "y1": layer - 0.5,
+            "line": line,
+        }
+        for position, layer in enumerate(table.settles().tolist())
     ]
 
 
 def _hovers(table: LensTable, words: Translator) -> list[list[str]]:
     return [
-        [_hover(table, layer, place, words) for place in range(table.entropy.shape[1])]
+        [_hover(table, layer, position, words) for position in range(table.entropy.shape[1])]
         for layer in range(table.num_hidden_layers)
     ]
 
 
-def _hover(table: LensTable, layer: int, place: int, words: Translator) -> str:
+def _hover(table: LensTable, layer: int, position: int, words: Translator) -> str:
     head = words(
         "lens_hover",
         layer=layer + 1,
-        entropy=words.number(float(table.entropy[layer, place])),
-        rank=words.count(int(table.final_rank[layer, place])),
-        kl=words.number(float(table.kl_to_last[layer, place])),
+        entropy=words.number(float(table.entropy[layer, position])),
+        rank=words.count(int(table.final_rank[layer, position])),
+        kl=words.number(float(table.kl_to_last[layer, position])),
     )
-    return f"<b>{head}</b><br>" + "<br>".join(_top_lines(table, layer, place, words))
+    return f"<b>{head}</b><br>" + "<br>".join(_top_lines(table, layer, position, words))
 
 
-def _top_lines(table: LensTable, layer: int, place: int, words: Translator) -> Sequence[str]:
+def _top_lines(table: LensTable, layer: int, position: int, words: Translator) -> Sequence[str]:
     """The most probable tokens of a cell, a line each."""
-    tops = zip(table.top_token_texts[layer][place], table.top_probabilities[layer, place], strict=True)
+    tops = zip(table.top_token_texts[layer][position], table.top_probabilities[layer, position], strict=True)
     return [f"{words.number(float(probability), 3)}  {shown_token(text, 24)}" for text, probability in tops]

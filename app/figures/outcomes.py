@@ -16,7 +16,7 @@ _SHADES = (
 
 def outcome_shares(table: OutcomeTable, words: Translator) -> Figure:
     """Stacked shares of right, missing and wrong answers over layers; a pattern beside each colour."""
-    given = (table.outcomes != MISSING).sum(axis=(0, 2)).clip(min=1)
+    num_answers = (table.outcomes != MISSING).sum(axis=(0, 2)).clip(min=1)
     counts = {
         "correct": (table.outcomes >= 0).sum(axis=(0, 2)),
         "not_attempted": (table.outcomes == NOT_ATTEMPTED).sum(axis=(0, 2)),
@@ -27,7 +27,7 @@ def outcome_shares(table: OutcomeTable, words: Translator) -> Figure:
             "type": "bar",
             "name": words(outcome),
             "x": list(table.exit_layers),
-            "y": rounded((counts[outcome] / given).tolist()),
+            "y": rounded((counts[outcome] / num_answers).tolist()),
             "customdata": counts[outcome].tolist(),
             "marker": {
                 "color": colour,

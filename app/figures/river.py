@@ -26,10 +26,10 @@ def answer_river(meanings: Sequence[Meaning], answers: Sequence[LayerAnswers], w
     layers = sorted(num_samples)
     data = []
     for outcome, colours in (("correct", _RIGHT), ("not_attempted", ()), ("incorrect", _WRONG)):
-        mine = [each for each in meanings if each.outcome == outcome]
-        for meaning, colour in zip(mine, colours, strict=False):
+        of_outcome = [each for each in meanings if each.outcome == outcome]
+        for meaning, colour in zip(of_outcome, colours, strict=False):
             data.append(_area([meaning], plain(meaning.text, 24), colour, layers, num_samples, words))
-        if rest := mine[len(colours) :]:
+        if rest := of_outcome[len(colours) :]:
             name = words.plural("rest_" + outcome, len(rest))
             data.append(_area(rest, name, f"var(--hcl-rest-{outcome.replace('_', '-')})", layers, num_samples, words))
     made = layout(words, layers, height=380)

@@ -154,7 +154,7 @@ def stored_curve(run: StoredRun, name: str, measure: str) -> RunCurve:
         run.manifest.num_hidden_layers,
         tuple(score.exit_layer for score in scored.scores),
         tuple(getattr(score, measure) for score in scored.scores),
-        tuple(getattr(layer, MEASURES[measure]) for layer in scored.sure.layers),
+        tuple(getattr(layer, MEASURES[measure]) for layer in scored.uncertainty.layers),
     )
 
 

@@ -119,7 +119,7 @@ def _clustering(words: Translator) -> StepChart:
 
 def _balance(words: Translator, balance: Balance = _EQUAL) -> StepChart:
     scored = library.outcomes_of(_run(_WARM)).scored(balance.weights, balance.scaling)
-    best = next(layer for layer in scored.sure.layers if layer.exit_layer == scored.best)
+    best = next(layer for layer in scored.uncertainty.layers if layer.exit_layer == scored.best)
     return StepChart(layer_curves(scored, words), {"best": best.exit_layer, "share": best.p_optimal})
 
 

@@ -19,11 +19,11 @@ def comparison_parts(comparison: Comparison, by_share: bool, words: Translator) 
     """
     runs, measure = comparison.runs, comparison.measure
     if not runs:
-        return {"said": f'<p class="hcl-note">{words("choose_runs")}</p>', "chart": None, "link": ""}
+        return {"text": f'<p class="hcl-note">{words("choose_runs")}</p>', "chart": None, "link": ""}
     notes = [sentence(note, words) for note in comparison.notes]
     names = [run.name for run in runs]
     return {
-        "said": comparison_view(comparison.comparisons, measure, names, _differing(runs), notes, words),
+        "text": comparison_view(comparison.comparisons, measure, names, _differing(runs), notes, words),
         "chart": _chart(comparison, by_share, words),
         "link": link_box({"tab": "compare", "runs": ",".join(comparison.ids), "measure": measure}, words),
     }

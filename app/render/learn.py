@@ -13,5 +13,5 @@ def step_parts(revealed: RevealedStep, words: Translator) -> Parts:
         for name, value in revealed.chart.values.items()
     }
     answer = words(f"learn_{revealed.step}_answer", **values)
-    said = f'<div class="hcl-revealed"><p><b>{verdict}</b> {answer}</p></div>'
-    return {"said": said, "chart": revealed.chart.figure}
+    text = f'<div class="hcl-revealed"><p><b>{verdict}</b> {answer}</p></div>'
+    return {"text": text, "chart": revealed.chart.figure}

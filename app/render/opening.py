@@ -58,7 +58,7 @@ def _explore(start: StoredStart | PrefilledStart | EmptyStart, words: Translator
 def _compare(start: CompareStart, measure: str, words: Translator) -> Parts:
     listed: Parts = {"runs": gr.update(choices=list(start.choices), value=list(start.ids)), "measure": measure}
     return listed | _or_problem(
-        start.comparison, lambda comparison: compare.comparison_parts(comparison, False, words), "said"
+        start.comparison, lambda comparison: compare.comparison_parts(comparison, False, words), "text"
     )
 
 

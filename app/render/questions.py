@@ -20,7 +20,7 @@ def hit_parts(hits: Hits, words: Translator) -> Parts:
     of_set = words("of_set", total=words.count(hits.num_questions))
     return {
         "hits": gr.update(choices=choices, value=None),
-        "found": note(f"{counted} {of_set}") if found else status_line(Message("no_hits"), words),
+        "search_status": note(f"{counted} {of_set}") if found else status_line(Message("no_hits"), words),
     }
 
 

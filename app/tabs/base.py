@@ -102,6 +102,21 @@ class Binder:
         return {self._errors_in: problem(words("went_wrong"))}
 
 
+def main_row() -> gr.Row:
+    """A tab's controls on the left and what came of them on the right."""
+    return gr.Row(equal_height=False, elem_classes="hcl-main")
+
+
+def controls_column() -> gr.Column:
+    """The left column of ``main_row``."""
+    return gr.Column(scale=1, min_width=310, elem_classes="hcl-controls")
+
+
+def results_column() -> gr.Column:
+    """The right column of ``main_row``."""
+    return gr.Column(scale=4, min_width=320, elem_classes="hcl-results")
+
+
 def run_buttons(parts: dict[str, Any], label: str, elem_id: str) -> None:
     """Run, Stop, and the line that says what is going on; ``label`` is the key of what Run is called."""
     say = labels()

@@ -11,7 +11,7 @@ from app.language import labels
 from app.render import Parts
 from app.render.compare import comparison_parts
 from app.service import Service
-from app.tabs.base import QUIET, Binder
+from app.tabs.base import QUIET, Binder, controls_column, main_row, results_column
 from app.visit import Visit
 
 
@@ -19,8 +19,8 @@ def build_compare(core: Service, tab: gr.Tab) -> dict[str, Any]:
     """Lay out the tab and wire it; its parts."""
     say = labels()
     parts: dict[str, Any] = {}
-    with gr.Row(equal_height=False, elem_classes="hcl-main"):
-        with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
+    with main_row():
+        with controls_column():
             parts["runs"] = gr.Dropdown(
                 [], multiselect=True, max_choices=MOST_RUNS, label=say("label_runs"), info=say("info_runs")
             )
@@ -30,8 +30,8 @@ def build_compare(core: Service, tab: gr.Tab) -> dict[str, Any]:
             parts["by_share"] = gr.Radio(
                 [(say("by_layer"), False), (say("by_share"), True)], value=False, label=say("label_axis")
             )
-        with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
-            parts["said"] = gr.HTML("", elem_id="comparison")
+        with results_column():
+            parts["text"] = gr.HTML("", elem_id="comparison")
             with gr.Column(elem_classes="hcl-panel"):
                 parts["chart"] = LayerChart(elem_id="compared", label=say("chart_compared"))
             parts["link"] = LinkBox()
@@ -40,14 +40,14 @@ def build_compare(core: Service, tab: gr.Tab) -> dict[str, Any]:
         """The runs there are now; a live one may have come since."""
         choices = handlers.choices(visit)
         ids = [run_id for _, run_id in choices]
-        kept = [each for each in chosen or [] if each in ids] or ids[:2]
-        return {"runs": gr.update(choices=choices, value=kept)}
+        still_there = [each for each in chosen or [] if each in ids] or ids[:2]
+        return {"runs": gr.update(choices=choices, value=still_there)}
 
     def compare(visit: Visit, ids: list[str] | None, measure: str, by_share: bool) -> Parts:
         return comparison_parts(handlers.compare(visit, ids or [], measure), by_share, visit.words)
 
-    bind = Binder(core, parts, errors_in="said")
-    shown = [parts[name] for name in ("said", "chart", "link")]
+    bind = Binder(core, parts, errors_in="text")
+    shown = [parts[name] for name in ("text", "chart", "link")]
     choice = [parts[name] for name in ("runs", "measure", "by_share")]
     opened = tab.select(bind(list_runs), parts["runs"], parts["runs"], **QUIET)
     slow = {"show_progress": "hidden", "api_visibility": "private"}

@@ -15,7 +15,16 @@ from app.render import Parts
 from app.render import dataset as render
 from app.render.explore import opened_parts
 from app.service import Service
-from app.tabs.base import QUIET, Binder, balance_controls, run_buttons, wire_run
+from app.tabs.base import (
+    QUIET,
+    Binder,
+    balance_controls,
+    controls_column,
+    main_row,
+    results_column,
+    run_buttons,
+    wire_run,
+)
 from app.tabs.form import FormControls
 from app.views.base import status_line
 from app.views.questions import COLUMNS
@@ -27,10 +36,10 @@ _RESULTS = ("headline", "chart", "rows", "link", "status", "shown")
 def build_dataset(core: Service, tab: gr.Tab, tabs: gr.Tabs, form: FormControls) -> dict[str, Any]:
     """Lay out the tab and wire it; its parts."""
     parts: dict[str, Any] = {"shown": gr.State(None)}
-    with gr.Row(equal_height=False, elem_classes="hcl-main"):
-        with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
+    with main_row():
+        with controls_column():
             _controls(core, parts)
-        with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
+        with results_column():
             _results(parts)
     _wire(core, tab, form, parts)
     _wire_rows(core, tabs, form, parts)

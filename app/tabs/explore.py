@@ -17,7 +17,17 @@ from app.render import Parts
 from app.render import explore as render
 from app.render.questions import hit_parts, set_parts
 from app.service import Service
-from app.tabs.base import FILES, QUIET, SLOW, Binder, balance_controls, wire_run
+from app.tabs.base import (
+    FILES,
+    QUIET,
+    SLOW,
+    Binder,
+    balance_controls,
+    controls_column,
+    main_row,
+    results_column,
+    wire_run,
+)
 from app.tabs.form import FormControls, build_form
 from app.views.detail import prompt_box
 from app.visit import Balance, Visit
@@ -28,10 +38,10 @@ GROUP = "explore"
 
 def build_explore(core: Service) -> FormControls:
     """Lay out the tab and wire it; its parts, for the other tabs and for links."""
-    with gr.Row(equal_height=False, elem_classes="hcl-main"):
-        with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
+    with main_row():
+        with controls_column():
             form = build_form(core)
-        with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
+        with results_column():
             _results(form.parts)
     form.parts["shown"] = gr.State(None)
     bind = Binder(core, form.parts)
@@ -71,7 +81,7 @@ def _results(parts: dict[str, Any]) -> None:
 def _wire_search(core: Service, form: FormControls) -> None:
     """A question is searched for in a set; further sets are loaded."""
     parts = form.parts
-    bind = Binder(core, parts, errors_in="found")
+    bind = Binder(core, parts, errors_in="search_status")
 
     def search(visit: Visit, set_name: str | None, text: str | None) -> Parts:
         return hit_parts(questions.search(visit, set_name, text or ""), visit.words)
@@ -85,10 +95,10 @@ def _wire_search(core: Service, form: FormControls) -> None:
     def _loaded(visit: Visit, name: str) -> Parts:
         return set_parts(visit.service.sets.names(visit.visitor), name)
 
-    words, found = [parts["set"], parts["search"]], [parts["hits"], parts["found"]]
+    words, found = [parts["set"], parts["search"]], [parts["hits"], parts["search_status"]]
     gr.on([parts["search"].change], bind(search), words, found, trigger_mode="always_last", **QUIET)
     gr.on([parts["set"].change], bind(search), words, found, **QUIET)
-    loaded = [parts["set"], parts["found"]]
+    loaded = [parts["set"], parts["search_status"]]
     parts["file"].upload(bind(load_file), parts["file"], loaded, **FILES)
     gr.on([parts["load"].click, parts["set_name"].submit], bind(load_named), parts["set_name"], loaded, **FILES)
 

@@ -61,7 +61,7 @@ def _question(core: Service, parts: dict[str, Any]) -> None:
             elem_classes="hcl-hits",
             elem_id="hits",
         )
-        parts["found"] = gr.HTML("", elem_id="found")
+        parts["search_status"] = gr.HTML("", elem_id="found")
         with gr.Accordion(say("label_other_set"), open=False):
             parts["set"] = gr.Dropdown(["starter"], value="starter", label=say("label_set"))
             parts["file"] = gr.UploadButton(

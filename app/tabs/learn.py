@@ -39,7 +39,7 @@ def _build_step(core: Service, walk: gr.Walkthrough, step: int) -> None:
             )
             parts["reveal"] = gr.Button(say("button_reveal"), variant="primary")
         with gr.Column(scale=3, min_width=320):
-            parts["said"] = gr.HTML(f'<div class="hcl-unrevealed">{say("learn_unrevealed")}</div>')
+            parts["text"] = gr.HTML(f'<div class="hcl-unrevealed">{say("learn_unrevealed")}</div>')
             with gr.Column(elem_classes="hcl-panel hcl-wide"):
                 parts["chart"] = LayerChart(label=say(f"learn_{step}_name"))
                 if step == _BALANCE_STEP:
@@ -58,8 +58,8 @@ def _build_step(core: Service, walk: gr.Walkthrough, step: int) -> None:
     def weigh(visit: Visit, creativity: object) -> Parts:
         return {"chart": handlers.weigh(visit, Balance.from_controls(creativity, "min_max")).figure}
 
-    bind = Binder(core, parts, errors_in="said")
-    shown = [parts["said"], parts["chart"]]
+    bind = Binder(core, parts, errors_in="text")
+    shown = [parts["text"], parts["chart"]]
     parts["reveal"].click(bind(reveal), parts["guess"], shown, **QUIET)
     if step == _BALANCE_STEP:
         parts["balance"].input(bind(weigh), parts["balance"], shown, trigger_mode="always_last", **QUIET)

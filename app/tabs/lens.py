@@ -14,7 +14,7 @@ from app.messages import Message
 from app.render import Parts
 from app.render import lens as render
 from app.service import Service
-from app.tabs.base import QUIET, Binder, run_buttons, wire_run
+from app.tabs.base import QUIET, Binder, controls_column, main_row, results_column, run_buttons, wire_run
 from app.tabs.form import model_control
 from app.views.base import status_line
 from app.views.lens import question_of
@@ -24,10 +24,10 @@ from app.visit import Visit
 def build_lens(core: Service, tab: gr.Tab) -> None:
     """Lay out the tab and wire it."""
     parts: dict[str, Any] = {"shown": gr.State(None)}
-    with gr.Row(equal_height=False, elem_classes="hcl-main"):
-        with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
+    with main_row():
+        with controls_column():
             _controls(core, parts)
-        with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
+        with results_column():
             parts["headline"] = gr.HTML("", elem_id="lens-headline")
             with gr.Column(elem_classes="hcl-panel hcl-wide"):
                 parts["chart"] = LayerChart(elem_id="lens", label=labels()("chart_lens"))

@@ -10,7 +10,7 @@ from app.language import labels
 from app.render import Parts
 from app.render import runs as render
 from app.service import Service
-from app.tabs.base import FILES, QUIET, Binder
+from app.tabs.base import FILES, QUIET, Binder, controls_column, main_row, results_column
 from app.views.runs import COLUMNS
 from app.visit import Visit
 
@@ -38,10 +38,10 @@ def build_runs(core: Service, tab: gr.Tab) -> dict[str, Any]:
         max_height=340,
         elem_id="run-rows",
     )
-    with gr.Row(equal_height=False, elem_classes="hcl-main"):
-        with gr.Column(scale=1, min_width=310, elem_classes="hcl-controls"):
+    with main_row():
+        with controls_column():
             _controls(core, parts)
-        with gr.Column(scale=4, min_width=320, elem_classes="hcl-results"):
+        with results_column():
             parts["manifest"] = gr.HTML("", elem_id="manifest")
             with gr.Column(elem_classes="hcl-panel"):
                 parts["chart"] = LayerChart(elem_id="run-curves", label=say("chart_curves"))

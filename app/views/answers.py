@@ -104,11 +104,11 @@ def _card(number: int, group: AnswerGroup, meaning: Meaning, num_samples: int, w
         if len(layers) == 1
         else words("seen_from", first=layers[0], last=layers[-1])
     )
-    said = shown(group.text) if group.text.strip() else f"<small>{words('empty_answer')}</small>"
+    text = shown(group.text) if group.text.strip() else f"<small>{words('empty_answer')}</small>"
     return (
         f'<div class="hcl-card {group.outcome}" data-meaning="{number}" data-life="{escape(life)}" tabindex="-1" '
         f'title="{escape(f"{variants}{chr(10)}{words(group.outcome)}: {reason}{chr(10)}{confidence}")}">'
         f'<div><i role="img" aria-label="{escape(words(group.outcome))}">{SIGNS[group.outcome]}</i>'
-        f'<span dir="auto">{said}</span><b>{group.count}</b></div>'
+        f'<span dir="auto">{text}</span><b>{group.count}</b></div>'
         f'<u style="width:{100 * group.count / num_samples:.0f}%"></u></div>'
     )

@@ -19,11 +19,11 @@ def comparison(
     """Whether the best layer repeats, how many layers differ, and the settings that do.
 
     Args:
-        compared: Place among ``names`` and the first run against that one.
+        compared: Index among ``names`` and the first run against that one.
         measure: A name of ``figures.compared.MEASURES``.
         names: Of all runs.
         differing: Settings by name, one value a run.
-        notes: What to know beside; ours.
+        notes: Sentences of the page, below the others.
         words: The page's.
     """
     if len(compared) == 1:
@@ -31,14 +31,14 @@ def comparison(
     elif compared:
         top, below = _repeats(compared, words), ""
         items = "".join(
-            f"<li><b>{place + 1}</b> {_sentence(each, words)} {_detail(each, measure, words)}</li>"
-            for place, each in compared
+            f"<li><b>{index + 1}</b> {_sentence(each, words)} {_detail(each, measure, words)}</li>"
+            for index, each in compared
         )
         below = f'<ol class="hcl-pairs">{items}</ol>'
     else:
         top, below = words("one_curve" if len(names) == 1 else "nothing_to_compare"), ""
-    said = "".join(f'<p class="hcl-note">{shown(note, 400)}</p>' for note in notes)
-    return f'<div class="hcl-headline"><h2>{top}</h2>{below}{said}{_settings(names, differing, words)}</div>'
+    below_all = "".join(f'<p class="hcl-note">{shown(note, 400)}</p>' for note in notes)
+    return f'<div class="hcl-headline"><h2>{top}</h2>{below}{below_all}{_settings(names, differing, words)}</div>'
 
 
 def _repeats(compared: Sequence[tuple[int, RunComparison]], words: Translator) -> str:

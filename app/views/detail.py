@@ -20,8 +20,8 @@ _HEADS = ("verdict", "tokens", "sample_numbers", "confidence", "ended", "rule")
 
 def layer_detail(view: QuestionView, scored: Scored, exit_layer: int, words: Translator) -> str:
     """The chosen layer: its scores, then all of its samples, equal ones together."""
-    mine = [sample for sample in view.samples if sample.exit_layer == exit_layer]
-    rows = _same_texts(mine)
+    of_layer = [sample for sample in view.samples if sample.exit_layer == exit_layer]
+    rows = _same_texts(of_layer)
     listed = "".join(_row(view, same, words) for same in rows[:MOST_ROWS])
     if len(rows) > MOST_ROWS:
         cut = words("rows_cut", shown=MOST_ROWS, all=words.count(len(rows)))
@@ -56,17 +56,17 @@ def _table(rows: str, exit_layer: int, words: Translator) -> str:
 
 
 def _scores(scored: Scored, exit_layer: int, words: Translator) -> str:
-    pairs = zip(scored.scores, scored.sure.layers, strict=True)
-    score, sure = next(pair for pair in pairs if pair[0].exit_layer == exit_layer)
+    pairs = zip(scored.scores, scored.uncertainty.layers, strict=True)
+    score, uncertainty = next(pair for pair in pairs if pair[0].exit_layer == exit_layer)
     parts = []
     for field, interval in (
-        ("hallucination_rate", sure.hallucination_ci),
-        ("creativity", sure.creativity_ci),
-        ("hcb_score", sure.hcb_ci),
+        ("hallucination_rate", uncertainty.hallucination_ci),
+        ("creativity", uncertainty.creativity_ci),
+        ("hcb_score", uncertainty.hcb_ci),
     ):
         value = words.number(getattr(score, field))
         parts.append(f"{words(field)} <b>{value}</b> ({words.interval(interval)})")
-    parts.append(f"{words('best_in')} <b>{words.percent(sure.p_optimal)}</b>")
+    parts.append(f"{words('best_in')} <b>{words.percent(uncertainty.p_optimal)}</b>")
     return " · ".join(parts)
 
 
@@ -82,9 +82,9 @@ def _row(view: QuestionView, same: list[Sample], words: Translator) -> str:
     verdict = view.verdicts[first.key]
     numbers = sorted(sample.sample_idx for sample in same)
     listed = ", ".join(map(str, numbers[:_MOST_NUMBERS])) + ("…" if len(numbers) > _MOST_NUMBERS else "")
-    said = f'<i aria-hidden="true">{SIGNS[verdict.outcome]}</i> {words(verdict.outcome)}'
+    outcome = f'<i aria-hidden="true">{SIGNS[verdict.outcome]}</i> {words(verdict.outcome)}'
     return (
-        f'<tr class="{verdict.outcome}"><td>{said}</td>'
+        f'<tr class="{verdict.outcome}"><td>{outcome}</td>'
         f'<td dir="auto">{_tokens(view, first, words)}</td>'
         f'<td title="{", ".join(map(str, numbers[:1000]))}"><b>×{len(same)}</b> <small>{listed}</small></td>'
         f"<td>{words.number(first.confidence)}</td><td>{words('finish_' + first.finish_reason)}</td>"

@@ -23,13 +23,13 @@ def headline(scored: Scored, is_complete: bool, words: Translator, asked: str = 
         is_complete: Whether all answers are in.
         words: The page's.
         asked: Question and model: the form may say something else by now.
-        note: What has to be known to read the result; ours.
+        note: A sentence of the page that the result cannot be read without.
     """
     partial = "" if is_complete else f' <b class="hcl-partial">{words("so_far")}</b>'
     about = f'<p class="hcl-asked" dir="auto">{escape(printable(asked))}</p>' if asked else ""
-    said = f"<h2>{sentence(scored, words)}</h2><p>{_detail(scored, words)}{partial}</p>"
+    result = f"<h2>{sentence(scored, words)}</h2><p>{_detail(scored, words)}{partial}</p>"
     below = f'<p class="hcl-note">{escape(note)}</p>' if note else ""
-    return f'<div class="hcl-headline">{about}{said}{below}</div>'
+    return f'<div class="hcl-headline">{about}{result}{below}</div>'
 
 
 def strategy_note(manifest: Manifest, words: Translator) -> str:
@@ -38,7 +38,7 @@ def strategy_note(manifest: Manifest, words: Translator) -> str:
     return "" if name == "early_exit" else words(f"note_{name}")
 
 
-def spoken_layers(layers: Sequence[int], words: Translator) -> str:
+def layers_as_text(layers: Sequence[int], words: Translator) -> str:
     """``28 to 30`` or ``24, 27 and 30``."""
     is_run = len(layers) > 2 and len({after - before for before, after in zip(layers, layers[1:], strict=False)}) == 1
     if is_run:
@@ -50,25 +50,25 @@ def sentence(scored: Scored, words: Translator) -> str:
     """Which layer balances best, or that none does."""
     if scored.best is None:
         return words("nothing_right")
-    if scored.sure.verdict == "none":
+    if scored.uncertainty.verdict == "none":
         return words("no_clear_best")
-    tied = tuple(sorted({scored.best, *scored.sure.tied_layers}))
+    tied = tuple(sorted({scored.best, *scored.uncertainty.tied_layers}))
     if len(tied) > 1:
-        return words("tied_best", layers=spoken_layers(tied, words))
+        return words("tied_best", layers=layers_as_text(tied, words))
     return words("one_best", layer=scored.best, achieved=_achieved(scored, words))
 
 
 def _detail(scored: Scored, words: Translator) -> str:
     if scored.best is None:
         return words("nothing_to_balance")
-    share = next(each.p_optimal for each in scored.sure.layers if each.exit_layer == scored.best)
+    share = next(each.p_optimal for each in scored.uncertainty.layers if each.exit_layer == scored.best)
     if len(scored.scores) == 1:
         return words("only_layer")
-    tied = {scored.best, *scored.sure.tied_layers}
+    tied = {scored.best, *scored.uncertainty.tied_layers}
     if len(tied) == 1:
         return words("highest_in", share=words.percent(share))
     lead = words("leads_in", layer=scored.best, share=words.percent(share), achieved=_achieved(scored, words))
-    if scored.sure.verdict == "none":
+    if scored.uncertainty.verdict == "none":
         lead += " " + words("cannot_be_told_apart", number=len(tied), all=len(scored.scores))
     return lead
 

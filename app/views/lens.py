@@ -26,15 +26,15 @@ def lens_headline(table: LensTable, words: Translator) -> str:
     )
 
 
-def top_table(table: LensTable, layer: int, place: int, words: Translator) -> str:
+def top_table(table: LensTable, layer: int, position: int, words: Translator) -> str:
     """The most probable tokens of one cell, with their probabilities."""
-    tops = zip(table.top_token_texts[layer][place], table.top_probabilities[layer, place], strict=True)
+    tops = zip(table.top_token_texts[layer][position], table.top_probabilities[layer, position], strict=True)
     rows = "".join(
         f'<tr><td dir="auto">{shown_token(text, 40)}</td><td>{words.number(float(share), 3)}</td>'
         f'<td><u style="width:{100 * float(share):.0f}%"></u></td></tr>'
         for text, share in tops
     )
-    head = words("lens_cell", layer=layer + 1, token=shown_token(table.token_texts[place], 40))
+    head = words("lens_cell", layer=layer + 1, token=shown_token(table.token_texts[position], 40))
     return (
         f'<div class="hcl-detail hcl-tops"><h3>{head}</h3><table><thead><tr><th>{words("token")}</th>'
         f"<th>{words('token_probability')}</th><th></th></tr></thead><tbody>{rows}</tbody></table></div>"

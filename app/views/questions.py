@@ -19,15 +19,15 @@ def question_rows(questions: Sequence[Question], table: OutcomeTable) -> list[li
         questions: Of the run, in order.
         table: Its outcomes; a question without answers yet has empty cells.
     """
-    return [_row(question, table, place) for place, question in enumerate(questions)]
+    return [_row(question, table, row) for row, question in enumerate(questions)]
 
 
-def _row(question: Question, table: OutcomeTable, place: int) -> list[object]:
+def _row(question: Question, table: OutcomeTable, row: int) -> list[object]:
     text = printable(" ".join(question.text.split()))[:160]
-    row = table.questions(slice(place, place + 1))
-    if (row.outcomes == MISSING).all():
+    own = table.questions(slice(row, row + 1))
+    if (own.outcomes == MISSING).all():
         return [text, "", "", "", "", question.id]
-    scores = score_layers(row, Weights())
+    scores = score_layers(own, Weights())
     best = balanced_layer(scores)
     chosen = next((score for score in scores if score.exit_layer == best), None)
     last = scores[-1].hallucination_rate

@@ -13,7 +13,7 @@ def score_table(scored: Scored, words: Translator, more: Mapping[str, Sequence[f
     further = dict(more or {})
     names = ("exit_layer", "hallucination_rate", "creativity", "creativity_raw", "hcb_score", "best_in", *further)
     heads = "".join(f'<th scope="col">{words(name)}</th>' for name in names)
-    rows = "".join(_row(scored, place, further, words) for place in range(len(scored.scores)))
+    rows = "".join(_row(scored, index, further, words) for index in range(len(scored.scores)))
     return (
         f'<div class="hcl-rows" tabindex="0" role="region" aria-label="{escape(words("scores_by_layer"))}">'
         f'<table class="hcl-numbers"><caption>{words("intervals_are_95")}</caption>'
@@ -21,15 +21,15 @@ def score_table(scored: Scored, words: Translator, more: Mapping[str, Sequence[f
     )
 
 
-def _row(scored: Scored, place: int, more: Mapping[str, Sequence[float]], words: Translator) -> str:
-    score, sure = scored.scores[place], scored.sure.layers[place]
+def _row(scored: Scored, index: int, more: Mapping[str, Sequence[float]], words: Translator) -> str:
+    score, uncertainty = scored.scores[index], scored.uncertainty.layers[index]
     cells = [
-        _cell(score.hallucination_rate, sure.hallucination_ci, words),
-        _cell(score.creativity, sure.creativity_ci, words),
-        _cell(score.creativity_raw, sure.creativity_raw_ci, words),
-        _cell(score.hcb_score, sure.hcb_ci, words),
-        f"<td>{words.percent(sure.p_optimal)}</td>",
-        *(f"<td>{words.number(values[place])}</td>" for values in more.values()),
+        _cell(score.hallucination_rate, uncertainty.hallucination_ci, words),
+        _cell(score.creativity, uncertainty.creativity_ci, words),
+        _cell(score.creativity_raw, uncertainty.creativity_raw_ci, words),
+        _cell(score.hcb_score, uncertainty.hcb_ci, words),
+        f"<td>{words.percent(uncertainty.p_optimal)}</td>",
+        *(f"<td>{words.number(values[index])}</td>" for values in more.values()),
     ]
     is_best = ' class="best"' if score.exit_layer == scored.best else ""
     return f'<tr{is_best}><th scope="row">{score.exit_layer}</th>{"".join(cells)}</tr>'
