@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import make_decoder, make_lm, make_model, make_tokenizer, run_command, stored_question
-from test_engine import assert_greedy_equals_generate
+from test_engine import assert_greedy_is_that_of_transformers
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from hcl_core.decode.model import loading
@@ -74,12 +74,12 @@ def test_weights_of_a_shape_are_those_of_transformers(model):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", CATALOGUE, ids=lambda model: model.name)
-def test_greedy_equals_truncated_generate_at_the_shape_of_every_checkpoint(model):
+def test_greedy_is_that_of_the_truncated_model_at_the_shape_of_every_checkpoint(model):
     shape = reduced(model.shape)
     lm = make_lm("llama", **config_of(shape), **POSITIONS[model.name], initializer_range=0.1)
     assert lm.shape == shape
     depth = shape.num_hidden_layers
-    assert_greedy_equals_generate(lm, make_decoder(lm), (1, depth // 2, depth), QUESTION, 12)
+    assert_greedy_is_that_of_transformers(lm, make_decoder(lm), (1, depth // 2, depth), QUESTION, 12)
 
 
 def test_the_positions_of_llama_3_2_are_scaled():

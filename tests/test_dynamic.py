@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm
-from test_speculative import answers, prompt_cache
+from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm, stored_question
+from test_speculative import QUESTION, answers, prompt_cache
 
 from hcl_core.decode import dynamic as dynamic_module
 from hcl_core.decode.dynamic import DynamicExitDecoder
@@ -80,6 +80,36 @@ def test_a_token_leaves_where_its_rule_first_holds(rule):
         node = ragged.children(node, np.array([token]))
     assert np.bincount(layers, minlength=NUM_LAYERS + 1)[1:].tolist() == dynamic.report.exits.tolist()
     assert len(set(layers)) > 1
+
+
+def test_an_answer_of_one_token_exits_like_any_other():
+    decoder, one_token = make_decoder(make_lm()), SamplingSettings(temperature=0, max_new_tokens=1)
+    keys = [(layer, 0) for layer in range(1, NUM_LAYERS + 1)]
+    early = answers(decoder, keys, one_token)
+    dynamic = DynamicExitDecoder(decoder.parts, ALWAYS[0])
+    for key, sample in answers(dynamic, keys, one_token).items():
+        assert sample.completion_token_ids == early[key].completion_token_ids
+    assert dynamic.report.exits.tolist() == [1] * NUM_LAYERS and dynamic.report.blocks_run == 0
+
+
+def test_drawn_answers_depend_on_nothing_but_the_sample():
+    parts, rule = make_decoder(make_lm("qwen3", initializer_range=0.2)).parts, ExitRule("probability", 0.15)
+    keys = [(layer, number) for layer in (1, 2, 3, 4) for number in range(6)]
+    reference = DynamicExitDecoder(parts, rule)
+    whole = answers(reference, keys, DRAWN)
+    assert (reference.report.exits > 0).all()  # tokens exit at every layer
+
+    def tokens(samples):
+        return {key: sample.completion_token_ids for key, sample in samples.items()}
+
+    for groups in ([keys[::-1]], [keys[:1], keys[1:15], keys[15:]], [keys[::2], keys[1::2]], [[key] for key in keys]):
+        decoder = DynamicExitDecoder(parts, rule)
+        in_waves = decoder.decode(stored_question(decoder, QUESTION), DRAWN, groups)
+        samples = [sample for progress in in_waves for sample in progress.finished]
+        by_key = {(sample.exit_layer, sample.sample_idx): sample for sample in samples}
+        assert tokens(by_key) == tokens(whole)
+    alone = answers(DynamicExitDecoder(parts, rule), [key for key in keys if key[0] == 2], DRAWN)
+    assert tokens(alone) == {key: ids for key, ids in tokens(whole).items() if key[0] == 2}
 
 
 def test_the_report_counts_the_tokens_that_the_whole_model_would_have_put_otherwise():

@@ -89,7 +89,8 @@ def test_a_noisy_map_is_recovered_within_its_standard_error():
     covariance = torch.linalg.inv((states[0] - states[0].mean(0)).T @ (states[0] - states[0].mean(0)))
     standard_errors = 0.5 * covariance.diagonal().sqrt()[:, None]
     assert ((solved[0] - maps[0]).abs() < 5 * standard_errors).all()
-    assert ((solved[0] - maps[0]).abs() > 0.1 * standard_errors).any(), "the noise should leave a trace"
+    # Errors of the size that the noise explains: the root mean square of 64 standard normal numbers is about 1.
+    assert 0.75 < float(((solved[0] - maps[0]) / standard_errors).square().mean().sqrt()) < 1.25
 
 
 @pytest.mark.parametrize("batch", [1, 37, 1000])
@@ -119,11 +120,6 @@ def test_a_weight_counts_like_repeated_rows():
     weights[:10] = 3
     repeated = torch.cat((states, states[:, :10], states[:, :10]), dim=1)
     torch.testing.assert_close(moments_of(states, weights).solve(0)[0], moments_of(repeated).solve(0)[0])
-
-
-def test_memory_does_not_grow_with_the_tokens():
-    few, many = moments_of(affine_data(10)[0]), moments_of(affine_data(5000)[0])
-    assert few.inputs.shape == many.inputs.shape and few.cross.shape == many.cross.shape
 
 
 # Storage.
@@ -174,7 +170,7 @@ def test_the_same_fit_gives_the_same_file(fitted, tmp_path):
 
 def test_a_stopped_fit_goes_on_to_the_same_head_without_reading_twice(fitted, tmp_path, monkeypatch):
     lm, out, _ = fitted
-    monkeypatch.setattr(SelfWritten, "_TEXTS_AT_ONCE", 10)  # five batches
+    monkeypatch.setattr(SelfWritten, "_BATCH_SIZE", 10)  # five batches
     read = []
     original = SelfWritten.batch
     monkeypatch.setattr(SelfWritten, "batch", lambda self, number: (read.append(number), original(self, number))[1])
@@ -193,6 +189,25 @@ def test_a_stopped_fit_goes_on_to_the_same_head_without_reading_twice(fitted, tm
     assert config == wanted
     assert (tmp_path / "stopped.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
     assert not list((tmp_path / "cache" / "fits").glob("*.safetensors")), "what was kept is gone once the fit is done"
+
+
+def test_what_is_kept_of_the_text_does_not_grow_with_it(tmp_path):
+    """Of three times the text, the same sums and no more held-out positions."""
+    file = tmp_path / "essay.txt"
+    file.write_text("A quick brown fox jumps over the lazy dog; and so on. " * 900, encoding="utf-8")
+    lm, ticks, kept = make_lm(), iter(range(0, 10**6, 100)), []
+    for num_tokens in (16_000, 48_000):
+        settings = replace(SETTINGS, num_tokens=num_tokens, texts=file)
+        fit = fit_head(lm, "r1", settings, tmp_path / "head.safetensors", lambda: next(ticks))
+        next(progress for progress in fit if progress.phase == "solving")  # all is read, and the state is saved
+        fit.close()
+        (state,) = (tmp_path / "cache" / "fits").glob("*.safetensors")
+        kept.append({name: tensor.shape for name, tensor in load_file(state).items()})
+        state.unlink()
+    few, many = kept
+    assert few["inputs"] == many["inputs"] and few["cross"] == many["cross"]
+    for name in ("choosing", "reporting"):
+        assert many[name][1] < 1.3 * few[name][1] < 2_000
 
 
 def test_gradient_steps_come_nearer_to_the_last_layers_distribution(fitted, tmp_path):

@@ -10,6 +10,7 @@ from torch import nn
 
 from hcl_core.decode.model import linear
 from hcl_core.decode.model.linear import MIN_ROWS, PackedLinear, affine, pad_rows, product_with
+from hcl_core.models import footprint
 
 DTYPES = (torch.float32, torch.bfloat16)
 SHAPES = ((576, 576), (192, 576), (1536, 576), (576, 1536), (260, 64), (33, 16))  # out, in
@@ -90,6 +91,10 @@ def test_the_fastest_dtype_is_the_one_that_was_measured(monkeypatch, ratio, want
     monkeypatch.setattr(linear, "affine", product_of)
     monkeypatch.setattr(linear, "time", SimpleNamespace(perf_counter=lambda: now))
     assert linear.fastest_dtype() == wanted
+
+
+def test_the_footprint_knows_the_smallest_number_of_rows():
+    assert footprint.MIN_READOUT_ROWS == MIN_ROWS
 
 
 def test_rows_are_padded_to_few_numbers():

@@ -1,5 +1,7 @@
 """Self-speculative decoding: the whole model's answers, whatever drafts them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -52,10 +54,12 @@ def answers(decoder, keys, settings=GREEDY, question=QUESTION):
 @pytest.mark.parametrize("make", [make_decoder, linear_decoder], ids=["shared", "linear"])
 def test_greedy_answers_are_the_whole_models_for_every_layer_and_number_of_drafts(family, make):
     decoder = make(make_lm(family))
-    whole = answers(decoder, [(NUM_LAYERS, 0)])[NUM_LAYERS, 0]
+    # Twenty tokens leave room for 16 drafts, which one family has to show.
+    settings = GREEDY if family == "llama" else replace(GREEDY, max_new_tokens=12)
+    whole = answers(decoder, [(NUM_LAYERS, 0)], settings)[NUM_LAYERS, 0]
     keys = [(layer, 0) for layer in range(1, NUM_LAYERS + 1)]
     for drafts in (0, 1, 2, 5, 16):
-        found = answers(SelfSpeculativeDecoder(decoder.parts, drafts), keys)
+        found = answers(SelfSpeculativeDecoder(decoder.parts, drafts), keys, settings)
         assert list(found) == keys
         for sample in found.values():
             assert sample.completion_token_ids == whole.completion_token_ids
@@ -162,6 +166,17 @@ def test_adaptive_drafting_drafts_less_where_less_is_kept():
         runs[drafts] = SelfSpeculativeDecoder(decoder.parts, drafts)
         answers(runs[drafts], [(1, 0)])
     assert runs[0].report.proposed.sum() < runs[8].report.proposed.sum()
+
+
+@pytest.mark.parametrize("drafts", [0, 1, 3])
+def test_an_answer_of_one_token_is_the_whole_models(drafts):
+    decoder, one_token = make_decoder(make_lm()), SamplingSettings(temperature=0, max_new_tokens=1)
+    whole = answers(decoder, [(NUM_LAYERS, 0)], one_token)[NUM_LAYERS, 0]
+    speculative = SelfSpeculativeDecoder(decoder.parts, drafts)
+    samples = answers(speculative, [(layer, 0) for layer in range(1, NUM_LAYERS + 1)], one_token)
+    assert [sample.completion_token_ids for sample in samples.values()] == [whole.completion_token_ids] * NUM_LAYERS
+    # The only token is the verifier's: nothing was drafted.
+    assert speculative.report.proposed.sum() == 0 and speculative.report.tokens_per_verification == 1
 
 
 @pytest.mark.parametrize("drafts", [-1, 17])

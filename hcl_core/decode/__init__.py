@@ -1,1 +1,1 @@
-"""Decoding at every exit layer: ``engine`` > ``trie``, ``kv_pool``, ``sampling``, ``exit_heads``, ``causal_lm``."""
+"""Decoding at every exit layer: ``engine`` and its strategies on top of ``trie``, ``heads`` and ``model``."""

@@ -1,4 +1,4 @@
-"""Records of a fitted exit head: what was asked for, how far the fit is, and what came out. Free of torch."""
+"""Records of a fitted exit head: settings, progress and result of a fit. Free of torch."""
 
 import json
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from hcl_core.folders import user_path
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """What decides a fitted head, with the model.
+    """Settings of a fit; with the model, they decide the head.
 
     Attributes:
-        num_tokens: Positions to read; held-out ones are a fifth of them.
-        texts: A UTF-8 text file; ``None`` lets the model write its own questions and answers.
-        answer_weight: Weight of positions inside self-written answers, against 1 for all others.
-        refine_steps: Gradient steps a layer towards the last layer's distribution; 0 keeps the ridge maps.
+        num_tokens: Positions to read; a fifth of them is held out.
+        texts: A UTF-8 text file; ``None`` lets the model write questions and answers.
+        answer_weight: Weight of positions inside self-written answers; all others weigh 1.
+        refine_steps: Gradient steps per layer towards the last layer's distribution; 0 leaves the ridge maps.
         seed: Of the self-written text.
     """
 
@@ -49,7 +49,7 @@ class FitProgress:
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """How well one layer's readout foretells the model's own next token, over held-out text.
+    """How well one layer's readout predicts the last layer's distribution, over held-out text.
 
     Attributes:
         agreement: Share of positions whose most probable token is the last layer's, in [0, 1].
@@ -62,7 +62,7 @@ class Fidelity:
 
 @dataclass(frozen=True, slots=True)
 class HeadConfig:
-    """Where a linear head comes from and how good it is; stored in its file.
+    """Origin and quality of a linear head; stored in its file.
 
     Attributes:
         model: Name of the model that it was fitted for.
@@ -70,14 +70,14 @@ class HeadConfig:
         weights_hash: Of that model's weights; no other model may use the head.
         texts: ``"self-generated"``, or the name of the text file.
         texts_hash: Of that file; empty for self-generated text.
-        num_tokens: Positions read, held-out ones among them.
-        answer_weight: Weight of positions inside answers against 1 for all others, in the fit.
-        refine_steps: Gradient steps a layer after the ridge fit.
-        seed: Of the text's noise.
-        dtype: Of the model's weights while it was fitted.
-        strengths: Ridge strength by layer but the last, times the mean variance of a hidden unit.
-        before: By layer, read by the shared head.
-        after: By layer, read by this head.
+        num_tokens: Positions read, held-out ones included.
+        answer_weight: Weight in the fit of positions inside answers; all others weigh 1.
+        refine_steps: Gradient steps per layer after the ridge fit.
+        seed: Of the self-written text.
+        dtype: Number format of the model's weights during the fit.
+        strengths: Ridge strength of every layer but the last, in units of the mean variance of a hidden unit.
+        before: Fidelity of each layer with the shared head.
+        after: Fidelity of each layer with this head.
     """
 
     model: str
@@ -98,7 +98,7 @@ class HeadConfig:
     def from_json(cls, text: str) -> "HeadConfig":
         """Read what ``write_head`` wrote; raises ``ValueError``, ``TypeError`` or ``KeyError`` for anything else."""
         fields: dict[str, Any] = json.loads(text)
-        before, after = (tuple(Fidelity(**each) for each in fields.pop(name)) for name in ("before", "after"))
+        before, after = (tuple(Fidelity(**layer) for layer in fields.pop(name)) for name in ("before", "after"))
         return cls(strengths=tuple(fields.pop("strengths")), before=before, after=after, **fields)
 
 
@@ -106,11 +106,11 @@ EXIT_HEAD_NAMES = ("auto", "linear", "shared")
 
 
 def check_exit_head(name: str) -> None:
-    """Raise ``SettingsError`` unless an exit head has that name, or it is a head's file; needs no model."""
+    """Raise ``SettingsError`` unless ``name`` is an exit head's name or file; needs no model."""
     if name in EXIT_HEAD_NAMES:
         return
     if not name.endswith(".safetensors"):
-        wanted = f"{', '.join(EXIT_HEAD_NAMES)} or a .safetensors file made by fit-head"
-        raise SettingsError(f"exit head must be one of {wanted}; got {name!r}")
+        allowed = f"{', '.join(EXIT_HEAD_NAMES)} or a .safetensors file made by fit-head"
+        raise SettingsError(f"exit head must be one of {allowed}; got {name!r}")
     if (file := user_path(name)) is None or not file.is_file():
         raise SettingsError(f"there is no exit head file {name!r}")

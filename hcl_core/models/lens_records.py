@@ -1,4 +1,4 @@
-"""What a token lens saw: layers by positions, for one text. Free of torch, so that a stored lens opens at once."""
+"""Records of the token lens: every layer's readouts along a text. Free of torch: a stored lens needs no model."""
 
 import json
 from collections.abc import Sequence
@@ -35,20 +35,20 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class LensTable:
-    """How every layer would go on at each of ``P`` positions of a text, over ``L`` layers.
+    """Next-token distributions of ``L`` layers at each of ``P`` positions of a text.
 
     Attributes:
-        question_id: What the text belongs to.
+        question_id: Of the question that the text belongs to.
         prompt: The exact text before the first position's token.
-        token_ids: ``[P]`` the token that stands at each position, the one that the readouts foretell.
+        token_ids: ``[P]`` the text's token at each position, which the readouts predict.
         token_texts: Their texts.
-        positions: ``[P]`` places in the whole text, from 0.
-        top_token_ids: ``[L, P, k]`` most probable tokens, falling.
+        positions: ``[P]`` token positions in the whole text, from 0.
+        top_token_ids: ``[L, P, k]`` most probable tokens, by falling probability.
         top_token_texts: ``[L][P][k]`` their texts.
         top_probabilities: ``[L, P, k]`` their probabilities, in [0, 1], at temperature 1.
         entropy: ``[L, P]`` of the readout's distribution, in nats, from 0.
         final_rank: ``[L, P]`` rank, from 1, of the token that the last layer finds most probable.
-        text_rank: ``[L, P]`` rank, from 1, of the token that stands there.
+        text_rank: ``[L, P]`` rank, from 1, of the text's token.
         kl_to_last: ``[L, P]`` Kullback-Leibler divergence from the last layer's distribution to the
             readout's, in nats, from 0; 0 at the last layer.
     """
@@ -86,7 +86,7 @@ class LensTable:
         }
 
     def settles(self) -> NDArray[np.int64]:
-        """``[P]`` the first exit layer from which on the last layer's top token is on top and stays so."""
+        """``[P]`` the first exit layer that has the last layer's top token, as have all layers after it."""
         is_top = self.final_rank == 1
         stays = np.logical_and.accumulate(is_top[::-1], axis=0)[::-1]
         first: NDArray[np.int64] = np.argmax(stays, axis=0) + 1
@@ -102,12 +102,12 @@ class LensManifest:
         model_revision: Of that model.
         dtype: Of the weights.
         exit_head: ``"shared"`` or ``"linear"``.
-        exit_head_hash: What decides the head's weights.
+        exit_head_hash: Identifies the head's weights.
         template: Name of the prompt template.
         prompts: By question id.
         versions: Package versions.
         created_at: UTC, ISO 8601.
-        kind: Tells this folder from a run's.
+        kind: ``"token_lens"``, which tells this folder from a run's.
         schema_version: Of this format.
     """
 
@@ -156,13 +156,13 @@ def read_lens(folder: Path) -> tuple[LensManifest, list[LensTable]]:
     try:
         entries = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         if entries["kind"] != "token_lens" or entries["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"a token lens of schema version {SCHEMA_VERSION} was wanted")
+            raise ValueError(f"it is no token lens of schema version {SCHEMA_VERSION}")
         manifest = LensManifest(**entries)
         rows = pq.read_table(folder / "lens.parquet", schema=_SCHEMA).to_pylist()
         by_question: dict[str, list[dict[str, object]]] = {}
         for row in rows:
             by_question.setdefault(row["question_id"], []).append(row)
-        return manifest, [_table(manifest.prompts[key], mine) for key, mine in by_question.items()]
+        return manifest, [_table(manifest.prompts[question_id], own) for question_id, own in by_question.items()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
         raise RunFolderError(f"{folder} holds no token lens that can be read: {error}") from None
 
@@ -175,19 +175,19 @@ def _rows(table: LensTable) -> list[dict[str, object]]:
     return [
         {
             "question_id": table.question_id,
-            "position": table.positions[place],
-            "token_id": table.token_ids[place],
-            "token_text": table.token_texts[place],
+            "position": table.positions[index],
+            "token_id": table.token_ids[index],
+            "token_text": table.token_texts[index],
             "exit_layer": layer + 1,
         }
-        | {name: getattr(table, name)[layer][place] for name in _BY_CELL}
+        | {name: getattr(table, name)[layer][index] for name in _BY_CELL}
         for layer in range(table.num_hidden_layers)
-        for place in range(len(table.positions))
+        for index in range(len(table.positions))
     ]
 
 
 def _table(prompt: str, rows: list[dict[str, object]]) -> LensTable:
-    """The table of one question from its rows, which stand layer by layer."""
+    """The table of one question from its rows, which are ordered by layer, then position."""
     num_positions = sum(row["exit_layer"] == 1 for row in rows)
     by_layer = [rows[start : start + num_positions] for start in range(0, len(rows), num_positions)]
 

@@ -1,1 +1,1 @@
-"""Exit heads: how an early layer is read, fitted and measured."""
+"""Exit heads: reading early layers, fitting the maps for it, and measuring them."""

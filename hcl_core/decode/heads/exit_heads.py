@@ -1,7 +1,7 @@
-"""How the hidden state of an early layer is read as if it were the last one.
+"""Exit heads: how the hidden state of an early layer is read as if it were the last layer's.
 
-``SharedHead`` changes nothing; ``LinearHead`` applies an affine map of its own to every layer, which
-``fitting`` makes and a safetensors file keeps: 8-bit numbers, their scales, and a ``HeadConfig``.
+``SharedHead`` changes nothing. ``LinearHead`` applies an affine map to each layer; ``fitting`` fits the maps, and a
+safetensors file holds them: 8-bit numbers, their scales, and a ``HeadConfig``.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import HeadConfig, check_exit_head
 from hcl_core.ports import NamedExitHead
 
-# The one key of the file's metadata: with more, safetensors would write them in any order.
+# The only key of the file's metadata: safetensors writes several keys in no fixed order.
 FORMAT = "hcl-linear-head-1"
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class ExitHead(NamedExitHead, Protocol):
 
 
 class SharedHead:
-    """Final norm and unembedding as they are (LayerSkip, arXiv 2404.16710): nothing to translate."""
+    """Final norm and unembedding without a map (LayerSkip, arXiv 2404.16710)."""
 
     name = "shared"
     fingerprint = "shared"
@@ -60,8 +60,8 @@ class SharedHead:
 class QuantizedMaps:
     """The affine maps of every layer but the last, in 8 bits.
 
-    Row vectors: ``y = (x / input_scales) @ codes * output_scales + biases``. The input's own scale is kept
-    apart because a few units of the residual stream are a hundred times as large as the rest.
+    Row vectors: ``y = (x / input_scales) @ codes * output_scales + biases``. Inputs have scales of their own because a
+    few units of the residual stream are a hundred times as large as the rest.
 
     Attributes:
         codes: ``[L - 1, hidden_size, hidden_size]`` int8.
@@ -85,20 +85,20 @@ class QuantizedMaps:
 
     def map_of(self, exit_layer: int) -> Tensor:
         """``[hidden_size, hidden_size]`` float32, for row vectors."""
-        place = exit_layer - 1
-        scales = self.output_scales[place] / self.input_scales[place][:, None]
-        return self.codes[place].float() * scales
+        index = exit_layer - 1
+        scales = self.output_scales[index] / self.input_scales[index][:, None]
+        return self.codes[index].float() * scales
 
 
 class LinearHead:
-    """An affine map per layer towards the last hidden state, then final norm and unembedding.
+    """An affine map per layer to the last hidden state, then final norm and unembedding.
 
-    "Jump to Conclusions" (Din et al. 2023, arXiv 2303.09435); the last layer is left as it is.
+    "Jump to Conclusions" (Din et al. 2023, arXiv 2303.09435). The last layer has no map.
 
     Args:
         maps: The maps.
-        fingerprint: Of their file.
-        lm: The model they were fitted for; its dtype and device are theirs too.
+        fingerprint: Hash of their file.
+        lm: The model they were fitted for; they take its dtype and device.
     """
 
     name = "linear"
@@ -106,10 +106,10 @@ class LinearHead:
     def __init__(self, maps: QuantizedMaps, fingerprint: str, lm: CausalLM) -> None:
         self.fingerprint = fingerprint
         self._last_layer = lm.num_hidden_layers
-        place = {"device": lm.readout_device, "dtype": lm.dtype}
+        target = {"device": lm.readout_device, "dtype": lm.dtype}
         with explain_out_of_memory("loading the exit head"):
             self._maps = [
-                affine(maps.map_of(layer).t().to(**place), maps.biases[layer - 1].to(**place))
+                affine(maps.map_of(layer).t().to(**target), maps.biases[layer - 1].to(**target))
                 for layer in range(1, lm.num_hidden_layers)
             ]
 
@@ -131,8 +131,8 @@ def load_exit_head(name: str, lm: CausalLM) -> ExitHead:
 
     Args:
         name: ``"shared"``; ``"linear"``: the head fitted for this model; a head's ``.safetensors`` file; or
-            ``"auto"``: a fitted head where there is one, else the shared one, which is what a LayerSkip
-            checkpoint always takes.
+            ``"auto"``: a fitted head if there is one, else the shared head; for a LayerSkip checkpoint always the
+            shared head.
         lm: The model.
 
     Raises:
@@ -158,14 +158,14 @@ def load_exit_head(name: str, lm: CausalLM) -> ExitHead:
 
 
 def find_head(lm: CausalLM) -> Path | None:
-    """A head fitted for ``lm``: the user's own before a shipped one."""
+    """The file of a head fitted for ``lm``: one of the user's own, else a shipped one."""
     for folder in (own_heads_folder(), shipped_heads_folder()):
         for file in sorted(folder.glob("*.safetensors")):
             try:
                 if read_config(file).weights_hash == lm.weights_hash:
                     return file
             except ExitHeadError as error:
-                logger.warning("passed over: %s", error)
+                logger.warning("ignored: %s", error)
     return None
 
 
@@ -179,7 +179,7 @@ def read_config(file: Path) -> HeadConfig:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
         if FORMAT not in metadata:
-            raise ExitHeadError(f"{file} is no exit head: a file made by `fit-head` was wanted")
+            raise ExitHeadError(f"{file} is no exit head: give a file made by `fit-head`")
         return HeadConfig.from_json(metadata[FORMAT])
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise ExitHeadError(f"the exit head {file} cannot be read: {str(error).splitlines()[0][:200]}") from None
@@ -198,19 +198,17 @@ def read_head(file: Path, lm: CausalLM) -> LinearHead:
             f"the exit head {file.name} was fitted for {config.model} ({config.weights_hash}), not for "
             f"{lm.name} ({lm.weights_hash}): fit one with `python -m hcl_core fit-head --model {lm.name}`"
         )
-    shape = (lm.num_hidden_layers - 1, lm.hidden_size)
-    shapes = {"codes": (*shape, lm.hidden_size), "input_scales": shape, "output_scales": shape, "biases": shape}
+    by_unit = (lm.num_hidden_layers - 1, lm.hidden_size)
+    shapes = {"codes": (*by_unit, lm.hidden_size), "input_scales": by_unit, "output_scales": by_unit, "biases": by_unit}
     try:
         content = file.read_bytes()
         with safe_open(file, framework="pt") as opened:
             tensors = {name: opened.get_tensor(name) for name in shapes}
     except (OSError, SafetensorError) as error:
         raise ExitHeadError(f"the exit head {file} cannot be read: {error}") from None
-    for name, wanted in shapes.items():
-        if tuple(tensors[name].shape) != wanted:
-            raise ExitHeadError(
-                f"the exit head {file} is damaged: {name} is {tuple(tensors[name].shape)}, not {wanted}"
-            )
+    for name, expected in shapes.items():
+        if (shape := tuple(tensors[name].shape)) != expected:
+            raise ExitHeadError(f"the exit head {file} is damaged: {name} is {shape}, not {expected}")
     fingerprint = hashlib.blake2b(content, digest_size=16).hexdigest()
     return LinearHead(QuantizedMaps(**tensors), fingerprint, lm)
 

@@ -1,7 +1,7 @@
-"""Hidden states after every layer: of given texts in one pass, and of texts while the model writes them.
+"""Hidden states after every layer: of a text in one pass, and of texts while the model writes them.
 
-The engine's trie keeps states where samples stand; here whole texts are read, for fitting exit heads and
-for the token lens.
+The engine's trie stores only the states that samples need; here all positions are read, to fit exit heads and for the
+token lens.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,18 @@ class _BatchKv:
         self._values = torch.empty(shape, dtype=lm.dtype, device=device)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, start: int, by_text: tuple[int, int]) -> Tensor:
-        """Positions ``start`` on; the inputs' rows are ``by_text``: texts (all, or one that stands for all) by t."""
+        """Store and attend from the new positions; see ``CausalLM.block``.
+
+        Args:
+            query: ``[b * t, heads, head_dim]``.
+            key: ``[b * t, kv_heads, head_dim]``.
+            value: Like ``key``.
+            start: First new position.
+            by_text: ``(b, t)``; ``b`` is 1 where one text is read for all.
+
+        Returns:
+            ``[b * t, heads * head_dim]``.
+        """
         query, key, value = (rows.unflatten(0, by_text).transpose(1, 2) for rows in (query, key, value))
         stop = start + by_text[1]
         self._keys[:, :, start:stop], self._values[:, :, start:stop] = key, value
@@ -35,7 +46,7 @@ class _BatchKv:
 
 
 class TextBatch:
-    """Texts of one length, read or written together; remembers their keys and values.
+    """Texts of one length that are read or written together, with their keys and values.
 
     Args:
         lm: The model.
@@ -48,13 +59,13 @@ class TextBatch:
         self._layers = [_BatchKv(lm, num_texts, num_positions, device) for device in lm.layer_devices]
 
     def read(self, token_ids: Tensor) -> Tensor:
-        """Append ``token_ids [b, t]`` to the texts, or ``[1, t]`` to all of them alike.
+        """Append ``token_ids [b, t]`` to the texts; ``[1, t]`` appends the same tokens to all.
 
         After the first call, ``t`` must be 1.
 
         Returns:
-            Their hidden states before the final norm, ``[num_hidden_layers, b or 1, t, hidden_size]``, where
-            the unembedding is.
+            Hidden states of these tokens before the final norm, ``[num_hidden_layers, b or 1, t, hidden_size]``, on the
+            device of the unembedding.
         """
         lm, start = self._lm, self._num_read
         num_texts, count = by_text = (token_ids.shape[0], token_ids.shape[1])
@@ -81,17 +92,17 @@ def read_text(lm: CausalLM, token_ids: Sequence[int]) -> Tensor:
 def write_texts(
     lm: CausalLM, prompt_token_ids: Sequence[int], num_texts: int, num_tokens: int, settings: SamplingSettings
 ) -> tuple[Tensor, Tensor]:
-    """Let the model write ``num_texts`` continuations of one prompt; ends of text are passed over.
+    """Let the model write ``num_texts`` continuations of one prompt; they go on after an end-of-text token.
 
     Args:
         lm: The model.
-        prompt_token_ids: What all of them begin with.
+        prompt_token_ids: The prompt.
         num_texts: ``b``.
-        num_tokens: ``t``, the length of each.
+        num_tokens: ``t``, the length of each continuation.
         settings: Temperature, truncation and seed of the draws.
 
     Returns:
-        The tokens ``[b, t]``, and the hidden states *from which each was drawn*,
+        The tokens ``[b, t]``, and the hidden states that each token was drawn from (those of the token before it),
         ``[num_hidden_layers, b, t, hidden_size]``, on the CPU.
     """
     noise = torch.Generator().manual_seed(settings.seed)

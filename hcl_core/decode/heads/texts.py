@@ -1,4 +1,4 @@
-"""Where the text comes from that an exit head is fitted on: a file, or the model itself."""
+"""The text that an exit head is fitted on: a file, or text that the model writes."""
 
 import hashlib
 from typing import NamedTuple, Protocol
@@ -13,7 +13,7 @@ from hcl_core.models.head_records import FitSettings
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.prompts import PLACEHOLDER, load_template
 
-# Of ten texts, one is held out to choose the strength by and one to report on.
+# Two of ten texts are held out: one to choose the ridge strength by, one to report on.
 NUM_FOLDS, CHOOSING_FOLD, REPORTING_FOLD = 10, 8, 9
 
 
@@ -30,12 +30,12 @@ class TextStates(NamedTuple):
 
 
 class TextSource(Protocol):
-    """Text in batches, each the same whenever it is asked for.
+    """Text in batches; a batch is the same at every call.
 
     Attributes:
         name: For the head's config.
-        texts_hash: Likewise.
-        sizes: Texts of each batch.
+        texts_hash: For the head's config.
+        sizes: Number of texts in each batch.
         text_length: Positions of one text.
     """
 
@@ -50,10 +50,10 @@ class TextSource(Protocol):
 
 
 class SelfWritten:
-    """The model goes on from the few-shot prompt: questions and answers of its own, and whatever follows them."""
+    """Continuations of the few-shot prompt by the model: questions, answers, and what it writes after them."""
 
     name, texts_hash = "self-generated", ""
-    _TEXTS_AT_ONCE = 128
+    _BATCH_SIZE = 128
 
     def __init__(self, lm: CausalLM, settings: FitSettings) -> None:
         self._lm, self._settings = lm, settings
@@ -62,10 +62,10 @@ class SelfWritten:
         self.text_length = min(48, lm.max_positions - len(self._prompt))
         if self.text_length < 8:
             raise SettingsError(f"{lm.name} attends over {lm.max_positions} tokens only: too few to write text")
-        self.sizes = _batch_sizes(settings.num_tokens, self.text_length, self._TEXTS_AT_ONCE)
+        self.sizes = _batch_sizes(settings.num_tokens, self.text_length, self._BATCH_SIZE)
 
     def batch(self, number: int) -> TextStates:
-        """One batch of ``TEXTS_AT_ONCE`` texts, its noise keyed by seed and number."""
+        """Batch ``number``; its noise depends on seed and number only."""
         sampling = SamplingSettings(1.0, 0.95, seed=self._settings.seed * 1_000_003 + number)
         tokens, states = write_texts(self._lm, self._prompt, self.sizes[number], self.text_length, sampling)
         in_answer = torch.tensor([self._in_answer(text) for text in tokens.tolist()])
@@ -73,17 +73,17 @@ class SelfWritten:
 
     def _in_answer(self, token_ids: list[int]) -> list[bool]:
         """For each token, whether it was drawn within a line that begins with ``Answer:``."""
-        line, within = "", []
+        line, in_answer = "", []
         for token_id in token_ids:
-            within.append(line.lstrip().startswith("Answer:"))
+            in_answer.append(line.lstrip().startswith("Answer:"))
             line = (line + self._lm.detokenize([token_id])).rpartition("\n")[2]
-        return within
+        return in_answer
 
 
 class TextFile:
-    """A text file in windows of one length."""
+    """A text file, cut into windows of one length."""
 
-    _TEXTS_AT_ONCE = 16
+    _BATCH_SIZE = 16
 
     def __init__(self, lm: CausalLM, settings: FitSettings) -> None:
         assert settings.texts is not None
@@ -96,7 +96,7 @@ class TextFile:
         self.name = settings.texts.name
         self.texts_hash = hashlib.blake2b(content, digest_size=8).hexdigest()
         self.text_length = min(256, lm.max_positions)
-        # About six letters a token: what is far beyond the wanted tokens is not tokenised.
+        # A token has about six letters: tokenise enough for twice the tokens needed, not the whole file.
         token_ids = lm.tokenize(text[: 12 * settings.num_tokens])[: settings.num_tokens]
         self._windows = torch.tensor(token_ids[: len(token_ids) // self.text_length * self.text_length]).view(
             -1, self.text_length
@@ -106,18 +106,18 @@ class TextFile:
                 f"{self.name} has {len(token_ids)} tokens; at least {NUM_FOLDS * self.text_length} are needed, "
                 "or use --self-generated"
             )
-        self.sizes = _batch_sizes(self._windows.numel(), self.text_length, self._TEXTS_AT_ONCE)
+        self.sizes = _batch_sizes(self._windows.numel(), self.text_length, self._BATCH_SIZE)
 
     def batch(self, number: int) -> TextStates:
-        """The next windows, each read on its own."""
+        """Batch ``number``: windows that are read independently of each other."""
         start = sum(self.sizes[:number])
         windows = self._windows[start : start + self.sizes[number]]
         states = TextBatch(self._lm, len(windows), self.text_length).read(windows).cpu()
         weights = torch.ones(windows.shape)
-        weights[:, 0] = 0  # nothing stands before it: its states are far from all others
+        weights[:, 0] = 0  # a first position has nothing before it, and its states are unlike all others
         return TextStates(states, weights)
 
 
-def _batch_sizes(num_tokens: int, text_length: int, at_once: int) -> tuple[int, ...]:
+def _batch_sizes(num_tokens: int, text_length: int, batch_size: int) -> tuple[int, ...]:
     num_texts = max(NUM_FOLDS, -(-num_tokens // text_length))
-    return tuple(min(at_once, num_texts - start) for start in range(0, num_texts, at_once))
+    return tuple(min(batch_size, num_texts - start) for start in range(0, num_texts, batch_size))

