@@ -33,9 +33,9 @@ def main() -> None:
 
 
 def open_and_score(folder: RunFolder) -> None:
-    """What a page does with a stored run first."""
+    """What the page does first with a stored run."""
     table = read_outcomes(folder)
-    assert table is not None, f"{folder.path} has no verdicts of today's judge"
+    assert table is not None, f"{folder.path} has no verdicts of this version's judge"
     score_layers(table, Weights())
 
 

@@ -1,6 +1,6 @@
 """Time of a text search over 100,000 questions: ``python -m bench.search``.
 
-The questions are made of the starter set's words, drawn as often as they stand there, and begin alike: the hard case.
+The questions are random words of the starter set in its proportions. All begin alike, which is the slowest case.
 """
 
 import random
@@ -18,7 +18,7 @@ SEARCHES = ("w", "wh", "what", "what is the", "planet", "what is the capital of 
 def main() -> None:
     """Print the time to build the index, and the median of each search."""
     starter = registry.load_questions("starter").load()
-    words = [word for each in starter for word in each.text.split()]
+    words = [word for question in starter for word in question.text.split()]
     draw = random.Random(0)
     questions = [
         make_question(
@@ -35,9 +35,9 @@ def main() -> None:
         times = []
         for _ in range(REPEATS):
             started = time.perf_counter()
-            found = index.search(text)
+            hits = index.search(text)
             times.append(time.perf_counter() - started)
-        print(f"{text!r:34} {1000 * statistics.median(times):6.1f} ms  {len(found)} shown")
+        print(f"{text!r:34} {1000 * statistics.median(times):6.1f} ms  {len(hits)} shown")
 
 
 if __name__ == "__main__":

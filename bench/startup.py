@@ -1,4 +1,4 @@
-"""Seconds to a served page, and to the embedded model from the cache: ``python -m bench.startup``."""
+"""Seconds until the page is served, and until the embedded model is loaded: ``python -m bench.startup``."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ REPEATS = 3
 LOAD = """
 import time
 started = time.perf_counter()
-from hcl_core.decode import loading
+from hcl_core.decode.model import loading
 imported = time.perf_counter()
 loading.load_model("smollm2-135m")
 print(f"libraries {imported - started:.2f} s, model {time.perf_counter() - imported:.2f} s")
@@ -35,10 +35,8 @@ def main() -> None:
         process.terminate()
         process.wait()
     for number in range(1, REPEATS + 1):
-        print(
-            f"load {number}:",
-            subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True).stdout.strip(),
-        )
+        done = subprocess.run([sys.executable, "-c", LOAD], stdout=subprocess.PIPE, text=True, check=True)
+        print(f"load {number}: {done.stdout.strip()}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.intervals import Uncertainty, describe_verdict, uncertainty
 from hcl_core.scores.metrics import balanced_layer, score_layers
-from hcl_core.scores.published import published_curves
+from hcl_core.scores.published import PublishedCurve, published_curves
 
 TEXT = Path(__file__).with_name("findings.md")
 FIGURE = Path(__file__).parent.parent / "assets" / "findings"
@@ -52,7 +52,7 @@ def read_findings() -> list[Finding]:
 
 
 def tables(findings: list[Finding]) -> dict[str, str]:
-    """What the runs say, by the name of the text's block."""
+    """The tables by the name of the text's block."""
     blocks = {"runs": _runs(findings), "published": _published(findings)}
     for manifest, scores, sure in findings:
         settings = manifest.settings
@@ -93,20 +93,20 @@ def _published(findings: list[Finding]) -> str:
         "| curves | range of hallucination over layers | rank correlation of the balance at T 0.6 and 1.0 |",
         "|---|---|---|",
     ]
-    by_model: dict[str, list[int]] = {}
+    by_model: dict[str, list[PublishedCurve]] = {}
     curves = published_curves().curves
-    for place, curve in enumerate(curves):
-        by_model.setdefault(curve.model, []).append(place)
-    for model, places in by_model.items():
-        cool, warm = (np.array(curves[place].final_score, dtype=float) for place in places)
+    for curve in curves:
+        by_model.setdefault(curve.model, []).append(curve)
+    for model, its_curves in by_model.items():
+        cool, warm = (np.array(curve.final_score, dtype=float) for curve in its_curves)
         known = ~np.isnan(cool) & ~np.isnan(warm)
-        rates = [rate for place in places for rate in curves[place].hallucination_rate if rate is not None]
+        rates = [rate for curve in its_curves for rate in curve.hallucination_rate if rate is not None]
         spread = f"{min(rates):.3f} to {max(rates):.3f}" if rates else "not given"
         lines.append(f"| {model} (published) | {spread} | {spearmanr(cool[known], warm[known]).statistic:.2f} |")
     for head in ("linear", "shared"):
-        mine = [scores for manifest, scores, _ in findings if manifest.settings.exit_head == head]
-        rates = [each.hallucination_rate for scores in mine for each in scores]
-        cool, warm = (np.array([each.hcb_score for each in scores]) for scores in mine)
+        by_temperature = [scores for manifest, scores, _ in findings if manifest.settings.exit_head == head]
+        rates = [each.hallucination_rate for scores in by_temperature for each in scores]
+        cool, warm = (np.array([each.hcb_score for each in scores]) for scores in by_temperature)
         spread = f"{min(rates):.3f} to {max(rates):.3f}"
         lines.append(f"| SmolLM2-135M, {head} head (ours) | {spread} | {spearmanr(cool, warm).statistic:.2f} |")
     return "\n".join(lines) + "\n"

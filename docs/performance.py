@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def tables(found: dict[str, Any]) -> dict[str, str]:
-    """What was measured or computed, by the name of the text's block."""
+    """The tables by the name of the text's block."""
     blocks = {"machine": _machine(found), "wave": _first_wave(found), "estimate": _estimate()}
     blocks |= {name: _curve(found, name) for name in VARIED}
     return blocks
@@ -102,7 +102,7 @@ def _estimate() -> str:
 
 
 def _figure(found: dict[str, Any]) -> go.Figure:
-    """Seconds over each thing that was varied."""
+    """Seconds over each setting that was varied, a panel each."""
     from plotly.subplots import make_subplots
 
     figure: go.Figure = make_subplots(rows=1, cols=4, subplot_titles=list(VARIED), horizontal_spacing=0.05)

@@ -16,7 +16,7 @@ from hcl_core.cli import app
 
 REPO = Path(__file__).parent.parent
 TEXTS = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
-COMMANDS = typer.main.get_command(app).commands
+COMMANDS = typer.main.get_group(app).commands
 TYPED = [
     (text.name, line) for text in TEXTS for line in re.findall(r"python -m [^`\n|)]+", text.read_text(encoding="utf-8"))
 ]

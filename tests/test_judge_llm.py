@@ -3,6 +3,7 @@
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,9 @@ class Stub:
 
     def __init__(self):
         self.grade = lambda answer: "CORRECT" if "Paris" in answer else "INCORRECT"
-        self.requests, self.keys, self.raw = [], [], None
+        self.requests: list[dict[str, Any]] = []
+        self.keys: list[str] = []
+        self.raw: bytes | None = None
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
