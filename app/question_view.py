@@ -64,9 +64,7 @@ class QuestionView:
             manifest,
             stored,
             ResampledOutcomes.of(_row_of(scorer.table, row)),
-            tuple(
-                count_answers(samples, scorer.verdicts, scorer.clusters, listed)
-            ),
+            tuple(count_answers(samples, scorer.verdicts, scorer.clusters, listed)),
             tuple(samples),
             {sample.key: scorer.verdicts[sample.key] for sample in samples},
             token_texts,
