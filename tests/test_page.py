@@ -4,17 +4,13 @@ import json
 import os
 import re
 import shutil
-import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from conftest import FakeEmbedder
 from test_runs import SETTINGS, make_manifest
 from test_views import HOSTILE
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "docs"))
 SHIPPED, WARMER = "0be6b1cadd189061", "a9a4b3a8654fe9da"
 TABS = ("Explore", "Token lens", "Compare", "Data set", "Runs", "Learn")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -62,7 +58,7 @@ def hostile_run(runs):
 
 @pytest.fixture(scope="module")
 def address(runs, hostile_run):
-    from screenshots import running_app
+    from docs.screenshots import running_app
 
     with running_app(HCL_RUNS=str(runs)) as url:
         yield url
@@ -75,7 +71,7 @@ def browser():
         if os.environ.get("CI"):
             pytest.fail("CI must install chromium")
         pytest.skip("needs Chromium")
-    from screenshots import running_browser
+    from docs.screenshots import running_browser
 
     with running_browser() as chromium:
         yield chromium
