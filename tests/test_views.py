@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from conftest import fake_sample
@@ -117,7 +118,7 @@ def test_prompts_and_messages_are_shown_as_text(text):
 @hostile
 def test_names_of_runs_and_their_settings_are_shown_as_text(text):
     manifest = make_manifest(replace(SETTINGS, model=text), question_set=text, judge=text, device=text)
-    run = StoredRun(RunFolder("nowhere"), manifest, False)
+    run = StoredRun(RunFolder(Path("nowhere")), manifest, False)
     check_harmless(manifest_view(run, WORDS))
     check_harmless(link_box({"run": text, "question": text}, WORDS), 200_000)
     check_harmless(comparison([], "hcb_score", [text, text], {text: [text, text]}, [text], WORDS))
@@ -265,7 +266,7 @@ def test_a_link_leaves_out_what_is_as_usual():
 
 
 def test_a_runs_manifest_says_everything_that_was_asked_for():
-    run = StoredRun(RunFolder("nowhere"), make_manifest(), False)
+    run = StoredRun(RunFolder(Path("nowhere")), make_manifest(), False)
     html = manifest_view(run, WORDS)
     for name in ("temperature", "top p", "seed", "template", "judge", "embedder", "device", "versions"):
         assert f'<th scope="row">{name}</th>' in html
