@@ -15,15 +15,9 @@ from hcl_core.runs.answers import LayerAnswers, count_answers, read_verdicts
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.comparison import RunComparison, compare_runs
-from hcl_core.scores.intervals import (
-    NUM_REPLICATES,
-    Replicates,
-    Uncertainty,
-    draw_questions,
-    judge_replicates,
-    resample,
-)
-from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, answered, balanced_layer, score_layers
+from hcl_core.scores.draws import NUM_DRAWS, ScoreDraws, draw_questions, draw_scores
+from hcl_core.scores.intervals import Uncertainty, summarise_draws
+from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, answered, score_layers
 from hcl_core.settings.layers import format_layers
 
 # The run that a first visit shows is of the head that lets early layers speak, at the lowest temperature.
@@ -37,23 +31,23 @@ class Outcome:
 
     Attributes:
         table: Outcomes of those questions.
-        replicates: Of the same, resampled.
+        draws: Of the scores that it leaves possible.
     """
 
     table: OutcomeTable
-    replicates: Replicates
+    draws: ScoreDraws
 
     @classmethod
-    def of(cls, table: OutcomeTable, num_replicates: int = NUM_REPLICATES) -> "Outcome":
-        """With the replicates that belong to ``table``; questions without answers are left out."""
+    def of(cls, table: OutcomeTable, num_draws: int = NUM_DRAWS) -> "Outcome":
+        """With the draws that belong to ``table``; questions without answers are left out."""
         table = answered(table)
-        return cls(table, resample(table, draw_questions(len(table.outcomes), num_replicates)))
+        return cls(table, draw_scores(table, draw_questions(len(table.outcomes), num_draws)))
 
     def scored(self, weights: Weights, scaling: Scaling) -> "Scored":
         """Scores, intervals and verdict; arithmetic on what is there already."""
         scores = score_layers(self.table, weights, scaling)
-        sure = judge_replicates(self.replicates, weights, bool((self.table.outcomes >= 0).any()), scaling)
-        return Scored(tuple(scores), sure, balanced_layer(scores))
+        sure = summarise_draws(self.draws, weights, scaling)
+        return Scored(tuple(scores), sure, sure.best.optimal_layer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +187,7 @@ def _outcome(path: Path, changed_at: int) -> Outcome:
 
 
 def _question_rows(table: OutcomeTable, place: int) -> OutcomeTable:
-    cells = slice(place, place + 1)
-    return OutcomeTable(table.exit_layers, table.outcomes[cells], table.confidences[cells])
+    return table.part(slice(place, place + 1))
 
 
 def questions_of(run: StoredRun) -> Sequence[StoredQuestion]:
@@ -268,7 +261,9 @@ def _table_of_question(
 ) -> OutcomeTable:
     """What ``read_outcomes`` has in one of its rows, without reading the others."""
     places = {layer: place for place, layer in enumerate(manifest.settings.exit_layers)}
-    table = OutcomeTable.empty(1, manifest.settings.exit_layers, manifest.settings.num_samples)
+    settings = manifest.settings
+    is_greedy = settings.sampling.temperature == 0
+    table = OutcomeTable.empty(1, settings.exit_layers, settings.num_samples, is_greedy=is_greedy)
     for sample in samples:
         cell = (0, places[sample.exit_layer], sample.sample_idx)
         outcome = verdicts[sample.key].outcome

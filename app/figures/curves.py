@@ -129,7 +129,7 @@ def _layout(scored: Scored, words: Words, layers: Sequence[int]) -> dict[str, An
 
 def _tied_bands(scored: Scored, layers: Sequence[int]) -> list[dict[str, Any]]:
     """A shade behind every layer that can't be told apart from the best."""
-    tied = {scored.best, *scored.sure.tied_layers}
+    tied = {scored.best, *scored.sure.best.best_set}
     step = min((after - before for before, after in zip(layers, layers[1:], strict=False)), default=1) / 2
     shade = {"type": "rect", "xref": "x", "yref": "paper", "y0": _CURVES_DOMAIN[0], "y1": 1, "layer": "below"}
     shade |= {"fillcolor": "var(--hcl-tied)", "line": {"width": 0}}

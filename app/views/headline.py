@@ -42,9 +42,9 @@ def sentence(scored: Scored, words: Words) -> str:
     """Which layer balances best, or that none does."""
     if scored.best is None:
         return words("nothing_right")
-    if scored.sure.verdict == "none":
+    if scored.sure.best.kind == "none":
         return words("no_clear_best")
-    tied = tuple(sorted({scored.best, *scored.sure.tied_layers}))
+    tied = tuple(sorted({scored.best, *scored.sure.best.best_set}))
     if len(tied) > 1:
         return words("tied_best", layers=spoken_layers(tied, words))
     return words("one_best", layer=scored.best, achieved=_achieved(scored, words))
@@ -56,11 +56,11 @@ def _detail(scored: Scored, words: Words) -> str:
     share = next(each.p_optimal for each in scored.sure.layers if each.exit_layer == scored.best)
     if len(scored.scores) == 1:
         return words("only_layer")
-    tied = {scored.best, *scored.sure.tied_layers}
+    tied = {scored.best, *scored.sure.best.best_set}
     if len(tied) == 1:
         return words("highest_in", share=words.percent(share))
     lead = words("leads_in", layer=scored.best, share=words.percent(share), achieved=_achieved(scored, words))
-    if scored.sure.verdict == "none":
+    if scored.sure.best.kind == "none":
         lead += " " + words("cannot_be_told_apart", number=len(tied), all=len(scored.scores))
     return lead
 

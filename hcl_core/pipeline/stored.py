@@ -104,7 +104,8 @@ def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
         return None
     settings = manifest.settings
     question_ids = [stored.question.id for stored in folder.questions()]
-    table = OutcomeTable.empty(len(question_ids), settings.exit_layers, settings.num_samples)
+    is_greedy = settings.sampling.temperature == 0
+    table = OutcomeTable.empty(len(question_ids), settings.exit_layers, settings.num_samples, is_greedy=is_greedy)
     outcomes = verdicts.column("outcome").combine_chunks().dictionary_decode()
     codes = np.where(pc.equal(outcomes, "not_attempted"), NOT_ATTEMPTED, INCORRECT)
     is_correct = np.asarray(pc.equal(outcomes, "correct"))
