@@ -8,8 +8,8 @@ from hcl_core.ports import Embed, RightAnswer
 from hcl_core.records import Question
 from hcl_core.words import split_words
 
-# Below this cosine an answer may be an idea that is not listed. ``python -m bench.ideas`` measures how often the nearest
-# listed idea is right.
+# Below this cosine an answer may be an idea that is not listed. ``python -m bench.ideas`` measures how often the
+# nearest listed idea is right.
 NEAREST_COSINE = 0.4
 MOST_WORDS_OF_AN_IDEA = 5
 

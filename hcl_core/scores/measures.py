@@ -19,10 +19,9 @@ from hcl_core.ports import Embed
 from hcl_core.scores.metrics import (
     MISSING,
     NOT_ATTEMPTED,
-    FloatArray,
     OutcomeTable,
     creativity_absolute,
-    mean_over_questions,
+    mean_known,
 )
 from hcl_core.words import split_words
 
@@ -96,12 +95,13 @@ MEASURE_NAMES = (*OUTCOME_MEASURES, *TEXT_MEASURES)
 def measure_outcomes(table: OutcomeTable, cost: ModelCost | None) -> list[OutcomeMeasures]:
     """The measures that need no text, by layer; a layer without answers has NaN."""
     outcomes = table.outcomes
-    silent = mean_over_questions((outcomes == NOT_ATTEMPTED).sum(axis=2), (outcomes != MISSING).sum(axis=2))
-    absolute = creativity_absolute(outcomes)
+    silent = mean_known(np.where(outcomes == MISSING, np.nan, outcomes == NOT_ATTEMPTED), axis=2)
+    silent_rate = mean_known(silent)
+    absolute = creativity_absolute(outcomes[table.has_creativity])
     return [
         OutcomeMeasures(
             exit_layer=exit_layer,
-            not_attempted_rate=float(silent[place]),
+            not_attempted_rate=float(silent_rate[place]),
             creativity_absolute=float(absolute[place]),
             calibration_error=calibration_error(reliability(table, place)),
             blocks_per_token=math.nan if cost is None else float(exit_layer),
@@ -161,7 +161,8 @@ def measure_texts(
                     [(mine[each], int(outcomes[each])) for each in sorted(mine)], vectors
                 )
         on_progress(question + 1)
-    return [TextMeasures(layer, *means) for layer, means in zip(table.exit_layers, _nan_means(cells), strict=True)]
+    means = mean_known(cells).tolist()
+    return [TextMeasures(layer, *mine) for layer, mine in zip(table.exit_layers, means, strict=True)]
 
 
 def vendi_score(vectors: NDArray[np.float32]) -> float:
@@ -217,11 +218,3 @@ def _semantic_entropy(answers: list[tuple[str, int]], vectors: Mapping[str, NDAr
 def _entropy(weights: NDArray[Any]) -> float:
     """In nats, of the distribution that ``weights`` are in proportion to."""
     return float(entr(weights / weights.sum()).sum())
-
-
-def _nan_means(cells: FloatArray) -> list[list[float]]:
-    """Mean over the questions that have a number: ``[E][measure]``."""
-    known = ~np.isnan(cells)
-    sums, counts = np.where(known, cells, 0).sum(axis=0), known.sum(axis=0)
-    means: list[list[float]] = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0).tolist()
-    return means
