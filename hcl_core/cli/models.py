@@ -24,7 +24,7 @@ from hcl_core.questions.jsonl import make_question
 from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, SamplingSettings, Weights
 from hcl_core.runs.folder import RunFolder
-from hcl_core.settings.presets import PRESETS, describe_preset, find_preset
+from hcl_core.settings.presets import PRESETS, describe_preset, find_preset, scaling_of
 from hcl_core.settings.prompts import TEMPLATE_NAMES, load_template
 
 QUESTIONS_HELP = f"starter, {', '.join(HUB_SET_NAMES)}, or a file or folder of questions."
@@ -109,7 +109,7 @@ def run(
     folder = RunFolder(out or runs_folder() / ready.manifest.run_id)
     events = pipeline.run(folder, ready.manifest, ready.questions, ready.decoder, ready.scorer)
     finished = follow_run(events)
-    print_scores(finished.manifest, finished.table, Weights())
+    print_scores(finished.manifest, finished.table, Weights(), scaling_of(protocol))
     stdout.print(f"\nSaved in {folder.path}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hcl_core.errors import SettingsError
-from hcl_core.records import SamplingSettings
+from hcl_core.records import DEFAULT_SCALING, SamplingSettings, Scaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class Preset:
         sampling: How tokens are drawn.
         template: Name of the prompt template.
         judge: Name of the judge.
+        scaling: Of creativity, where nothing else is said.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Preset:
     sampling: SamplingSettings
     template: str
     judge: str
+    scaling: Scaling
 
     def options(self) -> dict[str, object]:
         """By the name that each has on the command line."""
@@ -41,7 +43,8 @@ class Preset:
 
 
 # arXiv 2503.02851: 50 samples of at most 50 tokens, T 0.6 (and 1.0), top_p 0.9, every second layer, accepted answers
-# as substrings, both weights 0.5. Its script lets the full model verify every token; here layers answer by themselves.
+# as substrings, min-max scaling, both weights 0.5. Its script lets the full model verify every token; here layers
+# answer by themselves.
 PRESETS = (
     Preset(
         "paper",
@@ -50,6 +53,7 @@ PRESETS = (
         sampling=SamplingSettings(temperature=0.6, top_p=0.9, top_k=0, max_new_tokens=50),
         template="instruction",
         judge="paper",
+        scaling="min_max",
     ),
 )
 
@@ -75,3 +79,9 @@ def describe_preset(preset: Preset, chosen: dict[str, object]) -> str:
     """
     changed = sorted(name for name, value in preset.options().items() if chosen[name] != value)
     return f"{preset.name}, but {', '.join(changed)}" if changed else preset.name
+
+
+def scaling_of(described: str | None) -> Scaling:
+    """The scaling of a run whose manifest says this of its preset, as ``describe_preset`` does."""
+    name = (described or "").split(",")[0]
+    return next((preset.scaling for preset in PRESETS if preset.name == name), DEFAULT_SCALING)
