@@ -168,6 +168,13 @@ def test_without_creativity_accuracy_alone_decides():
     assert "accuracy alone decides" in describe_best(sure.best)
 
 
+def test_right_answers_of_questions_without_creativity_are_not_stretched():
+    mixed = table_of([[[0, 0, 0, INCORRECT], [INCORRECT] * 4], [[INCORRECT] * 4, [INCORRECT] * 4]])
+    mixed.num_accepted_ideas[:] = [1, 3]
+    best = uncertainty(mixed, EQUAL, "min_max").best
+    assert (best.optimal_layer, best.has_creativity) == (1, False)
+
+
 # Best layers.
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hcl_core.pipeline.judge_eval import JudgeReport
-from hcl_core.records import DEFAULT_SCALING, Scaling, Weights
+from hcl_core.records import Scaling, Weights
 from hcl_core.runs.manifest import Manifest, differing_settings
 from hcl_core.scores.comparison import RunComparison
 from hcl_core.scores.intervals import Difference, uncertainty
@@ -18,9 +18,7 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def scores_as_json(
-    manifest: Manifest, table: OutcomeTable, weights: Weights, scaling: Scaling = DEFAULT_SCALING
-) -> dict[str, Any]:
+def scores_as_json(manifest: Manifest, table: OutcomeTable, weights: Weights, scaling: Scaling) -> dict[str, Any]:
     """The output of ``score --json`` without measures."""
     scores, sure = score_layers(table, weights, scaling), uncertainty(table, weights, scaling)
     layers = []

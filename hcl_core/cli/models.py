@@ -25,7 +25,7 @@ from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, SamplingSettings, Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.settings.layers import parse_layer_choice
-from hcl_core.settings.presets import PRESETS, describe_preset, find_preset
+from hcl_core.settings.presets import PRESETS, describe_preset, find_preset, scaling_of
 from hcl_core.settings.prompts import TEMPLATE_NAMES, load_template
 from hcl_core.settings.strategies import Strategy
 
@@ -114,7 +114,7 @@ def run(
     prepared = prepare(request, lm, checkpoint, Embeddings(registry.load_embedder))
     folder = RunFolder(out or runs_folder() / prepared.manifest.run_id)
     finished = follow_run(pipeline.run(folder, prepared))
-    print_scores(finished.manifest, finished.table, Weights())
+    print_scores(finished.manifest, finished.table, Weights(), scaling_of(protocol))
     stdout.print(f"\nSaved in {folder.path}", markup=False, highlight=False, soft_wrap=True)
 
 

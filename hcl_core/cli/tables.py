@@ -9,7 +9,7 @@ from rich.text import Text
 from hcl_core.cli.terminal import stdout
 from hcl_core.models.head_records import HeadConfig
 from hcl_core.models.lens_records import LensTable
-from hcl_core.records import DEFAULT_SCALING, Scaling, Weights
+from hcl_core.records import Scaling, Weights
 from hcl_core.runs import answers
 from hcl_core.runs.manifest import Manifest, differing_settings
 from hcl_core.scores.best_layers import describe_best
@@ -59,9 +59,7 @@ def token(text: str, width: int = 14) -> Text:
     return Text(visible if len(visible) <= width else visible[: width - 1] + "…")
 
 
-def print_scores(
-    manifest: Manifest, outcomes: OutcomeTable, weights: Weights, scaling: Scaling = DEFAULT_SCALING
-) -> None:
+def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, scaling: Scaling) -> None:
     """A row a layer, and the verdict in words."""
     scores, sure = score_layers(outcomes, weights, scaling), uncertainty(outcomes, weights, scaling)
     headings = ["layer", "hallucination", "creativity", "(ideas)", "HCB", "best", "confidence", "right"]

@@ -134,7 +134,7 @@ def compare_runs(
     columns = tuple(_columns(each, weights, scaling) for each in draws)
     rankings = [each.ranking(weights, scaling) for each in draws]
     optimal = [
-        find_best(ranking, layers, each.num_creative_questions > 0).optimal_layer if each.has_right_answer else None
+        find_best(ranking, layers, each.has_creativity(scaling)).optimal_layer if each.has_right_answer else None
         for ranking, each in zip(rankings, draws, strict=True)
     ]
     same = (share_of_best(rankings[0]) * share_of_best(rankings[1])).sum(axis=1).mean()

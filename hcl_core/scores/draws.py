@@ -94,16 +94,20 @@ class ScoreDraws:
             return self.creativity_possible
         if scaling == "absolute":
             return self.creativity_absolute
-        is_scaled = self.has_right_answer  # else there is nothing to stretch
-        return min_max_scale(self.creativity_raw) if is_scaled else np.full_like(self.creativity_raw, np.nan)
+        has_ideas = (self.table.outcomes[self.table.has_creativity] >= 0).any()  # else there is nothing to stretch
+        return min_max_scale(self.creativity_raw) if has_ideas else np.full_like(self.creativity_raw, np.nan)
+
+    def has_creativity(self, scaling: Scaling = DEFAULT_SCALING) -> bool:
+        """Whether creativity is defined: some question has it and, min-max scaled, a right answer."""
+        return not np.isnan(self.creativity(scaling)).all()
 
     def hcb_score(self, weights: Weights, scaling: Scaling = DEFAULT_SCALING) -> FloatArray:
         """``[R, E]``, the whole chain anew in each draw."""
         return hcb_score(self.creativity(scaling), self.hallucination_rate, weights)
 
     def ranking(self, weights: Weights, scaling: Scaling = DEFAULT_SCALING) -> FloatArray:
-        """``[R, E]`` what layers are ranked by: HCB, or accuracy alone where no question has creativity."""
-        return self.hcb_score(weights, scaling) if self.num_creative_questions else 1 - self.hallucination_rate
+        """``[R, E]`` what layers are ranked by: HCB, or accuracy alone where creativity is not defined."""
+        return self.hcb_score(weights, scaling) if self.has_creativity(scaling) else 1 - self.hallucination_rate
 
 
 def draw_scores(table: OutcomeTable, questions: QuestionDraws, seed: int = 0) -> ScoreDraws:

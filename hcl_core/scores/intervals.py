@@ -89,7 +89,7 @@ def summarise_draws(draws: ScoreDraws, weights: Weights, scaling: Scaling = DEFA
     if not draws.has_right_answer:
         num_layers = sum(score.num_samples > 0 for score in scores)
         return Uncertainty(layers, nothing_right(num_layers, num_creative > 0))
-    return Uncertainty(layers, find_best(ranking, draws.table.exit_layers, num_creative > 0))
+    return Uncertainty(layers, find_best(ranking, draws.table.exit_layers, draws.has_creativity(scaling)))
 
 
 def interval_of(

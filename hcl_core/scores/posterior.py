@@ -16,6 +16,7 @@ Layers with equal counts get equal draws: equal evidence is a tie. Numpy and sci
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,10 +145,12 @@ def _draw_ideas(
         weights = np.where(others > 0, others + each[:, :, None], 0)
     else:
         unseen_weight, weights = concentration, np.broadcast_to(others, (*right_share.shape, others.shape[1]))
-    seen, unseen = rng.standard_gamma(weights), rng.standard_gamma(unseen_weight)
+    # Most of the time goes here, and single precision takes a third of it.
+    seen = rng.standard_gamma(weights.astype(np.float32), dtype=np.float32)
+    unseen = rng.standard_gamma(unseen_weight)
     scale = right_share * others_share / (seen.sum(axis=2) + unseen + 1e-300)
     ideas = _chance(right_share * (1 - others_share), given)
-    ideas = ideas + _chance(seen * scale[:, :, None], given[:, None]).sum(axis=2)
+    ideas = ideas + _chance(seen * scale[:, :, None].astype(np.float32), given[:, None]).sum(axis=2)
     # The expected number in a share that is split at random has a closed form, with (1 - p)^n taken as exp(-n p).
     expected = given * unseen * scale
     if num_accepted_ideas:
@@ -169,9 +172,9 @@ def _draw_others_shares(largest: IntArray, others: IntArray, num_draws: int, rng
     return drawn
 
 
-def _chance(share: FloatArray, num_answers: IntArray) -> FloatArray:
+def _chance(share: NDArray[Any], num_answers: IntArray) -> NDArray[Any]:
     """That an idea of this share is in so many answers: ``1 - (1 - share)^n``."""
-    chance: FloatArray = -np.expm1(num_answers * np.log1p(-np.minimum(share, 1 - 1e-15)))
+    chance: NDArray[Any] = -np.expm1(num_answers.astype(share.dtype) * np.log1p(-np.minimum(share, 0.999999)))
     return chance
 
 
