@@ -42,7 +42,7 @@ def test_reason_names_the_accepted_answer_that_was_negated():
         ("It is Paris.", ("Rome", "Paris"), "Paris"),
         ("New York City", ("York", "New York City", "New York"), "New York City"),
         ("Earth and Mars", ("Mars", "Earth"), "Earth"),
-        ("John Forbes Nash", ("Nash, John", "John Nash"), "Nash, John"),
+        ("John Forbes Nash", ("Nash, John", "John Nash"), "John Nash"),
         ("Rugby", ("Rugby union",), "Rugby union"),
         ("not Paris", ("Paris",), None),
         ("Oslo", ("Paris",), None),
