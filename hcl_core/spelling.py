@@ -1,6 +1,6 @@
 """One spelling of numbers, dates, units and markup: what people write in several ways becomes the same letters.
 
-``unmark`` works on a text as written, since it needs capitals; ``one_spelling`` works on a folded text (``words.fold``).
+``unmark`` works on a text as written, since it needs capitals; ``one_spelling`` works on what ``words.fold`` made.
 """
 
 import re

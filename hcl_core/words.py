@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from hcl_core.spelling import one_spelling, unmark
 
-# Letters that Unicode does not take apart into a base letter and an accent; the last two are one letter to most writers.
+# Letters that Unicode does not take apart into a base letter and an accent, and two Arabic letters with two spellings.
 _PLAIN_LETTERS = str.maketrans(
     {"ø": "o", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th", "ł": "l", "đ": "d", "ı": "i", "⁄": "/", "ة": "ه", "ى": "ي"}
 )
@@ -129,6 +129,8 @@ def singular(word: str) -> str:
             key = key[:-3] + "or"
         elif key.endswith("tre"):
             key = key[:-3] + "ter"
+        elif key.endswith("ll"):  # distill, fulfill
+            key = key[:-1]
         else:
             key = re.sub(r"is(e|ed|er|ing|ation)$", r"iz\1", key)
     return _SAME_WORD.get(key, key)

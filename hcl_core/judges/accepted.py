@@ -16,6 +16,8 @@ from hcl_core.words import FUNCTION_WORDS, singular, split_words
 # As ``split_words`` gives them.
 TRUE, FALSE = "true", singular("false")
 YES, NO = frozenset({"yes", TRUE}), frozenset({"no", FALSE})
+# A rule that holds unless another year follows.
+WITHOUT_THE_YEAR = "without the year"
 INITIALS = re.compile(r"\b(?:[A-Z]\.\s?)+")
 
 _BRACKETED = re.compile(r"[(\[][^()\[\]]*[)\]]")
@@ -202,6 +204,7 @@ def _patterns(alias: str, rule: str, text: str, asked: frozenset[str]) -> Iterat
     is_whole = rule != "without brackets" and len(content) == 1 and not _says_itself(alias, content[0])
     yield Pattern(alias, rule, (words,), is_whole=is_whole)
     yield from _yes_or_no(alias, words)
+    yield from _none(alias, words, asked)
     yield from _numeral(alias, words)
     yield from _listed(alias, text)
     yield from _dates(alias, words, asked)
@@ -220,16 +223,18 @@ def _patterns(alias: str, rule: str, text: str, asked: frozenset[str]) -> Iterat
 
 
 def _listed(alias: str, text: str) -> Iterator[Pattern]:
-    """The parts of a list in any order; of two parts, "Surname, First" and "City, Place"; a date is neither."""
+    """The parts of a list in any order; of two, "Surname, First", "City, Place" and "Day, Year"."""
     listed = [split_words(part).words for part in _LIST.split(text)]
     listed = [part for part in listed if content_words(part)]
     if len(listed) > 1:
         yield Pattern(alias, "names all of", tuple(sorted(listed)))
-    has_digits = any(letter.isdigit() for letter in text)
-    if len(listed) == 2 and text.count(",") == 1 and not has_digits:
+    if len(listed) != 2 or text.count(",") != 1 or text[0].isdigit():
+        return
+    if len(listed[0]) > 1 or listed[0][0].lstrip("-").isdigit():
+        is_date = len(listed[1]) == 1 and _is_year(listed[1][0])
+        yield Pattern(alias, WITHOUT_THE_YEAR if is_date else "without the place", (listed[0],))
+    if not listed[1][0].isdigit():
         yield Pattern(alias, "surname first", (listed[1] + listed[0],))
-        if len(listed[0]) > 1:
-            yield Pattern(alias, "without the place", (listed[0],))
 
 
 def _dates(alias: str, words: tuple[str, ...], asked: frozenset[str]) -> Iterator[Pattern]:
@@ -269,8 +274,13 @@ def _yes_or_no(alias: str, words: tuple[str, ...]) -> Iterator[Pattern]:
     for kind in (YES, NO):
         if len(words) == 1 and words[0] in kind:
             yield from (Pattern(alias, "means", ((word,),)) for word in sorted(kind))
+
+
+def _none(alias: str, words: tuple[str, ...], asked: frozenset[str]) -> Iterator[Pattern]:
+    """``0`` as "none", and as "no countries" where it is asked how many countries there are."""
     if words in (("none",), ("0",)):
         yield from (Pattern(alias, "means", ((word,),)) for word in ("none", "0"))
+        yield from (Pattern(alias, "means", (("no", word),)) for word in sorted(content_words(asked)))
 
 
 def _numeral(alias: str, words: tuple[str, ...]) -> Iterator[Pattern]:

@@ -44,8 +44,15 @@ _NOTE_MARK = re.compile(
     """,
     re.VERBOSE,
 )
-# Digits glued to a word, and a fifth digit of a year, before a mark that ends a clause: perhaps a footnote.
-_GLUED_NOTE = re.compile(r"(?:(?<=[^\W\d_]{3})|(?<=\b[12]\d{3}))[1-9]\d?(?=[.,;:)])")  # Bohrium1. and 19831.
+# Digits glued to a word, a year or a closing mark, where the clause ends or goes on: perhaps a footnote.
+_GLUED_NOTE = re.compile(
+    r"""
+    (?: (?<=[^\W\d_]{2}) | (?<=\b[12]\d{3}) | (?<=[%)"”’]) )   # Bohrium, 1983, 20%
+    [1-9]\d{0,2}
+    (?= [.,;:)] | \s+[a-z] )
+    """,
+    re.VERBOSE,
+)
 _REFUSAL_REACH = 80  # letters
 _REFUSAL = re.compile(
     r"""
@@ -68,11 +75,22 @@ _TURNS_AWAY = re.compile(r"[.!?]\s+However\b", re.IGNORECASE)
 _GOES_ON = re.compile(
     r"""
     \b(?:however|but|nevertheless|that\ said),?\s+
-    (?:as\ of|based\ on|according\ to|up\ to|at\ the\ time|in\ \d{4}|i\ can\ (?:tell|say)|(?:my|the)\ (?:last|latest|most|current))\b
+    (?:
+        as\ of | based\ on | according\ to | up\ to | at\ the\ time | in\ \d{4}   # "However, as of 2021, ..."
+      | i\ can\ (?:tell|say)
+      | (?:my|the)\ (?:last|latest|most|current)                                  # "However, the latest ..."
+    )\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_IS_DISCLAIMER = re.compile(r"\bas an ai\b|\b(?:real[- ]time|up[- ]to[- ]date|current|future|access)\b", re.IGNORECASE)
+_IS_DISCLAIMER = re.compile(
+    r"""
+    \bas\ an\ ai\b
+  | \b(?:do\ not|don['’]t)\ (?:currently\ )?have\b              # "I don't have current data."
+  | \b(?:real[- ]time|up[- ]to[- ]date|future)\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 class AliasJudge:

@@ -1,8 +1,9 @@
 """What the words around a found answer make of it: a denial, a choice of several, another name."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import cached_property
 
 from hcl_core.judges import tables
@@ -11,6 +12,7 @@ from hcl_core.judges.accepted import (
     INITIALS,
     NO,
     TRUE,
+    WITHOUT_THE_YEAR,
     YES,
     Pattern,
     asks_for_one_of_many,
@@ -32,6 +34,8 @@ _PHRASE = 7
 _SHORT = 7
 # A thing in a list: of at most so many words.
 _LISTED = 3
+# Likeness of two spellings of a first name, between 0 and 1.
+_SAME_NAME = 0.6
 _SEPARATORS = re.compile(r"[,;\n]")
 _CAPITALISED = re.compile(r"\b[^\W\d_a-zß-öø-ÿ][\w'’.-]*")
 # What is no part of a name: brackets behind it, an article before it.
@@ -116,6 +120,10 @@ class Reading:
         return False
 
     def _is_meant(self, pattern: Pattern, start: int, stop: int) -> bool:
+        if pattern.rule == WITHOUT_THE_YEAR and any(
+            len(word) == 4 and word.isdigit() for word in self.found.words[stop : stop + 1]
+        ):
+            return False
         return not (
             self.is_denied(start, stop)
             or self._is_believed_by_others(start)
@@ -144,7 +152,7 @@ class Reading:
         return is_first or (index > 0 and words[index - 1] in tables.VERBS and words[index + 1] in self.asked)
 
     def _is_written_as(self, pattern: Pattern, run: tuple[str, ...]) -> bool:
-        """Whether a name that is an ordinary word as well ("US", "May") is written as the name, or as a word in quotes."""
+        """Whether a name that is an ordinary word as well ("US", "May") is written as the name, or in quotes."""
         word = run[0]
         ordinary = tables.ALSO_WORDS if self._is_open else FUNCTION_WORDS | tables.PRONOUNS
         if len(run) > 1 or word not in ordinary or pattern.alias.islower():
@@ -153,7 +161,7 @@ class Reading:
         if own == run or self.found.words == run:
             return True
         name = re.escape(_BARE.sub("", pattern.alias).strip())
-        if re.search(rf"[\"'“‘*]{name}[.,]?[\"'”’*]|\b(?:is|was)\s+{name}[.!]*$", self.text, re.IGNORECASE):
+        if re.search(rf"[\"'“‘*]{name}[.,]?[\"'”’*]|\b(?:is|was)\s+{name}(?=[.!,;]|$)", self.text, re.IGNORECASE):
             return True
         exact = re.search(rf"(?<!\w){name}(?!\w)", self.text)
         if exact is None:
@@ -271,19 +279,28 @@ class Reading:
     def _is_of_another_person(self, pattern: Pattern, before: str, after: str) -> bool:
         """Whether accepted full names have that surname, or first name, with other names than the answer has."""
         word = split_words(pattern.alias).words[0]
-        if word not in self.names.capitalised:
+        asks_for_a_person = self.asked & tables.PEOPLE or self.asked & {"who", "whom", "whose"}
+        if word not in self.names.capitalised or not asks_for_a_person:
             return False
         names = [each.parts[0] for each in literal_patterns(self.question) if _is_person(each.alias)]
         of_surname = {part for name in names if name[-1] == word for part in name[:-1]}
-        if before and of_surname and self._may_be_a_name(before) and before not in of_surname:
-            return before not in self.names.initials or not set(before) <= {part[0] for part in of_surname}
+        if before in self.names.initials:
+            return bool(of_surname) and not set(before) <= {part[0] for part in of_surname}
+        if before and of_surname and self._may_be_a_name(before) and not _is_like_one_of(before, of_surname):
+            return True
         of_first_name = {part for name in names if name[0] == word for part in name[1:]}
-        return bool(after and of_first_name and self._may_be_a_name(after) and after not in of_first_name)
+        return bool(
+            after and of_first_name and self._may_be_a_name(after) and not _is_like_one_of(after, of_first_name)
+        )
 
     def _may_be_a_name(self, word: str) -> bool:
-        is_written_so = word in self.names.capitalised or word in self.names.initials
         is_other = word not in tables.NEUTRAL | tables.TITLES | tables.RANKS and word not in self.asked
-        return is_written_so and is_other and word.isalpha()
+        return word in self.names.capitalised and is_other and word.isalpha()
+
+
+def _is_like_one_of(word: str, names: Iterable[str]) -> bool:
+    """Whether ``word`` is one of ``names`` in about the same spelling: "Mohamed", "Muhammad"."""
+    return any(SequenceMatcher(None, word, name).ratio() >= _SAME_NAME for name in names)
 
 
 def _is_person(alias: str) -> bool:

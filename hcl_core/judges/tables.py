@@ -47,7 +47,7 @@ CONTRACTIONS = frozenset(
 NEGATIONS = (
     CONTRACTIONS
     | {"not", "never", "no", "nor", "neither", "none", "without", "except", "instead"}
-    | {"nicht", "kein", "keine", "keinen", "keiner", "keine", "nie", "niemals", "weder", "ohne", "außer", "ausser"}
+    | {"nicht", "kein", "keine", "keinen", "keiner", "nie", "niemals", "weder", "ohne", "außer", "ausser"}
     | {"не", "ни", "нет", "不", "非", "没"}
 )
 # What denies after the verb: "X is not", "X ist nicht".
@@ -85,6 +85,25 @@ NEUTRAL = frozenset(
 )
 PREPOSITIONS = frozenset({"of", "in", "at", "on", "with", "from", "by", "against", "about", "near", "over", "for"})
 QUESTION_WORDS = frozenset({"what", "which", "who", "whom", "whose", "where", "when", "why", "how"})
+# Who a question can ask for, besides "who".
+PEOPLE = frozenset(
+    {
+        "president",
+        "king",
+        "queen",
+        "pope",
+        "poet",
+        "author",
+        "writer",
+        "painter",
+        "artist",
+        "composer",
+        "actor",
+        "actress",
+    }
+    | {"singer", "physicist", "chemist", "scientist", "astronaut", "astronomer", "inventor", "explorer", "philosopher"}
+    | {"minister", "leader", "general", "player", "director", "novelist", "playwright", "person", "man", "woman"}
+)
 # Small words within a person's name: "van Gogh".
 PARTICLES = frozenset({"van", "von", "de", "da", "di", "del", "la", "le", "der", "den", "du", "bin", "al", "y"})
 # What may follow a number that is a year or an amount.
