@@ -16,8 +16,9 @@ from hcl_core.words import FUNCTION_WORDS, singular, split_words
 # As ``split_words`` gives them.
 TRUE, FALSE = "true", singular("false")
 YES, NO = frozenset({"yes", TRUE}), frozenset({"no", FALSE})
-# A rule that holds unless another year follows.
+# Rules that hold unless another year follows, and unless the answer tells another day or month.
 WITHOUT_THE_YEAR = "without the year"
+NO_OTHER_DAY = "has the year, and no other day, of"
 INITIALS = re.compile(r"\b(?:[A-Z]\.\s?)+")
 
 _BRACKETED = re.compile(r"[(\[][^()\[\]]*[)\]]")
@@ -238,9 +239,11 @@ def _listed(alias: str, text: str) -> Iterator[Pattern]:
 
 
 def _dates(alias: str, words: tuple[str, ...], asked: frozenset[str]) -> Iterator[Pattern]:
-    """The year of a date where a year is asked for; a month and year within a whole date."""
+    """The year of a date where a year is asked for, or "when"; a month and year within a whole date."""
     if "year" in asked:
         yield from (Pattern(alias, "has the year of", ((word,),)) for word in words if _is_year(word))
+    elif "when" in asked and tables.MONTHS & set(words):
+        yield from (Pattern(alias, NO_OTHER_DAY, ((word,),)) for word in words if _is_year(word))
     if len(words) == 2 and words[0] in tables.MONTHS and _is_year(words[1]):
         yield Pattern(alias, "a day in", tuple((word,) for word in words))
 

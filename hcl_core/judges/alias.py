@@ -56,14 +56,14 @@ _GLUED_NOTE = re.compile(
 _REFUSAL_REACH = 80  # letters
 _REFUSAL = re.compile(
     r"""
-    ^(?:(?:i\ am\ |im\ )?sorry\ |unfortunately\ )?(?:but\ )?
+    ^(?:(?:i\ am\ |im\ )?sorry\ |unfortunately\ |i\ apologi[sz]e\ )?(?:but\ )?
     (?:
         i\ (?:do\ not|dont|cannot|cant|could\ not|couldnt|am\ not\ able\ to)\ (?:currently\ )?
         (?:know|say|tell|answer|determine|provide|find|have)       # I cannot say
       | (?:i\ am|im)\ (?:not\ sure|unable|sorry)                   # I'm not sure
       | i\ have\ no\ idea | no\ idea | no\ answer | not\ sure
       | unknown | unsure | n\ a                                    # N/A
-      | as\ an\ ai
+      | as\ an\ (?:ai|artificial\ intelligence)
       | (?:it\ )?(?:cannot|can\ not)\ be\ determined | cannot\ answer | unable\ to
     )\b
     """,
@@ -85,7 +85,7 @@ _GOES_ON = re.compile(
 )
 _IS_DISCLAIMER = re.compile(
     r"""
-    \bas\ an\ ai\b
+    \bas\ an\ (?:ai|artificial\ intelligence)\b
   | \b(?:do\ not|don['’]t)\ (?:currently\ )?have\b              # "I don't have current data."
   | \b(?:real[- ]time|up[- ]to[- ]date|future)\b
     """,
@@ -166,11 +166,10 @@ def _answer_after_refusal(text: str) -> str:
     A disclaimer ("As an AI, I have no current data.") says nothing of what follows; after a search that found nothing
     the answer must say that it is one ("However, as of 2021, ...").
     """
+    if goes_on := _GOES_ON.search(text):
+        return text[goes_on.start() :]
     parts = _SENTENCE_END.split(text, maxsplit=1)
-    if len(parts) > 1 and _IS_DISCLAIMER.search(parts[0]):
-        return parts[1]
-    goes_on = _GOES_ON.search(text)
-    return text[goes_on.start() :] if goes_on else ""
+    return parts[1] if len(parts) > 1 and _IS_DISCLAIMER.search(parts[0]) else ""
 
 
 def _sign_in(question: Question, text: str) -> str | None:

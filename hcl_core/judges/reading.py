@@ -5,12 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
+from itertools import pairwise
 
 from hcl_core.judges import tables
 from hcl_core.judges.accepted import (
     FALSE,
     INITIALS,
     NO,
+    NO_OTHER_DAY,
     TRUE,
     WITHOUT_THE_YEAR,
     YES,
@@ -120,9 +122,7 @@ class Reading:
         return False
 
     def _is_meant(self, pattern: Pattern, start: int, stop: int) -> bool:
-        if pattern.rule == WITHOUT_THE_YEAR and any(
-            len(word) == 4 and word.isdigit() for word in self.found.words[stop : stop + 1]
-        ):
+        if pattern.rule in (WITHOUT_THE_YEAR, NO_OTHER_DAY) and self._is_another_date(pattern, stop):
             return False
         return not (
             self.is_denied(start, stop)
@@ -131,6 +131,14 @@ class Reading:
             or self._is_one_of_several(start, stop)
             or self._is_part_of_another(pattern, start, stop)
         )
+
+    def _is_another_date(self, pattern: Pattern, stop: int) -> bool:
+        """Whether the answer has another year after the day, or another month or any day beside the year."""
+        words = self.found.words
+        if pattern.rule == WITHOUT_THE_YEAR:
+            return any(len(word) == 4 and word.isdigit() for word in words[stop : stop + 1])
+        days = any(word in tables.MONTHS and after.isdigit() and len(after) < 3 for word, after in pairwise(words))
+        return days or not tables.MONTHS & set(words) <= set(split_words(pattern.alias).words)
 
     def _first_yes_or_no(self, starts: Sequence[int]) -> int | None:
         """Of "No, it is true that ..." the first word is the answer."""
