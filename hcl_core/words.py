@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -99,7 +100,8 @@ def split_words(text: str) -> Words:
     words: list[str] = []
     clauses: list[int] = []
     clause = 0
-    for piece in _PIECES.findall(one_spelling(fold(unmark(_LETTER_A.sub(_LETTER_A_KEY, text))))):
+    plain = text if text.isascii() else "".join(_letters(text))
+    for piece in _PIECES.findall(one_spelling(fold(unmark(_LETTER_A.sub(_LETTER_A_KEY, plain))))):
         if piece in _CLAUSE_ENDS:
             clause += 1
         else:
@@ -138,12 +140,15 @@ def singular(word: str) -> str:
 
 def _without_accents(text: str) -> str:
     # Twice: taking apart makes new capitals (a trade mark sign), and lower case new accents.
-    lower = unicodedata.normalize("NFKD", text).casefold()
-    decomposed = unicodedata.normalize("NFKD", lower)
-    plain = "".join(letter for letter in decomposed if not _is_accent(letter)).translate(_PLAIN_LETTERS)
+    plain = "".join(_letters(unicodedata.normalize("NFKD", text).casefold())).translate(_PLAIN_LETTERS)
     if not plain.isascii():  # Korean syllables and the vowel signs of other scripts are put together again
         plain = unicodedata.normalize("NFC", plain)
     return _OTHER_DIGIT.sub(lambda match: str(unicodedata.digit(match.group())), plain)
+
+
+def _letters(text: str) -> Iterator[str]:
+    """The letters of ``text`` without their accents, in the case that they have."""
+    return (letter for letter in unicodedata.normalize("NFKD", text) if not _is_accent(letter))
 
 
 def _is_accent(letter: str) -> bool:

@@ -16,6 +16,7 @@ from hcl_core.words import FUNCTION_WORDS, singular, split_words
 # As ``split_words`` gives them.
 TRUE, FALSE = "true", singular("false")
 YES, NO = frozenset({"yes", TRUE}), frozenset({"no", FALSE})
+CONTAINS = "contains"
 # Rules that hold unless another year follows, and unless the answer tells another day or month.
 WITHOUT_THE_YEAR = "without the year"
 NO_OTHER_DAY = "has the year, and no other day, of"
@@ -79,14 +80,6 @@ _NAME_AT_END = re.compile(
     """,
     re.VERBOSE,
 )
-_ONE_OF_MANY = re.compile(
-    r"""
-    \s*(?:please\s+)?
-    (?:name|give|write|state|list|mention|tell\ me|say)\b   # "Name"
-    [^.?!]*?\b(?:an?|one|any|some)\b                       # "a planet", "one of the oceans"
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
 _CAPITALISED = re.compile(r"^[^\W\d_a-zß-öø-ÿ][\w'’.-]*$")
 
 
@@ -132,7 +125,7 @@ def words_accepted(question: Question) -> frozenset[str]:
 def literal_patterns(question: Question) -> tuple[Pattern, ...]:
     """The accepted answers as they are; one of signs only (``"?"``) has no words: see ``accepted_signs``."""
     split = ((alias, split_words(alias).words) for alias in question.accepted_answers)
-    return tuple(Pattern(alias, "contains", (words,)) for alias, words in split if words)
+    return tuple(Pattern(alias, CONTAINS, (words,)) for alias, words in split if words)
 
 
 @lru_cache(maxsize=512)
@@ -156,10 +149,9 @@ def wider_patterns(question: Question) -> tuple[Pattern, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=512)
 def asks_for_one_of_many(question: Question) -> bool:
     """Whether any of several things is right: "Name a planet." So much the likelier is it that one is hit by chance."""
-    return len(question.accepted_answers) > 1 and _ONE_OF_MANY.match(question.text) is not None
+    return len(question.ideas) > 1
 
 
 def is_in_most(words: Iterable[str], question: Question) -> bool:
@@ -265,12 +257,20 @@ def _names(alias: str, text: str, name: tuple[str, ...]) -> Iterator[Pattern]:
 def _new_to(question: Question, alias: str, text: str) -> Iterator[Pattern]:
     """What ``text`` has that the question has not: "citric" of "Citric acid" where an acid is asked for.
 
-    Of many different answers such a word is none: "honey" of "honey berry" is no fruit that ends in berry.
+    Of many different answers such a word is none, unless it is the name after "of": "John" says "Gospel of John", but
+    "honey" of "honey berry" is no fruit that ends in berry.
     """
-    new = _without(split_words(text).words, words_asked(question))
-    if len(new) > 1 or (new and (is_in_most(new, question) or not asks_for_one_of_many(question))):
+    asked, words = words_asked(question), split_words(text).words
+    new = _without(words, asked)
+    is_own = is_in_most(new, question) or not asks_for_one_of_many(question)
+    if len(new) > 1 or (new and (is_own or _is_after_of(words, new[0], asked))):
         is_whole = len(new) == 1 and not _says_itself(alias, new[0])
         yield Pattern(alias, "the question says the rest of", (new,), is_whole=is_whole)
+
+
+def _is_after_of(words: tuple[str, ...], name: str, asked: frozenset[str]) -> bool:
+    index = words.index(name)
+    return index > 1 and words[index - 1] == "of" and words[index - 2] in asked
 
 
 def _yes_or_no(alias: str, words: tuple[str, ...]) -> Iterator[Pattern]:

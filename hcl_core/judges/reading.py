@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from hcl_core.judges import tables
 from hcl_core.judges.accepted import (
+    CONTAINS,
     FALSE,
     INITIALS,
     NO,
@@ -253,9 +254,14 @@ class Reading:
         return (
             self._is_in_a_question(start)
             or self._is_only_a_place(start, before)
-            or (pattern.alias[0].isupper() and fold(pattern.alias) not in self._folded)
+            or self._is_another_number(pattern)
             or self._is_in_a_phrase(pattern, start, before, words[stop : stop + 2] if after else ())
         )
+
+    def _is_another_number(self, pattern: Pattern) -> bool:
+        """Whether a name stands in the singular where it is accepted in the plural only: "Adam" is not "Adams"."""
+        is_a_name = pattern.alias[0].isupper() and len(split_words(pattern.alias).words) == 1
+        return is_a_name and pattern.rule == CONTAINS and fold(pattern.alias) not in self._folded
 
     def _is_in_a_phrase(self, pattern: Pattern, start: int, before: str, after: tuple[str, ...]) -> bool:
         """Whether it says only which, within a phrase without a verb: "American Airlines", "the King of the world"."""
