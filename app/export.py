@@ -17,7 +17,7 @@ from app.views.headline import headline
 from app.views.runs import manifest_view
 from app.views.scores import score_table
 from hcl_core.atomic import atomic_file
-from hcl_core.records import Weights
+from hcl_core.records import DEFAULT_SCALING, Weights
 from hcl_core.text import printable
 
 # Questions whose answers are shown: each adds about 100 kB.
@@ -33,7 +33,7 @@ def export_page(run: StoredRun, target: Path, words: Translator) -> None:
     """
     import plotly.io
 
-    scored = library.outcomes_of(run).scored(Weights(), "min_max")
+    scored = library.outcomes_of(run).scored(Weights(), DEFAULT_SCALING)
     figure = _coloured(layer_curves(scored, words))
     chart = plotly.io.to_html(
         {"data": figure["data"], "layout": figure["layout"]}, include_plotlyjs=True, full_html=False, validate=False
@@ -63,7 +63,7 @@ _PAGE_STYLE = (
 
 def _question(run: StoredRun, question_id: str, words: Translator) -> str:
     view = QuestionView.load(run, question_id)
-    scored = view.outcomes.scored(Weights(), "min_max")
+    scored = view.outcomes.scored(Weights(), DEFAULT_SCALING)
     top = headline(scored, view.is_complete, words, view.stored.question.text)
     return f"<hr>{top}{answer_columns(view.layers, scored.best, words, is_live=False)}"
 

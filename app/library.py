@@ -136,7 +136,7 @@ def not_judged(run: StoredRun) -> RunFolderError:
 @cached(LRUCache(maxsize=16), key=by_verdicts, lock=Lock())
 def outcomes_of(run: StoredRun) -> ScoredOutcomes:
     """The outcomes of all questions, ready to be scored; raises ``RunFolderError`` if the run has not been judged."""
-    return ScoredOutcomes.of(table_of(run))
+    return ScoredOutcomes.of(table_of(run), run.manifest.strategy)
 
 
 def _versions(first: StoredRun, second: StoredRun, *others: Hashable) -> Hashable:

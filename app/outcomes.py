@@ -6,6 +6,7 @@ from hcl_core.records import LayerScore, Scaling, Weights
 from hcl_core.scores.draws import NUM_DRAWS, ScoreDraws, draw_questions, draw_scores
 from hcl_core.scores.intervals import Uncertainty, summarise_draws
 from hcl_core.scores.metrics import OutcomeTable, answered, score_layers
+from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,15 +16,20 @@ class Scored:
     Attributes:
         scores: One an exit layer.
         uncertainty: Intervals, and which layers may be the best.
+        num_questions: That the scores are means over.
+        ranks_layers: Whether a layer can be the best: not where the whole model verified every token, since all layers'
+            answers are its own.
     """
 
     scores: tuple[LayerScore, ...]
     uncertainty: Uncertainty
+    num_questions: int
+    ranks_layers: bool = True
 
     @property
     def best(self) -> int | None:
-        """The optimal layer; ``None`` where nothing is right."""
-        return self.uncertainty.best.optimal_layer
+        """The optimal layer; ``None`` where nothing is right, or no layer can be the best."""
+        return self.uncertainty.best.optimal_layer if self.ranks_layers else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +39,22 @@ class ScoredOutcomes:
     Attributes:
         table: Outcomes of the questions that have answers.
         draws: Of the scores that the outcomes leave possible.
+        ranks_layers: See ``Scored``.
     """
 
     table: OutcomeTable
     draws: ScoreDraws
+    ranks_layers: bool = True
 
     @classmethod
-    def of(cls, table: OutcomeTable, num_draws: int = NUM_DRAWS) -> "ScoredOutcomes":
-        """Draw from ``table``; questions without answers are left out."""
+    def of(cls, table: OutcomeTable, strategy: Strategy = EARLY_EXIT, num_draws: int = NUM_DRAWS) -> "ScoredOutcomes":
+        """Draw from ``table``, of a run with that strategy; questions without answers are left out."""
         table = answered(table)
-        return cls(table, draw_scores(table, draw_questions(len(table.outcomes), num_draws)))
+        draws = draw_scores(table, draw_questions(len(table.outcomes), num_draws))
+        return cls(table, draws, strategy.name != "self_speculative")
 
     def scored(self, weights: Weights, scaling: Scaling) -> Scored:
         """Scores, intervals and best layers."""
         scores = score_layers(self.table, weights, scaling)
-        return Scored(tuple(scores), summarise_draws(self.draws, weights, scaling))
+        uncertainty = summarise_draws(self.draws, weights, scaling)
+        return Scored(tuple(scores), uncertainty, len(self.table.outcomes), self.ranks_layers)

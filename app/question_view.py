@@ -63,7 +63,7 @@ class QuestionView:
         return cls(
             manifest,
             stored,
-            ScoredOutcomes.of(_row_of(scorer.table, row)),
+            ScoredOutcomes.of(_row_of(scorer.table, row), manifest.strategy),
             tuple(count_answers(samples, scorer.verdicts, scorer.clusters, listed)),
             tuple(samples),
             {sample.key: scorer.verdicts[sample.key] for sample in samples},
@@ -91,7 +91,7 @@ def _load(run: StoredRun, question_id: str) -> QuestionView:
     return QuestionView(
         manifest,
         stored,
-        ScoredOutcomes.of(table),
+        ScoredOutcomes.of(table, manifest.strategy),
         tuple(count_answers(samples, verdicts, clusters, listed_ideas(manifest.ideas, stored.question))),
         tuple(samples),
         verdicts,

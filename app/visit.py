@@ -7,7 +7,7 @@ from app.handlers.measures import MEASURES
 from app.language import Translator
 from app.service import Service
 from hcl_core.errors import SettingsError
-from hcl_core.records import Scaling, Weights, check_scaling
+from hcl_core.records import DEFAULT_SCALING, Scaling, Weights, check_scaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Balance:
     """
 
     creativity: float = 50
-    scaling: Scaling = "min_max"
+    scaling: Scaling = DEFAULT_SCALING
     more: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -66,5 +66,5 @@ class Balance:
         """Balance and scaling as parameters of an address; the usual ones are left out."""
         return {
             "balance": None if self.creativity == 50 else f"{self.creativity:g}",
-            "scaling": None if self.scaling == "min_max" else self.scaling,
+            "scaling": None if self.scaling == DEFAULT_SCALING else self.scaling,
         }

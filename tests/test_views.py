@@ -23,7 +23,7 @@ from app.views.lens import lens_headline, top_table
 from app.views.runs import link_box, manifest_view
 from app.views.scores import score_table
 from hcl_core.models.lens_records import LensTable
-from hcl_core.records import Question, StoredQuestion, Verdict, Weights
+from hcl_core.records import DEFAULT_SCALING, Question, StoredQuestion, Verdict, Weights
 from hcl_core.runs.answers import CountedAnswer, LayerAnswers
 from hcl_core.runs.folder import RunFolder
 
@@ -70,7 +70,7 @@ def answer(text, outcome="incorrect", count=1, cluster_id=None):
 
 def scored(outcomes, weights=EQUAL):
     """``[layer][sample]`` of one question, as the page has it."""
-    return ScoredOutcomes.of(table_of([outcomes])).scored(weights, "min_max")
+    return ScoredOutcomes.of(table_of([outcomes])).scored(weights, DEFAULT_SCALING)
 
 
 SURE = scored([[-1] * 4, [0, 0, 1, -1], [0, -1, -1, -1]])
@@ -226,19 +226,49 @@ def test_the_headline_names_the_best_layer_and_how_sure_that_is():
     clear = scored([[-1] * 40, [0] * 20 + [1] * 20, [-1] * 40])
     html = headline(clear, True, WORDS)
     assert "Layer 2 balances best: 100% right, 2 different right ideas." in html
-    assert re.search(r"highest HCB in \d+% of resampled runs", html) and "more answers are wanted" not in html
+    share = WORDS.percent(clear.uncertainty.layers[1].p_optimal)
+    assert f"It is the best one with {share}." in html and "more answers are wanted" not in html
 
 
-def test_the_headline_names_layers_that_cannot_be_told_apart():
+def test_the_headline_names_the_set_of_layers_that_holds_the_best():
     tied = scored([[-1] * 20, [0] * 10 + [-1] * 10, [0] * 9 + [-1] * 11, [-1] * 20])
-    html = headline(tied, True, WORDS)
-    assert "Layers 2 and 3 balance best, and can’t be told apart." in html
-    assert re.search(r"Layer 2 leads in \d+% of resampled runs: 50% right, 1 right idea\.", html)
+    best, html = tied.uncertainty.best, headline(tied, True, WORDS)
+    assert best.kind == "tied" and best.best_set == (2, 3)
+    assert "The best balance is at one of layers 2 and 3." in html
+    assert f"Together they hold the best one with {WORDS.percent(best.probability)}." in html
+    assert f"Layer {best.optimal_layer} leads with {WORDS.percent(best.p_optimal)}" in html
+
+
+def test_the_headline_says_that_layers_are_equal_and_which_is_cheapest():
+    html = headline(scored([[-1] * 20, [0] * 20, [0] * 20, [-1] * 20, [-1] * 20]), True, WORDS)
+    assert "Layers 2 and 3 are equally good: 100% right, 1 right idea." in html
+    assert "layer 2 is the cheapest of them" in html and "leads" not in html
+
+
+def test_the_headline_of_one_right_idea_speaks_of_right_answers_alone():
+    outcomes = np.array([[[-1] * 40, [0] * 40, [-1] * 40]], np.int16)
+    table = OutcomeTable((1, 2, 3), outcomes, np.full(outcomes.shape, 0.5, np.float32), np.ones(1, np.int32))
+    html = headline(ScoredOutcomes.of(table).scored(EQUAL, DEFAULT_SCALING), True, WORDS)
+    assert "Layer 2 is right most often: 100% right." in html and "HCB are not defined" in html and "idea." not in html
+
+
+def test_the_headline_of_self_speculation_names_no_best_layer():
+    table = table_of([[[0] * 40, [-1] * 40]])
+    chosen = ScoredOutcomes.of(table, Strategy.parse("self_speculative:4")).scored(EQUAL, DEFAULT_SCALING)
+    html = headline(chosen, True, WORDS)
+    assert "50% of them right" in html and "the speed alone" in html and "best" not in html and chosen.best is None
 
 
 def test_the_headline_names_no_layer_where_most_are_alike():
     html = headline(scored([[0, -1, 0, -1, 0]] * 6), True, WORDS)
-    assert "No layer is clearly best." in html and "6 of 6 layers can’t be told apart" in html
+    assert "are equally good" in html  # six equal layers
+    noise = scored([[0, -1, 0, -1, 0, 1], [0, 0, -1, -1, 1, -1], [-1, 0, 0, 1, -1, 0], [1, 0, -1, 0, -1, -1]])
+    html = headline(noise, True, WORDS)
+    best = noise.uncertainty.best
+    assert "No layer is clearly best." in html
+    assert (
+        f"It takes {len(best.best_set)} of 4 layers to hold the best one with {WORDS.percent(best.probability)}" in html
+    )
 
 
 def test_the_headline_is_said_in_another_language():

@@ -22,7 +22,7 @@ _BARS, _CURVES_DOMAIN = (0.0, 0.13), (0.22, 1.0)
 
 
 def layer_curves(scored: Scored, words: Translator, more: Mapping[str, Sequence[float]] | None = None) -> Figure:
-    """The three curves with their 95% intervals, the tied layers shaded, and how often each layer is best.
+    """The three curves with their 95% intervals, the layers that may be best shaded, and how probable that is.
 
     Args:
         scored: Scores, intervals and verdict.
@@ -82,7 +82,7 @@ def _more_curve(name: str, layers: Sequence[int], values: Sequence[float], numbe
 
 
 def _bars(scored: Scored, words: Translator) -> Trace:
-    shares = [layer.p_optimal for layer in scored.uncertainty.layers]
+    shares = [layer.p_optimal if scored.ranks_layers else 0.0 for layer in scored.uncertainty.layers]
     return {
         "type": "bar",
         "name": words("best_in"),

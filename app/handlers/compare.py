@@ -11,7 +11,7 @@ from app.library import StoredRun
 from app.messages import Message
 from app.visit import Visit
 from hcl_core.errors import RunFolderError, SettingsError
-from hcl_core.records import Weights
+from hcl_core.records import DEFAULT_SCALING, Weights
 from hcl_core.scores.comparison import RunComparison
 from hcl_core.scores.published import PublishedCurve, published_curves
 from hcl_core.settings.layers import format_layers
@@ -129,7 +129,7 @@ def _against(first: _Source, source: _Source) -> RunComparison | None:
     if source is first or first.run is None or source.run is None:
         return None
     try:
-        return library.compare(first.run, source.run, _EQUAL, "min_max")
+        return library.compare(first.run, source.run, _EQUAL, DEFAULT_SCALING)
     except SettingsError:
         return None
 
@@ -148,7 +148,7 @@ def _notes(runs: Sequence[ComparedRun], measure: str, words: Translator) -> list
 
 def stored_curve(run: StoredRun, name: str, measure: str) -> RunCurve:
     """A score of a stored run, with its intervals."""
-    scored = library.outcomes_of(run).scored(_EQUAL, "min_max")
+    scored = library.outcomes_of(run).scored(_EQUAL, DEFAULT_SCALING)
     return RunCurve(
         name,
         run.manifest.num_hidden_layers,

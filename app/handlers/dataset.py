@@ -19,10 +19,11 @@ from hcl_core.pipeline.request import RunRequest
 from hcl_core.questions.selection import Selection
 from hcl_core.records import Question
 from hcl_core.runs.manifest import Manifest
+from hcl_core.scores.draws import NUM_DRAWS
 from hcl_core.scores.metrics import MISSING, OutcomeTable
 
-# While a set runs its intervals are drawn from fewer resampled runs, and not more often than this, in seconds.
-_LIVE_REPLICATES = 200
+# While a set runs its intervals come from fewer draws, and not more often than this, in seconds.
+_LIVE_DRAWS = 200
 _CURVE_INTERVAL = 1.0
 # Rows of the table, which is sent anew with each update of the curve: about 100 kB.
 MOST_QUESTIONS = 1_000
@@ -148,7 +149,7 @@ def run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Iterat
 
 def _live_result(live: LiveRun, table: OutcomeTable, balance: Balance, is_live: bool = True) -> SetResult:
     table = table.snapshot()
-    outcomes = ScoredOutcomes.of(table, _LIVE_REPLICATES) if is_live else ScoredOutcomes.of(table)
+    outcomes = ScoredOutcomes.of(table, live.manifest.strategy, _LIVE_DRAWS if is_live else NUM_DRAWS)
     questions = [each.question for each in live.questions]
     shown = ShownSet(live.manifest.run_id, is_live)
     scored = outcomes.scored(balance.weights, balance.scaling)

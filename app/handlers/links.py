@@ -11,7 +11,7 @@ from app.figures.compared import MEASURES, MOST_RUNS
 from app.handlers.form import JUDGES
 from app.visit import Balance
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
-from hcl_core.records import SCALINGS, Scaling
+from hcl_core.records import DEFAULT_SCALING, SCALINGS, Scaling
 from hcl_core.settings.prompts import TEMPLATE_NAMES
 from hcl_core.settings.strategies import STRATEGY_NAMES
 
@@ -86,7 +86,7 @@ def read_link(query: Mapping[str, str], answers: list[str]) -> Link:
 
 def _balance(query: Mapping[str, str]) -> Balance:
     creativity = _number(query.get("balance"), float)
-    scaling: Scaling = next((each for each in SCALINGS if each == query.get("scaling")), "min_max")
+    scaling: Scaling = next((each for each in SCALINGS if each == query.get("scaling")), DEFAULT_SCALING)
     is_share = creativity is not None and 0 <= creativity <= 100
     return Balance(creativity if is_share else 50, scaling)
 

@@ -14,6 +14,7 @@ from app.service import Service, StoppedError
 from app.views.base import problem, status_line
 from app.visit import Visit
 from hcl_core.errors import HclError
+from hcl_core.records import DEFAULT_SCALING, SCALINGS
 
 logger = logging.getLogger(__name__)
 
@@ -174,8 +175,8 @@ def balance_controls() -> dict[str, Any]:
     return {
         "balance": gr.Slider(0, 100, 50, step=5, label=say("label_balance"), min_width=240),
         "scaling": gr.Radio(
-            [(say("scaling_min_max"), "min_max"), (say("scaling_absolute"), "absolute")],
-            value="min_max",
+            [(say(f"scaling_{scaling}"), scaling) for scaling in SCALINGS],
+            value=DEFAULT_SCALING,
             label=say("label_scaling"),
             min_width=240,
         ),

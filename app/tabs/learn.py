@@ -12,6 +12,7 @@ from app.render.learn import step_parts
 from app.service import Service
 from app.tabs.base import QUIET, Binder
 from app.visit import Balance, Visit
+from hcl_core.records import DEFAULT_SCALING
 
 _FORMULAS = {"left": "$", "right": "$", "display": False}
 _BALANCE_STEP = 6
@@ -56,7 +57,7 @@ def _build_step(core: Service, walk: gr.Walkthrough, step: int) -> None:
         return step_parts(handlers.reveal(visit, step, guess), visit.words)
 
     def weigh(visit: Visit, creativity: object) -> Parts:
-        return {"chart": handlers.weigh(visit, Balance.from_controls(creativity, "min_max")).figure}
+        return {"chart": handlers.weigh(visit, Balance.from_controls(creativity, DEFAULT_SCALING)).figure}
 
     bind = Binder(core, parts, errors_in="text")
     shown = [parts["text"], parts["chart"]]

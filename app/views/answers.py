@@ -97,6 +97,8 @@ def _column(
 def _card(number: int, group: AnswerGroup, meaning: Meaning, num_samples: int, words: Translator) -> str:
     variants = " · ".join(f"{printable(answer.text)[:120]} ×{answer.count}" for answer in group.answers)[:400]
     reason = printable(group.answers[0].reason)[:200]
+    if (matched := group.answers[0].matched) is not None:
+        reason = f"{reason}; {words('taken_for', answer=printable(matched)[:120])}"
     confidence = words("mean_confidence", confidence=words.number(group.confidence))
     layers = list(meaning.groups)
     life = (

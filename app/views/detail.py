@@ -8,7 +8,7 @@ from app.language import SIGNS, Translator
 from app.outcomes import Scored
 from app.question_view import QuestionView
 from app.views.base import shown
-from hcl_core.records import Sample
+from hcl_core.records import Sample, Verdict
 from hcl_core.text import printable
 
 # Different texts of a layer; early layers at high temperatures repeat none of a thousand.
@@ -88,8 +88,15 @@ def _row(view: QuestionView, same: list[Sample], words: Translator) -> str:
         f'<td dir="auto">{_tokens(view, first, words)}</td>'
         f'<td title="{", ".join(map(str, numbers[:1000]))}"><b>×{len(same)}</b> <small>{listed}</small></td>'
         f"<td>{words.number(first.confidence)}</td><td>{words('finish_' + first.finish_reason)}</td>"
-        f"<td>{shown(verdict.reason, 160)}</td></tr>"
+        f"<td>{shown(verdict.reason, 160)}{_idea(verdict, words)}</td></tr>"
     )
+
+
+def _idea(verdict: Verdict, words: Translator) -> str:
+    """The accepted answer that a right one was taken for."""
+    if verdict.matched is None:
+        return ""
+    return f" <small>{words('taken_for', answer=shown(verdict.matched, 120))}</small>"
 
 
 def _tokens(view: QuestionView, sample: Sample, words: Translator) -> str:

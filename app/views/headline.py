@@ -6,8 +6,11 @@ from html import escape
 from app.language import Translator
 from app.outcomes import Scored
 from hcl_core.runs.manifest import Manifest
-from hcl_core.settings.strategies import Strategy
+from hcl_core.scores.best_layers import BestLayers
 from hcl_core.text import printable
+
+# A score that is this much above what is expected of its layer is said to be too high.
+_WORTH_SAYING = 0.01
 
 
 def welcome(words: Translator) -> str:
@@ -34,7 +37,7 @@ def headline(scored: Scored, is_complete: bool, words: Translator, asked: str = 
 
 def strategy_note(manifest: Manifest, words: Translator) -> str:
     """What an exit layer means in this run, where it is not where the answers come from."""
-    name = Strategy.parse(manifest.settings.strategy).name
+    name = manifest.strategy.name
     return "" if name == "early_exit" else words(f"note_{name}")
 
 
@@ -47,33 +50,70 @@ def layers_as_text(layers: Sequence[int], words: Translator) -> str:
 
 
 def sentence(scored: Scored, words: Translator) -> str:
-    """Which layer balances best, or that none does."""
-    if scored.best is None:
+    """Which layer balances best, or which set of layers holds the best one."""
+    best = scored.uncertainty.best
+    if best.optimal_layer is None:
         return words("nothing_right")
-    if scored.uncertainty.best.kind == "none":
-        return words("no_clear_best")
-    tied = tuple(sorted({scored.best, *scored.uncertainty.best.best_set}))
-    if len(tied) > 1:
-        return words("tied_best", layers=layers_as_text(tied, words))
-    return words("one_best", layer=scored.best, achieved=_achieved(scored, words))
+    if not scored.ranks_layers:
+        return words("speed_alone", right=words.percent(_mean_right(scored)))
+    layers = layers_as_text(best.best_set, words)
+    achieved = _achieved(scored, words)
+    if _are_equal(best):
+        return words("equal_best", layers=layers_as_text(best.equal_layers, words), achieved=achieved)
+    if best.kind == "clear":
+        return words("one_best" if best.has_creativity else "one_right", layer=best.optimal_layer, achieved=achieved)
+    if best.kind == "tied":
+        return words("tied_best" if best.has_creativity else "tied_right", layers=layers)
+    return words("no_clear_best")
 
 
 def _detail(scored: Scored, words: Translator) -> str:
-    if scored.best is None:
+    """How sure that is; its shares are those of the bars under the curves."""
+    best = scored.uncertainty.best
+    if best.optimal_layer is None:
         return words("nothing_to_balance")
-    share = next(each.p_optimal for each in scored.uncertainty.layers if each.exit_layer == scored.best)
+    if not scored.ranks_layers:
+        return ""  # the note says why
+    parts = [_how_sure(scored, words)]
+    score = next(score for score in scored.scores if score.exit_layer == best.optimal_layer)
+    if best.has_creativity and score.hcb_score - best.expected_hcb >= _WORTH_SAYING:
+        values = {"score": words.number(score.hcb_score), "expected": words.number(best.expected_hcb)}
+        parts.append(words("chosen_for_its_score", **values))
+    if not best.has_creativity:
+        parts.append(words("no_creativity_one" if scored.num_questions == 1 else "no_creativity_set"))
+    return " ".join(part for part in parts if part)
+
+
+def _how_sure(scored: Scored, words: Translator) -> str:
+    best = scored.uncertainty.best
     if len(scored.scores) == 1:
         return words("only_layer")
-    tied = {scored.best, *scored.uncertainty.best.best_set}
-    if len(tied) == 1:
-        return words("highest_in", share=words.percent(share))
-    lead = words("leads_in", layer=scored.best, share=words.percent(share), achieved=_achieved(scored, words))
-    if scored.uncertainty.best.kind == "none":
-        lead += " " + words("cannot_be_told_apart", number=len(tied), all=len(scored.scores))
-    return lead
+    shares = {"layer": best.optimal_layer, "share": words.percent(best.p_optimal)}
+    together = words.percent(best.probability)
+    if _are_equal(best):
+        return words("equal_and_cheapest", layer=best.optimal_layer, together=together)
+    if best.kind == "clear":
+        return words("best_with", share=shares["share"])
+    leads = words("leads_with", **shares, achieved=_achieved(scored, words))
+    if best.kind == "tied":
+        return words("together_hold", together=together) + " " + leads
+    numbers = {"number": len(best.best_set), "all": best.num_layers, "together": together}
+    return leads + " " + words("needed_to_hold", **numbers)
+
+
+def _mean_right(scored: Scored) -> float:
+    """Share of right answers over all layers."""
+    return sum(score.num_correct for score in scored.scores) / sum(score.num_samples for score in scored.scores)
+
+
+def _are_equal(best: BestLayers) -> bool:
+    """Whether the layers that may be the best are exactly equal."""
+    return bool(best.equal_layers) and set(best.best_set) <= set(best.equal_layers)
 
 
 def _achieved(scored: Scored, words: Translator) -> str:
     score = next(each for each in scored.scores if each.exit_layer == scored.best)
-    ideas = words.plural("right_ideas", score.creativity_raw)
-    return words("achieved", right=words.percent(1 - score.hallucination_rate), ideas=ideas)
+    right = words.percent(1 - score.hallucination_rate)
+    if not scored.uncertainty.best.has_creativity:
+        return words("achieved_right", right=right)
+    return words("achieved", right=right, ideas=words.plural("right_ideas", score.creativity_raw))

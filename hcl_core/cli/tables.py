@@ -87,7 +87,12 @@ def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, s
     stdout.print("Ranges: 95% intervals. Best: probability that this layer is the best one.", highlight=False)
     if manifest.finished_at is None:
         stdout.print("This run is not complete: give its `run` command again to go on.")
-    stdout.print(Text(describe_best(sure.best)))
+    if manifest.strategy.name == "self_speculative":
+        stdout.print(
+            "The whole model verified every token: all layers give its answers, and the layer changes the speed."
+        )
+    else:
+        stdout.print(Text(describe_best(sure.best)))
 
 
 def print_measures(exit_layers: tuple[int, ...], columns: dict[str, list[float]]) -> None:

@@ -149,6 +149,11 @@ class Manifest:
             raise RunFolderError(f"the manifest cannot be read: {str(error)[:200]}") from None
 
     @property
+    def strategy(self) -> Strategy:
+        """How the exit layers were used."""
+        return Strategy.parse(self.settings.strategy)
+
+    @property
     def num_total_samples(self) -> int:
         """Samples of the whole run: questions times exit layers times samples of each."""
         return self.num_questions * len(self.settings.exit_layers) * self.settings.num_samples
