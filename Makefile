@@ -1,5 +1,5 @@
 # make run     set up once, then open the app
-# make test    set up once, then run all tests
+# make test    set up once, then run all tests in two processes; WORKERS=0 takes one
 # make check   set up once, then lint (ruff, mypy, oxlint) and all tests: what CI runs
 # make bench   the engine against the ways it replaces
 # make bench-peers   transformers and nnsight against ours; installs bench/requirements.txt
@@ -8,6 +8,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Test processes. Each loads the embedded model (3 GB) and computes on one core.
+WORKERS ?= 2
 
 .PHONY: setup run test lint check bench bench-peers precomputed
 
@@ -23,7 +25,7 @@ run: $(READY)
 	$(BIN)/python app.py --open
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -150,7 +150,8 @@ def _numbers_in_digits(text: str) -> str:
     text = _FRACTION_IN_WORDS.sub(_fraction, text)
     text = _SCALED.sub(_scaled, text)
     text = _YEAR_IN_WORDS.sub(lambda match: "".join(alpha2digit(part, "en", 0) for part in match.groups()), text)
-    return alpha2digit(_AND_IN_NUMBER.sub(lambda match: f"{match[1] or match[2]} ", text), "en", 0)
+    in_digits: str = alpha2digit(_AND_IN_NUMBER.sub(lambda match: f"{match[1] or match[2]} ", text), "en", 0)
+    return in_digits
 
 
 def _with_plain_numbers(text: str) -> str:

@@ -3,10 +3,13 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
 import pytest
+
+from hcl_core.records import Question
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may ask the network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -62,7 +65,7 @@ def make_lm(family: str = "llama", seed: int = 0, dtype: str = "float32", device
     from hcl_core.decode.model.causal_lm import CausalLM
 
     model = make_model(family, seed, **overrides).to(device, getattr(torch, dtype))
-    lm = CausalLM(model, make_tokenizer())
+    lm: Any = CausalLM(model, make_tokenizer())
     lm.peer = model
     return lm
 
@@ -91,6 +94,7 @@ def smollm2():
 
     from hcl_core.decode.model.loading import load_model
 
+    lm: Any
     lm, checkpoint = load_model("smollm2-135m")
     lm.peer = AutoModelForCausalLM.from_pretrained(checkpoint.path, use_safetensors=True).eval()
     return lm
@@ -153,7 +157,7 @@ def stored_question(decoder, question):
     return StoredQuestion(question, decoder.prompt_for(question))
 
 
-def fake_answer(question, exit_layer: int, sample_idx: int) -> str:
+def fake_answer(question: Question, exit_layer: int, sample_idx: int) -> str:
     """Layer 1 is silent, 2 is wrong, 3 is right for even samples, deeper ones always; right answers take turns."""
     if exit_layer == 1:
         return ""

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ LLAMA_3_2_SCALING = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8192,
 }
-POSITIONS = {
+POSITIONS: dict[str, dict[str, Any]] = {
     "smollm2-135m": {"rope_theta": 100_000.0, "max_position_embeddings": 8192},
     "layerskip-llama3.2-1b": {
         "rope_theta": 500_000.0,

@@ -498,7 +498,7 @@ def test_automatic_dtype_on_a_cpu_is_float32():
 
 
 def test_quantised_weights_without_their_package_say_what_to_install(monkeypatch):
-    monkeypatch.setattr(loading.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="dtype nf4 needs bitsandbytes: pip install -r requirements-quantized.txt"):
         loading.choose_format("nf4", loading.choose_device("cpu"))
 

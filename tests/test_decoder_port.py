@@ -62,7 +62,7 @@ def test_every_sample_asked_for_comes_once(progress):
 
 
 def test_a_wave_ends_before_the_next_begins(progress):
-    by_wave = [[]]
+    by_wave: list[list[tuple[int, int]]] = [[]]
     for step in progress:
         by_wave[-1] += [(sample.exit_layer, sample.sample_idx) for sample in step.finished]
         assert step.wave_done is (step.num_running == 0)

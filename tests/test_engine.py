@@ -163,7 +163,7 @@ def test_first_two_tokens_follow_the_exact_distribution_on_every_layer(settings)
         first = next_probs(layer, [prompt])[0]
         tokens = first.nonzero().flatten().tolist()
         second = next_probs(layer, [[*prompt, token] for token in tokens])
-        expected = {}
+        expected: dict[tuple[int, ...], float] = {}
         for token, row in zip(tokens, second, strict=True):
             # An answer that ends with its first token has no second one.
             alone = token in lm.stop_token_ids
@@ -266,7 +266,8 @@ def test_waves_share_what_was_computed():
 
 
 def test_a_split_wave_stays_within_its_budget(monkeypatch):
-    pools, peaks = weakref.WeakSet(), []  # a pool that is dropped takes no memory
+    pools: weakref.WeakSet[GrowingRows] = weakref.WeakSet()  # a pool that is dropped takes no memory
+    peaks = []
 
     class Spied(GrowingRows):
         def __init__(self, *arguments):

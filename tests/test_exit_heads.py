@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -177,7 +178,7 @@ def test_a_stopped_fit_goes_on_to_the_same_head_without_reading_twice(fitted, tm
     ticks = iter(range(0, 10**6, 100))  # every batch is due to be saved
     whole = fit_head(lm, "r1", SETTINGS, tmp_path / "whole.safetensors", lambda: next(ticks))
     *_, wanted = whole
-    stopped = fit_head(lm, "r1", SETTINGS, tmp_path / "stopped.safetensors", lambda: next(ticks))
+    stopped: Any = fit_head(lm, "r1", SETTINGS, tmp_path / "stopped.safetensors", lambda: next(ticks))
     for progress in stopped:
         if progress.num_done >= 960:
             break
@@ -198,7 +199,7 @@ def test_what_is_kept_of_the_text_does_not_grow_with_it(tmp_path):
     lm, ticks, kept = make_lm(), iter(range(0, 10**6, 100)), []
     for num_tokens in (16_000, 48_000):
         settings = replace(SETTINGS, num_tokens=num_tokens, texts=file)
-        fit = fit_head(lm, "r1", settings, tmp_path / "head.safetensors", lambda: next(ticks))
+        fit: Any = fit_head(lm, "r1", settings, tmp_path / "head.safetensors", lambda: next(ticks))
         next(progress for progress in fit if progress.phase == "solving")  # all is read, and the state is saved
         fit.close()
         (state,) = (tmp_path / "cache" / "fits").glob("*.safetensors")
@@ -212,6 +213,7 @@ def test_what_is_kept_of_the_text_does_not_grow_with_it(tmp_path):
 
 def test_gradient_steps_come_nearer_to_the_last_layers_distribution(fitted, tmp_path):
     lm, _, ridge = fitted
+    refined: Any
     *_, refined = fit_head(lm, "r1", replace(SETTINGS, refine_steps=40), tmp_path / "refined.safetensors")
     assert sum(each.cross_entropy for each in refined.after) < sum(each.cross_entropy for each in ridge.after)
     assert refined.refine_steps == 40
@@ -221,6 +223,7 @@ def test_a_text_file_is_read_in_windows_and_named(tmp_path):
     lm = make_lm()
     file = tmp_path / "essay.txt"
     file.write_text("A quick brown fox jumps over the lazy dog; and so on. " * 60, encoding="utf-8")
+    config: Any
     *_, config = fit_head(lm, "r1", replace(SETTINGS, num_tokens=3_000, texts=file), tmp_path / "head.safetensors")
     assert config.texts == "essay.txt" and len(config.texts_hash) == 16
     assert config.num_tokens == 3_000 // 256 * 256

@@ -180,7 +180,8 @@ def test_right_answers_of_questions_without_creativity_are_not_stretched():
 
 def test_shares_of_the_best_are_divided_by_ties():
     ranking = np.array([[0.5, 0.5, 0.1], [0.2, 0.5, np.nan], [0.4, 0.4 + 1e-12, 0.4]])
-    np.testing.assert_allclose(share_of_best(ranking), [[1 / 2, 1 / 2, 0], [0, 1, 0], [1 / 3, 1 / 3, 1 / 3]])
+    shares = np.array([[1 / 2, 1 / 2, 0], [0, 1, 0], [1 / 3, 1 / 3, 1 / 3]])
+    np.testing.assert_allclose(share_of_best(ranking), shares)
 
 
 def test_the_best_set_is_the_smallest_that_holds_the_best():

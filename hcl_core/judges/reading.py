@@ -145,7 +145,9 @@ class Reading:
         """Of "No, it is true that ..." the first word is the answer."""
         indices = range(len(self.found.words))
         first = next((index for index in indices if self._is_yes_or_no(index)), None)
-        return None if first not in starts or self.is_denied(first, first + 1) else first
+        if first is None or first not in starts or self.is_denied(first, first + 1):
+            return None
+        return first
 
     def _is_yes_or_no(self, index: int) -> bool:
         """Whether the word there answers: not the "no" of "no reason", nor that of "no doubt"."""
