@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -27,10 +26,19 @@ _INITIALS = re.compile(
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 _DIGIT_GROUPS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
-# Marks below these are accents, which people leave out. From here on they are vowels, and later general accents again.
-_FIRST_VOWEL_SIGN, _FIRST_LATER_ACCENT, _FIRST_KANA = 0x0900, 0x1AB0, 0x3040
-_VOWEL_SIGNS = "".join(
-    chr(code) for code in range(_FIRST_VOWEL_SIGN, 0xAC00) if unicodedata.category(chr(code)) in ("Mn", "Mc")
+# Marks on letters. Of these scripts and of kana they make other letters; elsewhere they are accents.
+_FIRST_VOWEL_SIGN, _LAST_VOWEL_SIGN, _FIRST_KANA = 0x0900, 0x1AAF, 0x3040
+_MARKS = [code for code in range(0xFFFF) if unicodedata.category(chr(code)) in ("Mn", "Mc")]
+_VOWEL_SIGNS = "".join(chr(code) for code in _MARKS if _FIRST_VOWEL_SIGN <= code < 0xAC00)
+_ACCENTS = re.compile(
+    "["
+    + "".join(
+        chr(code)
+        for code in _MARKS
+        if unicodedata.combining(chr(code))
+        and not (_FIRST_VOWEL_SIGN <= code <= _LAST_VOWEL_SIGN or _FIRST_KANA <= code < 0xFE00)
+    )
+    + "]"
 )
 # Thai and Lao, Burmese, Khmer, kana, Chinese characters: written without spaces, so that each letter is a word.
 _UNSPACED = "\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -40,7 +48,7 @@ _PIECES = re.compile(
   | \d+ (?:\.\d+)+                                          # 3.14
   | (?<![\d/]) \d{{1,2}}/\d{{1,2}} (?![\d/])                # 1/2
   | [{_UNSPACED}] [{_VOWEL_SIGNS}]*
-  | (?:(?![{_UNSPACED}])\w|(?<=\w)[{_VOWEL_SIGNS}])+ [+\#]*  # a + or # at the end is part of a name: C++, C#
+  | [^\W{_UNSPACED}]+ (?:[{_VOWEL_SIGNS}]+[^\W{_UNSPACED}]*)* [+\#]*  # C++ and C# are names
   | [,.;:!?()\u2013\u2014\u3001\u3002\n]
     """,
     re.VERBOSE,
@@ -83,7 +91,7 @@ class Words:
 
 def fold(text: str) -> str:
     """Lower case without accents; ``U.S.`` becomes ``us``, ``Rubik's`` ``rubik``, ``1,000`` ``1000``."""
-    plain = text.lower() if text.isascii() else _without_accents(text)
+    plain = text.lower() if text.isascii() else _fold_letters(text)
     # Most words have none of these marks, and a search costs as much as a replacement.
     if any(mark in plain for mark in _QUOTES):
         plain = _APOSTROPHES.sub("", _POSSESSIVE.sub("", plain))
@@ -100,7 +108,7 @@ def split_words(text: str) -> Words:
     words: list[str] = []
     clauses: list[int] = []
     clause = 0
-    plain = text if text.isascii() else "".join(_letters(text))
+    plain = text if text.isascii() else _without_accents(text)
     for piece in _PIECES.findall(one_spelling(fold(unmark(_LETTER_A.sub(_LETTER_A_KEY, plain))))):
         if piece in _CLAUSE_ENDS:
             clause += 1
@@ -139,22 +147,15 @@ def singular(word: str) -> str:
 
 
 def _without_accents(text: str) -> str:
+    return _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+
+
+def _fold_letters(text: str) -> str:
     # Twice: taking apart makes new capitals (a trade mark sign), and lower case new accents.
-    plain = "".join(_letters(unicodedata.normalize("NFKD", text).casefold())).translate(_PLAIN_LETTERS)
+    plain = _without_accents(unicodedata.normalize("NFKD", text).casefold()).translate(_PLAIN_LETTERS)
     if not plain.isascii():  # Korean syllables and the vowel signs of other scripts are put together again
         plain = unicodedata.normalize("NFC", plain)
     return _OTHER_DIGIT.sub(lambda match: str(unicodedata.digit(match.group())), plain)
-
-
-def _letters(text: str) -> Iterator[str]:
-    """The letters of ``text`` without their accents, in the case that they have."""
-    return (letter for letter in unicodedata.normalize("NFKD", text) if not _is_accent(letter))
-
-
-def _is_accent(letter: str) -> bool:
-    """Whether ``letter`` is a mark that people leave out; vowel signs and the marks of kana make other letters."""
-    is_vowel_sign = _FIRST_VOWEL_SIGN <= ord(letter) < _FIRST_LATER_ACCENT or _FIRST_KANA <= ord(letter) < 0xFE00
-    return unicodedata.combining(letter) > 0 and not is_vowel_sign
 
 
 def _without_plural(word: str) -> str:

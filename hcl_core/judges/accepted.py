@@ -199,7 +199,7 @@ def _patterns(alias: str, rule: str, text: str, asked: frozenset[str]) -> Iterat
     yield from _yes_or_no(alias, words)
     yield from _none(alias, words, asked)
     yield from _numeral(alias, words)
-    yield from _listed(alias, text)
+    yield from _listed(alias, text, asked)
     yield from _dates(alias, words, asked)
     together = "".join(words)
     if together.isalpha() and (len(words) == 2 and len(together) > 5 or len(words) == len(together) > 2):
@@ -215,7 +215,7 @@ def _patterns(alias: str, rule: str, text: str, asked: frozenset[str]) -> Iterat
         yield Pattern(alias, "has all the words of", tuple((word,) for word in scattered))
 
 
-def _listed(alias: str, text: str) -> Iterator[Pattern]:
+def _listed(alias: str, text: str, asked: frozenset[str]) -> Iterator[Pattern]:
     """The parts of a list in any order; of two, "Surname, First", "City, Place" and "Day, Year"."""
     listed = [split_words(part).words for part in _LIST.split(text)]
     listed = [part for part in listed if content_words(part)]
@@ -223,7 +223,8 @@ def _listed(alias: str, text: str) -> Iterator[Pattern]:
         yield Pattern(alias, "names all of", tuple(sorted(listed)))
     if len(listed) != 2 or text.count(",") != 1 or text[0].isdigit():
         return
-    if len(listed[0]) > 1 or listed[0][0].lstrip("-").isdigit():
+    # "Malibu" of "Malibu, California" where a place is asked for; "Nash" of "Nash, John" could be another Nash.
+    if len(listed[0]) > 1 or listed[0][0].lstrip("-").isdigit() or asked & tables.PLACES:
         is_date = len(listed[1]) == 1 and _is_year(listed[1][0])
         yield Pattern(alias, WITHOUT_THE_YEAR if is_date else "without the place", (listed[0],))
     if not listed[1][0].isdigit():

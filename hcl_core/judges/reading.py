@@ -20,6 +20,7 @@ from hcl_core.judges.accepted import (
     Pattern,
     asks_for_one_of_many,
     content_words,
+    is_in_most,
     literal_patterns,
     words_accepted,
     words_asked,
@@ -213,7 +214,9 @@ class Reading:
                     return True
         if is_number and len(words) <= _SHORT and not tables.MONTHS & set(words):
             return any(word.isdigit() and word != words[start] and not self._is_said(word) for word in words)
-        return self._is_in_a_list(start)
+        # Where several answers are accepted as one, the question may ask for a list: "Who starred in X?"
+        is_one = self._is_open or is_in_most(words[start:stop], self.question)
+        return is_one and self._is_in_a_list(start)
 
     def _is_in_a_list(self, start: int) -> bool:
         """Whether the answer is a list of three or more things, of which the first is another."""

@@ -104,6 +104,8 @@ PEOPLE = frozenset(
     | {"singer", "physicist", "chemist", "scientist", "astronaut", "astronomer", "inventor", "explorer", "philosopher"}
     | {"minister", "leader", "general", "player", "director", "novelist", "playwright", "person", "man", "woman"}
 )
+# What a question asks for with a place.
+PLACES = frozenset({"where", "city", "town", "village", "place", "location", "located"})
 # Small words within a person's name: "van Gogh".
 PARTICLES = frozenset({"van", "von", "de", "da", "di", "del", "la", "le", "der", "den", "du", "bin", "al", "y"})
 # What may follow a number that is a year or an amount.
