@@ -13,12 +13,13 @@ import pytest
 from conftest import NUM_LAYERS, FakeEmbedder, make_model, make_tokenizer
 
 from hcl_core import cli, pipeline, registry
+from hcl_core.judges.alias import AliasJudge
 from hcl_core.models.catalogue import CATALOGUE
 from hcl_core.ports import Judgement
 from hcl_core.runs.folder import RunFolder
 
 REPO = Path(__file__).parent.parent
-OWN = ["--question", "Name a planet", "--accept", "Mars"]
+OWN = ["--question", "Name a planet", "--accept", "Mars", "--accept", "Venus"]
 SCORE_KEYS = {"judge", "scaling", "run_id", "model", "complete", "layers", "optimal_layer", "verdict"} | {
     "best_set",
     "best_set_probability",
@@ -592,7 +593,7 @@ def test_score_of_a_run_that_is_being_written_keeps_nothing(command, run_tiny, t
     with folder.writing():
         code, out, err = command("score", tmp_path / "own", "--judge", "paper", "--json")
     assert code == 0 and json.loads(out)["judge"] == "paper"
-    assert folder.manifest().judge == "alias" and folder.stamps()[0].startswith("alias 2; run ")
+    assert folder.manifest().judge == "alias" and folder.stamps()[0].startswith(f"{AliasJudge.stamp}; run ")
 
 
 def test_score_judges_anew_and_keeps_it(command, run_tiny, tmp_path):
@@ -608,7 +609,7 @@ def test_verdicts_of_an_older_version_of_a_judge_are_made_again(command, run_tin
     folder = RunFolder(tmp_path / "own")
     folder.write_verdicts([], "alias 1")
     assert command("score", tmp_path / "own", "--json")[0] == 0
-    assert folder.stamps()[0].startswith("alias 2; run ") and len(folder.verdict_table()) == 12
+    assert folder.stamps()[0].startswith(f"{AliasJudge.stamp}; run ") and len(folder.verdict_table()) == 12
 
 
 @pytest.mark.parametrize("judge", ["best", "llm:"])

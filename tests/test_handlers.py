@@ -394,10 +394,10 @@ def test_a_set_is_asked_with_the_settings_and_without_the_question_of_the_form(s
 @pytest.mark.parametrize(
     ("values", "balance"),
     [
-        ((None, "min_max", None), Balance()),
+        ((None, "possible", None), Balance()),
         ((20, "absolute", ["confidence"]), Balance(20, "absolute", ("confidence",))),
-        ((150, "min_max", []), Balance(100)),
-        ((-1, "min_max", []), Balance(0)),
+        ((150, "min_max", []), Balance(100, "min_max")),
+        ((-1, "min_max", []), Balance(0, "min_max")),
     ],
 )
 def test_a_balance_is_read_from_its_controls(values, balance):

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import fake_sample
 from test_intervals import table_of
@@ -26,6 +27,8 @@ from hcl_core.models.lens_records import LensTable
 from hcl_core.records import DEFAULT_SCALING, Question, StoredQuestion, Verdict, Weights
 from hcl_core.runs.answers import CountedAnswer, LayerAnswers
 from hcl_core.runs.folder import RunFolder
+from hcl_core.scores.metrics import OutcomeTable
+from hcl_core.settings.strategies import Strategy
 
 EQUAL = Weights()
 WORDS = Translator("en")

@@ -88,9 +88,7 @@ def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, s
     if manifest.finished_at is None:
         stdout.print("This run is not complete: give its `run` command again to go on.")
     if manifest.strategy.name == "self_speculative":
-        stdout.print(
-            "The whole model verified every token: all layers give its answers, and the layer changes the speed."
-        )
+        stdout.print("The whole model verified every token: all layers give its answers, at different speeds.")
     else:
         stdout.print(Text(describe_best(sure.best)))
 
