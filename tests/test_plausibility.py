@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm, stored_question
+from fake_runs import Sitting
 from test_engine import ALL_LAYERS, QUESTION, decode, wave
 
 from hcl_core.decode import plausibility
@@ -16,6 +17,7 @@ from hcl_core.decode.trie import prompt_cache
 from hcl_core.decode.trie.ragged import RaggedTrie
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.footprint import SCRATCH_BYTES
+from hcl_core.pipeline.plausibility import measure_plausibility, plausibility_stamp, read_plausibility
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.settings.prompts import load_template
 
@@ -123,6 +125,72 @@ def test_an_answer_that_is_too_long_is_an_error():
     decoder = make_decoder(make_lm())
     with pytest.raises(ContextTooLongError, match="an answer of 600"):
         WholeModel(decoder.parts).token_logprobs(stored_question(decoder, QUESTION), [(5,) * 600])
+
+
+# A run's plausibility.
+
+
+class FakeLikelihood:
+    """A fake sample has the tokens 7 and its number: of number 3, the mean is -3."""
+
+    def mean_logprobs(self, stored, completions):
+        return np.array([-float(completion[1]) for completion in completions])
+
+
+@pytest.fixture
+def measured(finished_copy):
+    measure_plausibility(finished_copy, FakeLikelihood())
+    return finished_copy
+
+
+def test_plausibility_is_stored_by_sample(measured):
+    values = read_plausibility(measured)
+    assert values.shape == (2, 4, 6)
+    np.testing.assert_array_equal(values, np.broadcast_to(-np.arange(6.0), (2, 4, 6)))
+
+
+def test_plausibility_that_was_measured_is_what_is_read_back(finished_copy):
+    values = measure_plausibility(finished_copy, FakeLikelihood())
+    np.testing.assert_array_equal(read_plausibility(finished_copy), values)
+
+
+def test_plausibility_of_one_question_is_its_row(measured):
+    np.testing.assert_array_equal(read_plausibility(measured, "colour"), read_plausibility(measured)[1:])
+
+
+def test_plausibility_reports_each_question(finished_copy):
+    done = []
+    measure_plausibility(finished_copy, FakeLikelihood(), done.append)
+    assert done == [1, 2]
+
+
+def test_plausibility_of_other_weights_is_not_read(measured):
+    manifest = measured.manifest()
+    settings = replace(manifest.settings, model_revision="2")
+    measured.write_manifest(replace(manifest, settings=settings))
+    assert read_plausibility(measured) is None
+
+
+def test_plausibility_of_a_run_that_went_on_is_not_read(tmp_path):
+    sitting = Sitting(tmp_path / "run")
+    sitting.stop_after(5)
+    values = measure_plausibility(sitting.folder, FakeLikelihood())
+    assert np.isnan(values).any()
+    np.testing.assert_array_equal(read_plausibility(sitting.folder), values)
+    Sitting(tmp_path / "run").finish()
+    assert read_plausibility(sitting.folder) is None
+
+
+@pytest.mark.parametrize("value", [0.5, np.nan, -np.inf])
+def test_what_is_no_log_probability_is_not_read(measured, value):
+    keys = sorted(measured.sample_keys())
+    measured.write_plausibility(keys, [value] * len(keys), plausibility_stamp(measured.manifest()))
+    assert read_plausibility(measured) is None
+
+
+def test_a_compact_copy_keeps_plausibility(measured, tmp_path):
+    copy = measured.write_compact_copy(tmp_path / "compact")
+    np.testing.assert_array_equal(read_plausibility(copy), read_plausibility(measured))
 
 
 @pytest.mark.model

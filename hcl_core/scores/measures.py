@@ -26,7 +26,7 @@ from hcl_core.scores.metrics import (
 )
 from hcl_core.words import split_words
 
-MEASURES_VERSION = 1
+MEASURES_VERSION = 2
 NUM_BINS = 10
 
 
@@ -37,6 +37,7 @@ class TextMeasures:
     Attributes:
         exit_layer: Decoder blocks run, from 1.
         vendi_score: Effective number of different right answers, from 0 to the number of samples (arXiv 2210.02410).
+        vendi_all: The same of all answers that were attempted, right or wrong.
         semantic_entropy: Entropy in nats over the meaning clusters of *all* answers, from 0 to the logarithm of the
             number of samples (Farquhar et al., Nature 2024, discrete form).
         distinct_1: Different words over all words of a question's answers, in (0, 1]; NaN without words
@@ -46,6 +47,7 @@ class TextMeasures:
 
     exit_layer: int
     vendi_score: float
+    vendi_all: float
     semantic_entropy: float
     distinct_1: float
     distinct_2: float
@@ -90,7 +92,9 @@ class OutcomeMeasures:
 
 OUTCOME_MEASURES = tuple(each.name for each in fields(OutcomeMeasures))[1:]
 TEXT_MEASURES = tuple(each.name for each in fields(TextMeasures))[1:]
-MEASURE_NAMES = (*OUTCOME_MEASURES, *TEXT_MEASURES)
+# Computed by the run's language model, which the others do not need.
+MODEL_MEASURES = ("plausibility",)
+MEASURE_NAMES = (*OUTCOME_MEASURES, *TEXT_MEASURES, *MODEL_MEASURES)
 
 
 def measure_outcomes(table: OutcomeTable, cost: ModelCost | None) -> list[OutcomeMeasures]:
@@ -161,7 +165,21 @@ def measure_texts(
                     [(mine[each], int(outcomes[each])) for each in sorted(mine)], vectors
                 )
         on_progress(question + 1)
-    return [TextMeasures(layer, *means) for layer, means in zip(table.exit_layers, _nan_means(cells), strict=True)]
+    return [
+        TextMeasures(layer, *means)
+        for layer, means in zip(table.exit_layers, _nan_mean(cells, axis=0).tolist(), strict=True)
+    ]
+
+
+def plausibility(mean_logprobs: FloatArray) -> list[float]:
+    """Mean over questions of the mean over their answers, by layer; at most 0, NaN without answers.
+
+    Args:
+        mean_logprobs: ``[num_questions, E, N]`` mean log-probability of an answer's tokens under the whole model, in
+            nats; NaN where there is no answer.
+    """
+    means: list[float] = _nan_mean(_nan_mean(mean_logprobs, axis=2), axis=0).tolist()
+    return means
 
 
 def vendi_score(vectors: NDArray[np.float32]) -> float:
@@ -195,8 +213,10 @@ def _measure_cell(answers: list[tuple[str, int]], vectors: Mapping[str, NDArray[
     """The text measures of one question at one layer: answers with their outcomes, in sample order."""
     texts = [text for text, _ in answers]
     right = [vectors[text] for text, outcome in answers if outcome >= 0]
+    attempted = [vectors[text] for text, outcome in answers if outcome != NOT_ATTEMPTED]
     return (
         vendi_score(np.stack(right)) if right else 0.0,
+        vendi_score(np.stack(attempted)) if attempted else 0.0,
         _semantic_entropy(answers, vectors),
         distinct_n(texts, 1),
         distinct_n(texts, 2),
@@ -219,9 +239,9 @@ def _entropy(weights: NDArray[Any]) -> float:
     return float(entr(weights / weights.sum()).sum())
 
 
-def _nan_means(cells: FloatArray) -> list[list[float]]:
-    """Mean over the questions that have a number: ``[E][measure]``."""
-    known = ~np.isnan(cells)
-    sums, counts = np.where(known, cells, 0).sum(axis=0), known.sum(axis=0)
-    means: list[list[float]] = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0).tolist()
+def _nan_mean(values: FloatArray, axis: int) -> FloatArray:
+    """Mean over the numbers along ``axis``; NaN where there is none."""
+    known = ~np.isnan(values)
+    sums, counts = np.where(known, values, 0).sum(axis=axis), known.sum(axis=axis)
+    means: FloatArray = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
     return means
