@@ -7,7 +7,7 @@ from threading import Lock
 
 from cachetools import LRUCache, cached
 
-from app.outcomes import ResampledOutcomes
+from app.outcomes import ScoredOutcomes
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.pipeline.stored import read_outcomes
@@ -134,9 +134,9 @@ def not_judged(run: StoredRun) -> RunFolderError:
 
 
 @cached(LRUCache(maxsize=16), key=by_verdicts, lock=Lock())
-def outcomes_of(run: StoredRun) -> ResampledOutcomes:
-    """The outcomes of all questions, resampled; raises ``RunFolderError`` if the run has not been judged."""
-    return ResampledOutcomes.of(table_of(run))
+def outcomes_of(run: StoredRun) -> ScoredOutcomes:
+    """The outcomes of all questions, ready to be scored; raises ``RunFolderError`` if the run has not been judged."""
+    return ScoredOutcomes.of(table_of(run))
 
 
 def _versions(first: StoredRun, second: StoredRun, *others: Hashable) -> Hashable:

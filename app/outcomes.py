@@ -1,17 +1,11 @@
-"""The outcomes of one or more questions, resampled once and then scored with any weights."""
+"""The outcomes of one or more questions, drawn from once and then scored with any weights."""
 
 from dataclasses import dataclass
 
 from hcl_core.records import LayerScore, Scaling, Weights
-from hcl_core.scores.intervals import (
-    NUM_REPLICATES,
-    Replicates,
-    Uncertainty,
-    draw_questions,
-    judge_replicates,
-    resample,
-)
-from hcl_core.scores.metrics import OutcomeTable, answered, balanced_layer, score_layers
+from hcl_core.scores.draws import NUM_DRAWS, ScoreDraws, draw_questions, draw_scores
+from hcl_core.scores.intervals import Uncertainty, summarise_draws
+from hcl_core.scores.metrics import OutcomeTable, answered, score_layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,36 +14,37 @@ class Scored:
 
     Attributes:
         scores: One an exit layer.
-        uncertainty: Intervals and verdict.
-        best: The optimal layer; ``None`` where nothing is right.
+        uncertainty: Intervals, and which layers may be the best.
     """
 
     scores: tuple[LayerScore, ...]
     uncertainty: Uncertainty
-    best: int | None
+
+    @property
+    def best(self) -> int | None:
+        """The optimal layer; ``None`` where nothing is right."""
+        return self.uncertainty.best.optimal_layer
 
 
 @dataclass(frozen=True, slots=True)
-class ResampledOutcomes:
-    """Outcomes of one or more questions with their resampled runs; scoring them is arithmetic.
+class ScoredOutcomes:
+    """Outcomes of one or more questions with draws of their scores; other weights are arithmetic on these.
 
     Attributes:
         table: Outcomes of the questions that have answers.
-        replicates: The same, resampled.
+        draws: Of the scores that the outcomes leave possible.
     """
 
     table: OutcomeTable
-    replicates: Replicates
+    draws: ScoreDraws
 
     @classmethod
-    def of(cls, table: OutcomeTable, num_replicates: int = NUM_REPLICATES) -> "ResampledOutcomes":
-        """Resample ``table``; questions without answers are left out."""
+    def of(cls, table: OutcomeTable, num_draws: int = NUM_DRAWS) -> "ScoredOutcomes":
+        """Draw from ``table``; questions without answers are left out."""
         table = answered(table)
-        return cls(table, resample(table, draw_questions(len(table.outcomes), num_replicates)))
+        return cls(table, draw_scores(table, draw_questions(len(table.outcomes), num_draws)))
 
     def scored(self, weights: Weights, scaling: Scaling) -> Scored:
-        """Scores, intervals and verdict of every exit layer."""
+        """Scores, intervals and best layers."""
         scores = score_layers(self.table, weights, scaling)
-        has_right_answer = bool((self.table.outcomes >= 0).any())
-        uncertainty = judge_replicates(self.replicates, weights, has_right_answer, scaling)
-        return Scored(tuple(scores), uncertainty, balanced_layer(scores))
+        return Scored(tuple(scores), summarise_draws(self.draws, weights, scaling))

@@ -7,7 +7,7 @@ from cachetools import LRUCache, cached
 
 from app import library
 from app.library import StoredRun
-from app.outcomes import ResampledOutcomes
+from app.outcomes import ScoredOutcomes
 from hcl_core.errors import RunFolderError
 from hcl_core.ideas.names import listed_ideas, num_accepted_ideas
 from hcl_core.pipeline.scorer import Scorer
@@ -35,7 +35,7 @@ class QuestionView:
 
     manifest: Manifest
     stored: StoredQuestion
-    outcomes: ResampledOutcomes
+    outcomes: ScoredOutcomes
     layers: tuple[LayerAnswers, ...]
     samples: tuple[Sample, ...]
     verdicts: dict[SampleKey, Verdict]
@@ -63,7 +63,7 @@ class QuestionView:
         return cls(
             manifest,
             stored,
-            ResampledOutcomes.of(_row_of(scorer.table, row)),
+            ScoredOutcomes.of(_row_of(scorer.table, row)),
             tuple(count_answers(samples, scorer.verdicts, scorer.clusters, listed)),
             tuple(samples),
             {sample.key: scorer.verdicts[sample.key] for sample in samples},
@@ -91,7 +91,7 @@ def _load(run: StoredRun, question_id: str) -> QuestionView:
     return QuestionView(
         manifest,
         stored,
-        ResampledOutcomes.of(table),
+        ScoredOutcomes.of(table),
         tuple(count_answers(samples, verdicts, clusters, listed_ideas(manifest.ideas, stored.question))),
         tuple(samples),
         verdicts,
@@ -102,7 +102,7 @@ def _load(run: StoredRun, question_id: str) -> QuestionView:
 
 def _row_of(table: OutcomeTable, row: int) -> OutcomeTable:
     """The outcomes of one question alone, copied: those of a run under way change."""
-    return table.questions(slice(row, row + 1)).snapshot()
+    return table.part(slice(row, row + 1)).snapshot()
 
 
 def _table_of_question(
@@ -115,7 +115,10 @@ def _table_of_question(
     """One row of what ``read_outcomes`` returns, made without reading the other questions."""
     columns = {layer: column for column, layer in enumerate(manifest.settings.exit_layers)}
     num_accepted = num_accepted_ideas(manifest.ideas, [question])
-    table = OutcomeTable.empty(1, manifest.settings.exit_layers, manifest.settings.num_samples, num_accepted)
+    settings = manifest.settings
+    table = OutcomeTable.empty(
+        1, settings.exit_layers, settings.num_samples, num_accepted, settings.sampling.temperature == 0
+    )
     for sample in samples:
         cell = (0, columns[sample.exit_layer], sample.sample_idx)
         outcome = verdicts[sample.key].outcome

@@ -7,11 +7,9 @@ Cost grows with layers x different answers for the columns, with layers for the 
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from app import library, question_view
@@ -25,7 +23,6 @@ from app.render import explore as render
 from app.service import Service
 from app.visit import Balance, Visit
 
-ROOT = Path(__file__).parent.parent
 RUN, QUESTION = "a9a4b3a8654fe9da", "name-a-planet"
 SHOWN, SHOWN_SET = ShownQuestion(RUN, QUESTION), ShownSet(RUN)
 EQUAL, OTHER = Balance(), Balance(20)
@@ -87,8 +84,7 @@ def server() -> None:
 
 def browser() -> None:
     """Print the times to a useful page and to draw an update."""
-    sys.path.insert(0, str(ROOT / "docs"))
-    from screenshots import browser_page, running_app  # type: ignore[import-not-found]
+    from docs.screenshots import browser_page, running_app
 
     answers = open_question(Visit(WORDS, Service(), ""))["answers"]
     with tempfile.TemporaryDirectory() as runs, browser_page(1440, 1000) as page:

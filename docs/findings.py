@@ -15,8 +15,9 @@ from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.records import LayerScore, Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
-from hcl_core.scores.intervals import Uncertainty, describe_verdict, uncertainty
-from hcl_core.scores.metrics import balanced_layer, score_layers
+from hcl_core.scores.best_layers import describe_best
+from hcl_core.scores.intervals import Uncertainty, uncertainty
+from hcl_core.scores.metrics import score_layers
 from hcl_core.scores.published import PublishedCurve, published_curves
 
 TEXT = Path(__file__).with_name("findings.md")
@@ -78,9 +79,9 @@ def _range(interval: tuple[float, float]) -> str:
 
 def _runs(findings: list[Finding]) -> str:
     lines = ["| run | head | T | answers a question and layer | verdict |", "|---|---|---|---|---|"]
-    for manifest, scores, sure in findings:
+    for manifest, _, sure in findings:
         settings = manifest.settings
-        verdict = describe_verdict(balanced_layer(scores), sure)
+        verdict = describe_best(sure.best)
         run = f"`precomputed/{manifest.run_id}`"
         lines.append(
             f"| {run} | {settings.exit_head} | {settings.sampling.temperature:g} | {settings.num_samples} | {verdict} |"

@@ -13,8 +13,9 @@ from hcl_core.errors import SettingsError
 
 Outcome = Literal["correct", "incorrect", "not_attempted"]
 FinishReason = Literal["stop", "length"]
-Scaling = Literal["min_max", "absolute"]
-SCALINGS: tuple[Scaling, ...] = ("min_max", "absolute")
+Scaling = Literal["possible", "min_max", "absolute"]
+SCALINGS: tuple[Scaling, ...] = ("possible", "min_max", "absolute")
+DEFAULT_SCALING: Scaling = "possible"
 
 
 def check_scaling(text: str) -> Scaling:
@@ -204,10 +205,11 @@ class LayerScore:
     Attributes:
         exit_layer: Decoder blocks run, from 1.
         hallucination_rate: Share of answers not judged correct, mean over questions, in [0, 1].
-        creativity_raw: Meaning clusters among the correct answers, mean over questions, from 0.
-        creativity: The same scaled to [0, 1]: ``min_max`` over the layers of the run, or ``absolute``, clusters
-            over answers.
-        hcb_score: ``w_c * creativity + w_h * (1 - hallucination_rate)``, in [0, 1].
+        creativity_raw: Different ideas among the correct answers, mean over the questions that have creativity
+            (those with one accepted idea have none), from 0; NaN where no question has it.
+        creativity: The same scaled to [0, 1]: over those ``possible`` (as many as answers or as accepted ideas,
+            whichever are fewer), ``min_max`` over the layers of the run, or ``absolute``, over answers.
+        hcb_score: ``w_c * creativity + w_h * (1 - hallucination_rate)``, in [0, 1]; NaN where creativity is.
         confidence: Mean over answers of their geometric-mean token probability, in (0, 1].
         num_correct: Answers judged correct, over all questions.
         num_not_attempted: Answers that were empty or a refusal, over all questions.

@@ -1,6 +1,7 @@
 """Runs of fake parts, whose answers can be worked out by hand."""
 
 import itertools
+from typing import Any
 
 from conftest import FakeDecoder, FakeEmbedder
 
@@ -21,7 +22,7 @@ LAYERS = (1, 2, 3, 4)
 
 def make_settings(**changes):
     """Settings of a run; ``changes`` by name."""
-    settings = {
+    settings: dict[str, Any] = {
         "model": "fake",
         "model_revision": "1",
         "dtype": "float32",
@@ -34,7 +35,13 @@ def make_settings(**changes):
 
 def make_manifest(settings, stored, **others):
     """The manifest of a run of the questions ``stored``."""
-    described = {"num_hidden_layers": 4, "question_set": "own", "device": "cpu", "judge": "alias", "embedder": "fake"}
+    described: dict[str, Any] = {
+        "num_hidden_layers": 4,
+        "question_set": "own",
+        "device": "cpu",
+        "judge": "alias",
+        "embedder": "fake",
+    }
     return pipeline.new_manifest(settings, stored, **described | others)
 
 

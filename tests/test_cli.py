@@ -20,7 +20,12 @@ from hcl_core.runs.folder import RunFolder
 
 REPO = Path(__file__).parent.parent
 OWN = ["--question", "Name a planet", "--accept", "Mars"]
-SCORE_KEYS = {"judge", "scaling"} | {"run_id", "model", "complete", "layers", "optimal_layer", "verdict", "tied_layers"}
+SCORE_KEYS = {"judge", "scaling", "run_id", "model", "complete", "layers", "optimal_layer", "verdict"} | {
+    "best_set",
+    "best_set_probability",
+    "equal_layers",
+    "expected_hcb",
+}
 LAYER_KEYS = {
     "hallucination_ci",
     "creativity_raw_ci",
@@ -270,9 +275,9 @@ def test_score_json_names_the_run(command, finished_run):
     assert (result["run_id"], result["model"]) == (manifest.run_id, "tiny-llama")
 
 
-def test_score_optimal_layer_has_the_highest_hcb(command, finished_run):
+def test_score_optimal_layer_is_the_likeliest_to_be_best(command, finished_run):
     result = scored(command, finished_run)
-    best = max(result["layers"], key=lambda layer: (layer["hcb_score"], -layer["exit_layer"]))
+    best = max(result["layers"], key=lambda layer: (round(layer["p_optimal"], 9), -layer["exit_layer"]))
     assert result["optimal_layer"] == best["exit_layer"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,14 +17,14 @@ from hcl_core.scores.comparison import COMPARED, CORRELATED, _spearman, compare_
 from hcl_core.scores.metrics import INCORRECT, MISSING
 
 EQUAL = Weights()
-SURE = table_of([[[-1, -1], [0, 0], [0, 1]]] * 3)  # three layers without any chance
+SURE = table_of([[[-1, -1], [0, 0], [0, 1]]] * 3)  # three layers
 
 
 def test_layers_without_chance_differ_by_their_scores_alone():
-    differences = compare_layers(SURE, 3, 2, EQUAL)
+    differences = compare_layers(replace(SURE, is_greedy=True), 3, 2, EQUAL, "min_max")
     assert tuple(differences) == COMPARED
     assert (differences["hallucination_rate"].estimate, differences["hallucination_rate"].interval) == (0, (0, 0))
-    # Clusters 2 and 1 of at most 2: scaled 1 and 1/2.
+    # Ideas 2 and 1 of at most 2: scaled 1 and 1/2.
     assert differences["creativity"].estimate == pytest.approx(0.5)
     assert differences["hcb_score"].estimate == pytest.approx(0.25)
 
@@ -60,7 +61,7 @@ def test_two_runs_are_compared_on_what_both_have():
         assert comparison.rank_correlation[name].estimate == pytest.approx(1)
     first_best, second_best = comparison.optimal_layers
     assert first_best == second_best
-    # The answers of two equal runs are drawn apart: they differ from resample to resample.
+    # The answers of two equal runs are drawn apart: they differ from draw to draw.
     low, high = comparison.differences["hallucination_rate"][0].interval
     assert low < 0 < high and comparison.p_same_optimal < 1
 
@@ -137,7 +138,7 @@ def test_compare_prints_two_layers(capsys):
         ((*RUNS, "--layers", "1,2"), "give two run folders"),
         ((RUNS[0], "--layers", "1"), "two layers, such as 24,30"),
         ((RUNS[0], "--layers", "1,99"), "no exit layer 99"),
-        ((*RUNS, "--scaling", "log"), "scaling must be one of min_max, absolute; got 'log'"),
+        ((*RUNS, "--scaling", "log"), "scaling must be one of possible, min_max, absolute; got 'log'"),
     ],
 )
 def test_bad_options_are_one_line_and_code_2(capsys, arguments, problem):

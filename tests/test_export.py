@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from dataclasses import asdict, replace
+from typing import Any
 
 import nbformat
 import pandas as pd
@@ -239,7 +240,7 @@ def made(finished, tmp_path):
 
 
 def run_cells(made):
-    namespace = {}
+    namespace: dict[str, Any] = {}
     for cell in made.cells:
         if cell.cell_type == "code":
             exec(cell.source, namespace)

@@ -35,7 +35,11 @@ def test_the_chart_draws_each_score_with_its_interval_and_marks_the_best_layer()
 
 
 def test_further_curves_are_told_apart_by_mark_and_dash_and_have_their_own_axis_where_they_are_no_share():
-    more = {"confidence": [0.1, 0.2, 0.3], "creativity_raw": [0, 2, 1], "vendi_score": [0, 1.5, 1]}
+    more: dict[str, list[float]] = {
+        "confidence": [0.1, 0.2, 0.3],
+        "creativity_raw": [0, 2, 1],
+        "vendi_score": [0, 1.5, 1],
+    }
     figure = layer_curves(SURE, WORDS, more)
     drawn = [trace for trace in figure["data"] if trace.get("mode") == "lines+markers"]
     assert len({trace["marker"]["symbol"] for trace in drawn}) == len(drawn) == 6
@@ -141,11 +145,13 @@ def test_layers_of_models_of_different_depth_are_drawn_at_their_share():
 def lens_table():
     probabilities = np.array([[[0.2, 0.1]], [[0.9, 0.05]]], np.float32)
     texts = [[[" Mars", "<b>"]], [["\n", " Venus"]]]
-    cells = {"entropy": [[2.0], [0.5]], "final_rank": [[4], [1]], "text_rank": [[2], [1]], "kl_to_last": [[3.0], [0.0]]}
-    arrays = {name: np.array(value, np.int64 if "rank" in name else np.float32) for name, value in cells.items()}
     return LensTable(
-        "q", "Q: ?\nA:", (5,), (" Mars",), (3,), np.ones((2, 1, 2), np.int64), texts, probabilities, **arrays
-    )
+        "q", "Q: ?\nA:", (5,), (" Mars",), (3,), np.ones((2, 1, 2), np.int64), texts, probabilities,
+        entropy=np.array([[2.0], [0.5]], np.float32),
+        final_rank=np.array([[4], [1]], np.int64),
+        text_rank=np.array([[2], [1]], np.int64),
+        kl_to_last=np.array([[3.0], [0.0]], np.float32),
+    )  # fmt: skip
 
 
 def test_the_lens_has_the_top_token_in_each_cell_and_ten_in_its_hover():

@@ -27,6 +27,7 @@ from app.visit import Balance, Visit
 from hcl_core import registry
 from hcl_core.decode.model.checkpoints import Checkpoint
 from hcl_core.errors import HclError, JudgeError, RunFolderError, SettingsError
+from hcl_core.folders import runs_folder
 
 ROOT = Path(__file__).parent.parent
 WORDS = Translator("en")
@@ -48,22 +49,24 @@ class LetterEmbedder:
 
 
 @pytest.fixture
-def service(monkeypatch, tmp_path):
+def loads():
+    """Name and number format of each model that the service loads."""
+    return []
+
+
+@pytest.fixture
+def service(monkeypatch, tmp_path, loads):
     """With a tiny model; shows each wave, however fast."""
     monkeypatch.setenv("HCL_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(explore, "INTERVAL", 0)
-    loads = []
 
     def load(name, dtype="auto", device="auto"):
-        loads.append(name)
-        made.dtypes.append(dtype)
+        loads.append((name, dtype))
         return make_lm(), Checkpoint(name, "tiny", tmp_path)
 
     monkeypatch.setattr(registry, "load_model", load)
     monkeypatch.setattr(registry, "load_embedder", LetterEmbedder)
-    made = Service(dtype="fastest")
-    made.loads, made.dtypes = loads, []
-    return made
+    return Service(dtype="fastest")
 
 
 @pytest.fixture
@@ -129,7 +132,7 @@ def test_only_the_first_results_of_a_run_may_change_the_chosen_layer(service):
 def test_updates_come_no_faster_than_a_page_can_follow_and_no_wave_is_lost(service, monkeypatch):
     monkeypatch.setattr(explore, "INTERVAL", 0.25)
     clock = iter(np.arange(0, 1000, 0.06))
-    monkeypatch.setattr(explore.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("app.handlers.explore.time.monotonic", lambda: float(next(clock)))
     updates = list(run(service, num_samples=56, max_new_tokens=12))
     # The clock is read twice for an update and goes on by 0.06 each time: at most one update in four readings.
     readings = int(next(clock) / 0.06)
@@ -144,13 +147,13 @@ def test_an_update_of_thirty_layers_and_fifty_answers_is_small(reader):
     assert len(json.dumps(stored_parts(result, WORDS), default=str)) < 200_000
 
 
-def test_the_same_request_again_is_found_not_computed(service, tmp_path):
+def test_the_same_request_again_is_found_not_computed(service, loads, tmp_path):
     list(run(service))
     parts = {part: part.stat().st_mtime_ns for part in tmp_path.rglob("part-*.parquet")}
     again = list(run(service))
     assert not any(isinstance(update.status, Progress) and update.status.stage == "sampling" for update in again)
     assert {part: part.stat().st_mtime_ns for part in tmp_path.rglob("part-*.parquet")} == parts
-    assert service.loads == ["tiny"] and service.dtypes == ["fastest"]
+    assert loads == [("tiny", "fastest")]
 
 
 def test_a_stopped_run_goes_on_where_it_was(service):
@@ -292,7 +295,7 @@ def test_a_deleted_run_stays_in_the_trash_for_thirty_days(service):
     gone = own_run().manifest.run_id
     runs.delete(by(service), gone)
     service.warm_up()
-    trashed = next(path for path in (library.runs_folder() / ".trash").iterdir() if path.name == gone)
+    trashed = next(path for path in (runs_folder() / ".trash").iterdir() if path.name == gone)
     os.utime(trashed, (0, 0))
     service.warm_up()
     with pytest.raises(RunFolderError, match="there is no deleted run"):

@@ -336,7 +336,7 @@ def test_confidences_are_the_samples(sitting):
 
 
 def test_scores_of_the_whole_run(sitting):
-    scores = score_layers(sitting.finish()[-1].table, Weights())
+    scores = score_layers(sitting.finish()[-1].table, Weights(), "min_max")
     assert [score.hallucination_rate for score in scores] == [1, 1, 0.5, 0]
     # Planets: 2 clusters on layers 3 and 4. Colours: samples 0, 2, 4 of layer 3 are all Red, layer 4 has Blue as well.
     assert [score.creativity_raw for score in scores] == [0, 0, 1.5, 2]

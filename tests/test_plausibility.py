@@ -159,7 +159,7 @@ def test_plausibility_of_one_question_is_its_row(measured):
 
 
 def test_plausibility_reports_each_question(finished_copy):
-    done = []
+    done: list[int] = []
     measure_plausibility(finished_copy, FakeLikelihood(), done.append)
     assert done == [1, 2]
 

@@ -6,7 +6,7 @@ from conftest import FakeEmbedder
 from hcl_core import cli, registry
 from hcl_core.errors import SettingsError
 from hcl_core.runs.folder import RunFolder
-from hcl_core.settings.presets import PRESETS, describe_preset, find_preset
+from hcl_core.settings.presets import PRESETS, describe_preset, find_preset, scaling_of
 
 
 @pytest.fixture
@@ -52,3 +52,11 @@ def test_saying_what_the_preset_says_changes_nothing():
 def test_an_unknown_preset_is_refused():
     with pytest.raises(SettingsError, match="preset must be one of paper; got 'own'"):
         find_preset("own")
+
+
+@pytest.mark.parametrize(
+    ("described", "scaling"),
+    [(None, "possible"), ("paper", "min_max"), ("paper, but samples, temperature", "min_max"), ("own", "possible")],
+)
+def test_a_run_of_the_paper_preset_is_scaled_as_the_paper_does(described, scaling):
+    assert scaling_of(described) == scaling

@@ -16,9 +16,8 @@ from fake_runs import make_settings
 
 from hcl_core.cli.as_json import finite
 from hcl_core.errors import RunFolderError, SettingsError
-from hcl_core.records import ClusterMember, Question, SampleKey, SamplingSettings, Verdict
-from hcl_core.runs import tables
-from hcl_core.runs.folder import RunFolder, StoredQuestion
+from hcl_core.records import ClusterMember, Question, SampleKey, SamplingSettings, StoredQuestion, Verdict
+from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import RunSettings
 from hcl_core.runs.tables import mean_logprobs
 
@@ -415,7 +414,7 @@ def crash_while_writing(monkeypatch, error):
         write_table(table, where, **options)
         raise error
 
-    monkeypatch.setattr(tables.pq, "write_table", write_and_crash)
+    monkeypatch.setattr(pq, "write_table", write_and_crash)
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=repr)

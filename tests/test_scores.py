@@ -9,19 +9,20 @@ from hypothesis import strategies as st
 
 from hcl_core.errors import SettingsError
 from hcl_core.ideas.clustering import leader_clusters
-from hcl_core.records import LayerScore, Sample, Weights
+from hcl_core.records import Sample, Weights
 from hcl_core.scores.metrics import (
     INCORRECT,
     MISSING,
     NOT_ATTEMPTED,
     OutcomeTable,
-    balanced_layer,
+    answered,
     creativity_absolute,
+    creativity_possible,
     creativity_raw,
     hallucination_rate,
     hcb_score,
+    mean_known,
     min_max_scale,
-    optimal_layer,
     score_layers,
 )
 
@@ -41,15 +42,6 @@ def make_table(outcomes, layers=None, confidence=0.5):
     outcomes = np.array(outcomes, dtype=np.int16)
     confidences = np.where(outcomes == MISSING, np.nan, confidence).astype(np.float32)
     return OutcomeTable(layers or tuple(range(1, outcomes.shape[1] + 1)), outcomes, confidences)
-
-
-def make_score(exit_layer, hcb, num_samples=1):
-    return LayerScore(exit_layer, 0.0, 0.0, 0.0, hcb, 0.5, 0, 0, num_samples)
-
-
-def cells(num_clusters, num_correct, num_samples):
-    """A question's samples at one layer: so many right ones, in so many clusters."""
-    return [min(place, num_clusters - 1) if place < num_correct else X for place in range(num_samples)]
 
 
 def test_hallucination_rate_is_the_mean_over_questions():
@@ -150,7 +142,7 @@ def test_hcb_score_with_all_weight_on_accuracy_ignores_creativity():
 
 
 def test_score_layers_joins_the_chain():
-    low, high = score_layers(make_table(OUTCOMES, (2, 4)), Weights())
+    low, high = score_layers(make_table(OUTCOMES, (2, 4)), Weights(), "min_max")
     # Scaled creativity of 1 and 3/2: 0 and 1. HCB: (0 + 1/4) / 2 = 1/8 and (1 + 3/4) / 2 = 7/8.
     assert (low.exit_layer, low.creativity, low.hcb_score) == (2, 0.0, 0.125)
     assert (high.exit_layer, high.creativity, high.hcb_score) == (4, 1.0, 0.875)
@@ -186,7 +178,7 @@ def test_score_layers_of_a_layer_without_samples_are_nan():
 
 def test_score_layers_scale_over_the_layers_that_have_samples():
     # Raw 1, none, 2: scaled 0, NaN, 1.
-    scores = score_layers(make_table([[[0, X], [M, M], [0, 1]]]), Weights())
+    scores = score_layers(make_table([[[0, X], [M, M], [0, 1]]]), Weights(), "min_max")
     np.testing.assert_array_equal([score.creativity for score in scores], [0.0, np.nan, 1.0])
 
 
@@ -196,27 +188,68 @@ def test_sample_confidence_is_the_geometric_mean_probability():
     assert sample.confidence == pytest.approx(0.25)
 
 
-def test_optimal_layer_has_the_highest_hcb():
-    assert optimal_layer([make_score(1, 0.2), make_score(2, 0.9), make_score(3, 0.5)]) == 2
+# Accepted ideas.
 
 
-def test_optimal_layer_on_a_tie_is_the_earlier_one():
-    assert optimal_layer([make_score(2, 0.5), make_score(4, 0.9), make_score(6, 0.9)]) == 4
+def test_creativity_possible_is_ideas_over_those_possible():
+    # Layer 2: {0, 1} of min(4 answers, 3 ideas), none of min(4, 20): (2/3 + 0) / 2. Layer 4: (1/3 + 2/4) / 2.
+    assert creativity_possible(OUTCOMES, np.array([3, 20])).tolist() == pytest.approx([1 / 3, 5 / 12])
 
 
-def test_optimal_layer_on_a_tie_does_not_depend_on_rounding():
-    # Layer 1: 6 clusters, 7 of 10 right: (1.0 + 0.7) / 2 = 0.85. Layer 2: 5 clusters, scaled (5 - 1) / (6 - 1) = 0.8,
-    # 9 of 10 right: (0.8 + 0.9) / 2 = 0.85. Layer 3: 1 cluster, all right: 0.5.
-    table = make_table([[cells(6, 7, 10), cells(5, 9, 10), cells(1, 10, 10)]])
-    assert optimal_layer(score_layers(table, Weights())) == 1
+def test_creativity_possible_of_unknown_ideas_is_over_answers():
+    assert creativity_possible(OUTCOMES, np.zeros(2, int)).tolist() == creativity_absolute(OUTCOMES).tolist()
 
 
-def test_optimal_layer_leaves_out_layers_without_samples():
-    assert optimal_layer([make_score(1, math.nan, num_samples=0), make_score(2, 0.1)]) == 2
+def test_creativity_possible_is_at_most_1():
+    # Two accepted ideas, and two that no accepted answer names.
+    assert creativity_possible(np.array([[[0, 1, 2, 3]]]), np.array([2])).tolist() == [1.0]
 
 
-def test_optimal_layer_of_nothing_is_none():
-    assert optimal_layer(score_layers(OutcomeTable.empty(1, (1, 2), 3), Weights())) is None
+def test_possible_is_the_default_scaling():
+    table = make_table(OUTCOMES)
+    assert score_layers(table, Weights()) == score_layers(table, Weights(), "possible")
+
+
+def test_nothing_right_has_no_creativity_to_stretch():
+    wrong = make_table([[[X, X], [X, N]]])
+    assert [score.creativity for score in score_layers(wrong, Weights())] == [0, 0]
+    stretched = score_layers(wrong, Weights(), "min_max")
+    assert all(math.isnan(score.creativity) and math.isnan(score.hcb_score) for score in stretched)
+
+
+def test_a_question_with_one_accepted_idea_has_no_creativity():
+    table = OutcomeTable((1, 2), OUTCOMES, np.full(OUTCOMES.shape, 0.5, np.float32), np.array([1, 1], np.int32))
+    for score in score_layers(table, Weights()):
+        assert math.isnan(score.creativity) and math.isnan(score.creativity_raw) and math.isnan(score.hcb_score)
+        assert 0 <= score.hallucination_rate <= 1
+
+
+def test_a_table_wants_one_number_of_ideas_a_question():
+    with pytest.raises(ValueError, match="one number a question, 2; got shape"):
+        OutcomeTable((1, 2), OUTCOMES, np.zeros(OUTCOMES.shape, np.float32), np.array([1, 1, 1], np.int32))
+
+
+def test_a_part_of_a_table_has_its_questions_ideas():
+    table = OutcomeTable((2, 4), OUTCOMES, np.zeros(OUTCOMES.shape, np.float32), np.array([3, 5], np.int32), True)
+    part = table.part([1], [1])
+    assert (part.exit_layers, part.num_accepted_ideas.tolist(), part.is_greedy) == ((4,), [5], True)
+    assert part.outcomes.tolist() == [[[0, 1, 0, X]]]
+
+
+def test_questions_without_answers_are_left_out_with_their_ideas():
+    cells = np.array([[[0, X]], [[M, M]], [[0, 1]]], np.int16)
+    table = OutcomeTable((1,), cells, np.zeros(cells.shape, np.float32), np.array([2, 3, 4], np.int32))
+    assert answered(table).num_accepted_ideas.tolist() == [2, 4]
+
+
+def test_an_empty_table_may_know_its_ideas():
+    table = OutcomeTable.empty(2, (1, 2), 3, np.array([0, 4], np.int32))
+    assert table.num_accepted_ideas.tolist() == [0, 4]
+    assert OutcomeTable.empty(2, (1, 2), 3).num_accepted_ideas.tolist() == [0, 0]
+
+
+def test_the_mean_of_what_is_known_leaves_out_nan():
+    np.testing.assert_array_equal(mean_known(np.array([[1, np.nan], [3, np.nan]])), [2, np.nan])
 
 
 @pytest.mark.parametrize("pair", [(0.5, 0.5), (0, 1), (1, 0), (0.1, 0.9), (0.7, 0.3)])
@@ -282,7 +315,3 @@ def test_cluster_threshold_is_the_papers():
 def test_clusters_are_counted_by_distinct_numbers():
     # A resample of samples may keep cluster 3 alone, twice: that is one idea, not four.
     assert creativity_raw(np.array([[[3, 3, -1, -2, -3], [0, 2, 2, 5, -3]]], np.int16)).tolist() == [1.0, 3.0]
-
-
-def test_balanced_layer_is_none_while_nothing_is_right():
-    assert balanced_layer([make_score(1, 0.25), make_score(2, 0.25)]) is None

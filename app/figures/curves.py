@@ -123,7 +123,7 @@ def _layout(scored: Scored, words: Translator, layers: Sequence[int]) -> dict[st
 
 def _tied_bands(scored: Scored, layers: Sequence[int]) -> list[dict[str, Any]]:
     """A shade behind every layer that may be the best."""
-    tied = {scored.best, *scored.uncertainty.tied_layers}
+    tied = {scored.best, *scored.uncertainty.best.best_set}
     step = min((after - before for before, after in zip(layers, layers[1:], strict=False)), default=1) / 2
     shade = {"type": "rect", "xref": "x", "yref": "paper", "y0": _CURVES_DOMAIN[0], "y1": 1, "layer": "below"}
     shade |= {"fillcolor": "var(--hcl-tied)", "line": {"width": 0}}

@@ -10,7 +10,7 @@ from app.handlers.explore import INTERVAL, OpenedQuestion, ShownQuestion, open_q
 from app.handlers.form import Form
 from app.live import LiveRun
 from app.messages import Message, Progress, Status
-from app.outcomes import ResampledOutcomes, Scored
+from app.outcomes import Scored, ScoredOutcomes
 from app.service import Service
 from app.visit import Balance, Visit
 from hcl_core import pipeline
@@ -148,7 +148,7 @@ def run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Iterat
 
 def _live_result(live: LiveRun, table: OutcomeTable, balance: Balance, is_live: bool = True) -> SetResult:
     table = table.snapshot()
-    outcomes = ResampledOutcomes.of(table, _LIVE_REPLICATES) if is_live else ResampledOutcomes.of(table)
+    outcomes = ScoredOutcomes.of(table, _LIVE_REPLICATES) if is_live else ScoredOutcomes.of(table)
     questions = [each.question for each in live.questions]
     shown = ShownSet(live.manifest.run_id, is_live)
     scored = outcomes.scored(balance.weights, balance.scaling)

@@ -50,9 +50,9 @@ def sentence(scored: Scored, words: Translator) -> str:
     """Which layer balances best, or that none does."""
     if scored.best is None:
         return words("nothing_right")
-    if scored.uncertainty.verdict == "none":
+    if scored.uncertainty.best.kind == "none":
         return words("no_clear_best")
-    tied = tuple(sorted({scored.best, *scored.uncertainty.tied_layers}))
+    tied = tuple(sorted({scored.best, *scored.uncertainty.best.best_set}))
     if len(tied) > 1:
         return words("tied_best", layers=layers_as_text(tied, words))
     return words("one_best", layer=scored.best, achieved=_achieved(scored, words))
@@ -64,11 +64,11 @@ def _detail(scored: Scored, words: Translator) -> str:
     share = next(each.p_optimal for each in scored.uncertainty.layers if each.exit_layer == scored.best)
     if len(scored.scores) == 1:
         return words("only_layer")
-    tied = {scored.best, *scored.uncertainty.tied_layers}
+    tied = {scored.best, *scored.uncertainty.best.best_set}
     if len(tied) == 1:
         return words("highest_in", share=words.percent(share))
     lead = words("leads_in", layer=scored.best, share=words.percent(share), achieved=_achieved(scored, words))
-    if scored.uncertainty.verdict == "none":
+    if scored.uncertainty.best.kind == "none":
         lead += " " + words("cannot_be_told_apart", number=len(tied), all=len(scored.scores))
     return lead
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hcl_core.records import Question, Weights
-from hcl_core.scores.metrics import MISSING, OutcomeTable, balanced_layer, score_layers
+from hcl_core.scores.intervals import uncertainty
+from hcl_core.scores.metrics import MISSING, OutcomeTable, score_layers
 from hcl_core.text import printable
 
 # The last column names the question for the page; people sort by the others.
@@ -24,11 +25,11 @@ def question_rows(questions: Sequence[Question], table: OutcomeTable) -> list[li
 
 def _row(question: Question, table: OutcomeTable, row: int) -> list[object]:
     text = printable(" ".join(question.text.split()))[:160]
-    own = table.questions(slice(row, row + 1))
+    own = table.part(slice(row, row + 1))
     if (own.outcomes == MISSING).all():
         return [text, "", "", "", "", question.id]
     scores = score_layers(own, Weights())
-    best = balanced_layer(scores)
+    best = uncertainty(own, Weights()).best.optimal_layer
     chosen = next((score for score in scores if score.exit_layer == best), None)
     last = scores[-1].hallucination_rate
     return [

@@ -10,7 +10,7 @@ from hcl_core.records import Scaling, Weights
 from hcl_core.runs.manifest import Manifest, differing_settings
 from hcl_core.scores.comparison import RunComparison
 from hcl_core.scores.intervals import Difference, uncertainty
-from hcl_core.scores.metrics import OutcomeTable, optimal_layer, score_layers
+from hcl_core.scores.metrics import OutcomeTable, score_layers
 
 
 def finite(value: float) -> float | None:
@@ -18,9 +18,7 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def scores_as_json(
-    manifest: Manifest, table: OutcomeTable, weights: Weights, scaling: Scaling = "min_max"
-) -> dict[str, Any]:
+def scores_as_json(manifest: Manifest, table: OutcomeTable, weights: Weights, scaling: Scaling) -> dict[str, Any]:
     """The output of ``score --json`` without measures."""
     scores, sure = score_layers(table, weights, scaling), uncertainty(table, weights, scaling)
     layers = []
@@ -36,9 +34,12 @@ def scores_as_json(
         "judge": manifest.judge,
         "scaling": scaling,
         "layers": layers,
-        "optimal_layer": optimal_layer(scores),
-        "verdict": sure.verdict,
-        "tied_layers": list(sure.tied_layers),
+        "optimal_layer": sure.best.optimal_layer,
+        "verdict": sure.best.kind,
+        "best_set": list(sure.best.best_set),
+        "best_set_probability": sure.best.probability,
+        "equal_layers": list(sure.best.equal_layers),
+        "expected_hcb": finite(sure.best.expected_hcb),
     }
 
 
@@ -51,7 +52,7 @@ def comparison_as_json(manifests: Sequence[Manifest], comparison: RunComparison)
         "optimal_layers": list(comparison.optimal_layers),
         "p_same_optimal": comparison.p_same_optimal,
         "rank_correlation": {
-            name: {"estimate": finite(rank.estimate), "resampled": [finite(bound) for bound in rank.resampled]}
+            name: {"estimate": finite(rank.estimate), "drawn": [finite(bound) for bound in rank.drawn]}
             for name, rank in comparison.rank_correlation.items()
         },
         "layers": [

@@ -26,7 +26,7 @@ from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, SamplingSettings, Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.settings.layers import parse_layer_choice
-from hcl_core.settings.presets import PRESETS, describe_preset, find_preset
+from hcl_core.settings.presets import PRESETS, describe_preset, find_preset, scaling_of
 from hcl_core.settings.prompts import TEMPLATE_NAMES, load_template
 from hcl_core.settings.strategies import Strategy
 
@@ -120,7 +120,7 @@ def run(
     columns = measure_columns(
         folder, finished.manifest, finished.table, names, lambda: registry.whole_model(lm, prompt_template)
     )
-    print_scores(finished.manifest, finished.table, Weights())
+    print_scores(finished.manifest, finished.table, Weights(), scaling_of(protocol))
     if columns:
         print_measures(finished.table.exit_layers, columns)
     stdout.print(f"\nSaved in {folder.path}", markup=False, highlight=False, soft_wrap=True)

@@ -20,17 +20,19 @@ from hcl_core.judges.names import full_judge_name
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.stored import read_outcomes, rescore
 from hcl_core.ports import AnswerLikelihood
-from hcl_core.records import Weights, check_scaling
+from hcl_core.records import DEFAULT_SCALING, Weights, check_scaling
 from hcl_core.runs import answers
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.comparison import compare_layers, compare_runs
 from hcl_core.scores.measures import reliability
 from hcl_core.scores.metrics import OutcomeTable
+from hcl_core.settings.presets import scaling_of
 from hcl_core.text import printable
 
 SCALING_HELP = (
-    "Of creativity: min_max (over the run's layers, as the paper has it) or absolute (clusters over answers)."
+    "Of creativity: possible (ideas over those possible), min_max (over the run's layers, as the paper has it) or "
+    "absolute (ideas over answers)."
 )
 
 
@@ -38,7 +40,9 @@ SCALING_HELP = (
 def score(
     run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
     weights: Annotated[str, typer.Option(help="creativity,accuracy; they sum to 1.")] = "0.5,0.5",
-    scaling: Annotated[str, typer.Option(help=SCALING_HELP)] = "min_max",
+    scaling: Annotated[
+        str | None, typer.Option(help=f"{SCALING_HELP} Default: possible; min_max for a run of --preset paper.")
+    ] = None,
     measures: Annotated[str | None, typer.Option(help=MEASURES_HELP)] = None,
     model: Annotated[
         str | None, typer.Option(help="Where the run's model is now, for plausibility; default: as the run names it.")
@@ -52,9 +56,11 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a run folder; needs no language model, but for a plausibility that is not stored."""
-    parsed, checked, names = _weights(weights), check_scaling(scaling), parse_measures(measures)
+    parsed, names = _weights(weights), parse_measures(measures)
+    checked = None if scaling is None else check_scaling(scaling)
     folder = RunFolder(run_dir)
     manifest, table = _outcomes(folder, judge, ideas)
+    checked = checked or scaling_of(manifest.preset)
     columns = measure_columns(folder, manifest, table, names, lambda: _load_model(manifest, model))
     if as_json:
         result = scores_as_json(manifest, table, parsed, checked)
@@ -79,7 +85,8 @@ def show(
 ) -> None:
     """Print a run's scores and every layer's answers with their counts."""
     folder = RunFolder(run_dir)
-    print_scores(*_outcomes(folder), Weights())
+    manifest, table = _outcomes(folder)
+    print_scores(manifest, table, Weights(), scaling_of(manifest.preset))
     by_id = {stored.question.id: stored.question.text for stored in folder.questions()}
     if question is not None and question not in by_id:
         raise SettingsError(f"this run has no question {question!r}; it has {', '.join(list(by_id)[:5])} ...")
@@ -136,7 +143,7 @@ def compare(
     run_dirs: Annotated[list[Path], typer.Argument(metavar="DIR [DIR]", help="Two run folders of the same questions.")],
     layers: Annotated[str | None, typer.Option(help="Or one run folder and two of its layers, as 24,30.")] = None,
     weights: Annotated[str, typer.Option(help="creativity,accuracy; they sum to 1.")] = "0.5,0.5",
-    scaling: Annotated[str, typer.Option(help=SCALING_HELP)] = "min_max",
+    scaling: Annotated[str, typer.Option(help=SCALING_HELP)] = DEFAULT_SCALING,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say how much two runs, or two layers of a run, differ, and how sure that is; needs no language model."""

@@ -12,9 +12,10 @@ from hcl_core.models.lens_records import LensTable
 from hcl_core.records import Scaling, Weights
 from hcl_core.runs import answers
 from hcl_core.runs.manifest import Manifest, differing_settings
+from hcl_core.scores.best_layers import describe_best
 from hcl_core.scores.comparison import COMPARED, RunComparison
-from hcl_core.scores.intervals import Difference, Interval, describe_verdict, uncertainty
-from hcl_core.scores.metrics import OutcomeTable, balanced_layer, score_layers
+from hcl_core.scores.intervals import Difference, Interval, uncertainty
+from hcl_core.scores.metrics import OutcomeTable, score_layers
 from hcl_core.text import printable
 
 
@@ -58,12 +59,11 @@ def token(text: str, width: int = 14) -> Text:
     return Text(visible if len(visible) <= width else visible[: width - 1] + "…")
 
 
-def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, scaling: Scaling = "min_max") -> None:
+def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, scaling: Scaling) -> None:
     """A row a layer, and the verdict in words."""
     scores, sure = score_layers(outcomes, weights, scaling), uncertainty(outcomes, weights, scaling)
-    best = balanced_layer(scores)
-    headings = ["layer", "hallucination", "creativity", "(clusters)", "HCB", "best in", "confidence", "right"]
-    left_out = () if stdout.width >= 100 else ("(clusters)", "confidence")
+    headings = ["layer", "hallucination", "creativity", "(ideas)", "HCB", "best", "confidence", "right"]
+    left_out = () if stdout.width >= 100 else ("(ideas)", "confidence")
     columns = [heading for heading in headings if heading not in left_out]
     table = Table(*columns, box=None)
     for column in table.columns:
@@ -80,13 +80,14 @@ def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, s
             f"{score.num_correct}/{score.num_samples}",
         ]
         by_heading = dict(zip(headings, cells, strict=True))
-        table.add_row(*(by_heading[name] for name in columns), style="bold" if score.exit_layer == best else "")
+        is_best = score.exit_layer == sure.best.optimal_layer
+        table.add_row(*(by_heading[name] for name in columns), style="bold" if is_best else "")
     stdout.print(Text(printable(manifest.describe())))
     stdout.print(table)
-    stdout.print("Ranges: 95% intervals. Best in: share of resampled runs with this layer on top.", highlight=False)
+    stdout.print("Ranges: 95% intervals. Best: probability that this layer is the best one.", highlight=False)
     if manifest.finished_at is None:
         stdout.print("This run is not complete: give its `run` command again to go on.")
-    stdout.print(Text(describe_verdict(best, sure)))
+    stdout.print(Text(describe_best(sure.best)))
 
 
 def print_measures(exit_layers: tuple[int, ...], columns: dict[str, list[float]]) -> None:
@@ -135,11 +136,11 @@ def print_comparison(manifests: Sequence[Manifest], comparison: RunComparison) -
     stdout.print(f"First minus second, {comparison.num_questions} questions:", highlight=False)
     stdout.print(table)
     for name, correlation in comparison.rank_correlation.items():
-        text = f"{correlation.estimate:.2f} (resampled: {signed_bounds(correlation.resampled)})"
+        text = f"{correlation.estimate:.2f} (drawn: {signed_bounds(correlation.drawn)})"
         stdout.print(f"Rank correlation of {_WORDS[name]} over layers: {text}.", highlight=False)
     first, second = comparison.optimal_layers
     repeats = comparison.p_same_optimal
-    same = "" if repeats is None else f"; the same in {repeats:.0%} of resampled pairs"
+    same = "" if repeats is None else f"; the same with {repeats:.0%}"
     stdout.print(f"Best layers: {first or 'none'} and {second or 'none'}{same}.", highlight=False)
 
 

@@ -147,15 +147,15 @@ def run(
     folder.check_free_for(prepared.manifest.run_id)  # before a lock file is left in another run's folder
     with folder.writing():
         manifest, present = _create_or_resume(folder, prepared)
-        sitting = _Sitting(folder, prepared, manifest, len(present), clock)
-        if sitting.num_done == sitting.num_wanted:
+        session = _RunSession(folder, prepared, manifest, len(present), clock)
+        if session.num_done == session.num_wanted:
             prepared.scorer.store(folder)
-        yield Started(manifest, sitting.num_done, sitting.num_wanted)
+        yield Started(manifest, session.num_done, session.num_wanted)
         for stored in prepared.questions:
             if waves := _missing_waves(stored.question.id, manifest.settings, present, first_wave):
-                yield from sitting.decode(stored, waves)
+                yield from session.decode(stored, waves)
         prepared.scorer.store(folder)
-        manifest = sitting.manifest
+        manifest = session.manifest
         if manifest.finished_at is None:
             manifest = folder.finish(_now())
         yield Finished(manifest, prepared.scorer.table)
@@ -175,8 +175,8 @@ def _create_or_resume(folder: RunFolder, prepared: PreparedRun) -> tuple[Manifes
     return manifest, present
 
 
-class _Sitting:
-    """The part of a run that one call of ``run`` does.
+class _RunSession:
+    """One call of ``run``: from the start or resumption of a run to its end or interruption.
 
     Attributes:
         manifest: As stored, with the seconds spent decoding so far.

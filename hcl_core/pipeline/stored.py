@@ -120,7 +120,9 @@ def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
     settings = manifest.settings
     questions = [stored.question for stored in folder.questions()]
     question_ids, num_accepted = [each.id for each in questions], num_accepted_ideas(manifest.ideas, questions)
-    table = OutcomeTable.empty(len(question_ids), settings.exit_layers, settings.num_samples, num_accepted)
+    table = OutcomeTable.empty(
+        len(question_ids), settings.exit_layers, settings.num_samples, num_accepted, settings.sampling.temperature == 0
+    )
     outcomes = verdicts.column("outcome").combine_chunks().dictionary_decode()
     codes = np.where(pc.equal(outcomes, "not_attempted"), NOT_ATTEMPTED, INCORRECT)
     is_correct = np.asarray(pc.equal(outcomes, "correct"))

@@ -19,7 +19,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,9 @@ from filelock import FileLock, Timeout
 
 from hcl_core.atomic import atomic_file, atomic_folder
 from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError, SettingsError
-from hcl_core.records import (
-    ClusterMember,
-    LayerScore,
-    Question,
-    Sample,
-    SampleKey,
-    StoredQuestion,
-    Verdict,
-)
+from hcl_core.records import ClusterMember, LayerScore, Sample, SampleKey, StoredQuestion, Verdict
 from hcl_core.runs.manifest import Manifest
+from hcl_core.runs.question_rows import format_row, parse_row
 from hcl_core.runs.tables import (
     CLUSTER_SCHEMA,
     PLAUSIBILITY_SCHEMA,
@@ -53,32 +46,9 @@ from hcl_core.runs.tables import (
     write_compact,
     write_table,
 )
-from hcl_core.strict_json import read_record
 
 _PARTS = "part-" + "[0-9]" * 5 + ".parquet"
 _BEFORE_MANIFEST = frozenset({".lock", "samples", "questions.jsonl"})
-
-
-@dataclass(frozen=True, slots=True)
-class _QuestionRow:
-    """A line of ``questions.jsonl``."""
-
-    id: str
-    question: str
-    answers: tuple[str | tuple[str, ...], ...]
-    topic: str | None
-    difficulty: str | None
-    prompt: str
-
-    @classmethod
-    def of_stored(cls, stored: StoredQuestion) -> "_QuestionRow":
-        question = stored.question
-        texts = (question.id, question.text, question.answers, question.topic, question.difficulty)
-        return cls(*texts, stored.prompt)
-
-    def as_stored(self) -> StoredQuestion:
-        question = Question(self.id, self.question, self.answers, self.topic, self.difficulty)
-        return StoredQuestion(question, self.prompt)
 
 
 class RunFolder:
@@ -193,7 +163,7 @@ class RunFolder:
         """Raises ``RunFolderError`` if the file is damaged."""
         try:
             with (self.path / "questions.jsonl").open(encoding="utf-8") as opened:
-                stored = [read_record(_QuestionRow, line).as_stored() for line in opened]
+                stored = [parse_row(line) for line in opened]
         except (OSError, ValueError, SettingsError) as error:
             raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: {error}") from None
         if len(stored) != (expected := self.manifest().num_questions):
@@ -362,8 +332,7 @@ class RunFolder:
         return RunFolder(target)
 
     def _write_questions(self, questions: Sequence[StoredQuestion]) -> None:
-        rows = (asdict(_QuestionRow.of_stored(each)) for each in questions)
-        self._write_text("questions.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        self._write_text("questions.jsonl", "".join(f"{format_row(stored)}\n" for stored in questions))
 
     def _write_text(self, name: str, text: str) -> None:
         with atomic_file(self.path / name) as temporary:

@@ -1,28 +1,21 @@
 """Two layers of a run, or two runs of the same questions: how much they differ, and how sure that is.
 
-Both sides of a difference are resampled with the same questions, so what the questions have in common cancels
-(a paired bootstrap); the answers within a question are drawn for each run by itself. Free of torch.
+Both sides of a difference are drawn with the same questions, so what the questions have in common cancels (a paired
+bootstrap); what a question's answers leave open is drawn for each run by itself. Free of torch.
 """
 
+import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hcl_core.errors import SettingsError
-from hcl_core.records import LayerScore, Scaling, Weights
-from hcl_core.scores.intervals import (
-    NUM_REPLICATES,
-    Difference,
-    Interval,
-    Replicates,
-    best_places,
-    draw_questions,
-    paired_difference,
-    percentile_intervals,
-    resample,
-)
-from hcl_core.scores.metrics import MISSING, FloatArray, OutcomeTable, answered, balanced_layer, score_layers
+from hcl_core.records import DEFAULT_SCALING, LayerScore, Scaling, Weights
+from hcl_core.scores.best_layers import find_best, share_of_best
+from hcl_core.scores.draws import NUM_DRAWS, ScoreDraws, draw_questions, draw_scores
+from hcl_core.scores.intervals import Difference, Interval, paired_difference
+from hcl_core.scores.metrics import MISSING, FloatArray, OutcomeTable, answered, score_layers
 
 # Scores that are compared, as ``LayerScore`` names them.
 COMPARED = ("hallucination_rate", "creativity_raw", "creativity", "hcb_score")
@@ -37,12 +30,12 @@ class RankCorrelation:
 
     Attributes:
         estimate: In [-1, 1]; NaN where a curve is flat or has fewer than three layers.
-        resampled: Middle 95% of the replicates that have one. No confidence interval: a resample adds noise to the
-            order of layers, which lowers the correlation.
+        drawn: Middle 95% of the draws that have one. No confidence interval: a draw adds noise to the order of
+            layers, which lowers the correlation.
     """
 
     estimate: float
-    resampled: Interval
+    drawn: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +48,8 @@ class RunComparison:
         differences: By score, one a layer.
         rank_correlation: By score, over the layers.
         optimal_layers: Of the first and the second; ``None`` where no layer has a right answer.
-        p_same_optimal: Share of replicates in which both have the same optimal layer, in [0, 1]; ``None`` where a
-            run has no right answer.
+        p_same_optimal: Probability that the same layer is the best of both, in [0, 1]; ``None`` where a run has no
+            right answer.
     """
 
     num_questions: int
@@ -72,8 +65,8 @@ def compare_layers(
     first: int,
     second: int,
     weights: Weights,
-    scaling: Scaling = "min_max",
-    num_replicates: int = NUM_REPLICATES,
+    scaling: Scaling = DEFAULT_SCALING,
+    num_draws: int = NUM_DRAWS,
     seed: int = 0,
 ) -> dict[str, Difference]:
     """Layer ``first`` minus layer ``second`` of one run, by score.
@@ -87,13 +80,13 @@ def compare_layers(
             raise SettingsError(f"this run has no exit layer {layer}; it has {', '.join(map(str, table.exit_layers))}")
     places = [table.exit_layers.index(layer) for layer in (first, second)]
     scores = score_layers(table, weights, scaling)
-    replicates = resample(table, draw_questions(len(table.outcomes), num_replicates, seed), seed)
-    columns = _columns(replicates, weights, scaling)
+    draws = draw_scores(table, draw_questions(len(table.outcomes), num_draws, seed), seed)
+    columns = _columns(draws, weights, scaling)
     return {
         name: paired_difference(
             (getattr(scores[places[0]], name), getattr(scores[places[1]], name)),
             (columns[name][:, places[0]], columns[name][:, places[1]]),
-            len(table.outcomes),
+            _num_questions(name, draws),
         )
         for name in COMPARED
     }
@@ -103,8 +96,8 @@ def compare_runs(
     tables: tuple[OutcomeTable, OutcomeTable],
     questions: tuple[Sequence[Hashable], Sequence[Hashable]],
     weights: Weights,
-    scaling: Scaling = "min_max",
-    num_replicates: int = NUM_REPLICATES,
+    scaling: Scaling = DEFAULT_SCALING,
+    num_draws: int = NUM_DRAWS,
     seed: int = 0,
 ) -> RunComparison:
     """The first run against the second.
@@ -114,8 +107,8 @@ def compare_runs(
         questions: What tells their questions apart, in the tables' order.
         weights: Of the HCB score.
         scaling: Of creativity; ``min_max`` is over the layers that both have.
-        num_replicates: Resampled pairs of runs.
-        seed: Of the resampling.
+        num_draws: Pairs of draws.
+        seed: Of the draws.
 
     Raises:
         SettingsError: They have no question or no layer in common.
@@ -132,42 +125,49 @@ def compare_runs(
     has_both = (first.outcomes != MISSING).any(axis=(1, 2)) & (second.outcomes != MISSING).any(axis=(1, 2))
     if not has_both.any():
         raise SettingsError("these runs have no question that both have answered: let them finish first")
-    first, second = first.questions(has_both), second.questions(has_both)
+    first, second = first.part(has_both), second.part(has_both)
     num_questions = int(has_both.sum())
-    drawn = draw_questions(num_questions, num_replicates, seed)
+    questions_drawn = draw_questions(num_questions, num_draws, seed)
     # Another seed for the second run's answers: equal runs would else be drawn as one.
-    replicates = (resample(first, drawn, seed), resample(second, drawn, seed + 1))
+    draws = (draw_scores(first, questions_drawn, seed), draw_scores(second, questions_drawn, seed + 1))
     scores = (score_layers(first, weights, scaling), score_layers(second, weights, scaling))
-    columns = tuple(_columns(each, weights, scaling) for each in replicates)
-    optimal = (balanced_layer(scores[0]), balanced_layer(scores[1]))
-    best = [best_places(each["hcb_score"]) for each in columns]
+    columns = tuple(_columns(each, weights, scaling) for each in draws)
+    rankings = [each.ranking(weights, scaling) for each in draws]
+    optimal = [
+        find_best(ranking, layers, each.has_creativity(scaling)).optimal_layer if each.has_right_answer else None
+        for ranking, each in zip(rankings, draws, strict=True)
+    ]
+    same = (share_of_best(rankings[0]) * share_of_best(rankings[1])).sum(axis=1).mean()
     return RunComparison(
         num_questions,
         layers,
-        {name: _differences(name, scores, columns, num_questions) for name in COMPARED},
-        {name: _rank_correlation(name, scores, columns, num_questions) for name in CORRELATED},
-        optimal,
-        None if None in optimal else float((best[0] == best[1]).mean()),
+        {name: _differences(name, scores, columns, _num_questions(name, draws[0])) for name in COMPARED},
+        {name: _rank_correlation(name, scores, columns) for name in CORRELATED},
+        (optimal[0], optimal[1]),
+        None if None in optimal else float(same),
     )
 
 
-def _columns(replicates: Replicates, weights: Weights, scaling: Scaling) -> dict[str, FloatArray]:
-    """Replicates by score, ``[R, E]`` each."""
+def _columns(draws: ScoreDraws, weights: Weights, scaling: Scaling) -> dict[str, FloatArray]:
+    """Draws by score, ``[R, E]`` each."""
     return {
-        "hallucination_rate": replicates.hallucination_rate,
-        "creativity_raw": replicates.creativity_raw,
-        "creativity": replicates.creativity(scaling),
-        "hcb_score": replicates.hcb_score(weights, scaling),
+        "hallucination_rate": draws.hallucination_rate,
+        "creativity_raw": draws.creativity_raw,
+        "creativity": draws.creativity(scaling),
+        "hcb_score": draws.hcb_score(weights, scaling),
     }
+
+
+def _num_questions(name: str, draws: ScoreDraws) -> int:
+    """That the score is a mean over."""
+    return draws.num_questions if name == "hallucination_rate" else draws.num_creative_questions
 
 
 def _restricted(
     table: OutcomeTable, ids: Sequence[Hashable], wanted: Sequence[Hashable], layers: tuple[int, ...]
 ) -> OutcomeTable:
     place_of = {question_id: place for place, question_id in enumerate(ids)}
-    rows = [place_of[each] for each in wanted]
-    cells = np.ix_(rows, [table.exit_layers.index(layer) for layer in layers])
-    return OutcomeTable(layers, table.outcomes[cells], table.confidences[cells], table.num_accepted_ideas[rows])
+    return table.part([place_of[each] for each in wanted], [table.exit_layers.index(layer) for layer in layers])
 
 
 def _differences(
@@ -187,26 +187,23 @@ def _differences(
 
 
 def _rank_correlation(
-    name: str,
-    scores: tuple[list[LayerScore], list[LayerScore]],
-    columns: tuple[dict[str, FloatArray], ...],
-    num_questions: int,
+    name: str, scores: tuple[list[LayerScore], list[LayerScore]], columns: tuple[dict[str, FloatArray], ...]
 ) -> RankCorrelation:
     curves = [np.array([[getattr(each, name) for each in mine]]) for mine in scores]
     (estimate,) = _spearman(curves[0], curves[1])
     drawn = _spearman(columns[0][name], columns[1][name])
-    return RankCorrelation(float(estimate), percentile_intervals(drawn[:, None], num_questions)[0])
+    known = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
+    return RankCorrelation(float(estimate), (float(low), float(high)))
 
 
 def _spearman(first: FloatArray, second: FloatArray) -> FloatArray:
     """Spearman's correlation of each row of ``first [R, E]`` with that of ``second [R, E]``: ``[R]``."""
-    from scipy.stats import rankdata  # half a second, which a page that compares nothing need not wait for
+    from scipy.stats import spearmanrho  # half a second, which a page that compares nothing need not wait for
 
     if first.shape[1] < 3:
         return np.full(len(first), np.nan)
-    ranks = [rankdata(np.round(each, 9), axis=1, nan_policy="propagate") for each in (first, second)]
-    centred = [each - each.mean(axis=1, keepdims=True) for each in ranks]
-    norms = np.sqrt((centred[0] ** 2).sum(axis=1) * (centred[1] ** 2).sum(axis=1))
-    products = (centred[0] * centred[1]).sum(axis=1)
-    correlations: FloatArray = np.divide(products, norms, out=np.full(len(first), np.nan), where=norms > 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a flat curve has none
+        correlations: FloatArray = spearmanrho(first.round(9), second.round(9), axis=1).statistic
     return correlations

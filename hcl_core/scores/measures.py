@@ -22,7 +22,7 @@ from hcl_core.scores.metrics import (
     FloatArray,
     OutcomeTable,
     creativity_absolute,
-    mean_over_questions,
+    mean_known,
 )
 from hcl_core.words import split_words
 
@@ -100,12 +100,13 @@ MEASURE_NAMES = (*OUTCOME_MEASURES, *TEXT_MEASURES, *MODEL_MEASURES)
 def measure_outcomes(table: OutcomeTable, cost: ModelCost | None) -> list[OutcomeMeasures]:
     """The measures that need no text, by layer; a layer without answers has NaN."""
     outcomes = table.outcomes
-    silent = mean_over_questions((outcomes == NOT_ATTEMPTED).sum(axis=2), (outcomes != MISSING).sum(axis=2))
-    absolute = creativity_absolute(outcomes)
+    silent = mean_known(np.where(outcomes == MISSING, np.nan, outcomes == NOT_ATTEMPTED), axis=2)
+    silent_rate = mean_known(silent)
+    absolute = creativity_absolute(outcomes[table.has_creativity])
     return [
         OutcomeMeasures(
             exit_layer=exit_layer,
-            not_attempted_rate=float(silent[place]),
+            not_attempted_rate=float(silent_rate[place]),
             creativity_absolute=float(absolute[place]),
             calibration_error=calibration_error(reliability(table, place)),
             blocks_per_token=math.nan if cost is None else float(exit_layer),
@@ -165,10 +166,8 @@ def measure_texts(
                     [(mine[each], int(outcomes[each])) for each in sorted(mine)], vectors
                 )
         on_progress(question + 1)
-    return [
-        TextMeasures(layer, *means)
-        for layer, means in zip(table.exit_layers, _nan_mean(cells, axis=0).tolist(), strict=True)
-    ]
+    means = mean_known(cells).tolist()
+    return [TextMeasures(layer, *mine) for layer, mine in zip(table.exit_layers, means, strict=True)]
 
 
 def plausibility(mean_logprobs: FloatArray) -> list[float]:
@@ -178,7 +177,7 @@ def plausibility(mean_logprobs: FloatArray) -> list[float]:
         mean_logprobs: ``[num_questions, E, N]`` mean log-probability of an answer's tokens under the whole model, in
             nats; NaN where there is no answer.
     """
-    means: list[float] = _nan_mean(_nan_mean(mean_logprobs, axis=2), axis=0).tolist()
+    means: list[float] = mean_known(mean_known(mean_logprobs, axis=2)).tolist()
     return means
 
 
@@ -237,11 +236,3 @@ def _semantic_entropy(answers: list[tuple[str, int]], vectors: Mapping[str, NDAr
 def _entropy(weights: NDArray[Any]) -> float:
     """In nats, of the distribution that ``weights`` are in proportion to."""
     return float(entr(weights / weights.sum()).sum())
-
-
-def _nan_mean(values: FloatArray, axis: int) -> FloatArray:
-    """Mean over the numbers along ``axis``; NaN where there is none."""
-    known = ~np.isnan(values)
-    sums, counts = np.where(known, values, 0).sum(axis=axis), known.sum(axis=axis)
-    means: FloatArray = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
-    return means

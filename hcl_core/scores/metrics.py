@@ -1,17 +1,16 @@
 """The scores of DESIGN section 2, as arithmetic on one table of outcomes. Numpy alone."""
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hcl_core.records import LayerScore, Scaling, Weights
+from hcl_core.records import DEFAULT_SCALING, LayerScore, Scaling, Weights
 
 FloatArray = NDArray[np.float64]
+Places = slice | list[int] | NDArray[np.intp] | NDArray[np.bool_]
 
-# What a cell of the table says, where it is not the number of a correct answer's cluster.
+# What a cell of the table says, where it is not the number of a correct answer's idea.
 INCORRECT, NOT_ATTEMPTED, MISSING = -1, -2, -3
 
 
@@ -21,21 +20,30 @@ class OutcomeTable:
 
     Attributes:
         exit_layers: ``E`` layers, ascending.
-        outcomes: ``[num_questions, E, num_samples]`` cluster number (0 and up) of a correct answer, else
-            ``INCORRECT``, ``NOT_ATTEMPTED``, or ``MISSING`` where no sample has come yet.
+        outcomes: ``[num_questions, E, num_samples]`` number (0 and up) of a correct answer's idea, else
+            ``INCORRECT``, ``NOT_ATTEMPTED``, or ``MISSING`` where no sample has come yet. Numbers below
+            ``num_accepted_ideas`` are the question's accepted ideas, the same at every layer; higher ones are ideas
+            that no accepted answer names.
         confidences: Same shape; geometric-mean token probability of the answer, NaN where missing.
-        num_accepted_ideas: ``[num_questions]`` ideas that are listed: numbers below it mean the same at every layer.
-            0 where ideas are clusters, told apart within a layer only; all 0 by default.
+        num_accepted_ideas: ``[num_questions]``; 0 where the ideas are not known in advance (a number then means
+            something within its question and layer only), 1 where there is one, so that creativity is not defined.
+        is_greedy: Answers were taken at temperature 0, so the answers of a question and layer are one and the same.
     """
 
     exit_layers: tuple[int, ...]
     outcomes: NDArray[np.int16]
     confidences: NDArray[np.float32]
     num_accepted_ideas: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    is_greedy: bool = False
 
     def __post_init__(self) -> None:
         if not len(self.num_accepted_ideas):
             object.__setattr__(self, "num_accepted_ideas", np.zeros(len(self.outcomes), np.int32))
+        if self.num_accepted_ideas.shape != (len(self.outcomes),):
+            raise ValueError(
+                f"num_accepted_ideas must be one number a question, {len(self.outcomes)}; "
+                f"got shape {self.num_accepted_ideas.shape}"
+            )
 
     @classmethod
     def empty(
@@ -44,31 +52,41 @@ class OutcomeTable:
         exit_layers: tuple[int, ...],
         num_samples: int,
         num_accepted_ideas: NDArray[np.int32] | None = None,
+        is_greedy: bool = False,
     ) -> "OutcomeTable":
         """A table in which nothing has come yet."""
         shape = (num_questions, len(exit_layers), num_samples)
-        accepted = np.zeros(num_questions, np.int32) if num_accepted_ideas is None else num_accepted_ideas
-        return cls(exit_layers, np.full(shape, MISSING, np.int16), np.full(shape, np.nan, np.float32), accepted)
+        ideas = np.zeros(num_questions, np.int32) if num_accepted_ideas is None else num_accepted_ideas
+        outcomes, confidences = np.full(shape, MISSING, np.int16), np.full(shape, np.nan, np.float32)
+        return cls(exit_layers, outcomes, confidences, ideas, is_greedy)
+
+    def part(self, questions: Places, layers: Places = slice(None)) -> "OutcomeTable":
+        """The chosen questions and layers, each by index or as a mask."""
+        chosen = tuple(np.array(self.exit_layers)[layers].tolist())
+        outcomes, confidences = self.outcomes[questions][:, layers], self.confidences[questions][:, layers]
+        return OutcomeTable(chosen, outcomes, confidences, self.num_accepted_ideas[questions], self.is_greedy)
 
     def snapshot(self) -> "OutcomeTable":
         """A copy: the table of a run under way changes with each wave."""
         return OutcomeTable(
-            self.exit_layers, self.outcomes.copy(), self.confidences.copy(), self.num_accepted_ideas.copy()
+            self.exit_layers,
+            self.outcomes.copy(),
+            self.confidences.copy(),
+            self.num_accepted_ideas.copy(),
+            self.is_greedy,
         )
 
-    def questions(self, chosen: slice | NDArray[np.bool_] | NDArray[np.int64]) -> "OutcomeTable":
-        """The rows of some questions."""
-        return OutcomeTable(
-            self.exit_layers, self.outcomes[chosen], self.confidences[chosen], self.num_accepted_ideas[chosen]
-        )
+    @property
+    def has_creativity(self) -> NDArray[np.bool_]:
+        """``[num_questions]``: a question with one accepted idea has none."""
+        has_creativity: NDArray[np.bool_] = self.num_accepted_ideas != 1
+        return has_creativity
 
 
 def answered(table: OutcomeTable) -> OutcomeTable:
-    """Without the questions that have no answer yet: they say nothing, and would pass for certainty."""
+    """Without the questions that have no answer yet: their empty cells say nothing."""
     has_answers = (table.outcomes != MISSING).any(axis=(1, 2))
-    if has_answers.all() or not has_answers.any():
-        return table
-    return table.questions(has_answers)
+    return table if has_answers.all() or not has_answers.any() else table.part(has_answers)
 
 
 def hallucination_rate(outcomes: NDArray[np.int16]) -> FloatArray:
@@ -82,11 +100,11 @@ def hallucination_rate(outcomes: NDArray[np.int16]) -> FloatArray:
     """
     given = (outcomes != MISSING).sum(axis=2)
     wrong = ((outcomes < 0) & (outcomes != MISSING)).sum(axis=2)
-    return mean_over_questions(wrong, given)
+    return mean_known(_shares(wrong, given))
 
 
 def creativity_raw(outcomes: NDArray[np.int16]) -> FloatArray:
-    """Meaning clusters among the correct answers, mean over questions (paper; DESIGN section 2).
+    """Different ideas among the correct answers, mean over questions (paper; DESIGN section 2).
 
     Args:
         outcomes: ``[num_questions, E, num_samples]`` as in ``OutcomeTable``.
@@ -94,15 +112,14 @@ def creativity_raw(outcomes: NDArray[np.int16]) -> FloatArray:
     Returns:
         ``[E]`` from 0; NaN at a layer without any answer.
     """
-    given = (outcomes != MISSING).any(axis=2)
-    return mean_over_questions(_num_clusters(outcomes), given.astype(np.int64))
+    return mean_known(np.where((outcomes != MISSING).any(axis=2), num_ideas(outcomes), np.nan))
 
 
 def creativity_absolute(outcomes: NDArray[np.int16]) -> FloatArray:
-    """Meaning clusters among the correct answers over answers given, mean over questions (ours).
+    """Different ideas among the correct answers over answers given, mean over questions (ours).
 
-    1 where every answer is right and means something else. It depends on no other layer, so it does not move when a
-    layer is added; it does depend on the number of samples, since fifty answers seldom find fifty meanings.
+    1 where every answer is right and another idea. It depends on no other layer, so it does not move when a
+    layer is added; it does depend on the number of samples, since fifty answers seldom find fifty ideas.
 
     Args:
         outcomes: ``[num_questions, E, num_samples]`` as in ``OutcomeTable``.
@@ -110,16 +127,50 @@ def creativity_absolute(outcomes: NDArray[np.int16]) -> FloatArray:
     Returns:
         ``[E]`` in [0, 1]; NaN at a layer without any answer.
     """
-    return mean_over_questions(_num_clusters(outcomes), (outcomes != MISSING).sum(axis=2))
+    return mean_known(_shares(num_ideas(outcomes), (outcomes != MISSING).sum(axis=2)))
 
 
-def _num_clusters(outcomes: NDArray[np.int16]) -> NDArray[np.int64]:
-    """``[num_questions, E]``."""
-    # Distinct numbers, not the highest: a resample may have lost a cluster.
+def creativity_possible(outcomes: NDArray[np.int16], num_accepted_ideas: NDArray[np.int32]) -> FloatArray:
+    """Different ideas among the correct answers over those possible, mean over questions (ours).
+
+    Args:
+        outcomes: ``[num_questions, E, num_samples]`` as in ``OutcomeTable``.
+        num_accepted_ideas: ``[num_questions]`` as in ``OutcomeTable``.
+
+    Returns:
+        ``[E]`` in [0, 1]; NaN at a layer without any answer.
+    """
+    possible = num_possible_ideas((outcomes != MISSING).sum(axis=2), num_accepted_ideas)
+    return mean_known(np.minimum(_shares(num_ideas(outcomes), possible), 1))
+
+
+def num_possible_ideas(given: NDArray[np.int64], num_accepted_ideas: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The most ideas that ``given [num_questions, E]`` answers can have: one each, and no more than are accepted."""
+    accepted = num_accepted_ideas[:, None]
+    return np.where(accepted > 0, np.minimum(given, accepted), given)
+
+
+def num_ideas(outcomes: NDArray[np.int16]) -> NDArray[np.int64]:
+    """Different ideas among the correct answers: ``[num_questions, E]``."""
+    # Distinct numbers, not the highest: accepted ideas that nobody named have a number too.
     ordered = np.sort(outcomes, axis=2)
     opens = np.diff(ordered, axis=2, prepend=np.int16(MISSING)) != 0
     count: NDArray[np.int64] = ((ordered >= 0) & opens).sum(axis=2)
     return count
+
+
+def _shares(counts: NDArray[np.int64], of: NDArray[np.int64]) -> FloatArray:
+    """``counts / of``, NaN where ``of`` is 0."""
+    shares: FloatArray = np.divide(counts, of, out=np.full(counts.shape, np.nan), where=of > 0)
+    return shares
+
+
+def mean_known(values: NDArray[np.floating], axis: int | tuple[int, ...] = 0) -> FloatArray:
+    """Mean over ``axis`` of the numbers that are not NaN; NaN where there is none."""
+    known = ~np.isnan(values)
+    sums, counts = np.where(known, values, 0).sum(axis=axis, dtype=np.float64), known.sum(axis=axis)
+    means: FloatArray = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return means
 
 
 def min_max_scale(values: FloatArray) -> FloatArray:
@@ -135,27 +186,28 @@ def hcb_score(creativity: FloatArray, hallucination: FloatArray, weights: Weight
     return weights.creativity * creativity + weights.accuracy * (1 - hallucination)
 
 
-def optimal_layer(scores: Sequence[LayerScore]) -> int | None:
-    """The exit layer of the highest HCB score, the earlier one on a tie; ``None`` while there is no score."""
-    scored = [score for score in scores if score.num_samples]
-    # Rounded, so that equal scores that were summed differently are a tie.
-    return max(scored, key=lambda score: (round(score.hcb_score, 9), -score.exit_layer)).exit_layer if scored else None
+def scaled_creativity(table: OutcomeTable, scaling: Scaling) -> FloatArray:
+    """Creativity of every layer, mean over the questions that have one (DESIGN section 2).
+
+    Returns:
+        ``[E]`` in [0, 1]; NaN at a layer without any answer, where no question has creativity, and, min-max scaled,
+        where no answer is right at any layer.
+    """
+    outcomes = table.outcomes[table.has_creativity]
+    if scaling == "possible":
+        return creativity_possible(outcomes, table.num_accepted_ideas[table.has_creativity])
+    if scaling == "absolute":
+        return creativity_absolute(outcomes)
+    return min_max_scale(creativity_raw(outcomes)) if (outcomes >= 0).any() else np.full(outcomes.shape[1], np.nan)
 
 
-def balanced_layer(scores: Sequence[LayerScore]) -> int | None:
-    """``optimal_layer`` where it means something: ``None`` while no layer has a right answer to balance."""
-    return optimal_layer(scores) if any(score.num_correct for score in scores) else None
-
-
-def score_layers(table: OutcomeTable, weights: Weights, scaling: Scaling = "min_max") -> list[LayerScore]:
+def score_layers(table: OutcomeTable, weights: Weights, scaling: Scaling = DEFAULT_SCALING) -> list[LayerScore]:
     """The scores of every exit layer of ``table``; a layer without samples has NaN scores."""
     outcomes = table.outcomes
-    hallucination, raw = hallucination_rate(outcomes), creativity_raw(outcomes)
-    creativity = min_max_scale(raw) if scaling == "min_max" else creativity_absolute(outcomes)
+    hallucination, creativity = hallucination_rate(outcomes), scaled_creativity(table, scaling)
+    raw = creativity_raw(outcomes[table.has_creativity])
     hcb = hcb_score(creativity, hallucination, weights)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is NaN, as it should be
-        confidence = np.nanmean(table.confidences, axis=(0, 2))
+    confidence = mean_known(table.confidences, axis=(0, 2))
     return [
         LayerScore(
             exit_layer=exit_layer,
@@ -170,12 +222,3 @@ def score_layers(table: OutcomeTable, weights: Weights, scaling: Scaling = "min_
         )
         for place, exit_layer in enumerate(table.exit_layers)
     ]
-
-
-def mean_over_questions(totals: NDArray[np.int64], given: NDArray[np.int64]) -> FloatArray:
-    """Mean over the questions with answers of ``totals / given``, each ``[num_questions, E]``: ``[E]``."""
-    shares = np.divide(totals, given, out=np.zeros(totals.shape), where=given > 0)
-    num_questions = (given > 0).sum(axis=0)
-    means: FloatArray = np.full(totals.shape[1], np.nan)
-    np.divide(shares.sum(axis=0), num_questions, out=means, where=num_questions > 0)
-    return means

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hcl_core.errors import SettingsError
-from hcl_core.records import SamplingSettings
+from hcl_core.records import DEFAULT_SCALING, SamplingSettings, Scaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Preset:
         template: Name of the prompt template.
         judge: Name of the judge.
         ideas: Name of the idea finder.
+        scaling: Of creativity, where no other is asked for.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Preset:
     template: str
     judge: str
     ideas: str
+    scaling: Scaling
 
     def options(self) -> dict[str, object]:
         """The options by their names on the command line."""
@@ -44,8 +46,8 @@ class Preset:
 
 
 # arXiv 2503.02851: 50 samples of at most 50 tokens, T 0.6 (and 1.0), top_p 0.9, every second layer, accepted answers
-# as substrings, ideas as clusters of whole answers, both weights 0.5. In its script the full model verifies every
-# token; here each layer answers alone.
+# as substrings, ideas as clusters of whole answers, min-max scaling, both weights 0.5. In its script the full model
+# verifies every token; here each layer answers alone.
 PRESETS = (
     Preset(
         "paper",
@@ -55,6 +57,7 @@ PRESETS = (
         template="instruction",
         judge="paper",
         ideas="embedding",
+        scaling="min_max",
     ),
 )
 
@@ -80,3 +83,9 @@ def describe_preset(preset: Preset, chosen: dict[str, object]) -> str:
     """
     changed = sorted(name for name, value in preset.options().items() if chosen[name] != value)
     return f"{preset.name}, but {', '.join(changed)}" if changed else preset.name
+
+
+def scaling_of(described: str | None) -> Scaling:
+    """The scaling of a run whose manifest says this of its preset, as ``describe_preset`` does."""
+    name = (described or "").split(",")[0]
+    return next((preset.scaling for preset in PRESETS if preset.name == name), DEFAULT_SCALING)

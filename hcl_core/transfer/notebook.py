@@ -25,7 +25,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from hcl_core.scores.metrics import balanced_layer, score_layers
+from hcl_core.scores.metrics import score_layers
 from hcl_core.records import Weights
 from hcl_core.pipeline.stored import read_outcomes
 
@@ -36,10 +36,11 @@ scores = pd.DataFrame([asdict(each) for each in layer_scores]).set_index("exit_l
 scores"""
 
 _INTERVALS = """\
-from hcl_core.scores.intervals import describe_verdict, uncertainty
+from hcl_core.scores.best_layers import describe_best
+from hcl_core.scores.intervals import uncertainty
 
 sure = uncertainty(outcomes, weights)
-print(describe_verdict(balanced_layer(layer_scores), sure))
+print(describe_best(sure.best))
 intervals = pd.DataFrame([asdict(each) for each in sure.layers]).set_index("exit_layer")
 intervals"""
 
