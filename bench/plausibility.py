@@ -16,7 +16,7 @@ from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.records import Sample
 from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.measures import plausibility
-from hcl_core.scores.metrics import FloatArray, OutcomeTable, mean_over_questions
+from hcl_core.scores.metrics import FloatArray, OutcomeTable, hallucination_rate
 
 _SHOWN_LAYERS, _NUM_SHOWN = (6, 18, 24, 30), 3
 
@@ -71,8 +71,7 @@ def print_answers(values: FloatArray, answers: list[list[Sample]], exit_layers: 
 def print_layers(table: OutcomeTable, values: FloatArray) -> None:
     """A row a layer, and the rank correlations."""
     is_right = table.outcomes >= 0
-    num_answers = np.full(is_right.shape[:2], is_right.shape[2])
-    rates = mean_over_questions(is_right.sum(axis=2), num_answers)
+    rates = 1 - hallucination_rate(table.outcomes)
     means = np.array(plausibility(values))
     print("layer  right  plausibility  of right  of wrong")
     right, wrong = (np.array(plausibility(np.where(chosen, values, np.nan))) for chosen in (is_right, ~is_right))
@@ -98,8 +97,7 @@ def main() -> None:
         raise SystemExit("judge this run first")
     indices = np.linspace(0, len(table.outcomes) - 1, options.questions).round().astype(int).tolist()
     values, answers = read_answers(folder, indices)
-    chosen = table.questions(np.array(indices))
-    print_layers(chosen, values)
+    print_layers(table.part(indices), values)
     print_answers(values, answers, table.exit_layers)
 
 
