@@ -67,7 +67,7 @@ class Service:
         self._loaded: tuple[str, CausalLM, Checkpoint] | None = None
         self._embeddings = Embeddings(registry.load_embedder)
         # Guards the caches: the page calls from many threads.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._stopping: LRUCache[str, bool] = LRUCache(_MOST_STOPPING)
         self._live: LRUCache[str, LiveRun] = LRUCache(_MOST_VISITORS)
         self._lenses: LRUCache[str, LensTable] = LRUCache(_MOST_VISITORS)

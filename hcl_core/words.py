@@ -2,63 +2,58 @@
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from text_to_num import alpha2digit
+from hcl_core.spelling import one_spelling, unmark
 
-# Letters that Unicode does not take apart into a base letter and an accent.
-_PLAIN_LETTERS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th", "ł": "l", "đ": "d", "ı": "i"})
+# Letters that Unicode does not take apart into a base letter and an accent, and two Arabic letters with two spellings.
+_PLAIN_LETTERS = str.maketrans(
+    {"ø": "o", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th", "ł": "l", "đ": "d", "ı": "i", "⁄": "/", "ة": "ه", "ى": "ي"}
+)
 _ARTICLES = frozenset({"a", "an", "the"})
 _QUOTES = "'’‘ʼʻ`´"
 _POSSESSIVE = re.compile(rf"(?<=\w)[{_QUOTES}]s\b")
 _APOSTROPHES = re.compile(rf"(?<=\w)[{_QUOTES}](?=\w)")
-# U.S.A., J. R. R., D-I-V-O-R-C-E
-_INITIALS = re.compile(r"\b(?:(?:[^\W\d_]\.)+[^\W\d_]\b\.?|(?:[^\W\d_]\.\s?){2,}|(?:[^\W\d_]-){2,}[^\W\d_]\b)")
-_DIGIT = re.compile(r"\d")
+_INITIALS = re.compile(
+    r"""\b(?:
+        (?:[^\W\d_]\.)+[^\W\d_]\b\.?    # U.S.A
+      | (?:[^\W\d_]\.\s?){2,}           # J. R. R.
+      | (?:[^\W\d_]-){2,}[^\W\d_]\b     # D-I-V-O-R-C-E
+    )""",
+    re.VERBOSE,
+)
+_OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 _DIGIT_GROUPS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-# 3.14 is one word, and a trailing + or # is part of a name: C++, C#.
-_PIECES = re.compile(r"\d+(?:\.\d+)+|\w+[+#]*|[,.;:!?()\u2013\u2014\n]")
 
-_CLAUSE_ENDS = frozenset(",.;:!?()\u2013\u2014\n")
-
+# Marks below these are accents, which people leave out. From here on they are vowels, and later general accents again.
+_FIRST_VOWEL_SIGN, _FIRST_LATER_ACCENT, _FIRST_KANA = 0x0900, 0x1AB0, 0x3040
+_VOWEL_SIGNS = "".join(
+    chr(code) for code in range(_FIRST_VOWEL_SIGN, 0xAC00) if unicodedata.category(chr(code)) in ("Mn", "Mc")
+)
+# Thai and Lao, Burmese, Khmer, kana, Chinese characters: written without spaces, so that each letter is a word.
+_UNSPACED = "\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_PIECES = re.compile(
+    rf"""
+    (?<!\d\s) (?<![\w).\]%/-]) -\d+ (?:\.\d+)* (?!\w)   # -39, but not "5 - 3" or "1914-1918"
+  | \d+ (?:\.\d+)+                                          # 3.14
+  | (?<![\d/]) \d{{1,2}}/\d{{1,2}} (?![\d/])                # 1/2
+  | [{_UNSPACED}] [{_VOWEL_SIGNS}]*
+  | (?:(?![{_UNSPACED}])\w|(?<=\w)[{_VOWEL_SIGNS}])+ [+\#]*  # a + or # at the end is part of a name: C++, C#
+  | [,.;:!?()\u2013\u2014\u3001\u3002\n]
+    """,
+    re.VERBOSE,
+)
+_CLAUSE_ENDS = frozenset(",.;:!?()\u2013\u2014\u3001\u3002\n")
+# What follows a name in Korean: "is", and the particles of subject, object, place and company.
+_KOREAN_ENDING = re.compile(
+    r"(?<=[가-힣]{2})(?:입니다|이에요|예요|이다|에서|으로|은|는|이|가|을|를|에|의|도|로|와|과)$"
+)
 # "Vitamin A is" has a letter where "Once Upon A Time" has an article.
 _LETTER_A = re.compile(r"(?<=\w )A(?= [a-z])")
+_LETTER_A_KEY = "ʘ"  # a letter that no text has, while articles are taken out
 
-_TEENS = "ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
-_TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
-_ONES = "one|two|three|four|five|six|seven|eight|nine"
-# "Nineteen eighty-four" is a year, where "twenty" and "one" make another number.
-_YEAR_IN_WORDS = re.compile(rf"\b({_TEENS}|twenty)[ -]((?:{_TENS})(?:[ -](?:{_ONES}))?|{_TEENS})\b")
-_NUMBER_WORD = re.compile(
-    rf"\b(?:{_TEENS}|(?:{_TENS})|{_ONES}|zero|hundred|thousand|million|billion|trillion|third|\w*(?:first|second|fifth)"
-    r"|(?:four|six|seven|nin|ten|eleven|twelf|\w+teen|\w+tie)th|eighth)\b"
-)
-_AND_IN_NUMBER = re.compile(r"\b(hundred|thousand|million|billion),? and (?=\w)|\b(thousand|million|billion), (?=\w)")
-_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_SCALED = re.compile(rf"\b(\d+(?:\.\d+)?)[ -]?({'|'.join(_SCALES)})\b")
-_MONTHS = (
-    *("january", "february", "march", "april", "may", "june"),
-    *("july", "august", "september", "october", "november", "december"),
-)
-_MONTH = rf"({'|'.join(f'{month[:3]}(?:{month[3:]})?' if month != 'may' else month for month in _MONTHS)}|sept)\.?"
-_DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
-_DAY_MONTH = re.compile(rf"\b(?:the )?{_DAY}(?: day)?(?: of)? {_MONTH}(?=\W|$)")
-_MONTH_DAY = re.compile(rf"\b{_MONTH} (?:the )?{_DAY}\b(?!,?\d)")
-_ISO_DATE = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")
-_DATE_YEAR = re.compile(rf"\b({'|'.join(_MONTHS)}) (\d{{1,2}}),?(?: of)?,? (\d{{3,4}})\b")
-_CURRENCIES = {"$": "dollar", "£": "pound", "€": "euro", "¥": "yen"}
-_MONEY = re.compile(r"[$£€¥]\s?(\d+(?:\.\d+)?)(?:\s?(m|bn|k)\b)?")
-_MONEY_SCALES = {"k": 10**3, "m": 10**6, "bn": 10**9}
-# "No. 1" is a number and denies nothing.
-_NUMBER_SIGN = re.compile(r"\bno\.?\s*(?=\d)")
-_SHORT_UNITS = {
-    "m": "meter", "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "mi": "mile", "ft": "foot",
-    "kg": "kilogram", "g": "gram", "lb": "pound", "lbs": "pound", "oz": "ounce", "sec": "second",
-    "secs": "second", "min": "minute", "mins": "minute", "hr": "hour", "hrs": "hour", "yr": "year",
-    "yrs": "year", "mph": "mph", "kmh": "kmh",
-}  # fmt: skip
-_MEASURE = re.compile(rf"\b(\d+(?:\.\d+)?)\s?({'|'.join(sorted(_SHORT_UNITS, key=len, reverse=True))})\b\.?(?!['’])")
 # Words that say little by themselves.
 FUNCTION_WORDS = frozenset(
     {
@@ -72,7 +67,7 @@ FUNCTION_WORDS = frozenset(
 # Words that are one word, once they are singular.
 _SAME_WORD = {
     "feet": "foot", "kph": "kmh", "jnr": "jr", "junior": "jr", "snr": "sr", "senior": "sr",
-    "saint": "st", "mount": "mt", "doctor": "dr", "mister": "mr", "versus": "vs", "cent": "cent",
+    "saint": "st", "mount": "mt", "doctor": "dr", "mister": "mr", "versus": "vs", "cent": "cent", "bce": "bc",
     "men": "man", "women": "woman", "children": "child", "teeth": "tooth", "mice": "mouse", "geese": "goose",
     "wolve": "wolf", "wive": "wife", "knive": "knife", "shelve": "shelf", "thieve": "thief",
 }  # fmt: skip
@@ -88,17 +83,11 @@ class Words:
 
 def fold(text: str) -> str:
     """Lower case without accents; ``U.S.`` becomes ``us``, ``Rubik's`` ``rubik``, ``1,000`` ``1000``."""
-    if text.isascii():
-        plain = text.lower()
-    else:
-        # Twice: taking apart makes new capitals (a trade mark sign), and lower case new accents.
-        lower = unicodedata.normalize("NFKD", text).casefold()
-        decomposed = unicodedata.normalize("NFKD", lower)
-        plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter)).translate(_PLAIN_LETTERS)
+    plain = text.lower() if text.isascii() else _without_accents(text)
     # Most words have none of these marks, and a search costs as much as a replacement.
     if any(mark in plain for mark in _QUOTES):
         plain = _APOSTROPHES.sub("", _POSSESSIVE.sub("", plain))
-    if _DIGIT.search(plain):
+    if "," in plain:
         plain = _DIGIT_GROUPS.sub("", plain)
     if "." in plain or "-" in plain:
         plain = _INITIALS.sub(lambda match: re.sub(r"[.\s-]", "", match.group()) + " ", plain)
@@ -111,23 +100,27 @@ def split_words(text: str) -> Words:
     words: list[str] = []
     clauses: list[int] = []
     clause = 0
-    for piece in _PIECES.findall(_one_spelling(fold(_LETTER_A.sub("a_", text)))):
+    plain = text if text.isascii() else "".join(_letters(text))
+    for piece in _PIECES.findall(one_spelling(fold(unmark(_LETTER_A.sub(_LETTER_A_KEY, plain))))):
         if piece in _CLAUSE_ENDS:
             clause += 1
         else:
             words.append(singular(piece))
             clauses.append(clause)
     # The last word of a clause is no article: "vitamin A".
-    ends = [place + 1 == len(words) or clauses[place + 1] != clauses[place] for place in range(len(words))]
-    kept = [place for place, word in enumerate(words) if word not in _ARTICLES or ends[place]]
+    ends = [index + 1 == len(words) or clauses[index + 1] != clauses[index] for index in range(len(words))]
+    kept = [index for index, word in enumerate(words) if word not in _ARTICLES or ends[index]]
     return Words(
-        tuple("a" if words[place] == "a_" else words[place] for place in kept), tuple(clauses[place] for place in kept)
+        tuple("a" if words[index] == _LETTER_A_KEY else words[index] for index in kept),
+        tuple(clauses[index] for index in kept),
     )
 
 
 @lru_cache(maxsize=50_000)
 def singular(word: str) -> str:
     """One key for a noun's singular and plural and for its British and American spelling; not always a word."""
+    if "가" <= word[0] <= "힣":
+        return _KOREAN_ENDING.sub("", word)
     if len(word) <= 3 or word in FUNCTION_WORDS or not word.isalpha():
         return _SAME_WORD.get(word, word)
     key = _without_plural(word)
@@ -138,9 +131,30 @@ def singular(word: str) -> str:
             key = key[:-3] + "or"
         elif key.endswith("tre"):
             key = key[:-3] + "ter"
+        elif key.endswith("ll"):  # distill, fulfill
+            key = key[:-1]
         else:
             key = re.sub(r"is(e|ed|er|ing|ation)$", r"iz\1", key)
     return _SAME_WORD.get(key, key)
+
+
+def _without_accents(text: str) -> str:
+    # Twice: taking apart makes new capitals (a trade mark sign), and lower case new accents.
+    plain = "".join(_letters(unicodedata.normalize("NFKD", text).casefold())).translate(_PLAIN_LETTERS)
+    if not plain.isascii():  # Korean syllables and the vowel signs of other scripts are put together again
+        plain = unicodedata.normalize("NFC", plain)
+    return _OTHER_DIGIT.sub(lambda match: str(unicodedata.digit(match.group())), plain)
+
+
+def _letters(text: str) -> Iterator[str]:
+    """The letters of ``text`` without their accents, in the case that they have."""
+    return (letter for letter in unicodedata.normalize("NFKD", text) if not _is_accent(letter))
+
+
+def _is_accent(letter: str) -> bool:
+    """Whether ``letter`` is a mark that people leave out; vowel signs and the marks of kana make other letters."""
+    is_vowel_sign = _FIRST_VOWEL_SIGN <= ord(letter) < _FIRST_LATER_ACCENT or _FIRST_KANA <= ord(letter) < 0xFE00
+    return unicodedata.combining(letter) > 0 and not is_vowel_sign
 
 
 def _without_plural(word: str) -> str:
@@ -154,34 +168,3 @@ def _without_plural(word: str) -> str:
         if word.endswith((f"{ending}es", f"{ending}e")):
             return word[: word.rindex("e")]
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) and word != "lens" else word
-
-
-def _one_spelling(text: str) -> str:
-    """Numbers in digits, dates as month, day, year, units in full."""
-    text = text.replace("&", " and ").replace("%", " percent ").replace("per cent", "percent")
-    text = text.replace("rather than", "instead of")
-    if _DIGIT.search(text):
-        text = _NUMBER_SIGN.sub("number ", text)
-        text = _SCALED.sub(lambda match: f"{float(match[1]) * _SCALES[match[2]]:.0f}", text)
-    if _NUMBER_WORD.search(text):
-        text = _YEAR_IN_WORDS.sub(lambda match: "".join(alpha2digit(part, "en", 0) for part in match.groups()), text)
-        text = alpha2digit(_AND_IN_NUMBER.sub(lambda match: f"{match[1] or match[2]} ", text), "en", 0)
-    if not _DIGIT.search(text):
-        return text
-    text = _ISO_DATE.sub(lambda match: f"{_month(match[2])} {int(match[3])} {match[1]}", text)
-    text = _DAY_MONTH.sub(lambda match: f"{_month(match[2])} {int(match[1])}", text)
-    text = _MONTH_DAY.sub(lambda match: f"{_month(match[1])} {int(match[2])}", text)
-    text = _DATE_YEAR.sub(r"\1 \2 \3", text)
-    text = _MONEY.sub(_money, text)
-    return _MEASURE.sub(lambda match: f"{match[1]} {_SHORT_UNITS[match[2]]}", text)
-
-
-def _month(name: str) -> str:
-    if name.isdigit():
-        return _MONTHS[int(name) - 1] if 1 <= int(name) <= 12 else name
-    return next(month for month in _MONTHS if month.startswith(name[:3]))
-
-
-def _money(match: re.Match[str]) -> str:
-    amount = f"{float(match[1]) * _MONEY_SCALES[match[2]]:.0f}" if match[2] else match[1]
-    return f"{amount} {_CURRENCIES[match[0][0]]} "

@@ -507,9 +507,16 @@ def test_a_short_form_of_one_of_many_answers_is_incorrect():
 
 
 def test_one_word_that_the_question_leaves_open_must_be_the_whole_answer():
-    fruits, question = ("honey berry", "blackberry", "cranberry"), "Which fruit ends in berry?"
-    assert reason_for("Honey", *fruits, question=question) is not None
-    assert reason_for("Bees make honey from flowers", *fruits, question=question) is None
+    berries, question = (("honey berry", "haskap berry"),), "Which berry is blue and oblong?"
+    assert reason_for("Honey", *berries, question=question) is not None
+    assert reason_for("Bees make honey from flowers", *berries, question=question) is None
+
+
+def test_one_word_of_one_of_many_answers_is_none_of_them():
+    fruits, question = ("honey berry", "blackberry", "cranberry"), "Name a fruit that ends in berry."
+    assert reason_for("Honey", *fruits, question=question) is None
+    gospels, question = ("Gospel of John", "Gospel of Luke"), "Name one of the Gospels."
+    assert reason_for("John", *gospels, question=question) is not None
 
 
 def test_a_refusal_that_goes_on_about_something_else_is_not_attempted():

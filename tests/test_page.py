@@ -12,6 +12,7 @@ from test_runs import SETTINGS, make_manifest
 from test_views import HOSTILE
 
 SHIPPED, WARMER = "0be6b1cadd189061", "a9a4b3a8654fe9da"
+ACCEPTED = "Accepted ideas, one a line (names of one idea: United States | USA)"
 TABS = ("Explore", "Token lens", "Compare", "Data set", "Runs", "Learn")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -192,7 +193,7 @@ def test_a_question_is_found_and_its_stored_answers_are_shown(visit):
         page.locator("#hits label", has_text="Baltic").first.click()
         changes(page, "#headline .hcl-headline", before)
         assert "Baltic" in text_of(page, "#headline .hcl-headline")
-        assert "Sweden" in page.get_by_label("Accepted answers, one a line").input_value()
+        assert "Sweden" in page.get_by_label(ACCEPTED).input_value()
 
 
 def test_a_layer_is_chosen_everywhere_and_shows_its_samples(visit):
@@ -260,22 +261,22 @@ def test_a_link_opens_the_same_view_again(visit):
         page.locator(".hcl-column[data-layer='26'] .hcl-choose").click()
         page.locator("#detail .hcl-detail[data-layer='26']").wait_for()
         before = text_of(page, "#headline .hcl-headline")
-        page.get_by_label("number input for Balance").first.fill("10")
+        page.get_by_label("number input for Balance").first.fill("0")
         page.get_by_label("number input for Balance").first.press("Enter")
         changes(page, "#headline .hcl-headline", before)
-        page.wait_for_function("document.querySelector('#link input').value.includes('balance=10')")
+        page.wait_for_function("document.querySelector('#link input').value.includes('balance=0')")
         link, wanted = page.locator("#link input").input_value(), text_of(page, "#headline .hcl-headline")
     with visit(link[link.index("?") :]) as page:
         page.locator("#detail .hcl-detail[data-layer='26']").wait_for()
         assert text_of(page, "#headline .hcl-headline") == wanted
         page.locator(".hcl-column.selected[data-layer='26']").wait_for()
-        assert page.get_by_label("number input for Balance").first.input_value() == "10"
+        assert page.get_by_label("number input for Balance").first.input_value() == "0"
 
 
 def test_a_link_fills_the_form_in(visit):
     with visit("?q=Name%20a%20%3Cb%3Estar%3C/b%3E&a=Sun&a=Vega&temperature=0.3&last=20") as page:
         assert page.get_by_label("Question", exact=True).input_value() == "Name a <b>star</b>"
-        assert page.get_by_label("Accepted answers, one a line").input_value() == "Sun\nVega"
+        assert page.get_by_label(ACCEPTED).input_value() == "Sun\nVega"
         assert page.get_by_label("Temperature", exact=True).input_value() == "0.3"
         assert "Press Run" in text_of(page, "#status")
 
@@ -380,7 +381,7 @@ def test_the_page_speaks_german_to_a_german_browser(visit):
         )
         words = text_of(page, "body")
         assert "__i18n__" not in words and "hcl_word" not in words
-        for english in ("Answers a layer", "Accepted answers", "Further curves", "Token lens", "Stored answers of"):
+        for english in ("Answers a layer", "Accepted ideas", "Further curves", "Token lens", "Stored answers of"):
             assert english not in words
 
 
@@ -471,7 +472,7 @@ def test_what_others_wrote_is_shown_as_text_and_harmless(visit, hostile_run, nam
 def test_a_visitor_runs_a_question_of_their_own(visit):
     with visit() as page:
         set_field(page, "Question", "What is the capital of <b>France</b>?")
-        set_field(page, "Accepted answers, one a line", "Paris")
+        set_field(page, ACCEPTED, "Paris")
         set_field(page, "First layer", 27)
         set_field(page, "Answers a layer", 12)
         page.get_by_role("button", name="Run", exact=True).click()

@@ -1,4 +1,4 @@
-"""What an accepted answer stands for: the ways of saying it that people count as the same.
+"""What an accepted answer stands for: other ways of saying it that people count as the same.
 
 A ``Pattern`` is words to be found in an answer. A list ("A, B and C") is one pattern of several parts, in any
 order; a remark around the answer proper ("Nicholas Breakspear, who was Adrian IV") is left off.
@@ -9,50 +9,78 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from hcl_core.judges import tables
 from hcl_core.records import Question
 from hcl_core.words import FUNCTION_WORDS, singular, split_words
 
 # As ``split_words`` gives them.
 TRUE, FALSE = "true", singular("false")
 YES, NO = frozenset({"yes", TRUE}), frozenset({"no", FALSE})
+CONTAINS = "contains"
+# Rules that hold unless another year follows, and unless the answer tells another day or month.
+WITHOUT_THE_YEAR = "without the year"
+NO_OTHER_DAY = "has the year, and no other day, of"
+INITIALS = re.compile(r"\b(?:[A-Z]\.\s?)+")
 
 _BRACKETED = re.compile(r"[(\[][^()\[\]]*[)\]]")
 _ALSO = re.compile(r"[(\[](?:accept|also|or|a\.?k\.?a\.?|formerly|now)\b[ :]*([^()\[\]]+)[)\]]", re.IGNORECASE)
-_ALTERNATIVES = re.compile(r"\bor\b|;|\ba\.?k\.?a\.?(?=\s)|\balso known as\b", re.IGNORECASE)
-_LIST = re.compile(r",(?:\s(?:and|&)\s)?|\band\b|&|;", re.IGNORECASE)
-# What follows is a remark: ", who was ...", " - the ...", "Mississippi. He took ...", "Park in Augusta, Georgia".
+_ALTERNATIVES = re.compile(
+    r"""
+    \bor\b                    # "Hokey Cokey or Cokey Cokey"
+  | ;
+  | \ba\.?k\.?a\.?(?=\s)      # "X a.k.a. Y"
+  | \balso\ known\ as\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_LIST = re.compile(
+    r"""
+    ,(?:\s(?:and|&)\s)?       # "A, B", "A, and B"
+  | \band\b
+  | &
+  | ;
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+# What follows is a remark.
 _REMARK = re.compile(
-    r",\s+(?:who|which|that|where|when|whose|as|in|at|on|by|from|for|near|after|before|because|then|(?:the|an?)(?=\s[a-z])|not|with|of"
-    r"|daughter|son|brother|sister|wife|husband|including|born|during)\b|\s[-\u2013\u2014]\s|(?<=[a-z]{4})\.\s+(?=[A-Z])"
-    r"|\s(?:in|at|near|on)\s(?=[^,]+,[^,]+$)",
+    r"""
+    ,\s+(?:
+        who|which|that|where|when|whose                            # "X, who was Y"
+      | as|in|at|on|by|from|for|near|of|with                       # "X, in Y"
+      | after|before|because|then|during|born|including|not
+      | daughter|son|brother|sister|wife|husband                   # "X, wife of Y"
+      | (?:the|an?)(?=\s[a-z])                                     # "X, the singer"
+    )\b
+  | \s[-\u2013\u2014]\s                                            # "X - the singer"
+  | (?<=[a-z]{4})\.\s+(?=[A-Z])                                    # "Mississippi. He took the name later"
+  | \s(?:in|at|near|on)\s(?=[^,]+,[^,]+$)                          # "a park in Augusta, Georgia"
+    """,
+    re.VERBOSE,
 )
 _LEADING = re.compile(
-    r"^(?:(?:it|they|he|she|this|that)\s+(?:is|was|are|were|has|had)\s+|(?:in|on|at|to|by|from|for|of|with|into|as|about|"
-    r"approximately|around|because(?: of)?|inside|under|near|over)\s+(?!\())",
-    re.IGNORECASE,
+    r"""
+    ^(?:
+        (?:it|they|he|she|this|that)\s+(?:is|was|are|were|has|had)\s+       # "It was Rome"
+      | (?:
+            in|on|at|to|by|from|for|of|with|into|as|inside|under|near|over  # "In Rome"
+          | about|approximately|around|because(?:\ of)?                     # "around 1800"
+        )\s+(?!\()
+    )
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
-# "inventor Alexander Graham Bell": a name after what it is the name of.
+# A name after what it is the name of: "inventor Alexander Graham Bell".
 _NAME_AT_END = re.compile(
-    r"(?:^|\s)(?!and\b|or\b|like\b|the\b|of\b|for\b|with\b|from\b|[a-z]{1,2}\b)[a-z]+\s+((?:[A-Z][\w'’.-]*\s*)+)$"
+    r"""
+    (?:^|\s)
+    (?!and\b|or\b|like\b|the\b|of\b|for\b|with\b|from\b|[a-z]{1,2}\b)
+    [a-z]+\s+                       # inventor
+    ((?:[A-Z][\w'’.-]*\s*)+)$       # Alexander Graham Bell
+    """,
+    re.VERBOSE,
 )
 _CAPITALISED = re.compile(r"^[^\W\d_a-zß-öø-ÿ][\w'’.-]*$")
-INITIALS = re.compile(r"\b(?:[A-Z]\.\s?)+")
-_TITLES = frozenset({"mr", "mrs", "ms", "miss", "dr", "sir", "dame", "professor", "prof", "president", "jr", "sr"})
-_ROMAN = (
-    *("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii", "xiii", "xiv", "xv", "xvi", "xvii"),
-    *("xviii", "xix", "xx", "xxi", "xxii", "xxiii", "xxiv", "xxv"),
-)
-_NUMERALS = {numeral: number for number, numeral in enumerate(_ROMAN, 1)}
-_ORDINALS = {
-    number: {1: "1st", 2: "2nd", 3: "3rd", 21: "21st", 22: "22nd", 23: "23rd"}.get(number, f"{number}th")
-    for number in _NUMERALS.values()
-}
-# Words that tell one of several from another: what is left without them is something else.
-_TELLING = (
-    frozenset({"north", "south", "east", "west", "northern", "southern", "eastern", "western", "central", "new", "old"})
-    | {"upper", "lower", "great", "greater", "little", "big", "last", "equatorial"}
-    | _NUMERALS.keys()
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +92,7 @@ class Pattern:
         rule: Why they do, for people to read.
         parts: Runs of words; all must stand in the answer, in any order.
         is_name: Whether middle names and initials may stand between the words of a part.
+        between: Which ones; ``None`` for any.
         is_whole: Whether the answer may say nothing else: in a sentence these words could mean anything.
     """
 
@@ -71,6 +100,7 @@ class Pattern:
     rule: str
     parts: tuple[tuple[str, ...], ...]
     is_name: bool = False
+    between: frozenset[str] | None = None
     is_whole: bool = False
 
 
@@ -86,10 +116,22 @@ def words_asked(question: Question) -> frozenset[str]:
 
 
 @lru_cache(maxsize=512)
+def words_accepted(question: Question) -> frozenset[str]:
+    """The words of all accepted answers."""
+    return frozenset(word for pattern in literal_patterns(question) for word in pattern.parts[0])
+
+
+@lru_cache(maxsize=512)
 def literal_patterns(question: Question) -> tuple[Pattern, ...]:
-    """The accepted answers as they are; one without any word (``"?"``) can't be looked for."""
+    """The accepted answers as they are; one of signs only (``"?"``) has no words: see ``accepted_signs``."""
     split = ((alias, split_words(alias).words) for alias in question.accepted_answers)
-    return tuple(Pattern(alias, "contains", (words,)) for alias, words in split if words)
+    return tuple(Pattern(alias, CONTAINS, (words,)) for alias, words in split if words)
+
+
+@lru_cache(maxsize=512)
+def accepted_signs(question: Question) -> frozenset[str]:
+    """The accepted answers that have no words: ``£``, an emoji."""
+    return frozenset(alias for alias in question.accepted_answers if not split_words(alias).words)
 
 
 @lru_cache(maxsize=512)
@@ -100,26 +142,31 @@ def wider_patterns(question: Question) -> tuple[Pattern, ...]:
     found = []
     for alias in question.accepted_answers:
         for rule, text in _versions(alias):
-            for pattern in (*_patterns(alias, rule, text, asked), *_new_to(asked, alias, text)):
+            for pattern in (*_patterns(alias, rule, text, asked), *_new_to(question, alias, text)):
                 if (key := (pattern.parts, pattern.is_name)) not in seen:
                     seen.add(key)
                     found.append(pattern)
     return tuple(found)
 
 
+def asks_for_one_of_many(question: Question) -> bool:
+    """Whether any of several things is right: "Name a planet." So much the likelier is it that one is hit by chance."""
+    return len(question.ideas) > 1
+
+
 def is_in_most(words: Iterable[str], question: Question) -> bool:
-    """Whether most of the accepted answers have these words: they are then what the question is after."""
+    """Whether most of the accepted answers have these words: they are then what the question asks for."""
     accepted, wanted = literal_patterns(question), set(words)
     return 2 * sum(wanted <= set(pattern.parts[0]) for pattern in accepted) > len(accepted)
 
 
 def tells_apart(word: str) -> bool:
     """Whether ``word`` is a number, or one that tells like things apart: "West Virginia", "George VI"."""
-    return word in _TELLING or any(letter.isdigit() for letter in word)
+    return word in tables.TELLING or any(letter.isdigit() for letter in word)
 
 
 def is_list(alias: str) -> bool:
-    """Whether ``alias`` names several things, all of which are wanted."""
+    """Whether ``alias`` names several things, all of which are needed."""
     return len([part for part in _LIST.split(alias) if content_words(split_words(part).words)]) > 1
 
 
@@ -147,60 +194,103 @@ def _patterns(alias: str, rule: str, text: str, asked: frozenset[str]) -> Iterat
     if not content:
         return
     # One word left of a title could mean anything within a sentence: "boy" of "About a Boy".
-    is_whole = rule != "without brackets" and len(content) == 1 and not _is_prose(alias)
+    is_whole = rule != "without brackets" and len(content) == 1 and not _says_itself(alias, content[0])
     yield Pattern(alias, rule, (words,), is_whole=is_whole)
     yield from _yes_or_no(alias, words)
+    yield from _none(alias, words, asked)
     yield from _numeral(alias, words)
-    listed = [split_words(part).words for part in _LIST.split(text)]
-    listed = [part for part in listed if content_words(part)]
-    if len(listed) > 1:
-        yield Pattern(alias, "names all of", tuple(sorted(listed)))
-    if len(listed) == 2 and text.count(",") == 1 and not text[0].isdigit():
-        yield Pattern(alias, "surname first", (listed[1] + listed[0],))
-        if len(listed[0]) > 1:
-            yield Pattern(alias, "without the place", (listed[0],))
-    if "year" in asked:
-        yield from (Pattern(alias, "has the year of", ((word,),)) for word in words if _is_year(word))
+    yield from _listed(alias, text)
+    yield from _dates(alias, words, asked)
     together = "".join(words)
     if together.isalpha() and (len(words) == 2 and len(together) > 5 or len(words) == len(together) > 2):
         yield Pattern(alias, "written as one word", ((together,),))
-    name = tuple(word for word in words if word not in _TITLES)
+    name = tuple(word for word in words if word not in tables.TITLES)
     if name and name != words:
         yield Pattern(alias, "without the title", (name,))
-    if _is_name(text, words):
-        if len(name) > 1:
-            yield Pattern(alias, "with a middle name", (name,), is_name=True)
-        if len(name) > 2:
-            yield Pattern(alias, "without the middle name", ((name[0], name[-1]),), is_name=True)
+    if is_name(text, words):
+        yield from _names(alias, text, name)
         return
     scattered = sorted(set(content))
     if len(scattered) >= 3 or (len(scattered) == 2 and len(words) > 2):
         yield Pattern(alias, "has all the words of", tuple((word,) for word in scattered))
 
 
-def _new_to(asked: frozenset[str], alias: str, text: str) -> Iterator[Pattern]:
-    """What ``text`` has that the question has not: "citric" of "Citric acid" where an acid is asked for."""
-    words = split_words(text).words
+def _listed(alias: str, text: str) -> Iterator[Pattern]:
+    """The parts of a list in any order; of two, "Surname, First", "City, Place" and "Day, Year"."""
+    listed = [split_words(part).words for part in _LIST.split(text)]
+    listed = [part for part in listed if content_words(part)]
+    if len(listed) > 1:
+        yield Pattern(alias, "names all of", tuple(sorted(listed)))
+    if len(listed) != 2 or text.count(",") != 1 or text[0].isdigit():
+        return
+    if len(listed[0]) > 1 or listed[0][0].lstrip("-").isdigit():
+        is_date = len(listed[1]) == 1 and _is_year(listed[1][0])
+        yield Pattern(alias, WITHOUT_THE_YEAR if is_date else "without the place", (listed[0],))
+    if not listed[1][0].isdigit():
+        yield Pattern(alias, "surname first", (listed[1] + listed[0],))
+
+
+def _dates(alias: str, words: tuple[str, ...], asked: frozenset[str]) -> Iterator[Pattern]:
+    """The year of a date where a year is asked for, or "when"; a month and year within a whole date."""
+    if "year" in asked:
+        yield from (Pattern(alias, "has the year of", ((word,),)) for word in words if _is_year(word))
+    elif "when" in asked and tables.MONTHS & set(words):
+        yield from (Pattern(alias, NO_OTHER_DAY, ((word,),)) for word in words if _is_year(word))
+    if len(words) == 2 and words[0] in tables.MONTHS and _is_year(words[1]):
+        yield Pattern(alias, "a day in", tuple((word,) for word in words))
+
+
+def _names(alias: str, text: str, name: tuple[str, ...]) -> Iterator[Pattern]:
+    """A person's name with and without middle names."""
+    # "George H. W. Bush" is not "George W. Bush", and Johann Christian Bach is not Johann Sebastian.
+    if len(name) == 2 or (len(name) > 2 and not INITIALS.search(text)):
+        yield Pattern(alias, "with a middle name", (name,), is_name=True)
+    if len(name) > 2:
+        middle = name[1:-1]
+        initials = {word[0] for word in middle} | {"".join(word[0] for word in middle)}
+        outer = (name[0], name[-1])
+        yield Pattern(
+            alias, "without the middle name", (outer,), is_name=True, between=frozenset(initials | set(middle))
+        )
+
+
+def _new_to(question: Question, alias: str, text: str) -> Iterator[Pattern]:
+    """What ``text`` has that the question has not: "citric" of "Citric acid" where an acid is asked for.
+
+    Of many different answers such a word is none, unless it is the name after "of": "John" says "Gospel of John", but
+    "honey" of "honey berry" is no fruit that ends in berry.
+    """
+    asked, words = words_asked(question), split_words(text).words
     new = _without(words, asked)
-    if new:
-        yield Pattern(alias, "the question says the rest of", (new,), is_whole=len(new) == 1 and not _is_prose(alias))
+    is_own = is_in_most(new, question) or not asks_for_one_of_many(question)
+    if len(new) > 1 or (new and (is_own or _is_after_of(words, new[0], asked))):
+        is_whole = len(new) == 1 and not _says_itself(alias, new[0])
+        yield Pattern(alias, "the question says the rest of", (new,), is_whole=is_whole)
+
+
+def _is_after_of(words: tuple[str, ...], name: str, asked: frozenset[str]) -> bool:
+    index = words.index(name)
+    return index > 1 and words[index - 1] == "of" and words[index - 2] in asked
 
 
 def _yes_or_no(alias: str, words: tuple[str, ...]) -> Iterator[Pattern]:
     for kind in (YES, NO):
         if len(words) == 1 and words[0] in kind:
             yield from (Pattern(alias, "means", ((word,),)) for word in sorted(kind))
+
+
+def _none(alias: str, words: tuple[str, ...], asked: frozenset[str]) -> Iterator[Pattern]:
+    """``0`` as "none", and as "no countries" where it is asked how many countries there are."""
     if words in (("none",), ("0",)):
         yield from (Pattern(alias, "means", ((word,),)) for word in ("none", "0"))
+        yield from (Pattern(alias, "means", (("no", word),)) for word in sorted(content_words(asked)))
 
 
 def _numeral(alias: str, words: tuple[str, ...]) -> Iterator[Pattern]:
     """``VII`` at the end as ``7`` and ``7th``, and the other way round."""
-    if len(words) < 2:
-        return
-    for numeral, number in _NUMERALS.items():
-        if words[-1] in (forms := (numeral, str(number), _ORDINALS[number])):
-            yield from (Pattern(alias, "numeral", ((*words[:-1], form),)) for form in forms)
+    if len(words) > 1 and (number := tables.NUMBERS.get(words[-1])) is not None:
+        forms = (tables.ROMAN[number], str(number), tables.ordinal(number))
+        yield from (Pattern(alias, "numeral", ((*words[:-1], form),)) for form in forms)
 
 
 def _without(words: tuple[str, ...], asked: frozenset[str]) -> tuple[str, ...]:
@@ -218,18 +308,23 @@ def _without(words: tuple[str, ...], asked: frozenset[str]) -> tuple[str, ...]:
     return tuple(kept) if any(len(word) > 2 or word.isdigit() for word in kept) else ()
 
 
-def _is_prose(alias: str) -> bool:
-    """Whether ``alias`` is said in words of its own, names among them, where a title would be all capitals."""
+def _says_itself(alias: str, word: str) -> bool:
+    """Whether one word of ``alias`` can stand in a sentence and still mean it.
+
+    So it is where ``alias`` is prose with names in it (a title would be all capitals), and with numbers.
+    """
+    if len(word) > 1 and word.lstrip("-").isdigit():
+        return True
     raw = re.findall(r"\w+", alias)
-    is_lower = any(word[0].islower() and content_words(split_words(word).words) for word in raw)
-    return is_lower and any(word[0].isupper() for word in raw)
+    is_lower = any(part[0].islower() and content_words(split_words(part).words) for part in raw)
+    return is_lower and any(part[0].isupper() for part in raw)
 
 
 def _is_year(word: str) -> bool:
     return word.isdigit() and len(word) == 4
 
 
-def _is_name(text: str, words: tuple[str, ...]) -> bool:
+def is_name(text: str, words: tuple[str, ...]) -> bool:
     """Whether ``text`` could be a person's name: two to five capitalised words and nothing else."""
     raw = INITIALS.sub("I ", text.replace(",", " ")).split()
     return 2 <= len(raw) <= 5 and len(raw) == len(words) and all(_CAPITALISED.match(word) for word in raw)

@@ -2,65 +2,106 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hcl_core.judges.accepted import (
-    FALSE,
-    INITIALS,
     NO,
-    TRUE,
     YES,
     Pattern,
+    accepted_signs,
     content_words,
     is_in_most,
     is_list,
     literal_patterns,
     tells_apart,
     wider_patterns,
-    words_asked,
 )
+from hcl_core.judges.reading import Names, Reading
 from hcl_core.ports import Judgement
 from hcl_core.records import Question
-from hcl_core.words import Words, fold, split_words
+from hcl_core.words import fold, split_words
 
 NOTHING_FOUND = "no accepted answer in it"
+_REFUSED = "a refusal"
 
-_CONTRACTIONS = frozenset(
-    {"isnt", "wasnt", "arent", "werent", "aint", "dont", "doesnt", "didnt", "cant", "couldnt", "wont", "wouldnt"}
-    | {"shouldnt", "hasnt", "havent", "cannot"}
-)
-_NEGATIONS = _CONTRACTIONS | {"not", "never", "no", "nor", "neither", "none", "without", "except", "instead"}
-_VERBS = frozenset({"is", "was", "are", "were", "can", "could", "would", "has", "does", "did"})
-# "Not only Paris", "no doubt Paris" and "none other than Paris" affirm.
-_AFFIRMED_AFTER_NEGATION = frozenset({"other", "only", "just", "merely", "surprisingly", "doubt", "question"})
-# How far before the alias a negation may stand: "not the city of Paris".
-_NEGATION_REACH = 4
 # How far apart the scattered words of one accepted answer may stand.
 _SCATTER = 40
 # An accepted answer of at most so many words may have a short form: "Pidgin" for "Pidgin English".
 _SHORT_FORM_OF = 3
 
-_ANSWER_LABEL = re.compile(r"^\s*(?:answer|a)\s*:\s*", re.IGNORECASE)
+_ANSWER_LABEL = re.compile(
+    r"""
+    ^\s*(?:answer|a)\s*:\s*             # "Answer: Paris"
+  | ^\s*(?:\(?[a-e]\)|1\.)\s+(?=\S)    # "A) Paris", "1. Paris"
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 _PROMPT_LABEL = re.compile(r"\b(?:question|q)\s*:", re.IGNORECASE)
-_CAPITALISED = re.compile(r"\b[^\W\d_a-zß-öø-ÿ][\w'’.-]*")
+# Marks of a footnote that can be nothing else.
+_NOTE_MARK = re.compile(
+    r"""
+    \[\^?\d{1,3}\^?\]                          # Paris[1]
+  | (?:(?<=[^\W\d_]{3})|(?<=\d{4})|(?<=[.,;:!?)]))[⁰¹²³⁴-⁹]+   # Paris¹
+    """,
+    re.VERBOSE,
+)
+# Digits glued to a word, a year or a closing mark, where the clause ends or goes on: perhaps a footnote.
+_GLUED_NOTE = re.compile(
+    r"""
+    (?: (?<=[^\W\d_]{2}) | (?<=\b[12]\d{3}) | (?<=[%)"”’]) )   # Bohrium, 1983, 20%
+    [1-9]\d{0,2}
+    (?= [.,;:)] | \s+[a-z] )
+    """,
+    re.VERBOSE,
+)
 _REFUSAL_REACH = 80  # letters
-_HOWEVER = re.compile(r"[.!?]\s+However\b")
 _REFUSAL = re.compile(
-    r"^(?:(?:i am |im )?sorry )?(?:but )?(?:i (?:do not|dont|cannot|cant|could not|couldnt) "
-    r"(?:know|say|tell|answer|determine|provide|find)|i am (?:not sure|unable|sorry)|im (?:not sure|unable|sorry)"
-    r"|i have no idea|no idea|no answer|not sure"
-    r"|unknown|unsure|n a|as an ai|cannot (?:answer|be determined)|unable to)\b"
+    r"""
+    ^(?:(?:i\ am\ |im\ )?sorry\ |unfortunately\ |i\ apologi[sz]e\ )?(?:but\ )?
+    (?:
+        i\ (?:do\ not|dont|cannot|cant|could\ not|couldnt|am\ not\ able\ to)\ (?:currently\ )?
+        (?:know|say|tell|answer|determine|provide|find|have)       # I cannot say
+      | (?:i\ am|im)\ (?:not\ sure|unable|sorry)                   # I'm not sure
+      | i\ have\ no\ idea | no\ idea | no\ answer | not\ sure
+      | unknown | unsure | n\ a                                    # N/A
+      | as\ an\ (?:ai|artificial\ intelligence)
+      | (?:it\ )?(?:cannot|can\ not)\ be\ determined | cannot\ answer | unable\ to
+    )\b
+    """,
+    re.VERBOSE,
+)
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+# After a search that found nothing, only this is an answer; "However, there was another" tells of something else.
+_TURNS_AWAY = re.compile(r"[.!?]\s+However\b", re.IGNORECASE)
+_GOES_ON = re.compile(
+    r"""
+    \b(?:however|but|nevertheless|that\ said),?\s+
+    (?:
+        as\ of | based\ on | according\ to | up\ to | at\ the\ time | in\ \d{4}   # "However, as of 2021, ..."
+      | i\ can\ (?:tell|say)
+      | (?:my|the)\ (?:last|latest|most|current)                                  # "However, the latest ..."
+    )\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_IS_DISCLAIMER = re.compile(
+    r"""
+    \bas\ an\ (?:ai|artificial\ intelligence)\b
+  | \b(?:do\ not|don['’]t)\ (?:currently\ )?have\b              # "I don't have current data."
+  | \b(?:real[- ]time|up[- ]to[- ]date|future)\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
 class AliasJudge:
     """Looks for accepted answers in the answer, by rule and without a model.
 
-    Its rules were tuned on one half of a set of human judgements; ``docs/judges.md`` has what it reaches on the other.
+    Its rules were tuned on one half of a set of human judgements and of a set of early layers' answers;
+    ``docs/judges.md`` has what it reaches on the others.
     """
 
     name = "alias"
-    stamp = "alias 2"
+    stamp = "alias 3"
 
     def judge(self, question: Question, answers: Sequence[str]) -> list[Judgement]:
         """One judgement an answer, in order; see ``judge_one`` for the rules."""
@@ -70,101 +111,128 @@ class AliasJudge:
         """Judge one answer.
 
         Header and template text is not judged: a leading ``Answer:`` is taken off, and whatever follows a
-        ``Question:`` is not the answer to ours.
+        ``Question:`` is not the answer to ours. Digits glued to a word are read as they are, then as a footnote.
         """
-        own_text = text_of_its_own(answer)
-        is_refusal = bool(_REFUSAL.match(" ".join(re.findall(r"\w+", fold(own_text[:_REFUSAL_REACH])))))
-        if is_refusal:  # "I couldn't find the newspaper. However, there was one called Today" tells of something else
-            own_text = _HOWEVER.split(own_text, maxsplit=1)[0]
-        found = split_words(own_text)
-        if not found.words:
-            return Judgement("not_attempted", "no words of its own" if answer.strip() else "empty")
-        asked, negated, affirmed = words_asked(question), None, []
-        for pattern in literal_patterns(question):
-            starts = _occurrences(found.words, pattern.parts[0])
-            if _first_affirmed(found, pattern.parts[0], starts, asked) is not None:
-                affirmed.append(pattern)
-            elif starts:
-                negated = pattern.alias
-        if affirmed:
-            return _correct(_longest(affirmed))
-        if negated is not None:
-            return Judgement("incorrect", f"negates “{negated}”")
-        if is_refusal:
-            return Judgement("not_attempted", "a refusal")
-        names = Names.of(own_text)
-        if said := [pattern for pattern in wider_patterns(question) if _says(found, pattern, names, asked)]:
-            return _correct(_longest(said))
-        if (alias := _short_form(found, question)) is not None:
-            return Judgement("correct", f"a short form of “{alias}”", alias)
-        return Judgement("incorrect", NOTHING_FOUND)
+        text = text_of_its_own(answer)
+        judgement = _judge_text(question, text)
+        if judgement.outcome != "correct" and (without_notes := _GLUED_NOTE.sub("", text)) != text:
+            other = _judge_text(question, without_notes)
+            return other if other.outcome == "correct" else judgement
+        return judgement
+
+
+def text_of_its_own(answer: str) -> str:
+    """``answer`` without a leading ``Answer:``, without what follows a ``Question:``, and without footnote marks."""
+    text = _PROMPT_LABEL.split(_ANSWER_LABEL.sub("", answer), maxsplit=1)[0]
+    return _NOTE_MARK.sub("", text)
+
+
+def _judge_text(question: Question, text: str) -> Judgement:
+    is_refusal = bool(_REFUSAL.match(" ".join(re.findall(r"\w+", fold(text[:_REFUSAL_REACH])))))
+    if is_refusal:
+        if (rest := _answer_after_refusal(text)) and (later := _judge_text(question, rest)).outcome == "correct":
+            return later
+        text = _TURNS_AWAY.split(text, maxsplit=1)[0]
+    if (sign := _sign_in(question, text)) is not None:
+        return Judgement("correct", f"contains “{sign}”", sign)
+    found = split_words(text)
+    if not found.words:
+        return Judgement("not_attempted", "no words of its own" if text.strip() else "empty")
+    reading = Reading(question, text, found)
+    affirmed, denied = [], None
+    for pattern in literal_patterns(question):
+        run = pattern.parts[0]
+        starts = _occurrences(found.words, run)
+        if reading.first_meant(pattern, run, starts) is not None:
+            affirmed.append(pattern)
+        elif any(reading.is_denied(start, start + len(run)) for start in starts) or (starts and run[0] in YES | NO):
+            denied = pattern
+    if affirmed:
+        return _correct(_longest(affirmed))
+    if denied is not None and not (is_refusal and denied.parts[0][0] in YES | NO):
+        return Judgement("incorrect", f"negates “{denied.alias}”")
+    if is_refusal:
+        return Judgement("not_attempted", _REFUSED)
+    if said := [pattern for pattern in wider_patterns(question) if _says(reading, pattern)]:
+        return _correct(_longest(said))
+    if (alias := _short_form(reading)) is not None:
+        return Judgement("correct", f"a short form of “{alias}”", alias)
+    return Judgement("incorrect", NOTHING_FOUND)
+
+
+def _answer_after_refusal(text: str) -> str:
+    """What follows a refusal and answers all the same; empty where nothing does.
+
+    A disclaimer ("As an AI, I have no current data.") says nothing of what follows; after a search that found nothing
+    the answer must say that it is one ("However, as of 2021, ...").
+    """
+    if goes_on := _GOES_ON.search(text):
+        return text[goes_on.start() :]
+    parts = _SENTENCE_END.split(text, maxsplit=1)
+    return parts[1] if len(parts) > 1 and _IS_DISCLAIMER.search(parts[0]) else ""
+
+
+def _sign_in(question: Question, text: str) -> str | None:
+    """The accepted answer without words (``£``, an emoji) that stands alone in ``text``, or is all of it."""
+    signs = accepted_signs(question)
+    if not signs:
+        return None
+    marks = "\"'“”‘’()[]*`"
+    tokens = [text.strip(), *(token.strip(marks).rstrip(".") for token in text.split())]
+    return next(
+        (token for token in tokens if token in signs and (token == text.strip() or token not in "?!.,;:-")), None
+    )
 
 
 def _longest(patterns: Sequence[Pattern]) -> Pattern:
     """The pattern with the most words, then the most letters: "New York City" before "York"; of equals the first."""
-    return max(
-        patterns, key=lambda each: (sum(map(len, each.parts)), sum(len(word) for part in each.parts for word in part))
-    )
+    return max(patterns, key=lambda each: (sum(map(len, each.parts)), sum(map(len, each.parts[0]))))
 
 
 def _correct(pattern: Pattern) -> Judgement:
     return Judgement("correct", f"{pattern.rule} “{pattern.alias}”", pattern.alias)
 
 
-def text_of_its_own(answer: str) -> str:
-    """``answer`` without a leading ``Answer:`` and without what follows a ``Question:``."""
-    return _PROMPT_LABEL.split(_ANSWER_LABEL.sub("", answer), maxsplit=1)[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """The words of a text that may be names, and those that are initials: ``jmw`` for "J. M. W. Turner"."""
-
-    capitalised: frozenset[str]
-    initials: frozenset[str]
-
-    @classmethod
-    def of(cls, text: str) -> "Names":
-        """Those of ``text``."""
-        return cls(
-            frozenset(split_words(" ".join(_CAPITALISED.findall(text))).words),
-            frozenset(word for run in INITIALS.findall(text) for word in split_words(run).words),
-        )
-
-
-def _says(found: Words, pattern: Pattern, names: Names, asked: frozenset[str]) -> bool:
-    """Whether every part of ``pattern`` stands in the answer, affirmed, and near the others."""
-    if pattern.is_whole and content_words(found.words, asked) != pattern.parts[0]:
+def _says(reading: Reading, pattern: Pattern) -> bool:
+    """Whether every part of ``pattern`` stands in the answer, is meant, and stands near the others."""
+    words = reading.found.words
+    if pattern.is_whole and content_words(words, reading.asked) != pattern.parts[0]:
         return False
-    places = []
+    indices = []
     for part in pattern.parts:
-        starts = _occurrences(found.words, part)
-        if not starts and pattern.is_name and part[-1] in found.words:
-            initials = names.initials | Names.of(pattern.alias).initials
-            starts = _name_occurrences(found.words, part, Names(names.capitalised, initials))
-        start = _first_affirmed(found, part, starts, asked)
+        starts = _occurrences(words, part)
+        if not starts and pattern.is_name and part[-1] in words:
+            initials = reading.names.initials | Names.of(pattern.alias).initials
+            starts = _name_occurrences(words, part, Names(reading.names.capitalised, initials), pattern.between)
+        start = _first_of_part(reading, pattern, part, starts)
         if start is None:
             return False
-        places.append(start)
-    return max(places) - min(places) <= _SCATTER
+        indices.append(start)
+    return max(indices) - min(indices) <= _SCATTER
 
 
-def _short_form(found: Words, question: Question) -> str | None:
+def _first_of_part(reading: Reading, pattern: Pattern, part: tuple[str, ...], starts: list[int]) -> int | None:
+    if len(pattern.parts) == 1:
+        return reading.first_meant(pattern, part, starts)
+    return next((start for start in starts if not reading.is_denied(start, start + len(part))), None)
+
+
+def _short_form(reading: Reading) -> str | None:
     """The accepted answer of which the answer says a part and nothing else, if any: "rugby" for "Rugby union".
 
     Most of the accepted answers must have that part: "John" is no member of the Beatles. Half of a list is not the
     list, and what tells like things apart can't be left out: "Virginia" is not "West Virginia".
     """
-    asked = words_asked(question)
-    own = content_words(found.words, asked) or content_words(found.words)
+    words, question = reading.found.words, reading.question
+    own = content_words(words, reading.asked) or content_words(words)
     if not 0 < len(own) < _SHORT_FORM_OF or all(word.isdigit() or len(word) < 3 for word in own):
         return None
-    if any(_is_negated(found, place, place + 1, asked) for place, word in enumerate(found.words) if word in own):
+    if any(reading.is_denied(index, index + 1) for index, word in enumerate(words) if word in own):
         return None
     if not is_in_most(own, question):
         return None
     for pattern in literal_patterns(question):
-        alias = content_words(pattern.parts[0], asked)
+        alias = content_words(pattern.parts[0], reading.asked)
         dropped = set(pattern.parts[0]) - set(own)
         is_run = any(alias[start : start + len(own)] == own for start in range(len(alias)))
         is_long_enough = len(own) * 2 >= len(alias) and len(alias) <= _SHORT_FORM_OF
@@ -173,28 +241,8 @@ def _short_form(found: Words, question: Question) -> str | None:
     return None
 
 
-def _first_affirmed(found: Words, run: tuple[str, ...], starts: list[int], asked: frozenset[str]) -> int | None:
-    """Where ``run`` first stands undenied, of the places where it stands at all."""
-    if len(run) == 1 and run[0] in YES | NO:
-        # Of "No, it is true that ..." the first word is the answer.
-        first = next((place for place, word in enumerate(found.words) if _is_yes_or_no(found, place)), None)
-        return None if first not in starts or _is_negated(found, first, first + 1, asked) else first
-    return next((start for start in starts if not _is_negated(found, start, start + len(run), asked)), None)
-
-
-def _is_yes_or_no(found: Words, place: int) -> bool:
-    """Whether the word there answers: not the "no" of "no reason", nor that of "no doubt"."""
-    words, clauses = found.words, found.clauses
-    if words[place] in (TRUE, FALSE):
-        return True
-    if words[place] not in YES | NO:
-        return False
-    ends_clause = place + 1 == len(words) or clauses[place + 1] != clauses[place]
-    return ends_clause or (place == 0 and words[1] not in _AFFIRMED_AFTER_NEGATION)
-
-
 def _occurrences(words: tuple[str, ...], run: tuple[str, ...]) -> list[int]:
-    """Where ``run`` starts in ``words``."""
+    """The indices at which ``run`` starts in ``words``."""
     first, length = run[0], len(run)
     if first not in words:
         return []
@@ -205,51 +253,36 @@ def _occurrences(words: tuple[str, ...], run: tuple[str, ...]) -> list[int]:
     ]
 
 
-def _name_occurrences(words: tuple[str, ...], name: tuple[str, ...], names: Names) -> list[int]:
-    """Where ``name`` starts, up to two capitalised words or initials standing between each two of its words."""
+def _name_occurrences(
+    words: tuple[str, ...], name: tuple[str, ...], names: Names, between: frozenset[str] | None
+) -> list[int]:
+    """The indices at which ``name`` starts, with up to two middle names or initials between each two of its words.
+
+    These must be of ``between``, or, where that is ``None``, capitalised.
+    """
     starts = []
     for start, word in enumerate(words):
         if not _is_first_name(word, name[0], names.initials):
             continue
-        place = start
-        for wanted in name[1:]:
-            place += 1
+        index = start
+        for expected in name[1:]:
+            index += 1
             for _ in range(2):
-                if words[place : place + 1] not in ((), (wanted,)) and (
-                    len(words[place]) == 1 or words[place] in names.capitalised
-                ):
-                    place += 1
-            if words[place : place + 1] != (wanted,):
+                if words[index : index + 1] not in ((), (expected,)) and _is_middle(words[index], names, between):
+                    index += 1
+            if words[index : index + 1] != (expected,):
                 break
         else:
             starts.append(start)
     return starts
 
 
+def _is_middle(word: str, names: Names, between: frozenset[str] | None) -> bool:
+    if between is not None:
+        return word in between
+    return len(word) == 1 or word in names.capitalised
+
+
 def _is_first_name(word: str, name: str, initials: frozenset[str]) -> bool:
     """Whether ``word`` is ``name``, or one of the two is the other's initials: "J.M.W." for "Joseph"."""
     return word == name or (word[0] == name[0] and (word in initials) != (name in initials))
-
-
-def _is_negated(found: Words, start: int, stop: int, asked: frozenset[str]) -> bool:
-    """Whether the words ``start`` to ``stop`` are denied in their own clause: "not X", "X is not".
-
-    A negation that the question has ("Which city never sleeps?") is repeated, not meant.
-    """
-    words, clauses = found.words, found.clauses
-    for place in range(start - 1, max(-1, start - 1 - _NEGATION_REACH), -1):
-        if clauses[place] != clauses[start] or words[place] == "but":
-            break
-        following = words[place + 1]
-        if words[place] in asked:
-            continue
-        if words[place] in _NEGATIONS and following not in _AFFIRMED_AFTER_NEGATION:
-            return True
-    after = [word for word, clause in zip(words[stop:], clauses[stop:], strict=True) if clause == clauses[stop - 1]]
-    if not after or after[0] not in _CONTRACTIONS | _VERBS:
-        return False
-    # "Paris isn't", "Paris is definitely not", but not "Paris is not only".
-    for word, following in zip(after[:3], [*after[1:4], ""], strict=False):
-        if (word in _CONTRACTIONS or word in ("not", "never")) and word not in asked:
-            return following not in _AFFIRMED_AFTER_NEGATION
-    return False
