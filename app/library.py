@@ -10,11 +10,13 @@ from cachetools import LRUCache, cached
 from app.outcomes import ScoredOutcomes
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
+from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.records import Scaling, StoredQuestion, Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.comparison import RunComparison, compare_runs
+from hcl_core.scores.measures import plausibility
 from hcl_core.scores.metrics import OutcomeTable
 from hcl_core.settings.layers import format_layers
 
@@ -137,6 +139,13 @@ def not_judged(run: StoredRun) -> RunFolderError:
 def outcomes_of(run: StoredRun) -> ScoredOutcomes:
     """The outcomes of all questions, ready to be scored; raises ``RunFolderError`` if the run has not been judged."""
     return ScoredOutcomes.of(table_of(run), run.manifest.strategy)
+
+
+@cached(LRUCache(maxsize=32), key=version_of("plausibility.parquet"), lock=Lock())
+def plausibility_of(run: StoredRun, question_id: str) -> tuple[float, ...] | None:
+    """Plausibility of the answers to one question, by layer; ``None`` if the run has none stored."""
+    values = read_plausibility(run.folder, question_id)
+    return None if values is None else tuple(plausibility(values))
 
 
 def _versions(first: StoredRun, second: StoredRun, *others: Hashable) -> Hashable:

@@ -184,6 +184,22 @@ class Embedder(Protocol):
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
+class AnswerLikelihood(Protocol):
+    """Says how probable a language model finds given answers."""
+
+    def mean_logprobs(self, stored: StoredQuestion, completions: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
+        """Mean log-probability of the tokens of each answer, in nats: ``[n]``.
+
+        Args:
+            stored: The question and the prompt that comes before each answer.
+            completions: Token ids of the answers, at least one token each.
+
+        Raises:
+            HclError: The model cannot read such an answer.
+        """
+        ...
+
+
 class QuestionSource(Protocol):
     """A set of questions."""
 

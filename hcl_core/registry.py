@@ -11,7 +11,8 @@ from hcl_core.judges.names import check_judge, full_judge_name
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
 from hcl_core.models.shapes import ModelShape
-from hcl_core.ports import Embed, Embedder, Judge, QuestionSource
+from hcl_core.ports import AnswerLikelihood, Embed, Embedder, Judge, QuestionSource
+from hcl_core.runs.manifest import RunSettings
 from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
@@ -84,6 +85,32 @@ def make_decoder(
     from hcl_core.decode.strategy import decoder_of
 
     return decoder_of(EngineParts(lm, load_exit_head(exit_head, lm), template, memory_budget), strategy)
+
+
+def whole_model(lm: "CausalLM", template: PromptTemplate) -> AnswerLikelihood:
+    """``lm`` as a reader of the answers to prompts that were made with ``template``."""
+    from hcl_core.decode.engine import EngineParts
+    from hcl_core.decode.heads.exit_heads import SharedHead
+    from hcl_core.decode.plausibility import WholeModel
+
+    return WholeModel(EngineParts(lm, SharedHead(), template))
+
+
+def load_whole_model(settings: RunSettings, name: str | None = None) -> AnswerLikelihood:
+    """The model of a run, as a reader of its answers.
+
+    Args:
+        settings: Of the run; they name the model, the revision of its weights, and their number format.
+        name: Where the model is now; ``None``: as the run names it.
+
+    Raises:
+        ModelNotFoundError: There is no such model, or its weights have another revision.
+        HclError: As ``load_model``.
+    """
+    from hcl_core.decode.model.loading import load_model
+
+    lm, _ = load_model(name or settings.model, settings.dtype, revision=settings.model_revision)
+    return whole_model(lm, settings.template)
 
 
 def fit_head(

@@ -17,6 +17,7 @@ from fake_runs import PLANET, Sitting
 from hcl_core import registry
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder
+from hcl_core.pipeline.plausibility import plausibility_stamp
 from hcl_core.pipeline.scorer import Embeddings, stamps_of
 from hcl_core.pipeline.stored import measure, read_outcomes, rescore
 from hcl_core.records import SampleKey, Verdict
@@ -641,6 +642,47 @@ def test_measures_of_other_outcomes_are_dropped(measured, into):
     stamp = table.schema.metadata[b"made_by"].decode().replace("outcomes ", "outcomes 0")
     pq.write_table(table.replace_schema_metadata({"made_by": stamp}), path)
     assert "measures.parquet" not in taken_files(measured, into)
+
+
+@pytest.fixture
+def with_plausibility(folder):
+    write_plausibility(folder, plausibility_stamp(folder.manifest()))
+    return folder
+
+
+def write_plausibility(folder, stamp, value=-1.5):
+    keys = sorted(folder.sample_keys())
+    folder.write_plausibility(keys, [value] * len(keys), stamp)
+
+
+def test_plausibility_of_the_run_is_kept(with_plausibility, into):
+    assert "plausibility.parquet" in taken_files(with_plausibility, into)
+
+
+def test_plausibility_is_packed(with_plausibility, tmp_path, into):
+    pack_run(with_plausibility, tmp_path / "run.zip")
+    assert contents(unpack_run(tmp_path / "run.zip", into).path) == contents(with_plausibility.path)
+
+
+def test_plausibility_needs_no_verdicts(with_plausibility, into):
+    (with_plausibility.path / "verdicts.parquet").write_bytes(b"junk")
+    assert "plausibility.parquet" in taken_files(with_plausibility, into)
+
+
+def test_plausibility_of_another_run_is_dropped(folder, into):
+    write_plausibility(folder, plausibility_stamp(folder.manifest()).replace("run ", "run 0"))
+    assert "plausibility.parquet" not in taken_files(folder, into)
+
+
+def test_plausibility_that_is_no_log_probability_is_dropped(folder, into):
+    write_plausibility(folder, plausibility_stamp(folder.manifest()), 0.5)
+    assert "plausibility.parquet" not in taken_files(folder, into)
+
+
+def test_plausibility_with_more_rows_than_samples_is_dropped(folder, into):
+    keys = sorted(folder.sample_keys()) * 2
+    folder.write_plausibility(keys, [-1.0] * len(keys), plausibility_stamp(folder.manifest()))
+    assert "plausibility.parquet" not in taken_files(folder, into)
 
 
 def test_token_texts_are_kept(folder, into):

@@ -15,6 +15,7 @@ from conftest import NUM_LAYERS, FakeEmbedder, make_model, make_tokenizer
 from hcl_core import cli, pipeline, registry
 from hcl_core.judges.alias import AliasJudge
 from hcl_core.models.catalogue import CATALOGUE
+from hcl_core.pipeline.plausibility import plausibility_stamp
 from hcl_core.ports import Judgement
 from hcl_core.runs.folder import RunFolder
 
@@ -292,6 +293,56 @@ def test_score_makes_a_deleted_file_again_the_same(command, finished_run, name):
     before = scored(command, finished_run)
     (finished_run / f"{name}.parquet").unlink()
     assert scored(command, finished_run) == before
+
+
+@pytest.fixture
+def no_model(monkeypatch):
+    def load(*_):
+        raise AssertionError("no model is to be loaded")
+
+    monkeypatch.setattr(registry, "load_whole_model", load)
+
+
+def test_run_measures_plausibility_with_the_model_in_memory(command, run_tiny, tmp_path, no_model):
+    code, out, _ = run_tiny(*OWN, "--measures", "plausibility", "--out", tmp_path / "out")
+    assert code == 0 and "plausibility" in out
+    layers = scored(command, tmp_path / "out", "--measures", "plausibility")["layers"]
+    assert all(layer["plausibility"] < 0 for layer in layers)
+
+
+def test_plausibility_of_the_last_layer_is_its_own_log_probability(command, run_tiny, tmp_path):
+    run_tiny(*OWN, "--measures", "plausibility", "--out", tmp_path / "out")
+    samples = [each for each in RunFolder(tmp_path / "out").samples() if each.exit_layer == NUM_LAYERS]
+    expected = sum(sum(each.token_logprobs) / len(each.token_logprobs) for each in samples) / len(samples)
+    last = scored(command, tmp_path / "out", "--measures", "plausibility")["layers"][-1]
+    assert last["plausibility"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_score_loads_the_runs_model_for_a_plausibility_that_is_not_stored(command, finished_run, tiny, monkeypatch):
+    options = ("--measures", "plausibility", "--model", tiny)
+    first = scored(command, finished_run, *options)
+    monkeypatch.setattr(registry, "load_whole_model", None)
+    assert scored(command, finished_run, *options) == first
+
+
+def test_score_takes_no_other_weights(command, finished_run, tmp_path):
+    make_model("llama", seed=1).save_pretrained(tmp_path / "other")
+    make_tokenizer().save_pretrained(tmp_path / "other")
+    result = command("score", finished_run, "--measures", "plausibility", "--model", tmp_path / "other")
+    assert_one_line_error(result, "were wanted; here are folder-")
+
+
+def test_score_says_that_the_runs_model_is_not_here(command, finished_run):
+    result = command("score", finished_run, "--measures", "plausibility")
+    assert_one_line_error(result, "tiny-llama is not on this machine")
+
+
+def test_all_measures_have_plausibility_where_it_is_stored(command, finished_run, tiny, no_model):
+    assert "plausibility" not in scored(command, finished_run, "--measures", "all")["layers"][0]
+    folder = RunFolder(finished_run)
+    keys = sorted(folder.sample_keys())
+    folder.write_plausibility(keys, [-1.5] * len(keys), plausibility_stamp(folder.manifest()))
+    assert scored(command, finished_run, "--measures", "all")["layers"][0]["plausibility"] == -1.5
 
 
 def test_score_needs_no_language_model(command, finished_run, monkeypatch):

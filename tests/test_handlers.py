@@ -28,6 +28,7 @@ from hcl_core import registry
 from hcl_core.decode.model.checkpoints import Checkpoint
 from hcl_core.errors import HclError, JudgeError, RunFolderError, SettingsError
 from hcl_core.folders import runs_folder
+from hcl_core.pipeline.plausibility import plausibility_stamp
 
 ROOT = Path(__file__).parent.parent
 WORDS = Translator("en")
@@ -503,6 +504,15 @@ def test_every_measure_has_a_value_a_layer(service):
     columns = further_measures(own_view(), MEASURES, service)
     assert list(columns) == list(MEASURES) and {len(values) for values in columns.values()} == {4}
     assert columns["distinct_1"] != columns["semantic_entropy"]
+
+
+def test_plausibility_is_shown_where_the_run_has_it_stored(service):
+    list(run(service))
+    assert np.isnan(further_measures(own_view(), ["plausibility"], service)["plausibility"]).all()
+    folder = library.find_run(own_view().manifest.run_id).folder
+    keys = sorted(folder.sample_keys())
+    folder.write_plausibility(keys, [-0.5 * key.exit_layer for key in keys], plausibility_stamp(folder.manifest()))
+    assert further_measures(own_view(), ["plausibility"], service)["plausibility"] == [-0.5, -1.0, -1.5, -2.0]
 
 
 def test_the_balances_further_curves_come_with_a_question(reader):

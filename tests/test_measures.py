@@ -24,6 +24,7 @@ from hcl_core.scores.measures import (
     distinct_n,
     measure_outcomes,
     measure_texts,
+    plausibility,
     reliability,
     vendi_score,
 )
@@ -149,6 +150,8 @@ def test_text_measures_by_hand():
     one, two = measure_texts(table, answers, embed)
     shares = [2 / 6, 1 / 6, 1 / 6, 2 / 6]  # silence is one meaning
     assert one.semantic_entropy == pytest.approx(-sum(share * math.log(share) for share in shares))
+    # Attempted: a, a, b and c.
+    assert one.vendi_all == pytest.approx(math.exp(-(2 / 4 * math.log(2 / 4) + 2 * (1 / 4 * math.log(1 / 4)))))
     assert one.vendi_score == pytest.approx(math.exp(-(2 / 3 * math.log(2 / 3) + 1 / 3 * math.log(1 / 3))))
     assert (two.semantic_entropy, two.vendi_score, two.distinct_1) == (0, pytest.approx(1), pytest.approx(1 / 6))
 
@@ -158,8 +161,20 @@ def test_text_measures_are_means_over_the_questions_with_answers():
     answers = [{1: {0: "b x", 1: "c x"}}, {1: {0: "b", 1: "b"}}, {}]
     (layer,) = measure_texts(table, answers, embed)
     assert layer.vendi_score == pytest.approx((2 + 0) / 2)  # nothing right has no diversity
+    assert layer.vendi_all == pytest.approx((2 + 1) / 2)
     assert layer.distinct_1 == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert layer.distinct_2 == 1  # the second question has no pair
+
+
+# Plausibility.
+
+
+def test_plausibility_is_the_mean_over_questions_of_the_mean_over_answers():
+    nan = math.nan
+    # Layer 1: (-1 - 3) / 2 = -2, and -5 alone: -3.5. Layer 2: -4 alone. Layer 3: nothing.
+    values = np.array([[[-1, -3], [-4, nan], [nan, nan]], [[-5, nan], [nan, nan], [nan, nan]]])
+    one, two, three = plausibility(values)
+    assert (one, two) == (-3.5, -4) and math.isnan(three)
 
 
 # The command.
@@ -182,7 +197,8 @@ def test_score_adds_the_columns_that_are_asked_for(capsys, shipped):
 def test_score_adds_all_measures(capsys, shipped):
     _, printed, _ = run_command(capsys, "score", shipped, "--json", "--measures", "all")
     for layer in json.loads(printed)["layers"]:
-        assert set(MEASURE_NAMES) <= set(layer)
+        assert {*MEASURE_NAMES} - {"plausibility"} <= set(layer)  # the model is not asked
+        assert "plausibility" not in layer
         assert 0 <= layer["vendi_score"] <= 10 and 0 <= layer["semantic_entropy"] <= math.log(10) + 1e-9
     _, printed, _ = run_command(capsys, "score", shipped, "--measures", "all")
     assert "semantic entropy" in printed

@@ -15,7 +15,7 @@ CURVES = (
     ("hcb_score", "hcb_ci", "var(--hcl-hcb)", "circle"),
 )
 # Further measures that are no share of 1 have an axis of their own.
-OWN_AXIS = ("creativity_raw", "vendi_score", "semantic_entropy")
+OWN_AXIS = ("creativity_raw", "vendi_score", "vendi_all", "semantic_entropy", "plausibility")
 _DASHES, _MARKERS = ("dot", "dash", "dashdot", "longdash"), ("cross", "x", "triangle-up", "star")
 # The bars of p_optimal stand below the curves.
 _BARS, _CURVES_DOMAIN = (0.0, 0.13), (0.22, 1.0)

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from hcl_core import pipeline, registry
 from hcl_core.cli.judges import IDEAS_HELP, JUDGE_HELP
+from hcl_core.cli.measures import MEASURES_HELP, measure_columns, parse_measures
 from hcl_core.cli.progress import follow_fit, follow_run
-from hcl_core.cli.tables import print_fidelity, print_lens, print_scores
+from hcl_core.cli.tables import print_fidelity, print_lens, print_measures, print_scores
 from hcl_core.cli.terminal import DTYPE_HELP, app, loading, stderr, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
@@ -78,6 +79,7 @@ def run(
     template_file: Annotated[Path | None, typer.Option(help="Your own template with {question}.")] = None,
     judge: Annotated[str, typer.Option(help=JUDGE_HELP)] = "alias",
     ideas: Annotated[str, typer.Option(help=IDEAS_HELP)] = "accepted",
+    measures: Annotated[str | None, typer.Option(help=MEASURES_HELP)] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<run id>.")] = None,
 ) -> None:
     """Sample answers at every exit layer, judge, cluster and score them. Stopped, it goes on where it was."""
@@ -91,6 +93,7 @@ def run(
             typed, chosen["template"] = typed | {"template"}, "file"
         chosen = found.options() | {name: chosen[name] for name in typed}
         protocol = describe_preset(found, chosen)
+    names = parse_measures(measures)
     sampling = SamplingSettings(chosen["temperature"], chosen["top_p"], chosen["top_k"], chosen["max_new_tokens"], seed)
     prompt_template = load_template(chosen["template"], template_file)
     selection = Selection(limit, shuffle_seed, min_answers)
@@ -114,7 +117,12 @@ def run(
     prepared = prepare(request, lm, checkpoint, Embeddings(registry.load_embedder))
     folder = RunFolder(out or runs_folder() / prepared.manifest.run_id)
     finished = follow_run(pipeline.run(folder, prepared))
+    columns = measure_columns(
+        folder, finished.manifest, finished.table, names, lambda: registry.whole_model(lm, prompt_template)
+    )
     print_scores(finished.manifest, finished.table, Weights(), scaling_of(protocol))
+    if columns:
+        print_measures(finished.table.exit_layers, columns)
     stdout.print(f"\nSaved in {folder.path}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -11,20 +11,21 @@ from rich.text import Text
 from hcl_core import registry
 from hcl_core.cli.as_json import comparison_as_json, difference_as_json, finite, scores_as_json
 from hcl_core.cli.judges import IDEAS_HELP, JUDGE_HELP
-from hcl_core.cli.progress import bars
+from hcl_core.cli.measures import MEASURES_HELP, measure_columns, parse_measures
 from hcl_core.cli.tables import answer_line, print_comparison, print_layer_comparison, print_measures, print_scores
-from hcl_core.cli.terminal import app, stderr, stdout
+from hcl_core.cli.terminal import app, loading, stderr, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.ideas.names import check_idea_finder
 from hcl_core.judges.names import full_judge_name
 from hcl_core.pipeline.scorer import Embeddings
-from hcl_core.pipeline.stored import measure, read_outcomes, rescore
+from hcl_core.pipeline.stored import read_outcomes, rescore
+from hcl_core.ports import AnswerLikelihood
 from hcl_core.records import DEFAULT_SCALING, Weights, check_scaling
 from hcl_core.runs import answers
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.comparison import compare_layers, compare_runs
-from hcl_core.scores.measures import MEASURE_NAMES, TEXT_MEASURES, measure_outcomes, reliability
+from hcl_core.scores.measures import reliability
 from hcl_core.scores.metrics import OutcomeTable
 from hcl_core.settings.presets import scaling_of
 from hcl_core.text import printable
@@ -42,8 +43,9 @@ def score(
     scaling: Annotated[
         str | None, typer.Option(help=f"{SCALING_HELP} Default: possible; min_max for a run of --preset paper.")
     ] = None,
-    measures: Annotated[
-        str | None, typer.Option(help=f"More columns: all, or some of {', '.join(MEASURE_NAMES)}.")
+    measures: Annotated[str | None, typer.Option(help=MEASURES_HELP)] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Where the run's model is now, for plausibility; default: as the run names it.")
     ] = None,
     judge: Annotated[
         str | None, typer.Option(help=f"Judge anew, and keep these verdicts: {JUDGE_HELP} Default: as last time.")
@@ -53,13 +55,13 @@ def score(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Score a run folder; needs no language model."""
-    parsed, names = _weights(weights), _measure_names(measures)
+    """Score a run folder; needs no language model, but for a plausibility that is not stored."""
+    parsed, names = _weights(weights), parse_measures(measures)
     checked = None if scaling is None else check_scaling(scaling)
     folder = RunFolder(run_dir)
     manifest, table = _outcomes(folder, judge, ideas)
     checked = checked or scaling_of(manifest.preset)
-    columns = _measure_columns(folder, manifest, table, names)
+    columns = measure_columns(folder, manifest, table, names, lambda: _load_model(manifest, model))
     if as_json:
         result = scores_as_json(manifest, table, parsed, checked)
         for index, layer in enumerate(result["layers"]):
@@ -98,6 +100,11 @@ def show(
         stdout.print(f"\n{len(chosen) - limit} more questions: --limit N, or --question ID for one.", highlight=False)
 
 
+def _load_model(manifest: Manifest, model: str | None) -> AnswerLikelihood:
+    with stderr.status(loading(model or manifest.settings.model)):
+        return registry.load_whole_model(manifest.settings, model)
+
+
 def _weights(text: str) -> Weights:
     try:
         creativity, accuracy = (float(part) for part in text.split(","))
@@ -106,29 +113,6 @@ def _weights(text: str) -> Weights:
             f"weights must be two numbers, creativity,accuracy, such as 0.5,0.5; got {text!r}"
         ) from None
     return Weights(creativity, accuracy)
-
-
-def _measure_names(text: str | None) -> list[str]:
-    if text is None:
-        return []
-    names = list(MEASURE_NAMES) if text.strip() == "all" else [part.strip() for part in text.split(",")]
-    if unknown := [name for name in names if name not in MEASURE_NAMES]:
-        raise SettingsError(f"measures must be all, or some of {', '.join(MEASURE_NAMES)}; got {unknown[0]!r}")
-    return names
-
-
-def _measure_columns(
-    folder: RunFolder, manifest: Manifest, table: OutcomeTable, names: list[str]
-) -> dict[str, list[float]]:
-    """Values by layer of the measures in ``names``; the embedder is loaded only for measures that need it."""
-    rows: list[dict[str, float]] = [asdict(layer) for layer in measure_outcomes(table, manifest.cost)]
-    if set(names) & set(TEXT_MEASURES):
-        embeddings = Embeddings(registry.load_embedder)
-        with bars() as progress:
-            task = progress.add_task("Measuring", total=manifest.num_questions, unit="questions")
-            texts = measure(folder, table, embeddings, lambda done: progress.update(task, completed=done))
-        rows = [row | asdict(layer) for row, layer in zip(rows, texts, strict=True)]
-    return {name: [row[name] for row in rows] for name in names}
 
 
 def _outcomes(folder: RunFolder, judge: str | None = None, ideas: str | None = None) -> tuple[Manifest, OutcomeTable]:

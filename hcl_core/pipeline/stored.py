@@ -61,7 +61,7 @@ def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings, ideas: str 
             folder.write_manifest(replace(latest, judge=judge.name, ideas=ideas))
         scorer.store(folder)
 
-    _store_if_writable(folder, "verdicts", store)
+    store_if_writable(folder, "verdicts", store)
     return scorer
 
 
@@ -82,7 +82,7 @@ def _check_whole(folder: RunFolder, manifest: Manifest, num_samples: int) -> Non
         )
 
 
-def _store_if_writable(folder: RunFolder, what: str, store: Callable[[], None]) -> None:
+def store_if_writable(folder: RunFolder, what: str, store: Callable[[], None]) -> None:
     """Call ``store`` with the run locked; where the folder can't be written to, log a warning instead."""
     try:
         with folder.writing():
@@ -161,7 +161,7 @@ def measure(
         answers[row["question_id"]].setdefault(row["exit_layer"], {})[row["sample_idx"]] = row["answer"]
     measured = measure_texts(table, answers.values(), embeddings.of, on_progress)
     rows = [asdict(layer) for layer in measured]
-    _store_if_writable(folder, "measures", lambda: folder.write_measures(rows, stamp))
+    store_if_writable(folder, "measures", lambda: folder.write_measures(rows, stamp))
     return measured
 
 

@@ -8,9 +8,11 @@
     clusters.parquet          derived: meaning cluster of each correct sample
     layer_scores.parquet      derived: the scores at equal weights
     measures.parquet          derived, on request: measures of the answers' texts
+    plausibility.parquet      derived, on request: mean log-probability of each sample's tokens under the whole model
 
-A row's key is ``(question_id, exit_layer, sample_idx)``. Derived files can be deleted and made again from
-the others without a language model. Verdicts, clusters and measures carry a stamp: a text that names what made them.
+A row's key is ``(question_id, exit_layer, sample_idx)``. Derived files can be deleted and made again from the others:
+plausibility with the run's language model, the rest without one. All but the scores carry a stamp: a text that names
+what made them.
 """
 
 import json
@@ -32,6 +34,7 @@ from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.question_rows import format_row, parse_row
 from hcl_core.runs.tables import (
     CLUSTER_SCHEMA,
+    PLAUSIBILITY_SCHEMA,
     SAMPLE_SCHEMA,
     TOKEN_SCHEMA,
     VERDICT_SCHEMA,
@@ -271,6 +274,16 @@ class RunFolder:
             return None
         return rows
 
+    def write_plausibility(self, keys: Sequence[SampleKey], mean_logprobs: Sequence[float], stamp: str) -> None:
+        """Replace ``plausibility.parquet``; ``stamp`` names the weights that computed it."""
+        columns = {"mean_logprob": list(mean_logprobs)}
+        write_table(self.path / "plausibility.parquet", keys, columns, PLAUSIBILITY_SCHEMA, stamp)
+
+    def plausibility_table(self, stamp: str, question_id: str | None = None) -> pa.Table | None:
+        """``plausibility.parquet``, or one question's rows; ``None`` if missing, damaged, or of another stamp."""
+        path = self.path / "plausibility.parquet"
+        return read_derived(path, PLAUSIBILITY_SCHEMA, question_id) if read_stamp(path) == stamp else None
+
     def verdict_table(self, question_id: str | None = None) -> pa.Table | None:
         """``verdicts.parquet``, or one question's rows of it; ``None`` if the file is missing or damaged."""
         return read_derived(self.path / "verdicts.parquet", VERDICT_SCHEMA, question_id)
@@ -302,7 +315,7 @@ class RunFolder:
             raise RunFolderError(f"{target} exists already")
         with atomic_folder(target) as copy:
             (copy / "samples").mkdir()
-            optional = ("measures.parquet", "tokens.parquet")
+            optional = ("measures.parquet", "plausibility.parquet", "tokens.parquet")
             for name in ("manifest.json", "questions.jsonl", "layer_scores.parquet", *optional):
                 if name not in optional or (self.path / name).is_file():
                     shutil.copyfile(self.path / name, copy / name)

@@ -50,6 +50,9 @@ TOKEN_SCHEMA = pa.schema([("token_id", pa.int32()), ("text", pa.string())])
 CLUSTER_SCHEMA = pa.schema([*_KEY_FIELDS, ("cluster_id", pa.int32())])
 
 
+PLAUSIBILITY_SCHEMA = pa.schema([*_KEY_FIELDS, ("mean_logprob", pa.float32())])
+
+
 def check_samples(table: pa.Table) -> None:
     """Raise ``ValueError`` for a missing value, a number that is no log-probability, or a sample without tokens."""
     for name in table.column_names:

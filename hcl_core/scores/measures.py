@@ -19,13 +19,14 @@ from hcl_core.ports import Embed
 from hcl_core.scores.metrics import (
     MISSING,
     NOT_ATTEMPTED,
+    FloatArray,
     OutcomeTable,
     creativity_absolute,
     mean_known,
 )
 from hcl_core.words import split_words
 
-MEASURES_VERSION = 1
+MEASURES_VERSION = 2
 NUM_BINS = 10
 
 
@@ -36,6 +37,7 @@ class TextMeasures:
     Attributes:
         exit_layer: Decoder blocks run, from 1.
         vendi_score: Effective number of different right answers, from 0 to the number of samples (arXiv 2210.02410).
+        vendi_all: The same of all answers that were attempted, right or wrong.
         semantic_entropy: Entropy in nats over the meaning clusters of *all* answers, from 0 to the logarithm of the
             number of samples (Farquhar et al., Nature 2024, discrete form).
         distinct_1: Different words over all words of a question's answers, in (0, 1]; NaN without words
@@ -45,6 +47,7 @@ class TextMeasures:
 
     exit_layer: int
     vendi_score: float
+    vendi_all: float
     semantic_entropy: float
     distinct_1: float
     distinct_2: float
@@ -89,7 +92,9 @@ class OutcomeMeasures:
 
 OUTCOME_MEASURES = tuple(each.name for each in fields(OutcomeMeasures))[1:]
 TEXT_MEASURES = tuple(each.name for each in fields(TextMeasures))[1:]
-MEASURE_NAMES = (*OUTCOME_MEASURES, *TEXT_MEASURES)
+# Computed by the run's language model, which the others do not need.
+MODEL_MEASURES = ("plausibility",)
+MEASURE_NAMES = (*OUTCOME_MEASURES, *TEXT_MEASURES, *MODEL_MEASURES)
 
 
 def measure_outcomes(table: OutcomeTable, cost: ModelCost | None) -> list[OutcomeMeasures]:
@@ -165,6 +170,17 @@ def measure_texts(
     return [TextMeasures(layer, *mine) for layer, mine in zip(table.exit_layers, means, strict=True)]
 
 
+def plausibility(mean_logprobs: FloatArray) -> list[float]:
+    """Mean over questions of the mean over their answers, by layer; at most 0, NaN without answers.
+
+    Args:
+        mean_logprobs: ``[num_questions, E, N]`` mean log-probability of an answer's tokens under the whole model, in
+            nats; NaN where there is no answer.
+    """
+    means: list[float] = mean_known(mean_known(mean_logprobs, axis=2)).tolist()
+    return means
+
+
 def vendi_score(vectors: NDArray[np.float32]) -> float:
     """Effective number of different items (Friedman and Dieng, arXiv 2210.02410).
 
@@ -196,8 +212,10 @@ def _measure_cell(answers: list[tuple[str, int]], vectors: Mapping[str, NDArray[
     """The text measures of one question at one layer: answers with their outcomes, in sample order."""
     texts = [text for text, _ in answers]
     right = [vectors[text] for text, outcome in answers if outcome >= 0]
+    attempted = [vectors[text] for text, outcome in answers if outcome != NOT_ATTEMPTED]
     return (
         vendi_score(np.stack(right)) if right else 0.0,
+        vendi_score(np.stack(attempted)) if attempted else 0.0,
         _semantic_entropy(answers, vectors),
         distinct_n(texts, 1),
         distinct_n(texts, 2),

@@ -109,9 +109,10 @@ class _Entry:
 def unpack_run(source: Path, into: Path) -> RunFolder:
     """Import a run from an untrusted source as ``into/<run id>``: the whole run, or nothing.
 
-    Verdicts, clusters and measures are deleted if they are damaged, or not of this run and its judge: they can be made
-    again. Their stamps prove nothing; judge again to be sure of the verdicts. If ``into`` holds a run of the same id,
-    that one is returned unchanged: the same id means the same request, and so the same samples.
+    Verdicts, clusters and measures are deleted if they are damaged, or not of this run and its judge, and plausibility
+    if it is damaged or not of this run: they can be made again. Their stamps prove nothing; judge again to be sure of
+    the verdicts. If ``into`` holds a run of the same id, that one is returned unchanged: the same id means the same
+    request, and so the same samples.
 
     Args:
         source: A zip file or a folder; the run's files are in it, or in one folder in it.

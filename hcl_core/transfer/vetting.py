@@ -1,7 +1,7 @@
 """Validate a run folder from an untrusted source.
 
 Checked are: samples, settings and questions belong together, and no file is larger in memory than a run's can be.
-Whether the samples really are of the named model cannot be checked without that model.
+Whether samples and plausibility really are of the named model cannot be checked without that model.
 """
 
 import math
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from hcl_core.errors import RunFolderError
 from hcl_core.ideas.names import num_accepted_ideas
 from hcl_core.judges.names import judge_stamp
+from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.scorer import stamps_of
 from hcl_core.pipeline.stored import read_outcomes, sample_cells, stored_measures
 from hcl_core.records import StoredQuestion, Weights, first_line
@@ -37,7 +38,8 @@ MAX_LAYERS, MAX_CELLS = 1_000, 1_000_000
 # More than any vocabulary has.
 MAX_TOKEN_TEXTS = 2_000_000
 
-DERIVED = ("verdicts.parquet", "clusters.parquet", "layer_scores.parquet", "measures.parquet")
+_OF_VERDICTS = ("verdicts.parquet", "clusters.parquet", "layer_scores.parquet", "measures.parquet")
+DERIVED = (*_OF_VERDICTS, "plausibility.parquet")
 
 # What the readers of zips and tables raise for forged or damaged bytes.
 DAMAGED: tuple[type[Exception], ...] = (
@@ -145,11 +147,13 @@ def delete_invalid_derived_files(folder: RunFolder) -> None:
     """Delete derived files that are damaged, or not of this run and its judge; write the layer scores anew."""
     table = _valid_outcomes(folder)
     if table is None:
-        invalid: Sequence[str] = DERIVED
+        invalid: Sequence[str] = _OF_VERDICTS
     else:
         # They have no stamp that could be checked, and are quickly made.
         folder.write_layer_scores(score_layers(table, Weights()))
         invalid = () if _has_valid_measures(folder, table) else ("measures.parquet",)
+    if not _has_valid_plausibility(folder):
+        invalid = (*invalid, "plausibility.parquet")
     if not _has_readable_tokens(folder):
         invalid = (*invalid, "tokens.parquet")
     for name in invalid:
@@ -206,6 +210,15 @@ def _has_valid_measures(folder: RunFolder, table: OutcomeTable) -> bool:
     try:
         _check_sizes([folder.path / "measures.parquet"], len(table.exit_layers), len(table.exit_layers))
         return stored_measures(folder, table) is not None
+    except _UNREADABLE:
+        return False
+
+
+def _has_valid_plausibility(folder: RunFolder) -> bool:
+    num_expected = folder.manifest().num_total_samples
+    try:
+        _check_sizes([folder.path / "plausibility.parquet"], num_expected, num_expected)
+        return read_plausibility(folder) is not None
     except _UNREADABLE:
         return False
 

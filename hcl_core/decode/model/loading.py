@@ -9,7 +9,7 @@ from hcl_core.decode.model.checkpoints import Checkpoint, resolve
 from hcl_core.decode.model.linear import fastest_dtype
 from hcl_core.decode.model.memory import explain_out_of_memory, free_memory
 from hcl_core.decode.model.pretrained import convert_gguf, load_causal_lm, read_shape
-from hcl_core.errors import NotEnoughMemoryError, SettingsError
+from hcl_core.errors import ModelNotFoundError, NotEnoughMemoryError, SettingsError
 from hcl_core.models.footprint import WEIGHT_FORMATS, Footprint, WeightFormat, footprint
 from hcl_core.models.shapes import ModelShape
 
@@ -18,7 +18,9 @@ _GIB = 2**30
 _SHARE_FOR_WEIGHTS = 0.85
 
 
-def load_model(name: str, dtype: str = "auto", device: str = "auto") -> tuple[CausalLM, Checkpoint]:
+def load_model(
+    name: str, dtype: str = "auto", device: str = "auto", revision: str | None = None
+) -> tuple[CausalLM, Checkpoint]:
     """Load the model called ``name``.
 
     Args:
@@ -27,18 +29,25 @@ def load_model(name: str, dtype: str = "auto", device: str = "auto") -> tuple[Ca
             can, else float16; ``"fastest"``: the faster of the two on this machine, measured now.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or ``"auto"``: a GPU if there is one. A model larger
             than the first GPU is spread over all of them.
+        revision: Of the weights that are wanted; ``None``: any.
 
     Returns:
         The model, and the weights that it was loaded from.
 
     Raises:
         SettingsError: The dtype or device is unknown or absent, or needs a package that is not installed.
+        ModelNotFoundError: The weights have another revision.
         NotEnoughMemoryError: It does not fit; raised before the weights are read.
         HclError: As ``checkpoints.resolve``.
     """
     chosen_device = choose_device(device)
     weight_format = choose_format(dtype, chosen_device)
     checkpoint = resolve(name, convert_gguf)
+    if revision not in (None, checkpoint.revision):
+        raise ModelNotFoundError(
+            f"the weights {revision} of {name[:200]} were wanted; here are {checkpoint.revision}: give the folder that "
+            "holds those weights"
+        )
     spread_over = _check_memory(checkpoint.model, read_shape(checkpoint), weight_format, chosen_device)
     quantized = weight_format.name if weight_format.is_quantized else None
     number_dtype = _number_dtype(weight_format, chosen_device)

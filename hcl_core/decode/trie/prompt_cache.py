@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.linear import MIN_ROWS
+from hcl_core.models.footprint import SCRATCH_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,14 @@ class PromptCache:
             hidden = lm.block(layer, hidden.to(device), rotary, self._attend)
             last_states.append(hidden[-1:].to(lm.readout_device))
         self.last_states = torch.cat(last_states)
+
+    def rows_per_chunk(self, path_length: int) -> int:
+        """How many nodes whose paths have ``path_length`` tokens fit into the scratch memory of a block together."""
+        lm = self.lm
+        path = 2 * path_length * lm.num_key_value_heads * lm.head_dim
+        activations = 3 * lm.intermediate_size + 6 * lm.hidden_size + path
+        scores = 3 * lm.num_heads * (self.num_tokens + path_length)
+        return max(MIN_ROWS, SCRATCH_BYTES // (4 * (activations + scores)))
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Store the next layer's keys and values and attend causally within the prompt; see ``CausalLM.block``."""

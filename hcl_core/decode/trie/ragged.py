@@ -91,8 +91,13 @@ class RaggedTrie:
         family = self.trie.with_ancestors(nodes)
         computed = self.trie.num_computed
         for layer in range(int(computed[family].min(initial=stop)), stop):
-            if len(waiting := family[computed[family] == layer]):
-                self._run_block(waiting, layer)
+            waiting = family[computed[family] == layer]
+            if not len(waiting):
+                continue
+            # Ancestors run before the nodes that attend to their keys: their numbers are lower.
+            chunk = self._prompt.rows_per_chunk(int(self.trie.depths[waiting].max()))
+            for start in range(0, len(waiting), chunk):
+                self._run_block(waiting[start : start + chunk], layer)
 
     def _run_block(self, nodes: IntArray, layer: int) -> None:
         """Run block ``layer`` on ``nodes [n]``, each of which has run exactly the blocks below it."""

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hcl_core.decode.heads.exit_heads import ExitHead
-from hcl_core.decode.model.linear import MIN_ROWS
 from hcl_core.decode.trie.kv_pool import GrowingRows, LayerKv
 from hcl_core.decode.trie.prompt_cache import PromptCache
 from hcl_core.decode.trie.running import LayerSample, Running
 from hcl_core.decode.trie.sampling import draw_tokens
 from hcl_core.decode.trie.token_trie import ROOT, IntArray, TokenTrie
-from hcl_core.models.footprint import SCRATCH_BYTES, sample_bytes
+from hcl_core.models.footprint import sample_bytes
 from hcl_core.ports import DecodeProgress
 from hcl_core.records import SamplingSettings
 
@@ -85,13 +84,6 @@ class PromptSession:
         for layer, kv in enumerate(self._layers):
             kv.reserve_for(steps * int((exit_layers > layer).sum()))
 
-    def _rows_per_chunk(self, step: int) -> int:
-        """Nodes whose activations fit into the scratch memory."""
-        lm = self._lm
-        activations = 3 * lm.intermediate_size + 6 * lm.hidden_size + 2 * step * lm.num_key_value_heads * lm.head_dim
-        scores = 3 * lm.num_heads * (self._prompt.num_tokens + step)
-        return max(MIN_ROWS, SCRATCH_BYTES // (4 * (activations + scores)))
-
     # Decoding.
 
     def run(self, samples: Sequence[LayerSample], num_waiting: int) -> Iterator[DecodeProgress]:
@@ -134,7 +126,7 @@ class PromptSession:
         positions = np.argsort(order)[node_of_readout]  # position of each readout's node in that order
         for kv in self._layers:
             kv.grow_index(len(self._trie))
-        chunk = self._rows_per_chunk(step)
+        chunk = self._prompt.rows_per_chunk(step)
         for begin in range(0, len(nodes), chunk):
             part = order[begin : begin + chunk]
             inside = (positions >= begin) & (positions < begin + chunk)

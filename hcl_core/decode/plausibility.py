@@ -1,0 +1,136 @@
+"""Plausibility: how probable the whole model finds answers, whichever exit layer gave them. No judge is needed.
+
+The distinct token prefixes of all answers to a question are one trie; every node of it runs to full depth once.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hcl_core.decode.engine import EngineParts
+from hcl_core.decode.heads.exit_heads import SharedHead
+from hcl_core.decode.model.memory import explain_out_of_memory
+from hcl_core.decode.trie.prompt_cache import PromptCache
+from hcl_core.decode.trie.ragged import RaggedTrie, max_samples
+from hcl_core.decode.trie.token_trie import ROOT, IntArray
+from hcl_core.errors import ContextTooLongError, SettingsError
+from hcl_core.records import StoredQuestion
+
+TokenIds = tuple[int, ...]
+
+
+class WholeModel:
+    """The last layer's view of answers: a ``ports.AnswerLikelihood``.
+
+    Args:
+        parts: Model, template and memory budget; the exit head is not used.
+    """
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+
+    def mean_logprobs(self, stored: StoredQuestion, completions: Sequence[TokenIds]) -> NDArray[np.float64]:
+        """Mean of ``token_logprobs`` of each completion: ``[n]``; see ``ports.AnswerLikelihood``."""
+        return np.array([logprobs.mean() for logprobs in self.token_logprobs(stored, completions)])
+
+    @torch.inference_mode()
+    def token_logprobs(self, stored: StoredQuestion, completions: Sequence[TokenIds]) -> list[NDArray[np.float32]]:
+        """Natural logarithm of the probability of each token, after the prompt and the tokens before it.
+
+        Args:
+            stored: The question; its prompt comes first.
+            completions: Token ids of each answer, at least one token each.
+
+        Returns:
+            An array ``[num_tokens]`` a completion, in order (temperature 1, no truncation).
+
+        Raises:
+            SettingsError: A completion is empty, or has a token that the model does not know.
+            ContextTooLongError: Prompt and answer exceed what the model can attend over.
+            NotEnoughMemoryError: Memory ran out.
+        """
+        lm = self._parts.lm
+        prompt_token_ids = lm.tokenize(stored.prompt, is_chat=self._parts.template.is_chat)
+        distinct = sorted(set(completions))
+        self._check(stored, len(prompt_token_ids), distinct)
+        logprobs: dict[TokenIds, NDArray[np.float32]] = {}
+        with explain_out_of_memory("reading the answers"):
+            max_nodes = max_samples(lm, self._parts.budget_now(), num_nodes=1)
+            prompt = PromptCache(lm, prompt_token_ids)
+            for group, num_nodes in _groups(distinct, max_nodes):
+                logprobs |= zip(group, _read(prompt, group, num_nodes), strict=True)
+        return [logprobs[completion] for completion in completions]
+
+    def _check(self, stored: StoredQuestion, num_prompt_tokens: int, completions: Sequence[TokenIds]) -> None:
+        lm = self._parts.lm
+        for completion in completions:
+            if not completion or not all(0 <= token < lm.vocab_size for token in completion):
+                raise SettingsError(
+                    f"question {stored.question.id!r}: an answer needs at least one token, and token ids from 0 to "
+                    f"{lm.vocab_size - 1}; got {str(completion)[:80]}"
+                )
+            if num_prompt_tokens + len(completion) > lm.max_positions:
+                raise ContextTooLongError(
+                    f"question {stored.question.id!r}: a prompt of {num_prompt_tokens} tokens and an answer of "
+                    f"{len(completion)} exceed this model's window of {lm.max_positions}"
+                )
+
+
+def _groups(completions: Sequence[TokenIds], max_nodes: int) -> Iterator[tuple[list[TokenIds], int]]:
+    """Split sorted ``completions`` into groups of at most ``max_nodes`` nodes, at least one completion each.
+
+    Sorted, neighbours share the longest prefixes, so that few nodes are run in two groups. The last token of a
+    completion needs no node: nothing is read after it.
+
+    Yields:
+        A group and the number of its nodes.
+    """
+    group: list[TokenIds] = []
+    num_nodes = 0
+    for completion in completions:
+        num_new = len(completion) - 1 - (_num_shared(group[-1], completion) if group else 0)
+        if group and num_new and num_nodes + num_new > max_nodes:
+            yield group, num_nodes
+            group, num_nodes, num_new = [], 0, len(completion) - 1
+        group.append(completion)
+        num_nodes += num_new
+    if group:
+        yield group, num_nodes
+
+
+def _num_shared(first: TokenIds, second: TokenIds) -> int:
+    """Tokens at the start of both, the last token of each left out."""
+    pairs = zip(first[:-1], second[:-1], strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _read(prompt: PromptCache, completions: Sequence[TokenIds], num_nodes: int) -> list[NDArray[np.float32]]:
+    """Log-probabilities of the tokens of ``completions``, whose trie has ``num_nodes`` nodes."""
+    ragged = RaggedTrie(prompt, SharedHead(), num_nodes)
+    lengths = [len(completion) for completion in completions]
+    tokens: IntArray = np.concatenate(completions).astype(np.int64)  # [t] of all completions, one after another
+    steps = np.concatenate([np.arange(length) for length in lengths])  # [t] tokens before each in its completion
+    nodes = np.full(len(tokens), ROOT, dtype=np.int64)  # [t] node from which each is read
+    # By step, so that nodes of near numbers, which run together, have paths of near lengths.
+    for step in range(1, max(lengths)):
+        at_step = np.flatnonzero(steps == step)
+        nodes[at_step] = ragged.children(nodes[at_step - 1], tokens[at_step - 1])
+    ragged.compute(nodes, ragged.num_hidden_layers)
+    logprobs = _logprobs(ragged, nodes, tokens, prompt.lm.readout_rows())
+    return np.split(logprobs, np.cumsum(lengths)[:-1])
+
+
+def _logprobs(ragged: RaggedTrie, nodes: IntArray, tokens: IntArray, chunk: int) -> NDArray[np.float32]:
+    """Log-probability of each of ``tokens [t]`` at its node of ``nodes [t]``: ``[t]``; ``chunk`` nodes at a time."""
+    unique, node_of_token = np.unique(nodes, return_inverse=True)
+    logprobs = np.empty(len(tokens), dtype=np.float32)
+    for begin in range(0, len(unique), chunk):
+        logits = ragged.logits(unique[begin : begin + chunk], ragged.num_hidden_layers)
+        chosen = np.flatnonzero((node_of_token >= begin) & (node_of_token < begin + chunk))
+        rows = torch.from_numpy(node_of_token[chosen] - begin).to(logits.device)
+        token_logits = logits[rows, torch.from_numpy(tokens[chosen]).to(logits.device)]
+        logprobs[chosen] = (token_logits - logits.logsumexp(-1)[rows]).cpu().numpy()
+    return logprobs
