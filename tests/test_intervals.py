@@ -304,3 +304,13 @@ def test_intervals_of_a_set_hold_the_truth():
     row = set_row("held_out", True, 10, 24, "possible", runs=60)
     assert all(0.88 <= row.mean(name) <= 1 for name in ("hallucination", "creativity", "HCB")), row.values
     assert row.mean("holds") >= 0.9
+
+
+def test_draws_are_numbers_where_hardly_any_idea_was_seen():
+    # A thousand accepted ideas and one right answer: the weights of the others are tiny, and draw zeros.
+    outcomes = np.full((30, 50), INCORRECT, np.int16)
+    outcomes[3, 0] = 7
+    for accepted in (2, 200, 1000):
+        with np.errstate(all="raise", under="ignore"):
+            wrong, ideas = draw_estimands(outcomes, accepted, 1000, np.random.default_rng(0))
+        assert np.isfinite(wrong).all() and np.isfinite(ideas).all()
