@@ -100,6 +100,11 @@ def test_more_accepted_ideas_leave_more_to_be_found():
     assert few <= 3 and few < many
 
 
+def test_draws_of_layers_that_are_never_right_are_numbers():
+    wrong, ideas = draw_estimands(np.full((3, 10), INCORRECT, np.int16), 195, 5000, np.random.default_rng(0))
+    assert np.isfinite(wrong).all() and np.isfinite(ideas).all() and ideas.min() >= 0
+
+
 # Sets.
 
 
@@ -306,11 +311,11 @@ def test_intervals_of_a_set_hold_the_truth():
     assert row.mean("holds") >= 0.9
 
 
-def test_draws_are_numbers_where_hardly_any_idea_was_seen():
-    # A thousand accepted ideas and one right answer: the weights of the others are tiny, and draw zeros.
+def test_draws_are_numbers_where_no_idea_beside_the_first_was_seen():
+    # The weights of ideas that nobody gave are tiny, and some draws of them are too small for single precision.
     outcomes = np.full((30, 50), INCORRECT, np.int16)
-    outcomes[3, 0] = 7
-    for accepted in (2, 200, 1000):
-        with np.errstate(all="raise", under="ignore"):
-            wrong, ideas = draw_estimands(outcomes, accepted, 1000, np.random.default_rng(0))
-        assert np.isfinite(wrong).all() and np.isfinite(ideas).all()
+    for layer in range(30):
+        outcomes[layer, : layer + 1] = 0
+    with np.errstate(all="raise", under="ignore"):
+        wrong, ideas = draw_estimands(outcomes, 2, 20_000, np.random.default_rng(0))
+    assert np.isfinite(wrong).all() and np.isfinite(ideas).all()
