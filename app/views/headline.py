@@ -94,7 +94,12 @@ def _how_sure(scored: Scored, words: Translator) -> str:
         return words("equal_and_cheapest", layer=best.optimal_layer, together=together)
     if best.kind == "clear":
         return words("best_with", share=shares["share"])
-    leads = words("leads_with", **shares, achieved=_achieved(scored, words))
+    achieved = _achieved(scored, words)
+    if best.equal_layers:
+        layers = layers_as_text(best.equal_layers, words)
+        leads = words("equal_lead", layers=layers, share=shares["share"], achieved=achieved)
+    else:
+        leads = words("leads_with", **shares, achieved=achieved)
     if best.kind == "tied":
         return words("together_hold", together=together) + " " + leads
     numbers = {"number": len(best.best_set), "all": best.num_layers, "together": together}

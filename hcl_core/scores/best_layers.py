@@ -87,6 +87,8 @@ def describe_best(best: BestLayers) -> str:
     layer, share = best.optimal_layer, f"{best.p_optimal:.0%}"
     does = "balances best" if best.has_creativity else "is most often right"
     note = "" if best.has_creativity else " No question has more than one accepted idea: accuracy alone decides."
+    twins = tuple(other for other in best.equal_layers if other != layer)
+    share += f" (as does layer {format_layers(twins)}, which is equal to it)" if twins else ""
     together = f"layers {format_layers(best.best_set)} hold the best one with {best.probability:.0%}"
     if best.num_layers == 1:
         return f"Layer {layer} is the only one with answers.{note}"
