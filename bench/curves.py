@@ -48,11 +48,11 @@ def main() -> None:
     options = parser.parse_args()
     console = Console(width=120)
     lm, _ = load_model(options.model)
-    asked = load_questions("starter").load(options.questions)
-    found: dict[str, Any] = {"points": {}, "first_wave": {}}
+    questions = load_questions("starter").load(options.questions)
+    results: dict[str, Any] = {"points": {}, "first_wave": {}}
     if options.out.exists() and not options.afresh:
-        found = json.loads(options.out.read_text(encoding="utf-8"))
-    found |= {
+        results = json.loads(options.out.read_text(encoding="utf-8"))
+    results |= {
         "model": options.model,
         "machine": describe("transformers"),
         "measured": datetime.now(UTC).date().isoformat(),
@@ -65,26 +65,32 @@ def main() -> None:
         for name, values in VARIED.items():
             for value in values:
                 key = f"{head} {name} {value}"
-                if key not in found["points"]:
+                if key not in results["points"]:
                     point = MIDDLE | {name: value}
-                    found["points"][key] = {"head": head, **point} | measure(decoder, asked, point, options.repeats)
-                    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-                    console.print(key, found["points"][key], highlight=False)
+                    results["points"][key] = {"head": head, **point} | measure(
+                        decoder, questions, point, options.repeats
+                    )
+                    options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+                    console.print(key, results["points"][key], highlight=False)
     for dtype in ("float32", "bfloat16"):
-        if dtype not in found["first_wave"]:
+        if dtype not in results["first_wave"]:
             lm, _ = load_model(options.model, dtype)
-            found["first_wave"][dtype] = first_wave(make_decoder(lm, "auto", load_template()), asked, options.repeats)
-            options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-            console.print(dtype, found["first_wave"][dtype], highlight=False)
+            results["first_wave"][dtype] = first_wave(
+                make_decoder(lm, "auto", load_template()), questions, options.repeats
+            )
+            options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            console.print(dtype, results["first_wave"][dtype], highlight=False)
 
 
-def measure(decoder: EngineDecoder, asked: Sequence[Question], point: dict[str, Any], repeats: int) -> dict[str, float]:
+def measure(
+    decoder: EngineDecoder, questions: Sequence[Question], point: dict[str, Any], repeats: int
+) -> dict[str, float]:
     """Medians over questions of one point's seconds (medians of repeats), and means of its counts."""
     layers = parse_layers(point["layers"], decoder.num_hidden_layers)
     settings = SamplingSettings(point["temperature"], 0.9, 0, point["tokens"], 0)
     wave = [(layer, sample_idx) for layer in layers for sample_idx in range(point["samples"])]
     times, counts = [], []
-    for question in asked:
+    for question in questions:
         with counted(decoder.parts.lm) as count:
             drawn, num_nodes = decode(decoder, question, settings, wave)  # the warm-up
         counts.append({"drawn": drawn, "nodes": num_nodes, **count})
@@ -109,7 +115,7 @@ def decode(
     return drawn, num_nodes
 
 
-def first_wave(decoder: EngineDecoder, asked: Sequence[Question], repeats: int) -> dict[str, float]:
+def first_wave(decoder: EngineDecoder, questions: Sequence[Question], repeats: int) -> dict[str, float]:
     """When the page's first wave is there: seconds from the prompt to a half, nine tenths and all of its answers.
 
     Every layer, ``FIRST_WAVE`` answers each, the page's other settings; medians over questions and repeats.
@@ -117,7 +123,7 @@ def first_wave(decoder: EngineDecoder, asked: Sequence[Question], repeats: int) 
     settings = SamplingSettings(max_new_tokens=PAGE_TOKENS)
     wave = [(layer, idx) for layer in range(1, decoder.num_hidden_layers + 1) for idx in range(FIRST_WAVE)]
     rows = []
-    for question in asked:
+    for question in questions:
         decode(decoder, question, settings, wave)
         for _ in range(repeats):
             started, arrived = time.perf_counter(), []

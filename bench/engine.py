@@ -1,4 +1,4 @@
-"""The engine against the ways it replaces, side by side in one run: ``python -m bench.engine`` or ``make bench``.
+"""The engine against the methods it replaces, side by side in one run: ``python -m bench.engine`` or ``make bench``.
 
 Equal work: the same model, prompts, exit layers, samples and sampling, and the same end of an answer.
 
@@ -49,19 +49,19 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=0.6)
     parser.add_argument("--repeats", type=int, default=3, help="of ours and of the matrix product, interleaved")
     parser.add_argument("--singles", type=int, default=2, help="samples a layer that are timed one at a time")
-    parser.add_argument("--ours-only", action="store_true", help="leave the slow ways out")
+    parser.add_argument("--ours-only", action="store_true", help="skip the slow methods")
     parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     settings = SamplingSettings(options.temperature, 0.9, 0, options.max_new_tokens, 0)
     lm, checkpoint = load_model(options.model)
     layers = parse_layers(options.layers, lm.num_hidden_layers)
-    asked = load_questions("starter").load(options.questions)
+    questions = load_questions("starter").load(options.questions)
     if options.memory_only:
-        ours(lm, asked[0], layers, options.samples, settings)
+        ours(lm, questions[0], layers, options.samples, settings)
         print(json.dumps({"peak_mib": high_water_mark()}))
         return
     peer = load_peer(lm, checkpoint.path)
-    rows = [measure(lm, peer, question, layers, settings, options) for question in asked]
+    rows = [measure(lm, peer, question, layers, settings, options) for question in questions]
     report(rows, layers, options, peak_memory())
 
 
@@ -79,7 +79,7 @@ def measure(
     settings: SamplingSettings,
     options: argparse.Namespace,
 ) -> dict[str, float]:
-    """All ways on one question; seconds, operations and rates."""
+    """All methods on one question; seconds, operations and rates."""
     ours(lm, question, layers, 2, settings)  # warm-up
     product_rates, packed_rates, our_times = [], [], []
     for _ in range(options.repeats):
@@ -250,7 +250,7 @@ def report(
         f"{describe('transformers')}",
         highlight=False,
     )
-    table = Table("way", "seconds", "against ours", box=None)
+    table = Table("method", "seconds", "against ours", box=None)
     table.add_row("ours: one token trie, every layer at once", f"{median('ours'):.2f}", "1x")
     if not options.ours_only:
         table.add_row(
@@ -262,11 +262,11 @@ def report(
             ratio("singles"),
         )
     console.print(table)
-    ways = {"product_rate": "by torch", "packed_rate": "with a packed matrix"}
+    products = {"product_rate": "by torch", "packed_rate": "with a packed matrix"}
 
     def share(name: str) -> str:
         reached = statistics.median(row["rate"] / row[name] for row in rows)
-        return f"{reached:.0%} of this machine's float32 matrix product {ways[name]} ({median(name):.0f} GFLOP/s)"
+        return f"{reached:.0%} of this machine's float32 matrix product {products[name]} ({median(name):.0f} GFLOP/s)"
 
     console.print(
         f"decode loop {median('rate'):.0f} GFLOP/s: {share('product_rate')}, {share('packed_rate')}; "

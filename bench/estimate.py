@@ -10,7 +10,7 @@ operations:
 - launches: kernels that a block and a readout start, one after another.
 
 Two rows a model: nothing is shared (every answer is unlike every other from its first token, and none ends early),
-and the sharing that SmolLM2 with its linear head showed at T 0.6 (``bench.curves``). The published script's way, one
+and the sharing that SmolLM2 with its linear head showed at T 0.6 (``bench.curves``). The published script's method, one
 answer after another, is estimated alike: each token reads all weights below its exit.
 """
 
@@ -66,7 +66,7 @@ KERNELS_A_BLOCK, KERNELS_A_READOUT = 60, 40
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """How much of the unshared work is left.
+    """Share of the unshared work that remains.
 
     Attributes:
         blocks: Rows through blocks, against those of samples that share nothing and do not end early.
@@ -125,15 +125,15 @@ def measured_sharing() -> Sharing:
 
 def rows() -> list[tuple[str, str, str, Estimate]]:
     """GPU, model, sharing, estimate."""
-    found = []
+    estimates = []
     for gpu in GPUS:
         for name in MODELS:
             known = find_model(name)
             assert known is not None
             exits = parse_layers(LAYERS, known.num_hidden_layers)
             for label, sharing in (("nothing shared", Sharing()), ("shared as in SmolLM2", measured_sharing())):
-                found.append((gpu.name, name, label, estimate(known.shape, gpu, sharing, exits)))
-    return found
+                estimates.append((gpu.name, name, label, estimate(known.shape, gpu, sharing, exits)))
+    return estimates
 
 
 def main() -> None:

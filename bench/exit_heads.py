@@ -1,4 +1,4 @@
-"""What each way to fit an exit head is worth: ``python -m bench.exit_heads FILE ...`` with files of ``fit-head``.
+"""How good fitted exit heads are: ``python -m bench.exit_heads FILE ...`` with files of ``fit-head``.
 
 Over the starter set's questions with their first accepted answer, which no fit has seen: at each position of the
 answer, does the readout's most probable token agree with the last layer's, and at what cross-entropy. The decode

@@ -33,7 +33,7 @@ from hcl_core.registry import load_model, load_questions, make_decoder
 from hcl_core.settings.prompts import load_template
 
 DRAFTS = 4
-Way = Callable[[Question], object]
+Method = Callable[[Question], object]
 
 
 def main() -> None:
@@ -48,12 +48,12 @@ def main() -> None:
     lm, checkpoint = load_model(options.model)
     template = load_template("chat") if lm.has_chat_template else load_template()
     decoder = make_decoder(lm, "shared", template)
-    asked = load_questions("starter").load(options.questions)
+    questions = load_questions("starter").load(options.questions)
     peer = Peer(load_peer(lm, checkpoint.path), decoder)
     settings = SamplingSettings(temperature=0, max_new_tokens=options.max_new_tokens)
     layers = [*map(int, options.layers.split(",")), lm.num_hidden_layers]
     several = tuple(range(2, lm.num_hidden_layers + 1, 2))
-    rows: list[tuple[str, Way, Way]] = [
+    rows: list[tuple[str, Method, Method]] = [
         ("full decoding", lambda q: peer.answer(q, settings), lambda q: ours(decoder, q, settings))
     ]
     rows += [_drafted(peer, decoder, settings, layer) for layer in layers]
@@ -69,19 +69,21 @@ def main() -> None:
     has_nnsight = importlib.util.find_spec("nnsight") is not None
     console = Console(width=120)
     console.print(
-        f"{options.model}, {lm.dtype_name}, greedy, {len(asked)} questions, up to {options.max_new_tokens} tokens; "
+        f"{options.model}, {lm.dtype_name}, greedy, {len(questions)} questions, up to {options.max_new_tokens} tokens; "
         f"medians of {options.repeats} interleaved repeats",
         describe("transformers", *(["nnsight"] if has_nnsight else [])),
         sep="\n",
         highlight=False,
     )
     table = Table("row", "peer, s", "ours, s", "ours is", "same tokens", box=None)
-    for name, theirs, mine in rows:
-        table.add_row(name, *compare(theirs, mine, asked, options.repeats))
+    for name, of_peer, of_ours in rows:
+        table.add_row(name, *compare(of_peer, of_ours, questions, options.repeats))
     console.print(table)
 
 
-def _drafted(peer: "Peer", decoder: EngineDecoder, settings: SamplingSettings, layer: int) -> tuple[str, Way, Way]:
+def _drafted(
+    peer: "Peer", decoder: EngineDecoder, settings: SamplingSettings, layer: int
+) -> tuple[str, Method, Method]:
     return (
         f"drafts of {DRAFTS} by layer {layer}",
         lambda question: peer.answer(question, settings, layer),
@@ -89,17 +91,17 @@ def _drafted(peer: "Peer", decoder: EngineDecoder, settings: SamplingSettings, l
     )
 
 
-def compare(peer: Way, mine: Way, asked: list[Question], repeats: int) -> list[str]:
+def compare(of_peer: Method, of_ours: Method, questions: list[Question], repeats: int) -> list[str]:
     """Medians over repeats of one answer to every question, their ratio, and whether the answers are the same."""
     try:
-        same = all(peer(question) == mine(question) for question in asked)  # the warm-up
-    except Exception as error:  # whatever the peer trips over is its row's word
-        took = statistics.median(seconds(lambda: [mine(question) for question in asked]) for _ in range(repeats))
+        same = all(of_peer(question) == of_ours(question) for question in questions)  # the warm-up
+    except Exception as error:  # a peer's error, of whatever kind, is shown in its row
+        took = statistics.median(seconds(lambda: [of_ours(question) for question in questions]) for _ in range(repeats))
         return [f"fails: {type(error).__name__}", f"{took:.2f}", "", ""]
     times: list[tuple[float, float]] = []
     for _ in range(repeats):
-        peers = seconds(lambda: [peer(question) for question in asked])
-        times.append((peers, seconds(lambda: [mine(question) for question in asked])))
+        peers = seconds(lambda: [of_peer(question) for question in questions])
+        times.append((peers, seconds(lambda: [of_ours(question) for question in questions])))
     theirs_took, ours_took = (statistics.median(each) for each in zip(*times, strict=True))
     ratio = statistics.median(a / b for a, b in times)
     return [f"{theirs_took:.2f}", f"{ours_took:.2f}", f"{ratio:.2f}x as fast", "yes" if same else "NO"]
@@ -189,12 +191,12 @@ def ours_of_layers(
 ) -> list[tuple[int, ...]]:
     """Our greedy answer at each of ``layers``, in one pass."""
     wave = [(layer, 0) for layer in layers]
-    found = {
-        each.exit_layer: each.completion_token_ids
+    by_layer = {
+        sample.exit_layer: sample.completion_token_ids
         for progress in decoder.decode(with_prompt(decoder, question), settings, [wave])
-        for each in progress.finished
+        for sample in progress.finished
     }
-    return [found[layer] for layer in layers]
+    return [by_layer[layer] for layer in layers]
 
 
 def our_readouts(decoder: EngineDecoder, question: Question) -> list[list[int]]:

@@ -1,7 +1,7 @@
 """Products with packed matrices against ``nn.Linear``: ``python -m bench.products``.
 
 For the shapes of SmolLM2's block, at numbers of rows that a step has, with matrices that are not in the cache, as in a
-pass through a model. What the rates say of ``--dtype fastest`` stands below the table.
+pass through a model. Below the table: what ``--dtype fastest`` chooses by these rates.
 """
 
 import argparse
@@ -22,7 +22,7 @@ COLD_BYTES = 128 * 2**20
 
 
 def main() -> None:
-    """Print GFLOP/s by shape, rows, dtype and way."""
+    """Print GFLOP/s by shape, rows, dtype and kind of product."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()

@@ -13,12 +13,12 @@ from hcl_core.records import Outcome, Question, Sample, SamplingSettings, Stored
 
 @dataclass(frozen=True, slots=True)
 class DecodeProgress:
-    """What one decode step brought.
+    """The result of one decode step.
 
     Attributes:
         finished: Samples that ended in this step.
         num_running: Samples of the wave that still run.
-        num_nodes: Distinct token prefixes computed so far for this prompt.
+        num_nodes: Distinct token prefixes in the trie of this step, the prompt included.
         wave_done: Whether this step ended the wave.
     """
 
@@ -101,13 +101,13 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A judge's word on one answer.
+    """A judge's decision on one answer.
 
     Attributes:
         outcome: Right, wrong, or not attempted.
         reason: The rule that decided, for people to read.
-        matched: The accepted answer that a right answer was taken for, as the question has it; of several the longest
-            one. ``None`` where no single accepted answer decided.
+        matched: The accepted answer that a right answer matched, spelled as in the question; the longest if it matched
+            several. ``None`` if no single accepted answer decided.
     """
 
     outcome: Outcome
@@ -117,7 +117,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class RightAnswer:
-    """An answer that a judge called correct, and the accepted answer that the judge took it for, if it said one."""
+    """An answer that a judge called correct, and the accepted answer that it matched; see ``Judgement.matched``."""
 
     text: str
     matched: str | None
@@ -128,15 +128,15 @@ class Judge(Protocol):
 
     Attributes:
         name: As chosen by the user; stored with the run.
-        stamp: Everything that decides its judgements, in a few words; stored with the verdicts, which are made
-            again where it has changed.
+        stamp: A short text that differs if judgements could; stored with the verdicts, which are made again when it
+            changes.
     """
 
     name: str
     stamp: str
 
     def judge(self, question: Question, answers: Sequence[str]) -> list[Judgement]:
-        """One judgement an answer, in order."""
+        """One judgement for each answer, in order."""
         ...
 
 
@@ -167,7 +167,7 @@ class IdeaFinder(Protocol):
 
 
 class Embedder(Protocol):
-    """Places texts in a space where cosine similarity is likeness of meaning.
+    """Maps texts to vectors whose cosine similarity measures similarity of meaning.
 
     Attributes:
         name: As chosen by the user; stored with the clusters.
@@ -176,11 +176,11 @@ class Embedder(Protocol):
     name: str
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """``[n, width]`` unit vectors, one a text."""
+        """``[n, width]`` unit vectors, one for each text."""
         ...
 
 
-# ``[n, width]`` unit vectors, one a text: an embedder's ``embed``, or one that remembers.
+# Texts to ``[n, width]`` unit vectors: an embedder's ``embed``, or a function that caches its results.
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
 

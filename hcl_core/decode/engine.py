@@ -1,7 +1,7 @@
 """The engine: one token trie a prompt, every exit layer at once (DESIGN section 3).
 
 ``EngineDecoder.decode`` begins every decoding strategy: check, run the prompt once, hand it on. ``TrieDecoder`` is true
-early exit; ``speculative`` and ``dynamic`` have the other two strategies, ``trie`` has what all of them run on.
+early exit. ``speculative`` and ``dynamic`` are the other two strategies; all of them run on ``trie``.
 """
 
 from abc import ABC, abstractmethod

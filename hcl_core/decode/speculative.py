@@ -252,7 +252,7 @@ class _Rounds:
             p_token, q_token = (probs.gather(1, tokens[:, None])[:, 0] for probs in (target_probs, draft_probs))
             is_accepted = has_draft & (uniforms[:, _ACCEPT] * q_token < p_token)
             residual = (target_probs - draft_probs).clamp_min(0)
-            # Where p equals q, only rounding refuses a draft, and nothing is left to draw from: p stands in.
+            # Where p equals q, only rounding refuses a draft, and the residual is empty: the token is drawn from p.
             resamples = has_draft & (residual.sum(-1) > 0)
             target_probs = torch.where(resamples[:, None], residual, target_probs)
             self._report.proposed[position] += int(has_draft.sum())

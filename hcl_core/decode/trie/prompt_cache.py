@@ -33,7 +33,7 @@ class PromptKv:
 
 
 class PromptCache:
-    """What one prompt leaves behind at full depth; read by many tries, changed by none.
+    """Keys, values and last-token states of one prompt at full depth; tries read them and never change them.
 
     Attributes:
         lm: The model.
