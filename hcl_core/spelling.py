@@ -109,7 +109,7 @@ _DATE_YEAR = re.compile(rf"\b({'|'.join(_MONTHS)}) (\d{{1,2}})(?: ?,)?(?: of)?(?
 _MONEY = re.compile(
     r"""
     (?:\b(?:us|c|ca|a|au|nz|hk))? [$£€¥] \s? (\d+(?:\.\d+)?) (?:\s?(m|bn|k)\b)?   # US$ 5, £186k
-  | (?<![\d.]) (\d+(?:\.\d+)?) \s? [$£€¥] (?!\s?\d)                              # 5 €
+  | (?<![\w.]) (\d+(?:\.\d+)?) \s? [$£€¥] (?!\s?\d)                              # 5 €
     """,
     re.VERBOSE,
 )

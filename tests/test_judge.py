@@ -1,7 +1,9 @@
 """The alias judge: what counts as right, word by word."""
 
+import json
 import time
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, example, given
@@ -525,6 +527,239 @@ def test_a_refusal_that_goes_on_about_something_else_is_not_attempted():
 
 def test_number_one_is_no_negation():
     assert outcome('Her only No. 1 hit was "Paris"') == "correct"
+
+
+# Footnotes, and refusals that answer all the same.
+
+
+@pytest.mark.parametrize(
+    ("answer", "alias"),
+    [
+        ("It is Nobelium1.", "Nobelium"),
+        ("It is Nobelium12, of course", "Nobelium"),
+        ("It was nobelium1 and nothing else", "Nobelium"),
+        ("It opened in 18894.", "1889"),
+        ("It is “Nobelium”2.", "Nobelium"),
+        ("Nobelium[3]", "Nobelium"),
+        ("Nobelium[^3^] is one", "Nobelium"),
+        ("Nobelium³", "Nobelium"),
+        ("In 1889²", "1889"),
+        ("It is Sum41.", "Sum41"),
+    ],
+)
+def test_a_footnote_is_no_part_of_a_word(answer, alias):
+    assert outcome(answer, alias) == "correct"
+
+
+@pytest.mark.parametrize(("answer", "alias"), [("Nobelium[3]", "3"), ("H2.", "H"), ("Nobelium3", "Nobelium")])
+def test_what_could_be_a_footnote_is_no_answer(answer, alias):
+    assert outcome(answer, alias) == "incorrect"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "As an AI language model, I have no opinions. However, the capital is Paris.",
+        "As an artificial intelligence I cannot browse. The capital is Paris.",
+        "I'm sorry, I do not have access to current data. As of 2021, it was Paris.",
+        "I don't have real-time information, but as of 2021 it was Paris.",
+        "I'm sorry, but I couldn't find this. However, according to an atlas, it is Paris.",
+        "I apologize, but I cannot say for sure. However, as of my last update, it was Paris.",
+    ],
+)
+def test_a_refusal_that_goes_on_to_answer_is_judged_by_its_answer(answer):
+    assert outcome(answer) == "correct"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "As an AI language model, I have no opinions. Could you say more?",
+        "I'm sorry, but I couldn't find it. However, there was a town called Paris in Texas.",
+        "I do not have access to current data.",
+    ],
+)
+def test_a_refusal_that_does_not_answer_is_not_attempted(answer):
+    assert outcome(answer) == "not_attempted"
+
+
+# Chance hits: of many accepted answers one is said, and something else is meant.
+
+
+@pytest.mark.parametrize(
+    ("question", "accepted", "answer"),
+    [
+        ("Name a kind of cloud.", ("storm cloud", "cirrus"), "Storm"),
+        ("Name a plant that eats insects.", ("fly trap", "sundew"), "Flies"),
+        ("Name a cheese.", ("American", "Brie"), "American Airlines"),
+        ("Name a cheese.", ("Blue", "Brie"), "Blue Star"),
+        ("Name a colour.", ("red", "blue"), "Red wine"),
+        ("Name a chess piece.", ("king", "queen"), "The King of the world"),
+        ("Name a painting by Leonardo.", ("Mona Lisa", "Last Supper"), "The King of the Mona Lisa"),
+        ("Name a member of the Security Council.", ("America", "France"), "South America"),
+        ("Name a country in Europe.", ("France", "Spain"), "What is the capital of France?"),
+        ("Name a state of the USA.", ("New York", "Ohio"), "A holiday in New York"),
+        ("Name a royal house.", ("York", "Tudor"), "New York City"),
+        ("Name a president.", ("John Adams", "Adams", "Monroe", "Polk"), "Adam"),
+        ("Name a book of the Bible.", ("Numbers", "Exodus"), "a large number of people"),
+        ("Name a month.", ("May", "June"), "Bees may sleep"),
+        ("Name a prime number.", ("2", "3", "5"), "The 2 queens"),
+        ("Name a prime number.", ("2", "3", "5"), "2, 4"),
+        ("Name a fruit.", ("lemon", "lime"), "Chair, table, lemon"),
+    ],
+)
+def test_a_name_that_says_something_else_is_a_chance_hit(question, accepted, answer):
+    assert reason_for(answer, *accepted, question=question) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "accepted", "answer"),
+    [
+        ("Name a cheese.", ("American", "Brie"), "American"),
+        ("Name a chess piece.", ("king", "queen"), "The King"),
+        ("Name a big cat.", ("lion", "tiger"), "The African lion"),
+        ("Name a planet.", ("Earth", "Mars"), "The planet Earth"),
+        ("Name a planet.", ("Earth", "Mars"), "The Earth is a place to live"),
+        ("Name a country in Europe.", ("France", "Spain"), "The country of France"),
+        ("Name a country in Europe.", ("France", "Spain"), "France, Spain"),
+        ("Name a month.", ("May", "June"), "may"),
+        ("Name a month.", ("May", "June"), "It is May."),
+        ("Name a book of the Bible.", ("Numbers", "Exodus"), "Numbers"),
+        ("Name a prime number.", ("2", "3", "5"), "A) 2."),
+        ("Name a prime number.", ("2", "3", "5"), "The answer is 3"),
+        ("Name a painting by Leonardo.", ("Mona Lisa", "Last Supper"), "The Mona Lisa"),
+    ],
+)
+def test_a_name_that_says_itself_is_no_chance_hit(question, accepted, answer):
+    assert reason_for(answer, *accepted, question=question) is not None
+
+
+@pytest.mark.parametrize(
+    ("accepted", "answer", "expected"),
+    [
+        (("Marie Curie", "Curie"), "Jane Curie", "incorrect"),
+        (("Marie Curie", "Curie"), "E. F. Curie", "incorrect"),
+        (("Marie Curie", "Curie"), "M. Curie", "correct"),
+        (("Marie Curie", "Curie"), "Madame Curie's husband was Pierre; she is Curie.", "correct"),
+        (("Mohamed Salah", "Salah"), "Muhammad Salah", "correct"),
+        (("Anna Maria Bell",), "Anna Louise Bell", "incorrect"),
+        (("Anna Maria Bell",), "Anna M. Bell", "correct"),
+        (("Anna Maria Bell",), "Anna Bell", "correct"),
+        (("John Q. Reed",), "John P. Q. Reed", "incorrect"),
+        (("John Lackland", "John"), "John Smith", "incorrect"),
+    ],
+)
+def test_another_person_of_that_name_is_incorrect(accepted, answer, expected):
+    question = Question("q", "Who discovered it?", (accepted,) if len(accepted) > 1 else accepted)
+    assert AliasJudge().judge_one(question, answer).outcome == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "alias", "answer", "expected"),
+    [
+        ("On which day?", "June 3, 1912", "June 3", "correct"),
+        ("On which day?", "June 3, 1912", "June 3, 1915", "incorrect"),
+        ("When did it open?", "June 1912", "on June 3, 1912", "correct"),
+        ("When did it open?", "3 June 1912", "In 1912", "correct"),
+        ("When did it open?", "3 June 1912", "June 5, 1912", "incorrect"),
+        ("When did it open?", "3 June 1912", "in May 1912", "incorrect"),
+        ("Where is it?", "Alton, Hampshire", "in Alton", "correct"),
+        ("Who is it?", "Alton, Mary", "Jane Alton", "incorrect"),
+        ("How many moons has it?", "none", "It has no moons.", "correct"),
+    ],
+)
+def test_part_of_a_date_or_place_counts_where_nothing_contradicts_it(question, alias, answer, expected):
+    assert AliasJudge().judge_one(Question("q", question, (alias,)), answer).outcome == expected
+
+
+# What an answer says without a negation next to the name.
+
+
+@pytest.mark.parametrize(
+    ("answer", "alias"),
+    [
+        ("Most people believe Ada, but it was Bob.", "Ada"),
+        ("Bob, a pupil of Ada", "Ada"),
+        ("nicht Bonn", "Bonn"),
+        ("keine Stadt wie Bonn", "Bonn"),
+        ("Bonn ist es nicht", "Bonn"),
+        ("не Киев", "Киев"),
+        ("不是上海", "上海"),
+        ("Oslo or Bonn", "Bonn"),
+        ("7 or 8", "7"),
+        ("It has 7 or 8 legs", "8"),
+        ("Oslo, Rome, Bonn", "Bonn"),
+        ("They told us so", "US"),
+        ("it is hot", "IT"),
+        ("I see", "I"),
+        ("-12", "12"),
+        ("12", "-12"),
+    ],
+)
+def test_what_is_said_is_not_what_is_accepted(answer, alias):
+    assert outcome(answer, alias) == "incorrect"
+
+
+@pytest.mark.parametrize(
+    ("answer", "alias"),
+    [
+        ("Many think that it was Ada.", "Ada"),
+        ("nicht nur Bonn", "Bonn"),
+        ("nicht Oslo, sondern Bonn", "Bonn"),
+        ("Bonn or Bad Godesberg", "Bonn"),
+        ("It is the US.", "US"),
+        ("The word is “of”.", "Of"),
+        ("上海市", "上海"),
+        ("부산입니다", "부산"),
+        ("-12", "−12"),
+        ("$12", "12"),
+        ("Super Bowl 38", "Super Bowl XXXVIII"),
+        ("P!nk", "Pink"),
+    ],
+)
+def test_what_is_said_is_what_is_accepted(answer, alias):
+    assert outcome(answer, alias) == "correct"
+
+
+@pytest.mark.parametrize(
+    ("answer", "alias", "expected"),
+    [
+        ("%", "%", "correct"),
+        ("€", "€", "correct"),
+        ("The sign is €.", "€", "correct"),
+        ("🐢", "🐢", "correct"),
+        ("🐢", "🐇", "not_attempted"),
+        ("=", "=", "correct"),
+        ("?", "?", "correct"),
+        ("Is it so ?", "?", "incorrect"),
+    ],
+)
+def test_an_accepted_answer_of_signs_alone_can_be_right(answer, alias, expected):
+    assert outcome(answer, alias) == expected
+
+
+def test_no_idea_is_not_the_answer_no():
+    question = Question("q", "Is it a planet?", ("no",))
+    answers = ["I have no idea", "It is no planet", "There is no reason to think so"]
+    judged = [AliasJudge().judge_one(question, answer).outcome for answer in answers]
+    assert judged == ["not_attempted", "correct", "incorrect"]
+
+
+CASES = Path(__file__).parents[2] / "shared" / "cases" / "questions" / "judging.jsonl"
+# "Paris Hilton" for Paris: of one accepted place, longer names are as often right ("Sandown Park").
+DISPUTED = {"Paris Hilton"}
+
+
+def judging_cases():
+    lines = CASES.read_text(encoding="utf-8").splitlines() if CASES.is_file() else []
+    return [case for case in map(json.loads, lines) if case["answer"] not in DISPUTED]
+
+
+@pytest.mark.skipif(not CASES.is_file(), reason="needs the failing cases")
+@pytest.mark.parametrize("case", judging_cases(), ids=lambda case: case["answer"])
+def test_answers_as_people_and_models_write_them(case):
+    question = Question("q", case["question"], tuple(case["answers"]))
+    assert AliasJudge().judge_one(question, case["answer"]).outcome == case["want"]
 
 
 # Properties.

@@ -66,6 +66,18 @@ def test_improper_and_unlabelled_questions_are_left_out_and_counted(file):
     assert (len(labelled), num_left_out) == (1, 2)
 
 
+@pytest.mark.parametrize("missing", ["answer_small", "judge_small", "golden_answer", "question"])
+def test_an_incomplete_entry_is_left_out_and_counted(file, missing):
+    labelled, num_left_out = read_labelled(file(entry(0), entry(1, **{missing: None})))
+    assert (len(labelled), num_left_out) == (1, 1)
+
+
+def test_an_entry_without_a_label_is_left_out_and_counted(file):
+    unlabelled = {key: value for key, value in entry(1).items() if key != "judge_small"}
+    labelled, num_left_out = read_labelled(file(entry(0), unlabelled))
+    assert (len(labelled), num_left_out) == (1, 1)
+
+
 def test_halves_are_two_and_have_everything_once(file):
     path = file(*(entry(number) for number in range(40)))
     halves = [{each.question.text for each in read_labelled(path, half)[0]} for half in ("tuned", "held-out")]
@@ -86,7 +98,6 @@ def test_halves_are_two_and_have_everything_once(file):
         (json.dumps([entry(golden_answer="/")]), "entry 1: .*accepted answer"),
         (json.dumps([entry(golden_answer=7)]), "entry 1: .*are wanted"),
         (json.dumps([entry(answer_small=7)]), "entry 1: .*no text"),
-        (json.dumps([{k: v for k, v in entry().items() if k != "judge_small"}]), "entry 1: .*judge_small"),
     ],
 )
 def test_another_schema_is_one_named_error(tmp_path, content, problem):
@@ -126,13 +137,22 @@ def test_bad_options_are_one_line_and_code_2(file, capsys, arguments):
     assert (code, printed) == (2, "") and complaint.startswith("error: ") and complaint.count("\n") == 1
 
 
+@pytest.fixture(scope="module")
+def held_out():
+    return read_labelled(EVOUNA, "held-out")[0]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not EVOUNA.is_file(), reason="needs the labelled set")
-def test_on_the_half_that_was_not_tuned_on_the_judges_keep_their_promise():
-    labelled, _ = read_labelled(EVOUNA, "held-out")
-    alias = evaluate(registry.load_judge("alias"), labelled)
-    paper = evaluate(registry.load_judge("paper"), labelled)
-    assert alias.mean_agreement >= 0.95 > paper.mean_agreement
-    some = labelled[:300]  # the embedder takes its time
-    semantic, by_rule = (evaluate(registry.load_judge(name), some) for name in ("semantic", "alias"))
-    assert semantic.mean_agreement > by_rule.mean_agreement
+def test_on_the_half_that_was_not_tuned_on_alias_keeps_its_promise(held_out):
+    alias, paper = (evaluate(registry.load_judge(name), held_out) for name in ("alias", "paper"))
+    assert alias.mean_agreement >= 0.951 > paper.mean_agreement
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not EVOUNA.is_file(), reason="needs the labelled set")
+def test_on_the_half_that_was_not_tuned_on_semantic_is_no_worse_than_alias(held_out):
+    some = held_out[:300]  # the embedder takes its time
+    semantic, alias = (evaluate(registry.load_judge(name), some).models for name in ("semantic", "alias"))
+    assert all(semantic[model].agreement >= alias[model].agreement for model in alias)
+    assert sum(each.agreement for each in semantic.values()) > sum(each.agreement for each in alias.values())

@@ -46,6 +46,40 @@ def words(text):
         ("Roger Maris's", "Roger Maris"),
         ("U.S.A", "USA"),
         ("D-I-V-O-R-C-E", "D.I.V.O.R.C.E."),
+        ("1 400 000", "1400000"),
+        ("1.400.000", "1400000"),
+        ("1\u202f400\u202f000", "1,400,000"),
+        ("£29.00", "29 pounds"),
+        ("5 €", "€5"),
+        ("US$ 7", "$7"),
+        ("120k", "120,000"),
+        ("3bn", "3 billion"),
+        ("20 °C", "20 degrees Celsius"),
+        ("20°", "20 degrees"),
+        ("1870's", "1870s"),
+        ("the 80s", "the nineteen-eighties"),
+        ("9:45", "9.45"),
+        ("three quarters", "¾"),
+        ("a half", "½"),
+        ("WWI", "the First World War"),
+        ("World War Two", "WW2"),
+        ("1998–99", "1998-1999"),
+        ("between 3 and 7", "3–7"),
+        ("3 to 7", "3-7"),
+        ("minus 12", "−12"),
+        ("44 BCE", "44 BC"),
+        ("\\boxed{7{,}500}", "7,500"),
+        ("$CO_2$", "CO₂"),
+        ("y^2", "y²"),
+        ("__Rome__", "Rome"),
+        ("A$AP", "ASAP"),
+        ("Ke$ha", "Kesha"),
+        ("distill", "distil"),
+        ("٤٢", "42"),
+        ("४२", "42"),
+        ("مكة", "مكه"),
+        ("부산은", "부산"),
+        ("부산입니다", "부산"),
     ],
 )
 def test_two_ways_of_writing_have_the_same_words(one, other):
@@ -65,10 +99,31 @@ def test_two_ways_of_writing_have_the_same_words(one, other):
         ("glass", "glas"),
         ("bus", "bu"),
         ("Ares", "are"),
+        ("-12", "12"),
+        ("1/2", "1 2"),
+        ("120K", "120,000"),  # Kelvin
+        ("1960", "1960s"),
+        ("कि", "का"),
+        ("がん", "かん"),
+        ("ไม่", "ไม"),
+        ("서울", "서우"),
     ],
 )
 def test_other_things_keep_other_words(one, other):
     assert words(one) != words(other)
+
+
+@pytest.mark.parametrize("text", ["5 - 3", "1914-1918", "T-34", "Paris -- 3", "a 5-3 win"])
+def test_a_dash_is_no_minus_sign(text):
+    assert not any(word.startswith("-") for word in split_words(text).words)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("东京都", "东 京 都"), ("กรุง", "ก รุ ง"), ("カナダ", "カ ナ ダ"), ("Tokyo東京", "tokyo 東 京")],
+)
+def test_in_scripts_without_spaces_each_letter_is_a_word(text, expected):
+    assert words(text) == words(expected)
 
 
 def test_clauses_are_counted_at_punctuation():

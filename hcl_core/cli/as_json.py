@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hcl_core.pipeline.judge_eval import JudgeReport
+from hcl_core.pipeline.judge_precision import Precision
 from hcl_core.records import Scaling, Weights
 from hcl_core.runs.manifest import Manifest, differing_settings
 from hcl_core.scores.comparison import RunComparison
@@ -68,16 +69,17 @@ def difference_as_json(difference: Difference) -> dict[str, object]:
     return {"difference": finite(difference.estimate), "ci": [finite(bound) for bound in difference.interval]}
 
 
-def report_as_json(
-    report: JudgeReport, half: str, num_left_out: int, usage: dict[str, int] | None
-) -> dict[str, object]:
-    """The output of ``judge-eval --json``."""
-    models = {name: asdict(model) | {"kappa": finite(model.kappa)} for name, model in report.models.items()}
+def report_as_json(report: JudgeReport, num_left_out: int) -> dict[str, object]:
+    """The agreement in the output of ``judge-eval --json``."""
+    models = {model: asdict(each) | {"kappa": finite(each.kappa)} for model, each in report.models.items()}
     return {
-        "judge": report.judge,
-        "half": half,
         "models": models,
         "mean_agreement": finite(report.mean_agreement),
         "num_left_out": num_left_out,
         "judgements_per_second": round(report.judgements_per_second),
-    } | ({} if usage is None else {"usage": usage})
+    }
+
+
+def precision_as_json(precisions: Sequence[Precision]) -> list[dict[str, float]]:
+    """The chance hits of early layers in the output of ``judge-eval --json``, one entry a temperature."""
+    return [asdict(each) | {"chance_hits": each.chance_hits} for each in precisions]

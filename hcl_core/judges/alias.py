@@ -15,6 +15,7 @@ from hcl_core.judges.accepted import (
     tells_apart,
     wider_patterns,
 )
+from hcl_core.judges.meant import first_meant, is_denied
 from hcl_core.judges.reading import Names, Reading
 from hcl_core.ports import Judgement
 from hcl_core.records import Question
@@ -143,9 +144,9 @@ def _judge_text(question: Question, text: str) -> Judgement:
     for pattern in literal_patterns(question):
         run = pattern.parts[0]
         starts = _occurrences(found.words, run)
-        if reading.first_meant(pattern, run, starts) is not None:
+        if first_meant(reading, pattern, run, starts) is not None:
             affirmed.append(pattern)
-        elif any(reading.is_denied(start, start + len(run)) for start in starts) or (starts and run[0] in YES | NO):
+        elif any(is_denied(reading, start, start + len(run)) for start in starts) or (starts and run[0] in YES | NO):
             denied = pattern
     if affirmed:
         return _correct(_longest(affirmed))
@@ -195,7 +196,7 @@ def _correct(pattern: Pattern) -> Judgement:
 
 def _says(reading: Reading, pattern: Pattern) -> bool:
     """Whether every part of ``pattern`` stands in the answer, is meant, and stands near the others."""
-    words = reading.found.words
+    words = reading.words
     if pattern.is_whole and content_words(words, reading.asked) != pattern.parts[0]:
         return False
     indices = []
@@ -213,8 +214,8 @@ def _says(reading: Reading, pattern: Pattern) -> bool:
 
 def _first_of_part(reading: Reading, pattern: Pattern, part: tuple[str, ...], starts: list[int]) -> int | None:
     if len(pattern.parts) == 1:
-        return reading.first_meant(pattern, part, starts)
-    return next((start for start in starts if not reading.is_denied(start, start + len(part))), None)
+        return first_meant(reading, pattern, part, starts)
+    return next((start for start in starts if not is_denied(reading, start, start + len(part))), None)
 
 
 def _short_form(reading: Reading) -> str | None:
@@ -223,11 +224,11 @@ def _short_form(reading: Reading) -> str | None:
     Most of the accepted answers must have that part: "John" is no member of the Beatles. Half of a list is not the
     list, and what tells like things apart can't be left out: "Virginia" is not "West Virginia".
     """
-    words, question = reading.found.words, reading.question
+    words, question = reading.words, reading.question
     own = content_words(words, reading.asked) or content_words(words)
     if not 0 < len(own) < _SHORT_FORM_OF or all(word.isdigit() or len(word) < 3 for word in own):
         return None
-    if any(reading.is_denied(index, index + 1) for index, word in enumerate(words) if word in own):
+    if any(is_denied(reading, index, index + 1) for index, word in enumerate(words) if word in own):
         return None
     if not is_in_most(own, question):
         return None

@@ -67,18 +67,17 @@ class SemanticJudge:
     def judge(self, question: Question, answers: Sequence[str]) -> list[Judgement]:
         """One judgement an answer, in order."""
         judgements = self._alias.judge(question, answers)
-        open_places = [place for place, each in enumerate(judgements) if each.reason == NOTHING_FOUND]
-        if not open_places:
+        undecided = [index for index, said in enumerate(judgements) if said.reason == NOTHING_FOUND]
+        if not undecided:
             return judgements
         weights = fitted_weights()
-        for place, row in zip(
-            open_places, features(question, [answers[place] for place in open_places], self._embed), strict=True
-        ):
+        rows = features(question, [answers[index] for index in undecided], self._embed)
+        for index, row in zip(undecided, rows, strict=True):
             probability = weights.probability(row)
             if probability >= weights.threshold:
-                judgements[place] = Judgement("correct", f"means an accepted answer ({probability:.2f})")
+                judgements[index] = Judgement("correct", f"means an accepted answer ({probability:.2f})")
             else:
-                judgements[place] = Judgement("incorrect", f"{NOTHING_FOUND}, nor its meaning ({probability:.2f})")
+                judgements[index] = Judgement("incorrect", f"{NOTHING_FOUND}, nor its meaning ({probability:.2f})")
         return judgements
 
 
@@ -90,24 +89,26 @@ def features(question: Question, answers: Sequence[str], embed: Embed) -> list[t
     ``share_of_words``: share of an accepted answer's own words that the answer has, of the best one.
     ``log_num_words``: natural logarithm of 1 + the number of words: long answers are nearer to everything.
     """
-    accepted = question.accepted_answers[:_MAX_ACCEPTED]
+    # In lower case, which is what the embedder reads: many accepted answers differ in capitals alone.
+    asked_text = question.text[:_MAX_LETTERS].lower()
+    accepted = list(dict.fromkeys(name.lower() for name in question.accepted_answers[:_MAX_ACCEPTED]))
+    together = [f"{question.text} {name}"[:_MAX_LETTERS].lower() for name in accepted]
     own_texts = [text_of_its_own(answer).strip() for answer in answers]
-    sentences = [_SENTENCE_END.split(text, maxsplit=1)[0][:_MAX_LETTERS] for text in own_texts]
-    together = [f"{question.text} {each}"[:_MAX_LETTERS] for each in accepted]
-    texts = list(dict.fromkeys([question.text[:_MAX_LETTERS], *accepted, *together, *sentences]))
+    sentences = [_SENTENCE_END.split(text, maxsplit=1)[0][:_MAX_LETTERS].lower() for text in own_texts]
+    texts = list(dict.fromkeys([asked_text, *accepted, *together, *sentences]))
     vectors = dict(zip(texts, embed(texts), strict=True))
     asked = words_asked(question)
-    wanted = [_stems(content_words(each.parts[0], asked)) for each in literal_patterns(question)]
+    accepted_stems = [_stems(content_words(each.parts[0], asked)) for each in literal_patterns(question)]
     rows: list[tuple[float, ...]] = []
     for text, sentence in zip(own_texts, sentences, strict=True):
         vector, words = vectors[sentence], split_words(text).words
-        own = _stems(content_words(words, asked))
-        with_accepted = max(float(vector @ vectors[text]) for text in together)
+        own_stems = _stems(content_words(words, asked))
+        with_accepted = max(float(vector @ vectors[other]) for other in together)
         rows.append(
             (
-                max(float(vector @ vectors[text]) for text in accepted),
-                with_accepted - float(vector @ vectors[question.text[:_MAX_LETTERS]]),
-                max((len(own & stems) / len(stems) for stems in wanted if stems), default=0.0),
+                max(float(vector @ vectors[other]) for other in accepted),
+                with_accepted - float(vector @ vectors[asked_text]),
+                max((len(own_stems & stems) / len(stems) for stems in accepted_stems if stems), default=0.0),
                 math.log1p(len(words)),
             )
         )

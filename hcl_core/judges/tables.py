@@ -85,26 +85,14 @@ NEUTRAL = frozenset(
 )
 PREPOSITIONS = frozenset({"of", "in", "at", "on", "with", "from", "by", "against", "about", "near", "over", "for"})
 QUESTION_WORDS = frozenset({"what", "which", "who", "whom", "whose", "where", "when", "why", "how"})
-# Who a question can ask for, besides "who".
+# Words of a question that asks for a person.
 PEOPLE = frozenset(
-    {
-        "president",
-        "king",
-        "queen",
-        "pope",
-        "poet",
-        "author",
-        "writer",
-        "painter",
-        "artist",
-        "composer",
-        "actor",
-        "actress",
-    }
-    | {"singer", "physicist", "chemist", "scientist", "astronaut", "astronomer", "inventor", "explorer", "philosopher"}
-    | {"minister", "leader", "general", "player", "director", "novelist", "playwright", "person", "man", "woman"}
+    {"who", "whom", "whose", "person", "man", "woman", "king", "queen", "pope", "president", "minister", "leader"}
+    | {"poet", "author", "writer", "novelist", "playwright", "philosopher", "painter", "artist", "composer", "singer"}
+    | {"actor", "actress", "director", "player", "physicist", "chemist", "scientist", "astronaut", "astronomer"}
+    | {"inventor", "explorer", "general"}
 )
-# What a question asks for with a place.
+# Words of a question that asks for a place.
 PLACES = frozenset({"where", "city", "town", "village", "place", "location", "located"})
 # Small words within a person's name: "van Gogh".
 PARTICLES = frozenset({"van", "von", "de", "da", "di", "del", "la", "le", "der", "den", "du", "bin", "al", "y"})

@@ -88,14 +88,15 @@ class JudgeReport:
 
 
 def read_labelled(file: Path, half: str = "all") -> tuple[list[LabelledQuestion], int]:
-    """The labelled questions of ``file``, and how many were left out: improper ones, and ones without a label.
+    """The labelled questions of ``file``, and how many were left out: improper and incomplete ones.
+
+    An entry is incomplete where an answer is null or a label is missing; the published files have such entries.
 
     Raises:
         QuestionFileError: The file cannot be read or has another schema; the message names the entry.
         SettingsError: ``half`` is unknown, or leaves nothing.
     """
-    if half not in HALVES:
-        raise SettingsError(f"half must be one of {', '.join(HALVES)}; got {half!r}")
+    check_half(half)
     try:
         entries = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
@@ -120,8 +121,14 @@ def read_labelled(file: Path, half: str = "all") -> tuple[list[LabelledQuestion]
     return labelled, num_left_out
 
 
+def check_half(half: str) -> None:
+    """Raise ``SettingsError`` unless ``half`` is one of ``HALVES``."""
+    if half not in HALVES:
+        raise SettingsError(f"half must be one of {', '.join(HALVES)}; got {half!r}")
+
+
 def is_tuning_half(text: str) -> bool:
-    """Whether the rules were tuned on this question's half of the set: a coin that its text, as published, decides."""
+    """Whether the rules were tuned on this question's half of a set. Split by a hash of the published question text."""
     return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=1).digest()[0] % 2 == 0
 
 
@@ -150,29 +157,29 @@ def evaluate(
 
 
 def _agreement(pairs: list[tuple[bool, bool]]) -> Agreement:
-    n = len(pairs)
-    observed = sum(ours == theirs for ours, theirs in pairs) / n
-    ours, theirs = (sum(column) / n for column in zip(*pairs, strict=True))
-    by_chance = ours * theirs + (1 - ours) * (1 - theirs)
-    return Agreement(
-        n,
-        observed,
-        sum(ours and not theirs for ours, theirs in pairs),
-        sum(theirs and not ours for ours, theirs in pairs),
-        (observed - by_chance) / (1 - by_chance) if by_chance < 1 else math.nan,
-    )
+    # Imported here: scikit-learn takes a second, and other commands read this module.
+    from sklearn.metrics import cohen_kappa_score, confusion_matrix
+
+    judged, labels = zip(*pairs, strict=True)
+    classes = [False, True]
+    (both_wrong, false_positives), (false_negatives, both_right) = confusion_matrix(labels, judged, labels=classes)
+    kappa = cohen_kappa_score(labels, judged, labels=classes) if len({*labels, *judged}) == 2 else math.nan
+    agreement = float(both_wrong + both_right) / len(pairs)
+    return Agreement(len(pairs), agreement, int(false_positives), int(false_negatives), float(kappa))
 
 
 def _parse(entry: dict[str, Any]) -> LabelledQuestion | None:
     models = list(_models(entry))
     if not models:
         raise KeyError("no answer_<model> in it")
-    labels = {model: entry[f"judge_{model}"] for model in models}
+    question_texts = [entry["question"], entry["golden_answer"]]
+    answers = {model: entry[f"answer_{model}"] for model in models}
     # Where people gave no label, the published file has the text "nan".
-    if entry.get("improper") is True or not all(isinstance(label, bool) for label in labels.values()):
+    given = {model: entry.get(f"judge_{model}") for model in models}
+    labels = {model: label for model, label in given.items() if isinstance(label, bool)}
+    if entry.get("improper") is True or labels.keys() != given.keys() or None in (*question_texts, *answers.values()):
         return None
     question = evouna_question(entry)
-    answers = {model: entry[f"answer_{model}"] for model in models}
     if not all(isinstance(answer, str) for answer in answers.values()):
         raise TypeError("an answer is no text")
     if any("\ud800" <= letter <= "\udfff" for text in (*answers, *answers.values()) for letter in text):
