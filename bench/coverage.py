@@ -23,7 +23,7 @@ from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.best_layers import TIE, find_best, share_of_best
 from hcl_core.scores.draws import ScoreDraws, draw_questions, draw_scores
 from hcl_core.scores.intervals import interval_of
-from hcl_core.scores.metrics import FloatArray, creativity_raw, hallucination_rate, hcb_score, min_max_scale
+from hcl_core.scores.metrics import FloatArray, creativity_raw, hallucination_rate, hcb_score, mean_known, min_max_scale
 from hcl_core.scores.metrics import scaled_creativity as creativity_of
 
 EQUAL = Weights()
@@ -197,12 +197,13 @@ def print_rows(made: dict[str, Row]) -> None:
     for name, row in made.items():
         cells = [f"{row.mean(column):.3f}" for column in COLUMNS]
         print(f"| {name} | {' | '.join(cells)} | {len(row.values.get('clear wrong', []))} |")
-    cells = [f"{np.nanmean([row.mean(column) for row in made.values()]):.3f}" for column in COLUMNS]
+    columns = [np.array([row.mean(column) for row in made.values()]) for column in COLUMNS]
+    cells = [f"{mean_known(each).item():.3f}" for each in columns]
     print(f"| mean of the rows | {' | '.join(cells)} | |")
     clear = [value for row in made.values() for value in row.values.get("clear wrong", [])]
     print(f"\n`clear` and wrong: {np.mean(clear) if clear else np.nan:.3f} of {len(clear)}")
     for label, is_mine in (("one question", "1 question,"), ("sets", "questions,")):
-        bins = np.sum([row.bins for name, row in made.items() if is_mine in name], axis=0)
+        bins = np.sum([row.bins for name, row in made.items() if is_mine in name] or [Row().bins], axis=0)
         shares = [
             f"{total[0] / total[2]:.2f}: {total[1] / total[2]:.2f} ({total[2]:.0f})" for total in bins if total[2]
         ]

@@ -100,6 +100,11 @@ def test_more_accepted_ideas_leave_more_to_be_found():
     assert few <= 3 and few < many
 
 
+def test_draws_of_layers_that_are_never_right_are_numbers():
+    wrong, ideas = draw_estimands(np.full((3, 10), INCORRECT, np.int16), 195, 5000, np.random.default_rng(0))
+    assert np.isfinite(wrong).all() and np.isfinite(ideas).all() and ideas.min() >= 0
+
+
 # Sets.
 
 

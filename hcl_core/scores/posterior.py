@@ -148,7 +148,7 @@ def _draw_ideas(
     # Most of the time goes here, and single precision takes a third of it.
     seen = rng.standard_gamma(weights.astype(np.float32), dtype=np.float32)
     unseen = rng.standard_gamma(unseen_weight)
-    scale = right_share * others_share / (seen.sum(axis=2) + unseen + 1e-300)
+    scale = right_share * others_share / (seen.sum(axis=2) + unseen + 1e-30)
     ideas = _chance(right_share * (1 - others_share), given)
     ideas = ideas + _chance(seen * scale[:, :, None].astype(np.float32), given[:, None]).sum(axis=2)
     # The expected number in a share that is split at random has a closed form, with (1 - p)^n taken as exp(-n p).
