@@ -75,5 +75,5 @@ def _detail(scored: Scored, words: Translator) -> str:
 
 def _achieved(scored: Scored, words: Translator) -> str:
     score = next(each for each in scored.scores if each.exit_layer == scored.best)
-    ideas = words.plural("right_ideas", score.creativity_raw)
+    ideas = words.ideas(score.creativity_raw)
     return words("achieved", right=words.percent(1 - score.hallucination_rate), ideas=ideas)

@@ -36,7 +36,7 @@ def _row(question: Question, table: OutcomeTable, row: int) -> list[object]:
         text,
         "" if best is None else best,
         "" if chosen is None else round(100 * (1 - chosen.hallucination_rate)),
-        "" if chosen is None else int(chosen.creativity_raw),
+        "" if chosen is None or np.isnan(chosen.creativity_raw) else int(chosen.creativity_raw),
         "" if np.isnan(last) else round(100 * (1 - last)),
         question.id,
     ]
