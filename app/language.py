@@ -87,15 +87,17 @@ class Translator:
         return self._sentences[key].format(**values)
 
     def number(self, value: float, digits: int = 2) -> str:
-        """``value`` with ``digits`` decimals and the language's marks; ``nan`` where there is none."""
-        return _decimal(f"{value:.{digits}f}", self._locale) if math.isfinite(value) else str(value)
+        """``value`` with ``digits`` decimals and the language's marks; a dash where there is none."""
+        return _decimal(f"{value:.{digits}f}", self._locale) if math.isfinite(value) else "–"
 
     def interval(self, bounds: tuple[float, float]) -> str:
         """``0.12 to 0.34``."""
         return self("range", low=self.number(bounds[0]), high=self.number(bounds[1]))
 
     def percent(self, share: float) -> str:
-        """``share`` of 1 as a whole percentage."""
+        """``share`` of 1 as a whole percentage; a dash where there is none."""
+        if not math.isfinite(share):
+            return "–"
         # A narrow space, as in French: German's usual one is too wide for the bars of a chart.
         return format_percent(round(100 * share) / 100, locale=self._locale).replace("\u00a0", "\u202f")
 
@@ -112,6 +114,10 @@ class Translator:
         form = self._locale.plural_form(number if whole is None else whole)
         shown = self.number(number, 1) if whole is None else self.count(whole)
         return self(f"{key}_{form}", number=shown, **values)
+
+    def ideas(self, number: float) -> str:
+        """``3 different right ideas``; where no question has creativity, which is ``nan``, that there is none."""
+        return self.plural("right_ideas", number) if math.isfinite(number) else self("no_creativity")
 
     @property
     def separators(self) -> str:

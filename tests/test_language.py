@@ -122,7 +122,7 @@ def test_numbers_have_the_languages_marks():
 
 
 @pytest.mark.parametrize(
-    ("value", "digits", "shown"), [(2.675, 2, "2.67"), (0.5, 0, "0"), (-0.001, 2, "-0.00"), (math.nan, 2, "nan")]
+    ("value", "digits", "shown"), [(2.675, 2, "2.67"), (0.5, 0, "0"), (-0.001, 2, "-0.00"), (math.nan, 2, "–")]
 )
 def test_a_number_is_rounded_as_python_does(value, digits, shown):
     assert Translator().number(value, digits) == shown

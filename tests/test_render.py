@@ -97,6 +97,13 @@ def test_a_run_of_another_strategy_says_what_its_layers_mean(planet, strategy, s
     assert [each for each in ("only drafted", "could leave") if each in headline] == ([said] if said else [])
 
 
+def test_a_question_with_one_accepted_idea_has_no_creativity_and_says_so(visit):
+    result = explore.show(visit, ShownQuestion(SHIPPED, "great-red-spot-planet"), EQUAL)
+    parts = render.question_parts(result, WORDS)
+    assert "This question has one right idea, so creativity and HCB are not defined" in parts["headline"]
+    assert "nan" not in parts["numbers"] and "NaN" not in json.dumps(parts["chart"])
+
+
 def test_a_question_with_more_answers_to_come_says_so(planet):
     partial = replace(planet, view=replace(planet.view, is_complete=False))
     assert "So far" in render.weighed_parts(partial, WORDS)["headline"]
@@ -173,6 +180,8 @@ def test_a_set_fills_every_part_and_a_balance_no_rows(visit):
     assert set(parts) == {"headline", "chart", "rows", "link", "shown", "status"}
     assert "174 of 174 questions of starter" in parts["headline"]
     assert len(parts["rows"]["value"]["data"]) == 174 and parts["rows"]["value"]["headers"][0] == "Question"
+    ideas = {row[-1]: row[3] for row in parts["rows"]["value"]["data"]}
+    assert ideas["name-a-planet"] == 4 and ideas["great-red-spot-planet"] == ""
     assert set(render_set.weighed_parts(result, WORDS)) == {"headline", "chart", "link"}
 
 

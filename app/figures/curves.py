@@ -70,7 +70,7 @@ def _detail(field: str, score: LayerScore, words: Translator) -> str:
     if field == "hallucination_rate":
         return words("right_of", right=words.count(score.num_correct), all=words.count(score.num_samples))
     if field == "creativity":
-        return words.plural("right_ideas", score.creativity_raw)
+        return words.ideas(score.creativity_raw)
     return words("balance_of_both")
 
 

@@ -121,4 +121,4 @@ def _achieved(scored: Scored, words: Translator) -> str:
     right = words.percent(1 - score.hallucination_rate)
     if not scored.uncertainty.best.has_creativity:
         return words("achieved_right", right=right)
-    return words("achieved", right=right, ideas=words.plural("right_ideas", score.creativity_raw))
+    return words("achieved", right=right, ideas=words.ideas(score.creativity_raw))
