@@ -163,8 +163,9 @@ def halves_row(run_id: str) -> Row:
         ]
         for name, first, second in zip(QUANTITIES, *columns, strict=True):
             low, high = np.quantile(first - second, [0.025, 0.975], axis=0)
-            row.add(name, ((low <= TIE) & (high >= -TIE)).mean())
-        best = [find_best(each.ranking(EQUAL), table.exit_layers, True) for each in drawn]
+            if not np.isnan(low).all():  # a question with one accepted idea has no creativity
+                row.add(name, ((low <= TIE) & (high >= -TIE)).mean())
+        best = [find_best(each.ranking(EQUAL), table.exit_layers, each.has_creativity()) for each in drawn]
         for one, other in (best, best[::-1]):
             row.add("holds", other.optimal_layer in one.best_set)
             row.add("size", len(one.best_set))
