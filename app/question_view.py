@@ -116,9 +116,7 @@ def _table_of_question(
     columns = {layer: column for column, layer in enumerate(manifest.settings.exit_layers)}
     num_accepted = num_accepted_ideas(manifest.ideas, [question])
     settings = manifest.settings
-    table = OutcomeTable.empty(
-        1, settings.exit_layers, settings.num_samples, num_accepted, settings.sampling.temperature == 0
-    )
+    table = OutcomeTable.empty(1, settings.exit_layers, settings.num_samples, num_accepted, settings.sampling.is_greedy)
     for sample in samples:
         cell = (0, columns[sample.exit_layer], sample.sample_idx)
         outcome = verdicts[sample.key].outcome

@@ -125,6 +125,11 @@ class SamplingSettings:
         _require(1 <= self.max_new_tokens <= 4096, "max_new_tokens", "between 1 and 4096", self.max_new_tokens)
         _require(0 <= self.seed < 2**63, "seed", "between 0 and 2**63 - 1", self.seed)
 
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the most probable token is always taken, so that all answers of a layer are the same."""
+        return self.temperature == 0
+
 
 def first_line(text: str) -> str:
     """The first line of ``text`` that is not empty, stripped: the answer in a completion."""

@@ -106,5 +106,7 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         cost=decoder.cost() if request.strategy == EARLY_EXIT else None,
         preset=request.preset,
     )
-    scorer = Scorer(request.questions, settings.exit_layers, settings.num_samples, judge, finder)
+    scorer = Scorer(
+        request.questions, settings.exit_layers, settings.num_samples, judge, finder, request.sampling.is_greedy
+    )
     return PreparedRun(manifest, questions, decoder, scorer)

@@ -58,6 +58,7 @@ class Scorer:
         num_samples: A question and layer.
         judge: Decides which answers are correct.
         idea_finder: Decides which correct answers are one idea.
+        is_greedy: Whether answers are taken at temperature 0.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Scorer:
         num_samples: int,
         judge: Judge,
         idea_finder: IdeaFinder,
+        is_greedy: bool = False,
     ) -> None:
         self._judge, self._idea_finder = judge, idea_finder
         self._questions = {question.id: (index, question) for index, question in enumerate(questions)}
@@ -75,7 +77,7 @@ class Scorer:
         # Correct answers by question id, exit layer and sample index.
         self._correct: dict[str, dict[int, dict[int, str]]] = {question.id: {} for question in questions}
         num_accepted = num_accepted_ideas(idea_finder.name, questions)
-        self.table = OutcomeTable.empty(len(questions), exit_layers, num_samples, num_accepted)
+        self.table = OutcomeTable.empty(len(questions), exit_layers, num_samples, num_accepted, is_greedy)
         self.samples: dict[str, list[Sample]] = {question.id: [] for question in questions}
         self.verdicts: dict[SampleKey, Verdict] = {}
         self.clusters: dict[SampleKey, int] = {}

@@ -48,6 +48,7 @@ def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings, ideas: str 
         settings.num_samples,
         judge,
         make_idea_finder(ideas, embeddings.of),
+        settings.sampling.is_greedy,
     )
     samples = folder.samples()
     _check_whole(folder, manifest, len(samples))
@@ -121,7 +122,7 @@ def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
     questions = [stored.question for stored in folder.questions()]
     question_ids, num_accepted = [each.id for each in questions], num_accepted_ideas(manifest.ideas, questions)
     table = OutcomeTable.empty(
-        len(question_ids), settings.exit_layers, settings.num_samples, num_accepted, settings.sampling.temperature == 0
+        len(question_ids), settings.exit_layers, settings.num_samples, num_accepted, settings.sampling.is_greedy
     )
     outcomes = verdicts.column("outcome").combine_chunks().dictionary_decode()
     codes = np.where(pc.equal(outcomes, "not_attempted"), NOT_ATTEMPTED, INCORRECT)
