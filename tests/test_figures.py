@@ -50,7 +50,7 @@ def test_further_curves_are_told_apart_by_mark_and_dash_and_have_their_own_axis_
 
 
 def test_the_chart_has_a_bar_for_how_often_each_layer_is_best():
-    bars = traces(layer_curves(SURE, WORDS))["best with"]
+    bars = traces(layer_curves(SURE, WORDS))["best"]
     assert bars["y"] == pytest.approx([each.p_optimal for each in SURE.uncertainty.layers], abs=1e-4)
 
 

@@ -230,7 +230,7 @@ def test_the_headline_names_the_best_layer_and_how_sure_that_is():
     html = headline(clear, True, WORDS)
     assert "Layer 2 balances best: 100% right, 2 different right ideas." in html
     share = WORDS.percent(clear.uncertainty.layers[1].p_optimal)
-    assert f"It is the best one with {share}." in html and "more answers are wanted" not in html
+    assert f"It is the best one with a probability of {share}." in html and "more answers are wanted" not in html
 
 
 def test_the_headline_names_the_set_of_layers_that_holds_the_best():
@@ -238,7 +238,7 @@ def test_the_headline_names_the_set_of_layers_that_holds_the_best():
     best, html = tied.uncertainty.best, headline(tied, True, WORDS)
     assert best.kind == "tied" and best.best_set == (2, 3)
     assert "The best balance is at one of layers 2 and 3." in html
-    assert f"Together they hold the best one with {WORDS.percent(best.probability)}." in html
+    assert f"Together they hold the best one with a probability of {WORDS.percent(best.probability)}." in html
     assert f"Layer {best.optimal_layer} leads with {WORDS.percent(best.p_optimal)}" in html
 
 

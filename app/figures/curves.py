@@ -89,7 +89,7 @@ def _bars(scored: Scored, words: Translator) -> Trace:
         "x": [layer.exit_layer for layer in scored.uncertainty.layers],
         "y": rounded(shares),
         "yaxis": "y2",
-        "text": [words.percent(share) if share >= 0.005 else "" for share in shares],
+        "text": [words.percent(share) if share >= 0.015 else "" for share in shares],
         "textposition": "outside",
         "textangle": 0,
         "constraintext": "none",
