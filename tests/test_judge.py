@@ -38,6 +38,11 @@ def test_reason_names_the_accepted_answer_that_was_negated():
     assert "negates “Paris”" in AliasJudge().judge_one(question, "Not Paris").reason
 
 
+def test_reason_names_the_accepted_answer_that_is_part_of_another_name():
+    question = Question("q", "Name a cheese.", ("Brie", "American"))
+    assert "something else than “American”" in AliasJudge().judge_one(question, "American Airlines").reason
+
+
 @pytest.mark.parametrize(
     ("answer", "accepted", "expected"),
     [

@@ -102,7 +102,7 @@ class AliasJudge:
     """
 
     name = "alias"
-    stamp = "alias 3"
+    stamp = "alias 4"
 
     def judge(self, question: Question, answers: Sequence[str]) -> list[Judgement]:
         """One judgement an answer, in order; see ``judge_one`` for the rules."""
@@ -140,7 +140,7 @@ def _judge_text(question: Question, text: str) -> Judgement:
     if not found.words:
         return Judgement("not_attempted", "no words of its own" if text.strip() else "empty")
     reading = Reading(question, text, found)
-    affirmed, denied = [], None
+    affirmed, denied, other = [], None, None
     for pattern in literal_patterns(question):
         run = pattern.parts[0]
         starts = _occurrences(found.words, run)
@@ -148,6 +148,8 @@ def _judge_text(question: Question, text: str) -> Judgement:
             affirmed.append(pattern)
         elif any(is_denied(reading, start, start + len(run)) for start in starts) or (starts and run[0] in YES | NO):
             denied = pattern
+        elif starts:
+            other = pattern
     if affirmed:
         return _correct(_longest(affirmed))
     if denied is not None and not (is_refusal and denied.parts[0][0] in YES | NO):
@@ -158,7 +160,7 @@ def _judge_text(question: Question, text: str) -> Judgement:
         return _correct(_longest(said))
     if (alias := _short_form(reading)) is not None:
         return Judgement("correct", f"a short form of “{alias}”", alias)
-    return Judgement("incorrect", NOTHING_FOUND)
+    return Judgement("incorrect", f"means something else than “{other.alias}”" if other else NOTHING_FOUND)
 
 
 def _answer_after_refusal(text: str) -> str:
