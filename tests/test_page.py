@@ -95,8 +95,10 @@ def watched_page(address, context, width):
     page.on("dialog", lambda dialog: problems.append("a dialog opened"))
     page.on("request", lambda r: r.url.startswith((address, "data:", "blob:")) or problems.append(r.url))
     page.set_default_timeout(30_000)
-    yield page, problems
-    page.close()
+    try:
+        yield page, problems
+    finally:
+        page.close()
 
 
 @pytest.fixture
@@ -472,7 +474,7 @@ def test_what_others_wrote_is_shown_as_text_and_harmless(visit, hostile_run, nam
 def test_a_visitor_runs_a_question_of_their_own(visit):
     with visit() as page:
         set_field(page, "Question", "What is the capital of <b>France</b>?")
-        set_field(page, ACCEPTED, "Paris")
+        set_field(page, ACCEPTED, "Paris\nLutetia")
         set_field(page, "First layer", 27)
         set_field(page, "Answers a layer", 12)
         page.get_by_role("button", name="Run", exact=True).click()
