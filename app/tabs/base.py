@@ -155,14 +155,19 @@ def wire_run(
         return _buttons(is_running=False)
 
     def on_stop_pressed(visit: Visit) -> Parts:
-        visit.service.stop(visit.visitor)
         return {"status": status_line(Message("stopping"), visit.words), "stop": gr.update(interactive=False)}
+
+    def stop(visit: Visit) -> Parts:
+        """An event of its own: sent together, the message could arrive after the stopped run's last one."""
+        visit.service.stop(visit.visitor)
+        return {}
 
     buttons = [parts["run"], parts["stop"]]
     pressed = parts["run"].click(bind(on_run_pressed), None, [parts["status"], *buttons], **QUIET)
     ended = pressed.then(bind(work), inputs, outputs, api_name=api_name, **MODEL)
     ended.then(bind(on_run_ended), None, buttons, **QUIET)
-    parts["stop"].click(bind(on_stop_pressed), None, [parts["status"], parts["stop"]], **QUIET)
+    stopping = parts["stop"].click(bind(on_stop_pressed), None, [parts["status"], parts["stop"]], **QUIET)
+    stopping.then(bind(stop), None, parts["stop"], **QUIET)
 
 
 def _buttons(is_running: bool) -> Parts:
