@@ -63,7 +63,7 @@ def tables(findings: list[Finding]) -> dict[str, str]:
 
 
 def _layers(scores: list[LayerScore], sure: Uncertainty) -> str:
-    lines = ["| layer | wrong | different right ideas | HCB | best in |", "|---|---|---|---|---|"]
+    lines = ["| layer | wrong | different right ideas | HCB | probability of being the best |", "|---|---|---|---|---|"]
     for each, layer in zip(scores, sure.layers, strict=True):
         if each.exit_layer in SHOWN_LAYERS:
             wrong = f"{each.hallucination_rate:.3f} ({_range(layer.hallucination_ci)})"

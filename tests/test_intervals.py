@@ -198,14 +198,15 @@ def test_the_best_set_is_the_smallest_that_holds_the_best():
     assert (best.probability, best.p_optimal) == pytest.approx((0.97, 0.6))
     assert (
         describe_best(best)
-        == "Layer 7 balances best with 60%, but others may too: layers 5,7 hold the best one with 97%."
+        == "Layer 7 balances best with a probability of 60%, but others may too: layers 5,7 hold the best one with "
+        "a probability of 97%."
     )
 
 
 def test_a_clear_winner():
     sure = uncertainty(table_of([[[-1] * 30, [-1] * 30, [0] * 15 + [1] * 15]] * 10), EQUAL)
     assert (sure.best.kind, sure.best.best_set) == ("clear", (3,))
-    assert describe_best(sure.best) == "Layer 3 balances best: it is the best one with 100%."
+    assert describe_best(sure.best) == "Layer 3 balances best, with a probability of 100%."
 
 
 def test_equal_layers_share_and_the_cheapest_is_named():

@@ -89,19 +89,19 @@ def describe_best(best: BestLayers) -> str:
     note = "" if best.has_creativity else " No question has more than one accepted idea: accuracy alone decides."
     twins = tuple(other for other in best.equal_layers if other != layer)
     share += f" (as does layer {format_layers(twins)}, which is equal to it)" if twins else ""
-    together = f"layers {format_layers(best.best_set)} hold the best one with {best.probability:.0%}"
+    together = f"layers {format_layers(best.best_set)} hold the best one with a probability of {best.probability:.0%}"
     if best.num_layers == 1:
         return f"Layer {layer} is the only one with answers.{note}"
     if best.equal_layers and set(best.best_set) <= set(best.equal_layers):
         return (
             f"Layers {format_layers(best.equal_layers)} are equal and hold the best one with "
-            f"{best.probability:.0%}; layer {layer} is the cheapest.{note}"
+            f"a probability of {best.probability:.0%}; layer {layer} is the cheapest.{note}"
         )
     if best.kind == "clear":
-        return f"Layer {layer} {does}: it is the best one with {share}.{note}"
+        return f"Layer {layer} {does}, with a probability of {share}.{note}"
     if best.kind == "tied":
-        return f"Layer {layer} {does} with {share}, but others may too: {together}.{note}"
+        return f"Layer {layer} {does} with a probability of {share}, but others may too: {together}.{note}"
     return (
-        f"No layer is clearly best: layer {layer} {does} with {share} only, and it takes "
+        f"No layer is clearly best: layer {layer} {does} with a probability of {share} only, and it takes "
         f"{len(best.best_set)} of {best.num_layers} layers to hold the best one with {best.probability:.0%}.{note}"
     )
