@@ -19,6 +19,8 @@ from babel.core import negotiate_locale
 from babel.lists import format_list
 from babel.numbers import format_decimal, format_percent, get_decimal_symbol, get_group_symbol
 
+from hcl_core.glossary import glossary
+
 _FOLDER = Path(__file__).parent.parent / "assets" / "words"
 _FALLBACK = "en"
 # Whose numbers and lists a language has, where its code alone means another country's: no comma before "and".
@@ -29,7 +31,16 @@ _TAG = re.compile(r"([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)(?:\s*;\s*q=([01](?:\.\
 
 @cache
 def _all_words() -> dict[str, dict[str, str]]:
-    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(_FOLDER.glob("*.json"))}
+    files = {file.stem: file for file in sorted(_FOLDER.glob("*.json"))}
+    return {
+        language: json.loads(file.read_text(encoding="utf-8")) | {"glossary": _glossary_text(language)}
+        for language, file in files.items()
+    }
+
+
+def _glossary_text(language: str) -> str:
+    """The program's terms as Markdown, a paragraph each."""
+    return "\n\n".join(f"**{entry.term}**: {entry.definition}" for entry in glossary(language).values())
 
 
 # What stands beside the colour of an outcome, in every language.

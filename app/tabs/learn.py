@@ -25,6 +25,8 @@ def build_learn(core: Service) -> None:
         for step in range(1, handlers.NUM_STEPS + 1):
             with gr.Step(say(f"learn_{step}_name"), id=step):
                 _build_step(core, walk, step)
+    with gr.Accordion(say("glossary_title"), open=False):
+        gr.Markdown(say("glossary"))
 
 
 def _build_step(core: Service, walk: gr.Walkthrough, step: int) -> None:
