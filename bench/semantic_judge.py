@@ -70,11 +70,12 @@ def open_answers(labelled: list[LabelledQuestion]) -> tuple[np.ndarray, np.ndarr
     rows, is_right, groups = [], [], []
     for number, each in enumerate(labelled):
         judgements = judge.judge(each.question, list(each.answers.values()))
-        left = [m for m, said in zip(each.answers, judgements, strict=True) if said.reason == NOTHING_FOUND]
-        if left:
-            rows += features(each.question, [each.answers[model] for model in left], embedder.embed)
-            is_right += [each.is_right[model] for model in left]
-            groups += [number] * len(left)
+        by_model = zip(each.answers, judgements, strict=True)
+        undecided = [model for model, judgement in by_model if judgement.reason == NOTHING_FOUND]
+        if undecided:
+            rows += features(each.question, [each.answers[model] for model in undecided], embedder.embed)
+            is_right += [each.is_right[model] for model in undecided]
+            groups += [number] * len(undecided)
     return np.array(rows), np.array(is_right), np.array(groups)
 
 

@@ -78,12 +78,12 @@ def accepted_signs(question: Question) -> frozenset[str]:
 def wider_patterns(question: Question) -> tuple[Pattern, ...]:
     """Other ways of saying the accepted answers, the most literal first."""
     asked = words_asked(question)
-    seen = {(pattern.parts, False) for pattern in literal_patterns(question)}
+    seen: set[tuple[object, ...]] = {(pattern.parts, False, None) for pattern in literal_patterns(question)}
     found = []
     for alias in question.accepted_answers:
         for rule, text in versions(alias):
             for pattern in (*_patterns(alias, rule, text, asked), *_new_to(question, alias, text)):
-                if (key := (pattern.parts, pattern.is_name)) not in seen:
+                if (key := (pattern.parts, pattern.is_name, pattern.between)) not in seen:
                     seen.add(key)
                     found.append(pattern)
     return tuple(found)

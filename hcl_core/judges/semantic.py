@@ -67,7 +67,7 @@ class SemanticJudge:
     def judge(self, question: Question, answers: Sequence[str]) -> list[Judgement]:
         """One judgement an answer, in order."""
         judgements = self._alias.judge(question, answers)
-        undecided = [index for index, said in enumerate(judgements) if said.reason == NOTHING_FOUND]
+        undecided = [index for index, judgement in enumerate(judgements) if judgement.reason == NOTHING_FOUND]
         if not undecided:
             return judgements
         weights = fitted_weights()

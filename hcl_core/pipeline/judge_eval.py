@@ -153,7 +153,9 @@ def evaluate(
         for model, judgement in zip(each.answers, judgements, strict=True):
             pairs.setdefault(model, []).append((judgement.outcome == "correct", each.is_right[model]))
         on_progress(number)
-    return JudgeReport(judge.name, {model: _agreement(mine) for model, mine in pairs.items()}, clock() - started)
+    return JudgeReport(
+        judge.name, {model: _agreement(of_model) for model, of_model in pairs.items()}, clock() - started
+    )
 
 
 def _agreement(pairs: list[tuple[bool, bool]]) -> Agreement:
