@@ -55,7 +55,7 @@ def answers(decoder, keys, settings=GREEDY, question=QUESTION):
 def test_greedy_answers_are_the_whole_models_for_every_layer_and_number_of_drafts(family, make):
     decoder = make(make_lm(family))
     # Twenty tokens leave room for 16 drafts, which one family has to show.
-    settings = GREEDY if family == "llama" else replace(GREEDY, max_new_tokens=12)
+    settings = GREEDY if family == "llama" else replace(GREEDY, max_new_tokens=8)
     whole = answers(decoder, [(NUM_LAYERS, 0)], settings)[NUM_LAYERS, 0]
     keys = [(layer, 0) for layer in range(1, NUM_LAYERS + 1)]
     for drafts in (0, 1, 2, 5, 16):
