@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from importlinter.cli import lint_imports
 
 REPO = Path(__file__).parent.parent
 MODEL_LIBRARIES = ("torch", "transformers", "sentence_transformers")
@@ -28,10 +27,11 @@ def model_libraries_loaded_by(*names):
     return set(done.stdout.split())
 
 
-def test_rooms_keep_their_contracts(monkeypatch):
-    monkeypatch.chdir(REPO)
-    monkeypatch.syspath_prepend(REPO)
-    assert lint_imports(no_cache=True) == 0
+def test_rooms_keep_their_contracts():
+    # A process of its own: the linter replaces the logging of the one that it runs in.
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_every_room_stands_in_the_contracts():
