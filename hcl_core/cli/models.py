@@ -82,7 +82,7 @@ def run(
     measures: Annotated[str | None, typer.Option(help=MEASURES_HELP)] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<run id>.")] = None,
 ) -> None:
-    """Sample answers at every exit layer, judge, cluster and score them. Stopped, it goes on where it was."""
+    """Sample answers at every exit layer, judge and score them. Stopped, it goes on where it was."""
     # Before the model is loaded, everything is checked that needs no model.
     chosen = {name: context.params[name] for name in PRESETS[0].options()}
     protocol = None

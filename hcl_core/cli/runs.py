@@ -133,7 +133,7 @@ def _outcomes(folder: RunFolder, judge: str | None = None, ideas: str | None = N
         )
     embeddings = Embeddings(registry.load_embedder)
     loaded = registry.load_judge(name, embeddings.of)
-    with stderr.status("Judging and clustering"):
+    with stderr.status("Judging"):
         table = rescore(folder, loaded, embeddings, ideas).table
     return replace(manifest, judge=loaded.name, ideas=ideas), table
 

@@ -106,7 +106,7 @@ def print_measures(exit_layers: tuple[int, ...], columns: dict[str, list[float]]
 
 _WORDS = {
     "hallucination_rate": "hallucination",
-    "creativity_raw": "clusters",
+    "creativity_raw": "ideas",
     "creativity": "creativity",
     "hcb_score": "HCB",
 }
