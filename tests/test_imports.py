@@ -29,7 +29,7 @@ def model_libraries_loaded_by(*names):
 
 def test_rooms_keep_their_contracts():
     # A process of its own: the linter replaces the logging of the one that it runs in.
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
