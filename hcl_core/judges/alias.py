@@ -97,8 +97,8 @@ _IS_DISCLAIMER = re.compile(
 class AliasJudge:
     """Looks for accepted answers in the answer, by rule and without a model.
 
-    Its rules were tuned on human judgements and on labelled answers of early layers; ``docs/judges.md`` says how far,
-    and what it reaches on the halves that were not tuned on.
+    Its rules were tuned on human judgements and on labelled answers of early layers: ``docs/judges.md`` says what it
+    reaches, and how far the held-out halves were used.
     """
 
     name = "alias"
