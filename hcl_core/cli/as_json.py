@@ -36,7 +36,6 @@ def scores_as_json(manifest: Manifest, table: OutcomeTable, weights: Weights, sc
         "complete": manifest.finished_at is not None,
         "judge": manifest.judge,
         "scaling": scaling,
-        "open": table.is_open,
         "layers": layers,
         "optimal_layer": sure.best.optimal_layer,
         "verdict": sure.best.kind,
@@ -44,7 +43,7 @@ def scores_as_json(manifest: Manifest, table: OutcomeTable, weights: Weights, sc
         "best_set_probability": sure.best.probability,
         "equal_layers": list(sure.best.equal_layers),
         "expected_hcb": finite(sure.best.expected_hcb),
-    }
+    } | ({"open": True} if table.is_open else {})
 
 
 def comparison_as_json(manifests: Sequence[Manifest], comparison: RunComparison) -> dict[str, object]:
