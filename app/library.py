@@ -10,6 +10,7 @@ from cachetools import LRUCache, cached
 from app.outcomes import ScoredOutcomes
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
+from hcl_core.judges.names import NO_JUDGE
 from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.records import Scaling, StoredQuestion, Weights
@@ -63,9 +64,11 @@ def stored_runs(with_own: bool) -> list[StoredRun]:
             folder = RunFolder(path)
             if not path.name.startswith(".") and folder.exists:
                 try:
-                    runs.append(StoredRun(folder, folder.manifest(), is_shipped))
+                    manifest = folder.manifest()
                 except RunFolderError:
                     continue  # of another version, or damaged: `score` says what is wrong with it
+                if manifest.judge != NO_JUDGE:  # the page has no words for answers that are not judged
+                    runs.append(StoredRun(folder, manifest, is_shipped))
     return sorted(runs, key=lambda run: (not run.is_shipped, _order(run), run.manifest.created_at))
 
 
@@ -78,14 +81,16 @@ def find_run(run_id: str) -> StoredRun:
     """The run of that id.
 
     Raises:
-        RunFolderError: There is none, or it cannot be read.
+        RunFolderError: There is none, it cannot be read, or its questions are open.
     """
     # An id and nothing else: what a browser sends is no path.
     roots = ((precomputed_folder(), True), (runs_folder(), False)) if _RUN_ID.fullmatch(run_id) else ()
     for root, is_shipped in roots:
         folder = RunFolder(root / run_id)
         if folder.exists:
-            return StoredRun(folder, folder.manifest(), is_shipped)
+            if (manifest := folder.manifest()).judge == NO_JUDGE:
+                raise RunFolderError("that run has no accepted answers: `score` and `show` print it in the terminal")
+            return StoredRun(folder, manifest, is_shipped)
     raise RunFolderError("that run is no longer on this machine: choose another")
 
 

@@ -5,13 +5,15 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from hcl_core.errors import SettingsError
 
-Outcome = Literal["correct", "incorrect", "not_attempted"]
+Outcome = Literal["correct", "incorrect", "not_attempted", "unjudged"]
+# Answers that have an idea: the correct ones, and every attempt at an open question.
+OUTCOMES_WITH_IDEA: tuple[Outcome, ...] = ("correct", "unjudged")
 FinishReason = Literal["stop", "length"]
 Scaling = Literal["possible", "min_max", "absolute"]
 SCALINGS: tuple[Scaling, ...] = ("possible", "min_max", "absolute")
@@ -35,12 +37,12 @@ class SampleKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question and every answer that counts as correct.
+    """A question and every answer that counts as correct; one without accepted answers is *open*.
 
     Attributes:
         id: Unique within its set.
         text: The question as a person would ask it.
-        answers: The accepted ideas, at least one. Several names of one idea are a tuple, such as
+        answers: The accepted ideas; empty for an open question. Several names of one idea are a tuple, such as
             ``("United States", "USA")``; a plain string is an idea with one name.
         topic: Optional group, such as ``"astronomy"``.
         difficulty: Optional grade, such as ``"easy"``.
@@ -69,14 +71,19 @@ class Question:
             raise SettingsError("a question needs a non-empty id")
         if not self.text.strip():
             raise SettingsError("a question needs a text; got an empty one")
-        if not self.answers or not all(names and all(name.strip() for name in names) for names in self.ideas):
+        if not all(names and all(name.strip() for name in names) for names in self.ideas):
             raise SettingsError(
-                f"question {self.id!r} needs at least one accepted answer and none of them empty; "
+                f"question {self.id!r} needs accepted answers, none of them empty, or no list of them at all; "
                 f"got {list(self.answers)}"
             )
         if len(set(self.accepted_answers)) < len(self.accepted_answers):
             repeated = next(name for name, count in Counter(self.accepted_answers).items() if count > 1)
             raise SettingsError(f"question {self.id!r} names the accepted answer {repeated[:80]!r} more than once")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no accepted answers are known, so that no answer is right or wrong."""
+        return not self.answers
 
     @property
     def ideas(self) -> tuple[tuple[str, ...], ...]:
@@ -87,6 +94,21 @@ class Question:
     def accepted_answers(self) -> tuple[str, ...]:
         """All names of all ideas, in order."""
         return tuple(name for names in self.ideas for name in names)
+
+
+def are_open(questions: Iterable[Question]) -> bool:
+    """Whether ``questions`` are open; raises ``SettingsError`` for a mixture, whose scores have no common scale."""
+    kinds = {question.is_open for question in questions}
+    if len(kinds) > 1:
+        raise SettingsError(
+            "either all questions of a run have accepted answers or none has; got both: ask them in two runs"
+        )
+    return True in kinds
+
+
+def has_idea(outcome: Outcome) -> bool:
+    """Whether an answer with this outcome is an idea: a correct one, or any attempt at an open question."""
+    return outcome in OUTCOMES_WITH_IDEA
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +206,8 @@ class Verdict:
 
     Attributes:
         key: Key of the sample.
-        outcome: ``"correct"``, ``"incorrect"`` or ``"not_attempted"`` (empty, or a refusal).
+        outcome: ``"correct"``, ``"incorrect"`` or ``"not_attempted"`` (empty, or a refusal); ``"unjudged"`` for an
+            attempt at an open question.
         reason: The rule that decided, as a short text for people.
         matched: The accepted answer that a correct sample was taken for; ``None`` where the judge names none.
     """
@@ -197,7 +220,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ClusterMember:
-    """The idea of a *correct* sample, numbered within question and exit layer (see ``ports.IdeaFinder``)."""
+    """The idea of a sample that ``has_idea``, numbered within question and exit layer (see ``ports.IdeaFinder``)."""
 
     key: SampleKey
     cluster_id: int
@@ -209,16 +232,21 @@ class LayerScore:
 
     Attributes:
         exit_layer: Decoder blocks run, from 1.
-        hallucination_rate: Share of answers not judged correct, mean over questions, in [0, 1].
-        creativity_raw: Different ideas among the correct answers, mean over the questions that have creativity
-            (those with one accepted idea have none), from 0; NaN where no question has it.
+        hallucination_rate: Share of answers not judged correct, mean over questions, in [0, 1]; NaN of open questions.
+        creativity_raw: Different ideas among the correct answers (of open questions: among all attempts), mean over
+            the questions that have creativity (those with one accepted idea have none), from 0; NaN where no question
+            has it.
         creativity: The same scaled to [0, 1]: over those ``possible`` (as many as answers or as accepted ideas,
             whichever are fewer), ``min_max`` over the layers of the run, or ``absolute``, over answers.
         hcb_score: ``w_c * creativity + w_h * (1 - hallucination_rate)``, in [0, 1]; NaN where creativity is.
+            Of open questions ``token_plausibility`` stands in place of ``1 - hallucination_rate``.
         confidence: Mean over answers of their geometric-mean token probability, in (0, 1].
         num_correct: Answers judged correct, over all questions.
         num_not_attempted: Answers that were empty or a refusal, over all questions.
         num_samples: Answers judged, over all questions.
+        token_plausibility: Of open questions: geometric mean of the probabilities that the *whole* model gives an
+            answer's tokens, 0 for an answer that was not attempted, mean over answers and questions, in [0, 1]. Else,
+            and where it is not known, NaN.
     """
 
     exit_layer: int
@@ -230,6 +258,17 @@ class LayerScore:
     num_correct: int
     num_not_attempted: int
     num_samples: int
+    token_plausibility: float = math.nan
+
+
+_OF_OPEN = frozenset({"token_plausibility", "plausibility_ci"})
+_OF_JUDGED = frozenset({"hallucination_rate", "hallucination_ci", "num_correct"})
+
+
+def of_kind(row: dict[str, Any], is_open: bool) -> dict[str, Any]:
+    """``row``, the fields of a layer's scores or of their intervals, without those that such questions do not have."""
+    left_out = _OF_JUDGED if is_open else _OF_OPEN
+    return {name: value for name, value in row.items() if name not in left_out}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hcl_core.errors import ModelNotFoundError, QuestionFileError, SettingsError
 from hcl_core.folders import own_heads_folder, user_path
-from hcl_core.judges.names import check_judge, full_judge_name
+from hcl_core.judges.names import NO_JUDGE, check_judge, full_judge_name
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
 from hcl_core.models.shapes import ModelShape
@@ -127,7 +127,7 @@ def load_judge(name: str = "alias", embed: Embed | None = None) -> Judge:
     """The judge called ``name``.
 
     Args:
-        name: One of ``JUDGE_NAMES``, or ``llm:MODEL``.
+        name: One of ``JUDGE_NAMES``, ``NO_JUDGE``, or ``llm:MODEL``.
         embed: Unit vectors of texts, for the semantic judge; by default from an embedder of its own.
 
     Raises:
@@ -139,6 +139,10 @@ def load_judge(name: str = "alias", embed: Embed | None = None) -> Judge:
         from hcl_core.judges.alias import AliasJudge
 
         return AliasJudge()
+    if kind == NO_JUDGE:
+        from hcl_core.judges.open import OpenJudge
+
+        return OpenJudge()
     if kind == "paper":
         from hcl_core.judges.paper import PaperJudge
 

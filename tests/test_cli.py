@@ -417,7 +417,6 @@ def assert_one_line_error(result, expected):
 
 
 MISTAKES = {
-    "missing --accept": (["--question", "Name a planet"], "at least one --accept"),
     "empty --accept": (["--question", "Name a planet", "--accept", ""], "none of them empty"),
     "empty --question": (["--question", " ", "--accept", "x"], "needs a text"),
     "neither question nor questions": ([], "give either --question"),

@@ -17,7 +17,7 @@ from fake_runs import QUESTIONS, Sitting
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder
 from hcl_core.pipeline.stored import read_outcomes
-from hcl_core.records import SampleKey, Verdict, Weights
+from hcl_core.records import SampleKey, Verdict, Weights, of_kind
 from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.intervals import uncertainty
 from hcl_core.scores.metrics import score_layers
@@ -211,7 +211,7 @@ def test_csv_of_a_run_whose_verdicts_are_replaced_meanwhile_is_refused(folder, t
 
 def test_scores_csv_has_the_scores_of_every_layer(finished, tmp_path):
     got = scores_of(finished, tmp_path)
-    expected = [asdict(score) for score in score_layers(read_outcomes(finished), Weights())]
+    expected = [of_kind(asdict(score), is_open=False) for score in score_layers(read_outcomes(finished), Weights())]
     assert [{name: float(row[name]) for name in expected[0]} for row in got] == expected
 
 

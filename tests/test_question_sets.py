@@ -122,7 +122,7 @@ def test_trivia_qas_test_split_is_refused_by_what_is_wrong_with_it():
         ({"title": "?", "body": "?"}, "row 1: question with answers, or the columns .* got body, title"),
         ({"question": 7, "answer": ["a"]}, "row 1: a text was wanted; got int"),
         ({"question": "Who?", "answer": [7]}, "row 1: a text was wanted; got int"),
-        ({"question": "Who?", "answer": []}, "row 1: .*at least one accepted answer"),
+        ({"question": "Who?", "answer": []}, "row 1: .*none of them empty"),
         ({"question": "Who?", "answer": None}, "row 1: .*"),
         ({"question": "Who?", "answer": {"aliases": ["x"]}}, "row 1: column 'value' is missing"),
         ({"question": "Who?", "possible_answers": "[1"}, "row 1: "),

@@ -170,7 +170,7 @@ BAD_LINES = {
     "null": "null",
     "missing answers": '{"question": "Name a planet."}',
     "missing question": '{"answers": ["Mars"]}',
-    "no answers": '{"question": "Name a planet.", "answers": []}',
+    "an idea without a name": '{"question": "Name a planet.", "answers": [[]]}',
     "an empty answer": '{"question": "Name a planet.", "answers": ["Mars", " "]}',
     "answers not a list": '{"question": "Name a planet.", "answers": "Mars"}',
     "answers null": '{"question": "Name a planet.", "answers": null}',

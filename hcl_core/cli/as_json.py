@@ -7,7 +7,7 @@ from typing import Any
 
 from hcl_core.pipeline.judge_eval import JudgeReport
 from hcl_core.pipeline.judge_precision import Precision
-from hcl_core.records import Scaling, Weights
+from hcl_core.records import Scaling, Weights, of_kind
 from hcl_core.runs.manifest import Manifest, differing_settings
 from hcl_core.scores.comparison import RunComparison
 from hcl_core.scores.intervals import Difference, uncertainty
@@ -24,8 +24,10 @@ def scores_as_json(manifest: Manifest, table: OutcomeTable, weights: Weights, sc
     scores, sure = score_layers(table, weights, scaling), uncertainty(table, weights, scaling)
     layers = []
     for score, intervals in zip(scores, sure.layers, strict=True):
-        entry: dict[str, object] = {name: finite(value) for name, value in asdict(score).items()}
-        for name, value in asdict(intervals).items():
+        entry: dict[str, object] = {
+            name: finite(value) for name, value in of_kind(asdict(score), table.is_open).items()
+        }
+        for name, value in of_kind(asdict(intervals), table.is_open).items():
             entry[name] = [finite(bound) for bound in value] if isinstance(value, tuple) else value
         layers.append(entry)
     return {
@@ -41,7 +43,7 @@ def scores_as_json(manifest: Manifest, table: OutcomeTable, weights: Weights, sc
         "best_set_probability": sure.best.probability,
         "equal_layers": list(sure.best.equal_layers),
         "expected_hcb": finite(sure.best.expected_hcb),
-    }
+    } | ({"open": True} if table.is_open else {})
 
 
 def comparison_as_json(manifests: Sequence[Manifest], comparison: RunComparison) -> dict[str, object]:

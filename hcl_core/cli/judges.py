@@ -16,7 +16,7 @@ from hcl_core.cli.progress import bars
 from hcl_core.cli.terminal import app, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.judges.llm import LlmJudge
-from hcl_core.judges.names import check_judge
+from hcl_core.judges.names import check_judge, judge_of
 from hcl_core.pipeline.judge_eval import HALVES, JudgeReport, evaluate, read_labelled
 from hcl_core.pipeline.judge_precision import Precision, measure_precision, read_labelled_answers
 from hcl_core.text import printable
@@ -42,7 +42,7 @@ def judge_eval(
     """Measure a judge against people's judgements, on large models' answers or on the noise of early layers."""
     if file is None and precision is None:
         raise SettingsError("judge-eval needs a FILE of answers that people judged, or --precision FILE")
-    check_judge(judge)
+    check_judge(judge_of(judge, ()))  # every question here has accepted answers
     labelled, num_left_out = read_labelled(file, half) if file else ([], 0)
     answers = read_labelled_answers(precision, half) if precision else []
     loaded = registry.load_judge(judge)

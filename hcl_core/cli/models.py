@@ -23,7 +23,7 @@ from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.questions.hub import HUB_SET_NAMES
 from hcl_core.questions.jsonl import make_question, read_idea
 from hcl_core.questions.selection import Selection
-from hcl_core.records import Question, SamplingSettings, Weights
+from hcl_core.records import Question, SamplingSettings, Weights, are_open
 from hcl_core.runs.folder import RunFolder
 from hcl_core.settings.layers import parse_layer_choice
 from hcl_core.settings.presets import PRESETS, describe_preset, find_preset, scaling_of
@@ -50,7 +50,7 @@ def models() -> None:
 def run(
     context: typer.Context,
     model: Annotated[str, typer.Option(help="Catalogue name, Hub id or local folder.")] = DEFAULT_MODEL.name,
-    question: Annotated[str | None, typer.Option(help="A question of your own; needs --accept.")] = None,
+    question: Annotated[str | None, typer.Option(help="A question of your own; without --accept it is open.")] = None,
     accept: Annotated[
         list[str] | None, typer.Option(help="An accepted idea, as United States|USA; may be given many times.")
     ] = None,
@@ -98,6 +98,8 @@ def run(
     prompt_template = load_template(chosen["template"], template_file)
     selection = Selection(limit, shuffle_seed, min_answers)
     chosen_questions, question_set = _questions(question, accept or [], questions, split, selection)
+    if are_open(chosen_questions):
+        stderr.print("No accepted answers, so the questions are open: their answers are not judged.", highlight=False)
     request = RunRequest(
         model=model,
         questions=tuple(chosen_questions),
@@ -217,7 +219,9 @@ def _questions(
     text: str | None, accepted: list[str], source: str | None, split: str | None, selection: Selection
 ) -> tuple[list[Question], str]:
     if (text is None) == (source is None):
-        raise SettingsError("give either --question TEXT with --accept ANSWER, or --questions NAME|PATH")
+        raise SettingsError(
+            "give either --question TEXT, with --accept ANSWER where answers can be right, or --questions NAME|PATH"
+        )
     if source is not None:
         if accepted:
             raise SettingsError("--accept goes with --question; a question file brings its own accepted answers")
@@ -226,6 +230,4 @@ def _questions(
             return selection.of(loader), selection.describe(loader.name)
     if split is not None or selection != Selection():
         raise SettingsError("--split, --limit, --shuffle-seed and --min-answers go with --questions")
-    if not accepted:
-        raise SettingsError("--question needs at least one --accept ANSWER, so that answers can be judged")
     return [make_question(text or "", map(read_idea, accepted))], "own"

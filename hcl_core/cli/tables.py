@@ -12,11 +12,16 @@ from hcl_core.models.lens_records import LensTable
 from hcl_core.records import Scaling, Weights
 from hcl_core.runs import answers
 from hcl_core.runs.manifest import Manifest, differing_settings
-from hcl_core.scores.best_layers import describe_best
-from hcl_core.scores.comparison import COMPARED, RunComparison
+from hcl_core.scores.best_layers import BestLayers, describe_best
+from hcl_core.scores.comparison import RunComparison
 from hcl_core.scores.intervals import Difference, Interval, uncertainty
 from hcl_core.scores.metrics import OutcomeTable, score_layers
 from hcl_core.text import printable
+
+_OPEN_NOTE = (
+    "No answer is right or wrong here: plausibility says how probable the whole model finds it, and ideas are told "
+    "apart by meaning alone."
+)
 
 
 def print_fidelity(config: HeadConfig) -> None:
@@ -62,22 +67,27 @@ def token(text: str, width: int = 14) -> Text:
 def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, scaling: Scaling) -> None:
     """A row a layer, and the verdict in words."""
     scores, sure = score_layers(outcomes, weights, scaling), uncertainty(outcomes, weights, scaling)
-    headings = ["layer", "hallucination", "creativity", "(ideas)", "HCB", "best", "confidence", "right"]
+    first, last = ("plausibility", "attempted") if outcomes.is_open else ("hallucination", "right")
+    headings = ["layer", first, "creativity", "(ideas)", "HCB", "best", "confidence", last]
     left_out = () if stdout.width >= 100 else ("(ideas)", "confidence")
     columns = [heading for heading in headings if heading not in left_out]
     table = Table(*columns, box=None)
     for column in table.columns:
         column.justify = "right"
     for score, layer in zip(scores, sure.layers, strict=True):
+        num_attempted = score.num_samples - score.num_not_attempted
+        judged = (score.hallucination_rate, layer.hallucination_ci, score.num_correct)
+        unjudged = (score.token_plausibility, layer.plausibility_ci, num_attempted)
+        value, interval, count = unjudged if outcomes.is_open else judged
         cells = [
             str(score.exit_layer),
-            f"{score.hallucination_rate:.3f} {bounds(layer.hallucination_ci)}",
+            f"{value:.3f} {bounds(interval)}",
             f"{score.creativity:.3f}",
             f"{score.creativity_raw:.2f}",
             f"{score.hcb_score:.3f} {bounds(layer.hcb_ci)}",
             f"{layer.p_optimal:.0%}",
             f"{score.confidence:.3f}",
-            f"{score.num_correct}/{score.num_samples}",
+            f"{count}/{score.num_samples}",
         ]
         by_heading = dict(zip(headings, cells, strict=True))
         is_best = score.exit_layer == sure.best.optimal_layer
@@ -90,7 +100,16 @@ def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, s
     if manifest.strategy.name == "self_speculative":
         stdout.print("The whole model verified every token: all layers give its answers, at different speeds.")
     else:
-        stdout.print(Text(describe_best(sure.best)))
+        stdout.print(Text(_describe_open(outcomes, sure.best) if outcomes.is_open else describe_best(sure.best)))
+
+
+def _describe_open(outcomes: OutcomeTable, best: BestLayers) -> str:
+    """Which layer is the best for open questions, and what that means."""
+    if best.optimal_layer is not None:
+        return f"{describe_best(best)}\n{_OPEN_NOTE}"
+    if (outcomes.outcomes >= 0).any():
+        return "Plausibility is not known, so no layer is the best: `score DIR --measures plausibility` computes it."
+    return "No layer attempted an answer: nothing to balance."
 
 
 def print_measures(exit_layers: tuple[int, ...], columns: dict[str, list[float]]) -> None:
@@ -106,6 +125,7 @@ def print_measures(exit_layers: tuple[int, ...], columns: dict[str, list[float]]
 
 _WORDS = {
     "hallucination_rate": "hallucination",
+    "token_plausibility": "plausibility",
     "creativity_raw": "ideas",
     "creativity": "creativity",
     "hcb_score": "HCB",
@@ -129,11 +149,12 @@ def print_comparison(manifests: Sequence[Manifest], comparison: RunComparison) -
         stdout.print(Text(printable(f"{number} {manifest.run_id}: {manifest.describe()}")))
     for name, (first_value, second_value) in differing_settings(*manifests).items():
         stdout.print(Text(printable(f"  {name}: {first_value} / {second_value}")[:200]))
-    table = Table("layer", *(heading for name in COMPARED for heading in (_WORDS[name], "95%")), box=None)
+    names = tuple(comparison.differences)
+    table = Table("layer", *(heading for name in names for heading in (_WORDS[name], "95%")), box=None)
     for column in table.columns:
         column.justify = "right"
     for index, layer in enumerate(comparison.exit_layers):
-        differences = [comparison.differences[name][index] for name in COMPARED]
+        differences = [comparison.differences[name][index] for name in names]
         row = [text for each in differences for text in (f"{each.estimate:+.3f}", signed_bounds(each.interval))]
         table.add_row(str(layer), *row)
     stdout.print(f"First minus second, {comparison.num_questions} questions:", highlight=False)
@@ -163,11 +184,20 @@ def bounds(interval: Interval) -> str:
     return "{:.2f}-{:.2f}".format(*interval)
 
 
+_SIGNS = {"correct": ("✓", "green"), "incorrect": ("✗", "red"), "unjudged": ("•", "cyan")}
+
+
 def answer_line(layer: answers.LayerAnswers) -> Text:
     """One layer's answers with their counts, on one line."""
-    line = Text(f"{layer.exit_layer:>4}  {layer.num_correct:>3}/{layer.num_samples} right  ")
+    is_open = any(answer.outcome == "unjudged" for answer in layer.answers)
+    count = (
+        f"{layer.num_attempted:>3}/{layer.num_samples} attempted"
+        if is_open
+        else (f"{layer.num_correct:>3}/{layer.num_samples} right")
+    )
+    line = Text(f"{layer.exit_layer:>4}  {count}  ")
     for number, answer in enumerate(layer.answers[:8]):
-        sign, style = {"correct": ("✓", "green"), "incorrect": ("✗", "red")}.get(answer.outcome, ("–", "dim"))
+        sign, style = _SIGNS.get(answer.outcome, ("–", "dim"))
         shown = printable(answer.text)[:40] or "(empty)"
         line.append(f"{' · ' if number else ''}{sign} {shown} ×{answer.count}", style=style)
     if len(layer.answers) > 8:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hcl_core.ideas.embedding import EmbeddingIdeas
 from hcl_core.ports import Embed, RightAnswer
 from hcl_core.records import Question
 from hcl_core.words import split_words
@@ -17,6 +18,8 @@ MOST_WORDS_OF_AN_IDEA = 5
 class AcceptedIdeas:
     """The idea whose name the judge matched; else the nearest one by meaning; else an idea that is not listed.
 
+    Answers to an open question, where no idea is listed, are told apart as ``EmbeddingIdeas`` does.
+
     Args:
         embed: Unit vectors of texts; called only for answers without a matched name.
     """
@@ -29,6 +32,8 @@ class AcceptedIdeas:
 
     def find(self, question: Question, layers: Sequence[Sequence[RightAnswer]]) -> list[list[int]]:
         """The idea of each answer; see ``ports.IdeaFinder``."""
+        if question.is_open:
+            return EmbeddingIdeas(self._embed).find(question, layers)
         idea_of = {name: number for number, names in enumerate(question.ideas) for name in names}
         return [self._find_in_layer(idea_of, len(question.ideas), answers) for answers in layers]
 

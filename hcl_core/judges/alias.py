@@ -22,7 +22,7 @@ from hcl_core.records import Question
 from hcl_core.words import fold, split_words
 
 NOTHING_FOUND = "no accepted answer in it"
-_REFUSED = "a refusal"
+REFUSED = "a refusal"
 
 # How far apart the scattered words of one accepted answer may stand.
 _SCATTER = 40
@@ -128,9 +128,14 @@ def text_of_its_own(answer: str) -> str:
     return _NOTE_MARK.sub("", text)
 
 
+def is_refusal(text: str) -> bool:
+    """Whether ``text`` begins as a refusal does: "I don't know"; it may still go on to answer."""
+    return bool(_REFUSAL.match(" ".join(re.findall(r"\w+", fold(text[:_REFUSAL_REACH])))))
+
+
 def _judge_text(question: Question, text: str) -> Judgement:
-    is_refusal = bool(_REFUSAL.match(" ".join(re.findall(r"\w+", fold(text[:_REFUSAL_REACH])))))
-    if is_refusal:
+    refuses = is_refusal(text)
+    if refuses:
         if (rest := _answer_after_refusal(text)) and (later := _judge_text(question, rest)).outcome == "correct":
             return later
         text = _TURNS_AWAY.split(text, maxsplit=1)[0]
@@ -152,10 +157,10 @@ def _judge_text(question: Question, text: str) -> Judgement:
             other = pattern
     if affirmed:
         return _correct(_longest(affirmed))
-    if denied is not None and not (is_refusal and denied.parts[0][0] in YES | NO):
+    if denied is not None and not (refuses and denied.parts[0][0] in YES | NO):
         return Judgement("incorrect", f"negates “{denied.alias}”")
-    if is_refusal:
-        return Judgement("not_attempted", _REFUSED)
+    if refuses:
+        return Judgement("not_attempted", REFUSED)
     if said := [pattern for pattern in wider_patterns(question) if _says(reading, pattern)]:
         return _correct(_longest(said))
     if (alias := _short_form(reading)) is not None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow.compute as pc
 
-from hcl_core.pipeline.stored import sample_cells, store_if_writable
+from hcl_core.pipeline.storing import sample_cells, store_if_writable
 from hcl_core.ports import AnswerLikelihood
 from hcl_core.records import SampleKey
 from hcl_core.runs.folder import RunFolder

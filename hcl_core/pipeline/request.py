@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hcl_core import registry
+from hcl_core.errors import SettingsError
 from hcl_core.ideas.names import check_idea_finder, make_idea_finder
-from hcl_core.judges.names import check_judge
+from hcl_core.judges.names import NO_JUDGE, check_judge, judge_of
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import check_exit_head
 from hcl_core.pipeline.runner import PreparedRun, new_manifest, with_prompts
@@ -37,13 +38,14 @@ class RunRequest:
         sampling: How tokens are drawn.
         template: How a question becomes a prompt.
         exit_head: Name of the exit head, or its file.
-        judge: Name of the judge.
+        judge: Name of the judge; not used for open questions, see ``judges.names.judge_of``.
         preset: Name of the preset and the options changed in it, for the manifest; ``None`` without one.
         strategy: How the exit layers are used.
         ideas: Name of the idea finder.
 
     Raises:
-        SettingsError: A value is outside its range, or unknown.
+        SettingsError: A value is outside its range, or unknown; or questions with and without accepted answers are
+            mixed, or a preset is asked for open ones.
     """
 
     model: str
@@ -66,6 +68,8 @@ class RunRequest:
         check_exit_head(self.exit_head)
         check_judge(self.judge)
         check_idea_finder(self.ideas)
+        if judge_of(self.judge, self.questions) == NO_JUDGE and self.preset is not None:
+            raise SettingsError("a preset's protocol needs questions with accepted answers; these have none")
 
 
 def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embeddings: Embeddings) -> PreparedRun:
@@ -91,7 +95,7 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         sampling=request.sampling,
         strategy=str(request.strategy),
     )
-    judge = registry.load_judge(request.judge, embeddings.of)
+    judge = registry.load_judge(judge_of(request.judge, request.questions), embeddings.of)
     finder = make_idea_finder(request.ideas, embeddings.of)
     manifest = new_manifest(
         settings,
@@ -109,4 +113,5 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
     scorer = Scorer(
         request.questions, settings.exit_layers, settings.num_samples, judge, finder, request.sampling.is_greedy
     )
-    return PreparedRun(manifest, questions, decoder, scorer)
+    whole_model = registry.whole_model(lm, request.template) if scorer.table.is_open else None
+    return PreparedRun(manifest, questions, decoder, scorer, whole_model)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from hcl_core.models.cost import ModelCost
+from hcl_core.pipeline.plausibility import plausibility_stamp, read_plausibility
 from hcl_core.pipeline.scorer import Scorer
 from hcl_core.pipeline.stored import add_stored
-from hcl_core.ports import Decoder
+from hcl_core.ports import AnswerLikelihood, Decoder
 from hcl_core.records import Question, Sample, SampleKey, StoredQuestion
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest, RunSettings
@@ -67,12 +68,14 @@ class PreparedRun:
         questions: To ask, in order, with their prompts.
         decoder: Answers them.
         scorer: Made for the same questions, exit layers and samples.
+        whole_model: Says how plausible the answers to open questions are; ``None`` for other questions.
     """
 
     manifest: Manifest
     questions: tuple[StoredQuestion, ...]
     decoder: Decoder
     scorer: Scorer
+    whole_model: AnswerLikelihood | None = None
 
 
 def new_manifest(
@@ -154,6 +157,8 @@ def run(
         for stored in prepared.questions:
             if waves := _missing_waves(stored.question.id, manifest.settings, present, first_wave):
                 yield from session.decode(stored, waves)
+            session.measure(stored)
+        session.store_plausibility()
         prepared.scorer.store(folder)
         manifest = session.manifest
         if manifest.finished_at is None:
@@ -194,6 +199,13 @@ class _RunSession:
     ) -> None:
         self._folder, self._decoder, self._scorer = folder, prepared.decoder, prepared.scorer
         self._clock = clock
+        table = prepared.scorer.table
+        # A run that was whole before has it; in one that was not, each question is read anew, at its end.
+        known = read_plausibility(folder) if table.is_open and num_present == manifest.num_total_samples else None
+        if known is not None:
+            table.plausibilities[:] = known
+        self._whole_model = prepared.whole_model if known is None else None
+        self._plausibilities: dict[SampleKey, float] = {}
         self._known_tokens = set(folder.token_texts())
         self.manifest = manifest
         self.num_done, self.num_wanted = num_present, manifest.num_total_samples
@@ -214,6 +226,17 @@ class _RunSession:
             self._scorer.add(finished)
             yield WaveDone(question, tuple(finished), self._scorer.table, self.num_done, self.num_wanted)
             started, finished = self._clock(), []
+
+    def measure(self, stored: StoredQuestion) -> None:
+        """Read the answers to an open question with the whole model."""
+        if self._whole_model is not None:
+            self._plausibilities |= self._scorer.measure_plausibility(stored, self._whole_model)
+
+    def store_plausibility(self) -> None:
+        """Write what ``measure`` found, of all questions."""
+        if self._plausibilities:
+            keys, values = list(self._plausibilities), list(self._plausibilities.values())
+            self._folder.write_plausibility(keys, values, plausibility_stamp(self.manifest))
 
     def _store(self, samples: Sequence[Sample], seconds: float) -> None:
         """Store the samples of a wave, the texts of their tokens, and the seconds that the wave took."""

@@ -7,8 +7,18 @@ from functools import cached_property
 import numpy as np
 
 from hcl_core.ideas.names import ideas_stamp, num_accepted_ideas
-from hcl_core.ports import Embedder, IdeaFinder, Judge, Judgement, RightAnswer
-from hcl_core.records import ClusterMember, Question, Sample, SampleKey, Verdict, Weights
+from hcl_core.ports import AnswerLikelihood, Embedder, IdeaFinder, Judge, Judgement, RightAnswer
+from hcl_core.records import (
+    ClusterMember,
+    Question,
+    Sample,
+    SampleKey,
+    StoredQuestion,
+    Verdict,
+    Weights,
+    are_open,
+    has_idea,
+)
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, score_layers
@@ -50,7 +60,7 @@ class Scorer:
         table: Outcomes so far. A wave changes it in one step, after all of its samples are judged and grouped.
         samples: By question id, in the order of their arrival.
         verdicts: By sample.
-        clusters: Idea of each correct sample.
+        clusters: Idea of each correct sample, or attempt at an open question.
 
     Args:
         questions: Of the run, in order.
@@ -74,10 +84,12 @@ class Scorer:
         self._questions = {question.id: (index, question) for index, question in enumerate(questions)}
         self._layer_indices = {exit_layer: index for index, exit_layer in enumerate(exit_layers)}
         self._judgements: dict[str, dict[str, Judgement]] = {question.id: {} for question in questions}
-        # Correct answers by question id, exit layer and sample index.
-        self._correct: dict[str, dict[int, dict[int, str]]] = {question.id: {} for question in questions}
+        # Answers that have an idea by question id, exit layer and sample index.
+        self._with_idea: dict[str, dict[int, dict[int, str]]] = {question.id: {} for question in questions}
         num_accepted = num_accepted_ideas(idea_finder.name, questions)
-        self.table = OutcomeTable.empty(len(questions), exit_layers, num_samples, num_accepted, is_greedy)
+        self.table = OutcomeTable.empty(
+            len(questions), exit_layers, num_samples, num_accepted, is_greedy, are_open(questions)
+        )
         self.samples: dict[str, list[Sample]] = {question.id: [] for question in questions}
         self.verdicts: dict[SampleKey, Verdict] = {}
         self.clusters: dict[SampleKey, int] = {}
@@ -106,21 +118,22 @@ class Scorer:
         new = list(dict.fromkeys(sample.answer for sample in samples if sample.answer not in judgements))
         judgements |= dict(zip(new, self._judge.judge(question, new), strict=True))
         for sample in samples:
-            if judgements[sample.answer].outcome == "correct":
-                self._correct[question_id].setdefault(sample.exit_layer, {})[sample.sample_idx] = sample.answer
+            if has_idea(judgements[sample.answer].outcome):
+                self._with_idea[question_id].setdefault(sample.exit_layer, {})[sample.sample_idx] = sample.answer
         return {sample.key: judgements[sample.answer] for sample in samples}
 
     def _find_ideas(self, question_id: str, exit_layers: Collection[int]) -> dict[SampleKey, int]:
-        """The idea of each correct sample of ``exit_layers``, those of earlier waves too."""
+        """The idea of each sample of ``exit_layers`` that has one, those of earlier waves too."""
         _, question = self._questions[question_id]
-        correct = {layer: answers for layer, answers in self._correct[question_id].items() if layer in exit_layers}
+        by_layer = self._with_idea[question_id]
+        chosen = {layer: answers for layer, answers in by_layer.items() if layer in exit_layers}
         # Equal texts are one idea: each is looked at once, in the place of its first sample.
-        distinct = [list(dict.fromkeys(answers[idx] for idx in sorted(answers))) for answers in correct.values()]
+        distinct = [list(dict.fromkeys(answers[idx] for idx in sorted(answers))) for answers in chosen.values()]
         judgements = self._judgements[question_id]
         right = [[RightAnswer(text, judgements[text].matched) for text in texts] for texts in distinct]
         ideas: dict[SampleKey, int] = {}
         for (exit_layer, answers), texts, numbers in zip(
-            correct.items(), distinct, self._idea_finder.find(question, right), strict=True
+            chosen.items(), distinct, self._idea_finder.find(question, right), strict=True
         ):
             by_text = dict(zip(texts, numbers, strict=True))
             ideas |= {SampleKey(question_id, exit_layer, idx): by_text[answer] for idx, answer in answers.items()}
@@ -133,12 +146,21 @@ class Scorer:
             judgement = judgements[sample.key]
             self.verdicts[sample.key] = Verdict(sample.key, judgement.outcome, judgement.reason, judgement.matched)
             self.table.confidences[self._cell(sample.key)] = sample.confidence
-            if judgement.outcome != "correct":
+            if not has_idea(judgement.outcome):
                 code = NOT_ATTEMPTED if judgement.outcome == "not_attempted" else INCORRECT
                 self.table.outcomes[self._cell(sample.key)] = code
         for key, idea in ideas.items():
             self.table.outcomes[self._cell(key)] = idea
         self.clusters |= ideas
+
+    def measure_plausibility(self, stored: StoredQuestion, model: AnswerLikelihood) -> dict[SampleKey, float]:
+        """Write the plausibility of all answers to a question so far to the table, and return it by sample."""
+        samples = self.samples[stored.question.id]
+        measured = model.mean_logprobs(stored, [sample.completion_token_ids for sample in samples])
+        logprobs = {sample.key: float(value) for sample, value in zip(samples, measured, strict=True)}
+        for key, value in logprobs.items():
+            self.table.plausibilities[self._cell(key)] = value
+        return logprobs
 
     def _cell(self, key: SampleKey) -> tuple[int, int, int]:
         """Index of a sample in the outcome table."""
@@ -150,7 +172,7 @@ class Scorer:
         folder.write_verdicts(list(self.verdicts.values()), verdict_stamp)
         members = [ClusterMember(key, cluster_id) for key, cluster_id in self.clusters.items()]
         folder.write_clusters(members, cluster_stamp)
-        folder.write_layer_scores(score_layers(self.table, Weights()))
+        folder.write_layer_scores(score_layers(self.table, Weights()), self.table.is_open)
 
 
 def stamps_of(judge_stamp: str, manifest: Manifest) -> tuple[str, str]:

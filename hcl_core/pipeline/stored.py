@@ -1,8 +1,6 @@
 """Scores of a stored run: read from its folder, or made from its samples; no language model is loaded."""
 
-import errno
 import hashlib
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
@@ -10,19 +8,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError
+from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.ideas.names import make_idea_finder, num_accepted_ideas
-from hcl_core.judges.names import judge_stamp
+from hcl_core.judges.names import judge_of, judge_stamp
+from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.scorer import Embeddings, Scorer, stamps_of
+from hcl_core.pipeline.storing import sample_cells, store_if_writable
 from hcl_core.ports import Judge
-from hcl_core.records import Sample
+from hcl_core.records import OUTCOMES_WITH_IDEA, Sample, are_open
 from hcl_core.runs.folder import RunFolder
-from hcl_core.runs.manifest import Manifest, RunSettings
+from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.tables import mean_logprobs
 from hcl_core.scores.measures import MEASURES_VERSION, TextMeasures, measure_texts
 from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable
-
-_log = logging.getLogger(__name__)
 
 
 def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings, ideas: str | None = None) -> Scorer:
@@ -39,8 +37,11 @@ def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings, ideas: str 
 
     Raises:
         RunFolderError: A file is damaged, or a sample belongs to no question or layer of the run.
+        SettingsError: The judge is of open questions and these are not, or the other way round.
     """
     stored, manifest = folder.questions(), folder.manifest()
+    if (fitting := judge_of(judge.name, [each.question for each in stored])) != judge.name:
+        raise SettingsError(f"{folder.path} asks questions without accepted answers: its judge can only be {fitting}")
     settings, ideas = manifest.settings, ideas or manifest.ideas
     scorer = Scorer(
         [each.question for each in stored],
@@ -53,6 +54,8 @@ def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings, ideas: str 
     samples = folder.samples()
     _check_whole(folder, manifest, len(samples))
     add_stored(scorer, samples, folder)
+    if scorer.table.is_open and (known := read_plausibility(folder)) is not None:
+        scorer.table.plausibilities[:] = known
 
     def store() -> None:
         # Read again: another process may have resumed the run meanwhile. Written before the verdicts: if the process
@@ -83,19 +86,6 @@ def _check_whole(folder: RunFolder, manifest: Manifest, num_samples: int) -> Non
         )
 
 
-def store_if_writable(folder: RunFolder, what: str, store: Callable[[], None]) -> None:
-    """Call ``store`` with the run locked; where the folder can't be written to, log a warning instead."""
-    try:
-        with folder.writing():
-            store()
-    except RunBusyError:
-        _log.warning("another process is writing to %s: its %s are not stored", folder.path, what)
-    except (OSError, RunReadOnlyError) as error:
-        if isinstance(error, OSError) and error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
-        _log.warning("%s cannot be written to: its %s are not stored", folder.path, what)
-
-
 def is_judged_now(folder: RunFolder, manifest: Manifest) -> bool:
     """Whether the stored verdicts and clusters are of the current version of the run's judge.
 
@@ -122,12 +112,17 @@ def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
     questions = [stored.question for stored in folder.questions()]
     question_ids, num_accepted = [each.id for each in questions], num_accepted_ideas(manifest.ideas, questions)
     table = OutcomeTable.empty(
-        len(question_ids), settings.exit_layers, settings.num_samples, num_accepted, settings.sampling.is_greedy
+        len(question_ids),
+        settings.exit_layers,
+        settings.num_samples,
+        num_accepted,
+        settings.sampling.is_greedy,
+        are_open(questions),
     )
     outcomes = verdicts.column("outcome").combine_chunks().dictionary_decode()
     codes = np.where(pc.equal(outcomes, "not_attempted"), NOT_ATTEMPTED, INCORRECT)
-    is_correct = np.asarray(pc.equal(outcomes, "correct"))
-    if is_correct.sum() != len(clusters):
+    have_ideas = np.asarray(pc.is_in(outcomes, pa.array(OUTCOMES_WITH_IDEA)))
+    if have_ideas.sum() != len(clusters):
         return None
     verdict_cells, cluster_cells, cells = (
         sample_cells(rows, question_ids, settings) for rows in (verdicts, clusters, samples)
@@ -139,6 +134,8 @@ def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
     table.outcomes[verdict_cells] = codes
     table.outcomes[cluster_cells] = clusters.column("cluster_id").to_numpy()
     table.confidences[cells] = np.exp(mean_logprobs(samples))
+    if table.is_open and (known := read_plausibility(folder)) is not None:
+        table.plausibilities[:] = known
     return table
 
 
@@ -181,23 +178,3 @@ def stored_measures(folder: RunFolder, table: OutcomeTable) -> list[TextMeasures
         return None
     exit_layers = tuple(layer.exit_layer for layer in measured)
     return measured if are_numbers and exit_layers == table.exit_layers else None
-
-
-def sample_cells(table: pa.Table, question_ids: list[str], settings: RunSettings) -> tuple[np.ndarray, ...] | None:
-    """Indices of each row's sample in an outcome table: question, exit layer and sample, ``[n]`` each.
-
-    ``None`` if a row belongs to no question, layer or sample index of the run, or two rows to the same sample.
-    """
-    ids = table.column("question_id").combine_chunks().dictionary_decode()
-    questions = pc.fill_null(pc.index_in(ids, pa.array(question_ids)), -1).to_numpy(zero_copy_only=False)
-    run_layers, row_layers = np.array(settings.exit_layers), table.column("exit_layer").to_numpy()
-    layers = np.minimum(np.searchsorted(run_layers, row_layers), len(run_layers) - 1)
-    samples = table.column("sample_idx").to_numpy()
-    is_of_run = (
-        (questions >= 0) & (run_layers[layers] == row_layers) & (samples >= 0) & (samples < settings.num_samples)
-    )
-    if not is_of_run.all():
-        return None
-    cells = (questions, layers, samples)
-    flat = np.ravel_multi_index(cells, (len(question_ids), len(run_layers), settings.num_samples))
-    return cells if len(np.unique(flat)) == len(flat) else None

@@ -149,7 +149,10 @@ def _ideas(value: Any) -> list[str | tuple[str, ...]]:
     if not isinstance(value, Iterable) or isinstance(value, Mapping):
         raise TypeError(f"a list of answers was wanted; got {type(value).__name__}")
     ideas = [entry if isinstance(entry, str) else tuple(_texts(entry)) for entry in value]
-    return [idea for idea in ideas if (idea.strip() if isinstance(idea, str) else idea)]
+    named = [idea for idea in ideas if (idea.strip() if isinstance(idea, str) else idea)]
+    if ideas and not named:
+        raise ValueError("its answers are empty; [] says that there are none, as for an open question")
+    return named
 
 
 def _texts(value: Any) -> list[str]:

@@ -35,7 +35,7 @@ class Selection:
         questions = [
             question
             for question in source.load()
-            if num_distinct_answers(question, enough=self.min_answers) >= self.min_answers
+            if self.min_answers == 1 or num_distinct_answers(question, enough=self.min_answers) >= self.min_answers
         ]
         if not questions:
             raise SettingsError(f"{source.name} has no question with {self.min_answers} distinct accepted answers")

@@ -18,7 +18,7 @@ class CountedAnswer:
         outcome: Outcome of the judge's verdict.
         reason: Reason of the judge's verdict.
         count: Samples with this text.
-        cluster_id: Number of the idea; ``None`` unless the answer is correct.
+        cluster_id: Number of the idea; ``None`` unless the answer has one.
         confidence: Mean over the samples with this text, in (0, 1].
         idea: What the idea is called, where it is one of the question's accepted ideas.
         matched: The accepted answer that the text was taken for; ``None`` where the judge names none.
@@ -52,8 +52,13 @@ class LayerAnswers:
         return sum(answer.count for answer in self.answers if answer.outcome == "correct")
 
     @property
+    def num_attempted(self) -> int:
+        """Samples that are neither empty nor a refusal."""
+        return sum(answer.count for answer in self.answers if answer.outcome != "not_attempted")
+
+    @property
     def num_clusters(self) -> int:
-        """Distinct meaning clusters of the correct samples."""
+        """Different ideas among the samples that have one."""
         return len({answer.cluster_id for answer in self.answers if answer.cluster_id is not None})
 
 
@@ -68,7 +73,7 @@ def count_answers(
     Args:
         samples: Of the question.
         verdicts: Of each sample.
-        clusters: Ideas of the correct ones.
+        clusters: Ideas of those that have one.
         listed: Names of the ideas 0, 1, ..., see ``ideas.names.listed_ideas``.
     """
     by_layer: dict[int, dict[str, list[Sample]]] = {}
@@ -99,7 +104,7 @@ def group_answers(folder: RunFolder, question_id: str) -> list[LayerAnswers]:
 def read_verdicts(
     folder: RunFolder, question_id: str, samples: list[Sample]
 ) -> tuple[dict[SampleKey, Verdict], dict[SampleKey, int]]:
-    """The stored verdicts of one question, and the meaning clusters of its correct samples.
+    """The stored verdicts of one question, and the ideas of its samples.
 
     Raises:
         RunFolderError: One of ``samples`` has no verdict.

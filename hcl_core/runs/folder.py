@@ -5,7 +5,7 @@
     samples/part-*.parquet    immutable; one wave of one question each, renamed into place when whole
     tokens.parquet            text of each token id in the samples, as people should see it
     verdicts.parquet          derived: outcome and reason by sample
-    clusters.parquet          derived: meaning cluster of each correct sample
+    clusters.parquet          derived: idea of each correct sample, or attempt at an open question
     layer_scores.parquet      derived: the scores at equal weights
     measures.parquet          derived, on request: measures of the answers' texts
     plausibility.parquet      derived, on request: mean log-probability of each sample's tokens under the whole model
@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 
 from hcl_core.atomic import atomic_file, atomic_folder
 from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError, SettingsError
-from hcl_core.records import ClusterMember, LayerScore, Sample, SampleKey, StoredQuestion, Verdict
+from hcl_core.records import ClusterMember, LayerScore, Sample, SampleKey, StoredQuestion, Verdict, of_kind
 from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.question_rows import format_row, parse_row
 from hcl_core.runs.tables import (
@@ -253,10 +253,11 @@ class RunFolder:
         keys = [member.key for member in members]
         write_table(self.path / "clusters.parquet", keys, columns, CLUSTER_SCHEMA, stamp)
 
-    def write_layer_scores(self, scores: Sequence[LayerScore]) -> None:
-        """Replace ``layer_scores.parquet``."""
+    def write_layer_scores(self, scores: Sequence[LayerScore], is_open: bool = False) -> None:
+        """Replace ``layer_scores.parquet``; ``is_open`` says which kind of questions the scores are of."""
+        rows = [of_kind(asdict(score), is_open) for score in scores]
         with atomic_file(self.path / "layer_scores.parquet") as temporary:
-            pq.write_table(pa.Table.from_pylist([asdict(score) for score in scores]), temporary)
+            pq.write_table(pa.Table.from_pylist(rows), temporary)
 
     def write_measures(self, rows: Sequence[dict[str, Any]], stamp: str) -> None:
         """Replace ``measures.parquet``; ``stamp`` names what made them, and the outcomes that they are of."""

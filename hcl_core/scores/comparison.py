@@ -19,6 +19,7 @@ from hcl_core.scores.metrics import MISSING, FloatArray, OutcomeTable, answered,
 
 # Scores that are compared, as ``LayerScore`` names them.
 COMPARED = ("hallucination_rate", "creativity_raw", "creativity", "hcb_score")
+_PLAUSIBLE = {"hallucination_rate": "token_plausibility"}  # what is compared in its place for open questions
 
 # Scaled creativity orders the layers as the unscaled one does.
 CORRELATED = ("hallucination_rate", "creativity_raw", "hcb_score")
@@ -88,7 +89,7 @@ def compare_layers(
             (columns[name][:, places[0]], columns[name][:, places[1]]),
             _num_questions(name, draws),
         )
-        for name in COMPARED
+        for name in _names(COMPARED, table)
     }
 
 
@@ -111,8 +112,13 @@ def compare_runs(
         seed: Of the draws.
 
     Raises:
-        SettingsError: They have no question or no layer in common.
+        SettingsError: They have no question or no layer in common, or one run's questions are open.
     """
+    if tables[0].is_open != tables[1].is_open:
+        raise SettingsError(
+            "one of these runs has accepted answers and the other has none: plausibility and accuracy are not on one "
+            "scale"
+        )
     theirs = set(questions[1])
     common = [each for each in questions[0] if each in theirs]
     layers = tuple(layer for layer in tables[0].exit_layers if layer in tables[1].exit_layers)
@@ -134,24 +140,30 @@ def compare_runs(
     columns = tuple(_columns(each, weights, scaling) for each in draws)
     rankings = [each.ranking(weights, scaling) for each in draws]
     optimal = [
-        find_best(ranking, layers, each.has_creativity(scaling)).optimal_layer if each.has_right_answer else None
+        find_best(ranking, layers, each.has_creativity(scaling)).optimal_layer if each.can_rank else None
         for ranking, each in zip(rankings, draws, strict=True)
     ]
     same = (share_of_best(rankings[0]) * share_of_best(rankings[1])).sum(axis=1).mean()
     return RunComparison(
         num_questions,
         layers,
-        {name: _differences(name, scores, columns, _num_questions(name, draws[0])) for name in COMPARED},
-        {name: _rank_correlation(name, scores, columns) for name in CORRELATED},
+        {name: _differences(name, scores, columns, _num_questions(name, draws[0])) for name in _names(COMPARED, first)},
+        {name: _rank_correlation(name, scores, columns) for name in _names(CORRELATED, first)},
         (optimal[0], optimal[1]),
         None if None in optimal else float(same),
     )
+
+
+def _names(names: Sequence[str], table: OutcomeTable) -> tuple[str, ...]:
+    """``names`` as they are for these outcomes: open questions have plausibility and no hallucination."""
+    return tuple(_PLAUSIBLE.get(name, name) for name in names) if table.is_open else tuple(names)
 
 
 def _columns(draws: ScoreDraws, weights: Weights, scaling: Scaling) -> dict[str, FloatArray]:
     """Draws by score, ``[R, E]`` each."""
     return {
         "hallucination_rate": draws.hallucination_rate,
+        "token_plausibility": draws.token_plausibility,
         "creativity_raw": draws.creativity_raw,
         "creativity": draws.creativity(scaling),
         "hcb_score": draws.hcb_score(weights, scaling),
@@ -160,7 +172,7 @@ def _columns(draws: ScoreDraws, weights: Weights, scaling: Scaling) -> dict[str,
 
 def _num_questions(name: str, draws: ScoreDraws) -> int:
     """That the score is a mean over."""
-    return draws.num_questions if name == "hallucination_rate" else draws.num_creative_questions
+    return draws.num_questions if name in ("hallucination_rate", "token_plausibility") else draws.num_creative_questions
 
 
 def _restricted(

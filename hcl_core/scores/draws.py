@@ -14,7 +14,8 @@ from hcl_core.scores.metrics import (
     MISSING,
     FloatArray,
     OutcomeTable,
-    hcb_score,
+    answer_probabilities,
+    balance,
     mean_known,
     min_max_scale,
     num_ideas,
@@ -61,7 +62,8 @@ class ScoreDraws:
 
     Attributes:
         table: Outcomes of the run.
-        hallucination_rate: ``[R, E]`` in [0, 1]; NaN at a layer without answers.
+        hallucination_rate: ``[R, E]`` in [0, 1]; NaN at a layer without answers, and of open questions.
+        token_plausibility: ``[R, E]`` in [0, 1] of open questions; NaN where it is not known, and of others.
         creativity_raw: ``[R, E]`` expected ideas in as many answers, from 0; likewise, and NaN without creativity.
         creativity_possible: ``[R, E]`` the same over those possible, in [0, 1].
         creativity_absolute: ``[R, E]`` the same over answers, in [0, 1].
@@ -69,6 +71,7 @@ class ScoreDraws:
 
     table: OutcomeTable
     hallucination_rate: FloatArray
+    token_plausibility: FloatArray
     creativity_raw: FloatArray
     creativity_possible: FloatArray
     creativity_absolute: FloatArray
@@ -84,9 +87,14 @@ class ScoreDraws:
         return int(self.table.has_creativity.sum())
 
     @property
-    def has_right_answer(self) -> bool:
-        """Whether any answer is right."""
-        return bool((self.table.outcomes >= 0).any())
+    def accuracy(self) -> FloatArray:
+        """``[R, E]`` what stands beside creativity; see ``metrics.accuracy``."""
+        return self.token_plausibility if self.table.is_open else 1 - self.hallucination_rate
+
+    @property
+    def can_rank(self) -> bool:
+        """Whether layers can be ranked: an answer is right; of open questions, attempted and plausibility known."""
+        return bool((self.table.outcomes >= 0).any() and not np.isnan(self.accuracy).all())
 
     def creativity(self, scaling: Scaling = DEFAULT_SCALING) -> FloatArray:
         """``[R, E]`` in [0, 1], scaled within each draw."""
@@ -103,11 +111,11 @@ class ScoreDraws:
 
     def hcb_score(self, weights: Weights, scaling: Scaling = DEFAULT_SCALING) -> FloatArray:
         """``[R, E]``, the whole chain anew in each draw."""
-        return hcb_score(self.creativity(scaling), self.hallucination_rate, weights)
+        return balance(self.creativity(scaling), self.accuracy, weights)
 
     def ranking(self, weights: Weights, scaling: Scaling = DEFAULT_SCALING) -> FloatArray:
         """``[R, E]`` what layers are ranked by: HCB, or accuracy alone where creativity is not defined."""
-        return self.hcb_score(weights, scaling) if self.has_creativity(scaling) else 1 - self.hallucination_rate
+        return self.hcb_score(weights, scaling) if self.has_creativity(scaling) else self.accuracy
 
 
 def draw_scores(table: OutcomeTable, questions: QuestionDraws, seed: int = 0) -> ScoreDraws:
@@ -130,7 +138,40 @@ def draw_scores(table: OutcomeTable, questions: QuestionDraws, seed: int = 0) ->
         _draw_means(found / unit, idea_draws / unit, creative, questions, float(most))
         for unit, most in ((np.ones_like(given), given.max(initial=0)), (possible, 1), (answers, 1))
     )
-    return ScoreDraws(table, _draw_means(wrong, wrong_draws, all_questions, questions, 1.0), *scaled)
+    mean_wrong = _draw_means(wrong, wrong_draws, all_questions, questions, 1.0)
+    unknown = np.full_like(mean_wrong, np.nan)
+    if not table.is_open:
+        return ScoreDraws(table, mean_wrong, unknown, *scaled)
+    probabilities = answer_probabilities(table)
+    drawn = _draw_plausibility(probabilities, len(idea_draws), table.is_greedy, np.random.default_rng([seed, 2]))
+    plausible = _draw_means(mean_known(probabilities, axis=2), drawn, all_questions, questions, 1.0)
+    return ScoreDraws(table, unknown, plausible, *scaled)
+
+
+def _draw_plausibility(
+    probabilities: FloatArray, num_draws: int, is_greedy: bool, rng: np.random.Generator
+) -> FloatArray:
+    """Draws of the mean of each question's answers: ``[B, num_questions, E]``; NaN where none is known.
+
+    A Bayesian bootstrap (Rubin 1981, https://doi.org/10.1214/aos/1176345338): a draw weighs the answers of a cell with
+    one draw of Dirichlet(1). Layers of a question with equal answers share their draws: equal evidence is a tie.
+
+    Args:
+        probabilities: ``[num_questions, E, num_samples]`` from ``answer_probabilities``.
+        num_draws: ``B``.
+        is_greedy: All answers of a cell are one draw, so its mean is known.
+        rng: Source of the draws.
+    """
+    if is_greedy:
+        return mean_known(probabilities, axis=2)[None]
+    drawn = np.full((num_draws, *probabilities.shape[:2]), np.nan)
+    for question, layers in enumerate(probabilities):
+        cells, group_of = np.unique(np.sort(layers, axis=1), axis=0, return_inverse=True, equal_nan=True)
+        for group, cell in enumerate(cells):
+            if len(values := cell[~np.isnan(cell)]):
+                weights = rng.dirichlet(np.ones(len(values)), num_draws)  # [B, answers]
+                drawn[:, question, group_of.ravel() == group] = (weights @ values)[:, None]
+    return drawn
 
 
 def _posterior_draws(

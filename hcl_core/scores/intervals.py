@@ -3,7 +3,8 @@
 All from ``draws.ScoreDraws``: other weights or another scaling need no new draws. Free of torch.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import stdtrit
@@ -30,6 +31,7 @@ class LayerIntervals:
         hcb_ci: Of ``hcb_score``.
         p_optimal: Probability that this layer is the best, in [0, 1]: its share of the draws, where layers that are
             equal in a draw share it equally.
+        plausibility_ci: Of ``token_plausibility``.
     """
 
     exit_layer: int
@@ -38,6 +40,7 @@ class LayerIntervals:
     creativity_ci: Interval
     hcb_ci: Interval
     p_optimal: float
+    plausibility_ci: Interval = (math.nan, math.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def summarise_draws(draws: ScoreDraws, weights: Weights, scaling: Scaling = DEFA
     scores = score_layers(draws.table, weights, scaling)
     ranking = draws.ranking(weights, scaling)
     num_answers, num_creative = draws.table.outcomes.shape[2], draws.num_creative_questions
-    p_optimal = share_of_best(ranking).mean(axis=0) if draws.has_right_answer else np.zeros(len(scores))
+    p_optimal = share_of_best(ranking).mean(axis=0) if draws.can_rank else np.zeros(len(scores))
     columns = (
         ("hallucination_rate", draws.hallucination_rate, draws.num_questions, 1),
         ("creativity_raw", draws.creativity_raw, num_creative, num_answers),
@@ -86,7 +89,11 @@ def summarise_draws(draws: ScoreDraws, weights: Weights, scaling: Scaling = DEFA
         LayerIntervals(score.exit_layer, wrong, ideas, creativity, hcb, float(share))
         for score, share, wrong, ideas, creativity, hcb in zip(scores, p_optimal, *intervals, strict=True)
     )
-    if not draws.has_right_answer:
+    if draws.table.is_open:
+        estimates = np.array([score.token_plausibility for score in scores])
+        plausible = interval_of(draws.token_plausibility, estimates, draws.num_questions, (0, 1))
+        layers = tuple(replace(layer, plausibility_ci=each) for layer, each in zip(layers, plausible, strict=True))
+    if not draws.can_rank:
         num_layers = sum(score.num_samples > 0 for score in scores)
         return Uncertainty(layers, nothing_right(num_layers, num_creative > 0))
     return Uncertainty(layers, find_best(ranking, draws.table.exit_layers, draws.has_creativity(scaling)))

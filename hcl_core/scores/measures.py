@@ -76,7 +76,8 @@ class OutcomeMeasures:
         exit_layer: Decoder blocks run, from 1.
         not_attempted_rate: Share of answers that were empty or a refusal, mean over questions, in [0, 1].
         creativity_absolute: See ``metrics.creativity_absolute``.
-        calibration_error: Expected calibration error of the confidence, in [0, 1] (arXiv 1706.04599).
+        calibration_error: Expected calibration error of the confidence, in [0, 1] (arXiv 1706.04599); NaN of open
+            questions, where no answer is right or wrong.
         blocks_per_token: Decoder blocks run for each token; NaN where the exit layer does not decide it.
         relative_flops: Floating-point operations a token over those of the full model's; NaN where the run's
             model has no known shape.
@@ -108,7 +109,7 @@ def measure_outcomes(table: OutcomeTable, cost: ModelCost | None) -> list[Outcom
             exit_layer=exit_layer,
             not_attempted_rate=float(silent_rate[place]),
             creativity_absolute=float(absolute[place]),
-            calibration_error=calibration_error(reliability(table, place)),
+            calibration_error=math.nan if table.is_open else calibration_error(reliability(table, place)),
             blocks_per_token=math.nan if cost is None else float(exit_layer),
             relative_flops=math.nan if cost is None else cost.relative_flops(exit_layer),
         )

@@ -1,5 +1,6 @@
 """The scores of DESIGN section 2, as arithmetic on one table of outcomes. Numpy alone."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +29,9 @@ class OutcomeTable:
         num_accepted_ideas: ``[num_questions]``; 0 where the ideas are not known in advance (a number then means
             something within its question and layer only), 1 where there is one, so that creativity is not defined.
         is_greedy: Answers were taken at temperature 0, so the answers of a question and layer are one and the same.
+        is_open: The questions have no accepted answers: every attempted answer has the number of its idea.
+        plausibilities: ``[num_questions, E, num_samples]`` mean log-probability of the answer's tokens under the whole
+            model, in nats, for open questions; NaN where it is not known.
     """
 
     exit_layers: tuple[int, ...]
@@ -35,8 +39,12 @@ class OutcomeTable:
     confidences: NDArray[np.float32]
     num_accepted_ideas: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     is_greedy: bool = False
+    is_open: bool = False
+    plausibilities: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __post_init__(self) -> None:
+        if not len(self.plausibilities):
+            object.__setattr__(self, "plausibilities", np.full(self.outcomes.shape, np.nan, np.float32))
         if not len(self.num_accepted_ideas):
             object.__setattr__(self, "num_accepted_ideas", np.zeros(len(self.outcomes), np.int32))
         if self.num_accepted_ideas.shape != (len(self.outcomes),):
@@ -53,18 +61,20 @@ class OutcomeTable:
         num_samples: int,
         num_accepted_ideas: NDArray[np.int32] | None = None,
         is_greedy: bool = False,
+        is_open: bool = False,
     ) -> "OutcomeTable":
         """A table in which nothing has come yet."""
         shape = (num_questions, len(exit_layers), num_samples)
         ideas = np.zeros(num_questions, np.int32) if num_accepted_ideas is None else num_accepted_ideas
         outcomes, confidences = np.full(shape, MISSING, np.int16), np.full(shape, np.nan, np.float32)
-        return cls(exit_layers, outcomes, confidences, ideas, is_greedy)
+        return cls(exit_layers, outcomes, confidences, ideas, is_greedy, is_open)
 
     def part(self, questions: Places, layers: Places = slice(None)) -> "OutcomeTable":
         """The chosen questions and layers, each by index or as a mask."""
         chosen = tuple(np.array(self.exit_layers)[layers].tolist())
         outcomes, confidences = self.outcomes[questions][:, layers], self.confidences[questions][:, layers]
-        return OutcomeTable(chosen, outcomes, confidences, self.num_accepted_ideas[questions], self.is_greedy)
+        accepted, plausibilities = self.num_accepted_ideas[questions], self.plausibilities[questions][:, layers]
+        return OutcomeTable(chosen, outcomes, confidences, accepted, self.is_greedy, self.is_open, plausibilities)
 
     def snapshot(self) -> "OutcomeTable":
         """A copy: the table of a run under way changes with each wave."""
@@ -74,6 +84,8 @@ class OutcomeTable:
             self.confidences.copy(),
             self.num_accepted_ideas.copy(),
             self.is_greedy,
+            self.is_open,
+            self.plausibilities.copy(),
         )
 
     @property
@@ -181,9 +193,38 @@ def min_max_scale(values: FloatArray) -> FloatArray:
     return np.where(np.isnan(values), np.nan, scaled)
 
 
+def answer_probabilities(table: OutcomeTable) -> FloatArray:
+    """The geometric mean of each answer's token probabilities under the whole model, of open questions (ours).
+
+    An answer that was not attempted counts as 0, as it counts as not right where answers are judged.
+
+    Returns:
+        ``[num_questions, E, num_samples]`` in [0, 1]; NaN where there is no answer or its plausibility is not known.
+    """
+    probabilities = np.minimum(np.exp(table.plausibilities.astype(np.float64)), 1)  # rounding can exceed 1
+    not_attempted = (table.outcomes == NOT_ATTEMPTED) & ~np.isnan(probabilities)
+    shown: FloatArray = np.where(not_attempted, 0, probabilities)
+    return shown
+
+
+def token_plausibility(table: OutcomeTable) -> FloatArray:
+    """Mean of ``answer_probabilities`` over a question's answers, then over questions: ``[E]`` in [0, 1]."""
+    return mean_known(mean_known(answer_probabilities(table), axis=2))
+
+
+def accuracy(table: OutcomeTable) -> FloatArray:
+    """What stands beside creativity: the share of right answers, of open questions their plausibility; ``[E]``."""
+    return token_plausibility(table) if table.is_open else 1 - hallucination_rate(table.outcomes)
+
+
 def hcb_score(creativity: FloatArray, hallucination: FloatArray, weights: Weights) -> FloatArray:
     """``w_c * creativity + w_h * (1 - hallucination_rate)``, ``[E]`` in [0, 1] (paper; DESIGN section 2)."""
-    return weights.creativity * creativity + weights.accuracy * (1 - hallucination)
+    return balance(creativity, 1 - hallucination, weights)
+
+
+def balance(creativity: FloatArray, accuracy: FloatArray, weights: Weights) -> FloatArray:
+    """``w_c * creativity + w_h * accuracy``, ``[E]`` in [0, 1]."""
+    return weights.creativity * creativity + weights.accuracy * accuracy
 
 
 def scaled_creativity(table: OutcomeTable, scaling: Scaling) -> FloatArray:
@@ -204,21 +245,23 @@ def scaled_creativity(table: OutcomeTable, scaling: Scaling) -> FloatArray:
 def score_layers(table: OutcomeTable, weights: Weights, scaling: Scaling = DEFAULT_SCALING) -> list[LayerScore]:
     """The scores of every exit layer of ``table``; a layer without samples has NaN scores."""
     outcomes = table.outcomes
-    hallucination, creativity = hallucination_rate(outcomes), scaled_creativity(table, scaling)
+    right, creativity = accuracy(table), scaled_creativity(table, scaling)
+    hallucination = hallucination_rate(outcomes)
     raw = creativity_raw(outcomes[table.has_creativity])
-    hcb = hcb_score(creativity, hallucination, weights)
+    hcb = balance(creativity, right, weights)
     confidence = mean_known(table.confidences, axis=(0, 2))
     return [
         LayerScore(
             exit_layer=exit_layer,
-            hallucination_rate=float(hallucination[place]),
+            hallucination_rate=math.nan if table.is_open else float(hallucination[place]),
             creativity_raw=float(raw[place]),
             creativity=float(creativity[place]),
             hcb_score=float(hcb[place]),
             confidence=float(confidence[place]),
-            num_correct=int((outcomes[:, place] >= 0).sum()),
+            num_correct=0 if table.is_open else int((outcomes[:, place] >= 0).sum()),
             num_not_attempted=int((outcomes[:, place] == NOT_ATTEMPTED).sum()),
             num_samples=int((outcomes[:, place] != MISSING).sum()),
+            token_plausibility=float(right[place]) if table.is_open else math.nan,
         )
         for place, exit_layer in enumerate(table.exit_layers)
     ]

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from hcl_core.atomic import exported_file
 from hcl_core.errors import RunFolderError
-from hcl_core.pipeline.stored import read_outcomes, sample_cells
-from hcl_core.records import Weights
+from hcl_core.pipeline.stored import read_outcomes
+from hcl_core.pipeline.storing import sample_cells
+from hcl_core.records import Weights, of_kind
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.tables import mean_logprobs
 from hcl_core.scores.intervals import uncertainty
@@ -129,8 +130,8 @@ def score_table(table: OutcomeTable) -> pa.Table:
     weights = Weights()
     rows = []
     for score, layer in zip(score_layers(table, weights), uncertainty(table, weights).layers, strict=True):
-        row: dict[str, float] = asdict(score)
-        for name, value in asdict(layer).items():
+        row: dict[str, float] = of_kind(asdict(score), table.is_open)
+        for name, value in of_kind(asdict(layer), table.is_open).items():
             row |= {f"{name}_low": value[0], f"{name}_high": value[1]} if isinstance(value, tuple) else {name: value}
         rows.append({name: None if math.isnan(value) else value for name, value in row.items()})
     return pa.Table.from_pylist(rows)

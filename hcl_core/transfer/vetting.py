@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hcl_core.errors import RunFolderError
+from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.ideas.names import num_accepted_ideas
 from hcl_core.judges.names import judge_stamp
 from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.scorer import stamps_of
-from hcl_core.pipeline.stored import read_outcomes, sample_cells, stored_measures
-from hcl_core.records import StoredQuestion, Weights, first_line
+from hcl_core.pipeline.stored import read_outcomes, stored_measures
+from hcl_core.pipeline.storing import sample_cells
+from hcl_core.records import OUTCOMES_WITH_IDEA, StoredQuestion, Weights, are_open, first_line
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.metrics import OutcomeTable, score_layers
@@ -44,7 +45,7 @@ DERIVED = (*_OF_VERDICTS, "plausibility.parquet")
 # What the readers of zips and tables raise for forged or damaged bytes.
 DAMAGED: tuple[type[Exception], ...] = (
     *(ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError, RuntimeError, OverflowError),
-    *(zipfile.BadZipFile, zlib.error, struct.error, pa.ArrowException, RunFolderError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, pa.ArrowException, RunFolderError, SettingsError),
 )
 _UNREADABLE: tuple[type[Exception], ...] = (OSError, *DAMAGED)
 
@@ -75,6 +76,7 @@ def _check_manifest(manifest: Manifest) -> None:
 def _check_questions(manifest: Manifest, stored: Sequence[StoredQuestion]) -> None:
     if len({question.question.id for question in stored}) != len(stored):
         raise ValueError("two of its questions have one id")
+    are_open(question.question for question in stored)
     if (cells := manifest.num_questions * len(manifest.settings.exit_layers)) > MAX_CELLS:
         raise ValueError(f"it has {cells:,} pairs of a question and a layer; {MAX_CELLS:,} can be held")
     if not 1 <= manifest.num_total_samples <= MAX_SAMPLES:
@@ -150,7 +152,7 @@ def delete_invalid_derived_files(folder: RunFolder) -> None:
         invalid: Sequence[str] = _OF_VERDICTS
     else:
         # They have no stamp that could be checked, and are quickly made.
-        folder.write_layer_scores(score_layers(table, Weights()))
+        folder.write_layer_scores(score_layers(table, Weights()), table.is_open)
         invalid = () if _has_valid_measures(folder, table) else ("measures.parquet",)
     if not _has_valid_plausibility(folder):
         invalid = (*invalid, "plausibility.parquet")
@@ -176,7 +178,7 @@ def _valid_outcomes(folder: RunFolder) -> OutcomeTable | None:
 
 
 def _are_complete(folder: RunFolder, manifest: Manifest) -> bool:
-    """Whether each sample has one verdict with a known outcome, and each correct sample one possible cluster number."""
+    """Whether each sample has one verdict with a known outcome, and each sample with an idea a possible number."""
     verdicts, clusters = folder.verdict_table(), folder.cluster_table()
     if verdicts is None or clusters is None:
         return False
@@ -186,16 +188,17 @@ def _are_complete(folder: RunFolder, manifest: Manifest) -> bool:
     verdicts.validate(full=True)
     clusters.validate(full=True)
     outcomes, numbers = verdicts["outcome"].cast(pa.string()), clusters["cluster_id"].to_numpy()
-    if not set(pc.unique(outcomes).to_pylist()) <= {"correct", "incorrect", "not_attempted"}:
-        return False
     questions = [stored.question for stored in folder.questions()]
+    allowed = {"unjudged", "not_attempted"} if are_open(questions) else {"correct", "incorrect", "not_attempted"}
+    if not set(pc.unique(outcomes).to_pylist()) <= allowed:
+        return False
     most_listed = num_accepted_ideas(manifest.ideas, questions).max(initial=0)
     if ((numbers < 0) | (numbers >= most_listed + manifest.settings.num_samples)).any():
         return False
     samples = folder.sample_table(["question_id", "exit_layer", "sample_idx"])
     ids = [question.id for question in questions]
-    correct = verdicts.filter(pc.equal(outcomes, "correct"))
-    pairs = ((samples, verdicts), (correct, clusters))
+    with_idea = verdicts.filter(pc.is_in(outcomes, pa.array(OUTCOMES_WITH_IDEA)))
+    pairs = ((samples, verdicts), (with_idea, clusters))
     return all(_sorted_cells(first, ids, manifest) == _sorted_cells(second, ids, manifest) for first, second in pairs)
 
 

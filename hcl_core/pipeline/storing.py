@@ -1,0 +1,48 @@
+"""Rows of a run folder's tables as cells of an outcome table, and storing what may be made again."""
+
+import errno
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hcl_core.errors import RunBusyError, RunReadOnlyError
+from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.manifest import RunSettings
+
+_log = logging.getLogger(__name__)
+
+
+def store_if_writable(folder: RunFolder, what: str, store: Callable[[], None]) -> None:
+    """Call ``store`` with the run locked; where the folder can't be written to, log a warning instead."""
+    try:
+        with folder.writing():
+            store()
+    except RunBusyError:
+        _log.warning("another process is writing to %s: its %s are not stored", folder.path, what)
+    except (OSError, RunReadOnlyError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        _log.warning("%s cannot be written to: its %s are not stored", folder.path, what)
+
+
+def sample_cells(table: pa.Table, question_ids: list[str], settings: RunSettings) -> tuple[np.ndarray, ...] | None:
+    """Indices of each row's sample in an outcome table: question, exit layer and sample, ``[n]`` each.
+
+    ``None`` if a row belongs to no question, layer or sample index of the run, or two rows to the same sample.
+    """
+    ids = table.column("question_id").combine_chunks().dictionary_decode()
+    questions = pc.fill_null(pc.index_in(ids, pa.array(question_ids)), -1).to_numpy(zero_copy_only=False)
+    run_layers, row_layers = np.array(settings.exit_layers), table.column("exit_layer").to_numpy()
+    layers = np.minimum(np.searchsorted(run_layers, row_layers), len(run_layers) - 1)
+    samples = table.column("sample_idx").to_numpy()
+    is_of_run = (
+        (questions >= 0) & (run_layers[layers] == row_layers) & (samples >= 0) & (samples < settings.num_samples)
+    )
+    if not is_of_run.all():
+        return None
+    cells = (questions, layers, samples)
+    flat = np.ravel_multi_index(cells, (len(question_ids), len(run_layers), settings.num_samples))
+    return cells if len(np.unique(flat)) == len(flat) else None
