@@ -9,13 +9,12 @@ from hcl_core.errors import SettingsError
 from hcl_core.pipeline.plausibility import measure_plausibility, read_plausibility
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.stored import measure
-from hcl_core.pipeline.storing import store_if_writable
+from hcl_core.pipeline.storing import store_if_writable, store_layer_scores
 from hcl_core.ports import AnswerLikelihood
-from hcl_core.records import Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.measures import MEASURE_NAMES, MODEL_MEASURES, TEXT_MEASURES, measure_outcomes, plausibility
-from hcl_core.scores.metrics import OutcomeTable, score_layers
+from hcl_core.scores.metrics import OutcomeTable
 
 MEASURES_HELP = (
     f"More columns: all, or some of {', '.join(MEASURE_NAMES)}. all has plausibility only where the run has it stored."
@@ -66,8 +65,7 @@ def measure_columns(
                 values = measure_plausibility(folder, model, lambda done: progress.update(task, completed=done))
             if table.is_open:
                 table.plausibilities[:] = values
-                scores = score_layers(table, Weights())
-                store_if_writable(folder, "scores", lambda: folder.write_layer_scores(scores, is_open=True))
+                store_if_writable(folder, "scores", lambda: store_layer_scores(folder, table))
         if values is not None:
             rows = [row | {"plausibility": mean} for row, mean in zip(rows, plausibility(values), strict=True)]
     return {name: [row[name] for row in rows] for name in (MEASURE_NAMES if wants_all else names) if name in rows[0]}

@@ -10,7 +10,7 @@ from hcl_core.ports import AnswerLikelihood
 from hcl_core.records import SampleKey
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
-from hcl_core.scores.metrics import FloatArray
+from hcl_core.scores.metrics import FloatArray, OutcomeTable
 
 # To be raised by 1 when the definition changes.
 PLAUSIBILITY_VERSION = 1
@@ -50,6 +50,14 @@ def read_plausibility(folder: RunFolder, question_id: str | None = None) -> Floa
     values: FloatArray = np.full((len(ids), len(settings.exit_layers), settings.num_samples), np.nan)
     values[cells] = column
     return values if len(column) == len(expected[0]) and not np.isnan(values[expected]).any() else None
+
+
+def add_stored_plausibility(table: OutcomeTable, folder: RunFolder) -> bool:
+    """Fill in ``table.plausibilities`` of open questions; whether the folder had them."""
+    if not table.is_open or (known := read_plausibility(folder)) is None:
+        return False
+    table.plausibilities[:] = known
+    return True
 
 
 def measure_plausibility(

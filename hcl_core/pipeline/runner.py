@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from hcl_core.models.cost import ModelCost
-from hcl_core.pipeline.plausibility import plausibility_stamp, read_plausibility
+from hcl_core.pipeline.plausibility import add_stored_plausibility, plausibility_stamp
 from hcl_core.pipeline.scorer import Scorer
 from hcl_core.pipeline.stored import add_stored
 from hcl_core.ports import AnswerLikelihood, Decoder
@@ -199,12 +199,10 @@ class _RunSession:
     ) -> None:
         self._folder, self._decoder, self._scorer = folder, prepared.decoder, prepared.scorer
         self._clock = clock
-        table = prepared.scorer.table
         # A run that was whole before has it; in one that was not, each question is read anew, at its end.
-        known = read_plausibility(folder) if table.is_open and num_present == manifest.num_total_samples else None
-        if known is not None:
-            table.plausibilities[:] = known
-        self._whole_model = prepared.whole_model if known is None else None
+        was_whole = num_present == manifest.num_total_samples
+        is_known = was_whole and add_stored_plausibility(prepared.scorer.table, folder)
+        self._whole_model = None if is_known else prepared.whole_model
         self._plausibilities: dict[SampleKey, float] = {}
         self._known_tokens = set(folder.token_texts())
         self.manifest = manifest

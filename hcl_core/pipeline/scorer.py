@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from hcl_core.ideas.names import ideas_stamp, num_accepted_ideas
+from hcl_core.pipeline.storing import store_layer_scores
 from hcl_core.ports import AnswerLikelihood, Embedder, IdeaFinder, Judge, Judgement, RightAnswer
 from hcl_core.records import (
     ClusterMember,
@@ -15,13 +16,12 @@ from hcl_core.records import (
     SampleKey,
     StoredQuestion,
     Verdict,
-    Weights,
     are_open,
     has_idea,
 )
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
-from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable, score_layers
+from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable
 
 _MAX_VECTORS = 20_000
 
@@ -172,7 +172,7 @@ class Scorer:
         folder.write_verdicts(list(self.verdicts.values()), verdict_stamp)
         members = [ClusterMember(key, cluster_id) for key, cluster_id in self.clusters.items()]
         folder.write_clusters(members, cluster_stamp)
-        folder.write_layer_scores(score_layers(self.table, Weights()), self.table.is_open)
+        store_layer_scores(folder, self.table)
 
 
 def stamps_of(judge_stamp: str, manifest: Manifest) -> tuple[str, str]:

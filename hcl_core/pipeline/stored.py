@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.ideas.names import make_idea_finder, num_accepted_ideas
 from hcl_core.judges.names import judge_of, judge_stamp
-from hcl_core.pipeline.plausibility import read_plausibility
+from hcl_core.pipeline.plausibility import add_stored_plausibility
 from hcl_core.pipeline.scorer import Embeddings, Scorer, stamps_of
 from hcl_core.pipeline.storing import sample_cells, store_if_writable
 from hcl_core.ports import Judge
@@ -54,8 +54,7 @@ def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings, ideas: str 
     samples = folder.samples()
     _check_whole(folder, manifest, len(samples))
     add_stored(scorer, samples, folder)
-    if scorer.table.is_open and (known := read_plausibility(folder)) is not None:
-        scorer.table.plausibilities[:] = known
+    add_stored_plausibility(scorer.table, folder)
 
     def store() -> None:
         # Read again: another process may have resumed the run meanwhile. Written before the verdicts: if the process
@@ -134,8 +133,7 @@ def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
     table.outcomes[verdict_cells] = codes
     table.outcomes[cluster_cells] = clusters.column("cluster_id").to_numpy()
     table.confidences[cells] = np.exp(mean_logprobs(samples))
-    if table.is_open and (known := read_plausibility(folder)) is not None:
-        table.plausibilities[:] = known
+    add_stored_plausibility(table, folder)
     return table
 
 

@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hcl_core.errors import RunBusyError, RunReadOnlyError
+from hcl_core.records import Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import RunSettings
+from hcl_core.scores.metrics import OutcomeTable, score_layers
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +28,11 @@ def store_if_writable(folder: RunFolder, what: str, store: Callable[[], None]) -
         if isinstance(error, OSError) and error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         _log.warning("%s cannot be written to: its %s are not stored", folder.path, what)
+
+
+def store_layer_scores(folder: RunFolder, table: OutcomeTable) -> None:
+    """Write the scores of ``table`` at equal weights to the run folder."""
+    folder.write_layer_scores(score_layers(table, Weights()), table.is_open)
 
 
 def sample_cells(table: pa.Table, question_ids: list[str], settings: RunSettings) -> tuple[np.ndarray, ...] | None:

@@ -253,7 +253,7 @@ class RunFolder:
         keys = [member.key for member in members]
         write_table(self.path / "clusters.parquet", keys, columns, CLUSTER_SCHEMA, stamp)
 
-    def write_layer_scores(self, scores: Sequence[LayerScore], is_open: bool = False) -> None:
+    def write_layer_scores(self, scores: Sequence[LayerScore], is_open: bool) -> None:
         """Replace ``layer_scores.parquet``; ``is_open`` says which kind of questions the scores are of."""
         rows = [of_kind(asdict(score), is_open) for score in scores]
         with atomic_file(self.path / "layer_scores.parquet") as temporary:

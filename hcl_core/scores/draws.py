@@ -138,10 +138,9 @@ def draw_scores(table: OutcomeTable, questions: QuestionDraws, seed: int = 0) ->
         _draw_means(found / unit, idea_draws / unit, creative, questions, float(most))
         for unit, most in ((np.ones_like(given), given.max(initial=0)), (possible, 1), (answers, 1))
     )
-    mean_wrong = _draw_means(wrong, wrong_draws, all_questions, questions, 1.0)
-    unknown = np.full_like(mean_wrong, np.nan)
+    unknown = np.full((len(questions.counts), len(table.exit_layers)), np.nan)
     if not table.is_open:
-        return ScoreDraws(table, mean_wrong, unknown, *scaled)
+        return ScoreDraws(table, _draw_means(wrong, wrong_draws, all_questions, questions, 1.0), unknown, *scaled)
     probabilities = answer_probabilities(table)
     drawn = _draw_plausibility(probabilities, len(idea_draws), table.is_greedy, np.random.default_rng([seed, 2]))
     plausible = _draw_means(mean_known(probabilities, axis=2), drawn, all_questions, questions, 1.0)

@@ -22,11 +22,11 @@ from hcl_core.judges.names import judge_stamp
 from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.scorer import stamps_of
 from hcl_core.pipeline.stored import read_outcomes, stored_measures
-from hcl_core.pipeline.storing import sample_cells
-from hcl_core.records import OUTCOMES_WITH_IDEA, StoredQuestion, Weights, are_open, first_line
+from hcl_core.pipeline.storing import sample_cells, store_layer_scores
+from hcl_core.records import OUTCOMES_WITH_IDEA, StoredQuestion, are_open, first_line
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
-from hcl_core.scores.metrics import OutcomeTable, score_layers
+from hcl_core.scores.metrics import OutcomeTable
 
 # Unpacked bytes of all files together, and the most of a zip entry without the 64-bit extension. The shipped runs have
 # 2 to 11 MB: 25 bytes a sample and more.
@@ -152,7 +152,7 @@ def delete_invalid_derived_files(folder: RunFolder) -> None:
         invalid: Sequence[str] = _OF_VERDICTS
     else:
         # They have no stamp that could be checked, and are quickly made.
-        folder.write_layer_scores(score_layers(table, Weights()), table.is_open)
+        store_layer_scores(folder, table)
         invalid = () if _has_valid_measures(folder, table) else ("measures.parquet",)
     if not _has_valid_plausibility(folder):
         invalid = (*invalid, "plausibility.parquet")
