@@ -1,6 +1,6 @@
-"""Questions whose truth is known: made for ``bench.coverage``, by two families of rules.
+"""Questions whose truth is known: made for ``bench.coverage``, by three families of rules.
 
-``tuning`` was looked at while the method was chosen; ``held_out`` is made by other rules and was not.
+``tuning`` and ``second`` were looked at while the method was chosen; ``held_out`` is made by other rules and was not.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import numpy as np
 from hcl_core.scores.metrics import INCORRECT, FloatArray, OutcomeTable
 
 SHAPES = ("few_large", "many_rare", "dominant", "one_only")
-FAMILIES = ("tuning", "held_out")
+FAMILIES = ("tuning", "second", "held_out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def _tuning_shares(shape: str, rng: np.random.Generator) -> tuple[FloatArray, in
     return np.array([0.998, 0.002]), 7
 
 
-def _held_out_shares(shape: str, rng: np.random.Generator) -> tuple[FloatArray, int]:
+def _second_shares(shape: str, rng: np.random.Generator) -> tuple[FloatArray, int]:
     if shape == "few_large":
         number = int(rng.integers(2, 7))
         return 0.5 / number + 0.5 * rng.dirichlet(np.full(number, 5.0)), number
@@ -108,6 +108,20 @@ def _held_out_shares(shape: str, rng: np.random.Generator) -> tuple[FloatArray, 
     return np.ones(1), int(rng.integers(2, 50))
 
 
+def _held_out_shares(shape: str, rng: np.random.Generator) -> tuple[FloatArray, int]:
+    if shape == "few_large":
+        number = int(rng.integers(3, 9))
+        return rng.dirichlet(np.full(number, 2.5)), number
+    if shape == "many_rare":
+        number = int(rng.integers(15, 150))
+        ranks = (np.arange(1, number + 1) + rng.uniform(0, 8)) ** -rng.uniform(0.7, 1.4)
+        return ranks / ranks.sum(), int(number * rng.uniform(1, 2))
+    if shape == "dominant":
+        most, tail = rng.uniform(0.6, 0.98), 1 / np.arange(1, rng.integers(3, 20))
+        return np.append(most, (1 - most) * tail / tail.sum()), len(tail) + 1
+    return np.ones(1), int(rng.integers(2, 200))
+
+
 def _tuning_right(is_alike: bool, num_layers: int, rng: np.random.Generator) -> FloatArray:
     if not is_alike:
         return rng.uniform(0.05, 0.95, num_layers)
@@ -116,7 +130,7 @@ def _tuning_right(is_alike: bool, num_layers: int, rng: np.random.Generator) -> 
     return 0.05 + 0.9 * rise * rng.uniform(0.6, 1)
 
 
-def _held_out_right(is_alike: bool, num_layers: int, rng: np.random.Generator) -> FloatArray:
+def _second_right(is_alike: bool, num_layers: int, rng: np.random.Generator) -> FloatArray:
     if not is_alike:
         return rng.beta(0.7, 0.7, num_layers)
     # Nothing up to a layer, then uneven steps up, and at times some way down again.
@@ -125,6 +139,15 @@ def _held_out_right(is_alike: bool, num_layers: int, rng: np.random.Generator) -
     rise = top * steps.cumsum() / steps.sum()
     fall = rng.uniform(0, 0.4) * np.clip(np.linspace(-2, 1, num_layers), 0, None)
     return np.clip(rise * (1 - fall), 0, 1)
+
+
+def _held_out_right(is_alike: bool, num_layers: int, rng: np.random.Generator) -> FloatArray:
+    if not is_alike:
+        return np.where(rng.random(num_layers) < 0.2, rng.uniform(0, 0.02), rng.beta(1.5, 1.5, num_layers))
+    # Log-odds that rise by a straight line, with a wave on it.
+    depth = np.linspace(-1, 1, num_layers)
+    wave = rng.uniform(0, 1.2) * np.sin(rng.uniform(2, 5) * depth + rng.uniform(0, 6))
+    return 1 / (1 + np.exp(-rng.uniform(0.5, 3) * depth - wave - rng.normal(0, 1)))
 
 
 def _tuning_varied(base: FloatArray, is_alike: bool, num_layers: int, rng: np.random.Generator) -> FloatArray:
@@ -136,7 +159,7 @@ def _tuning_varied(base: FloatArray, is_alike: bool, num_layers: int, rng: np.ra
     return shares / shares.sum(axis=1, keepdims=True)
 
 
-def _held_out_varied(base: FloatArray, is_alike: bool, num_layers: int, rng: np.random.Generator) -> FloatArray:
+def _second_varied(base: FloatArray, is_alike: bool, num_layers: int, rng: np.random.Generator) -> FloatArray:
     if not is_alike:
         shares = rng.gamma(20 * base + 0.02, size=(num_layers, len(base))) + 1e-12
         return shares / shares.sum(axis=1, keepdims=True)
@@ -145,15 +168,28 @@ def _held_out_varied(base: FloatArray, is_alike: bool, num_layers: int, rng: np.
     return (1 - share) * early + share * base
 
 
+def _held_out_varied(base: FloatArray, is_alike: bool, num_layers: int, rng: np.random.Generator) -> FloatArray:
+    if not is_alike:
+        shares = base * rng.lognormal(0, 0.6, (num_layers, len(base)))
+    else:  # early layers are flatter, and one idea comes to the front or goes back
+        sharpness = np.linspace(rng.uniform(0.3, 1), 1, num_layers)[:, None]
+        shares = base**sharpness
+        shares[:, rng.integers(len(base))] *= np.geomspace(1, rng.uniform(0.2, 5), num_layers)
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
 _SHARES: dict[str, Callable[[str, np.random.Generator], tuple[FloatArray, int]]] = {
     "tuning": _tuning_shares,
+    "second": _second_shares,
     "held_out": _held_out_shares,
 }
 _RIGHT: dict[str, Callable[[bool, int, np.random.Generator], FloatArray]] = {
     "tuning": _tuning_right,
+    "second": _second_right,
     "held_out": _held_out_right,
 }
 _VARIED: dict[str, Callable[[FloatArray, bool, int, np.random.Generator], FloatArray]] = {
     "tuning": _tuning_varied,
+    "second": _second_varied,
     "held_out": _held_out_varied,
 }

@@ -28,6 +28,9 @@ NUM_DRAWS = 1000
 # Few questions have seen too little of what questions can be: in a draw of a set, one more that is like a cell of the
 # run, any question at any layer, may stand among them. This is its odds against each question's; 1 would be a question.
 _ANOTHER_QUESTION = 0.3
+# Numbers of ideas differ much between questions, and a few questions seldom have the largest. So the unseen question
+# has as many ideas as its cell, times a Pareto factor of this exponent.
+_IDEAS_TAIL = 1.4
 _FEWEST_PER_QUESTION = 16
 
 
@@ -39,11 +42,13 @@ class QuestionDraws:
         counts: ``[R, num_questions + 1]`` how often each question stands in the draw, and at the end one unseen.
         unseen_question: ``[R]`` in [0, 1), which question the unseen one is like.
         unseen_layer: ``[R]`` in [0, 1), at which layer.
+        unseen_growth: ``[R]`` from 1, how many times that cell's ideas it has.
     """
 
     counts: FloatArray
     unseen_question: FloatArray
     unseen_layer: FloatArray
+    unseen_growth: FloatArray
 
 
 def draw_questions(num_questions: int, num_draws: int = NUM_DRAWS, seed: int = 0) -> QuestionDraws:
@@ -53,7 +58,7 @@ def draw_questions(num_questions: int, num_draws: int = NUM_DRAWS, seed: int = 0
     counts = rng.multinomial(num_questions, odds / odds.sum(), size=num_draws).astype(np.float64)
     # A draw without any question of the run would call all layers equal.
     counts[counts[:, -1] == num_questions] = np.append(np.ones(num_questions), 0)
-    return QuestionDraws(counts, rng.random(num_draws), rng.random(num_draws))
+    return QuestionDraws(counts, rng.random(num_draws), rng.random(num_draws), 1 + rng.pareto(_IDEAS_TAIL, num_draws))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,7 @@ def draw_scores(table: OutcomeTable, questions: QuestionDraws, seed: int = 0) ->
     answers = np.maximum(given, 1)
     all_questions = np.ones(len(outcomes), bool)
     scaled = (
-        _draw_means(found / unit, idea_draws / unit, creative, questions, float(most))
+        _draw_means(found / unit, idea_draws / unit, creative, questions, float(most), questions.unseen_growth)
         for unit, most in ((np.ones_like(given), given.max(initial=0)), (possible, 1), (answers, 1))
     )
     unknown = np.full((len(questions.counts), len(table.exit_layers)), np.nan)
@@ -192,7 +197,12 @@ def _posterior_draws(
 
 
 def _draw_means(
-    estimates: FloatArray, drawn: FloatArray, chosen: NDArray[np.bool_], questions: QuestionDraws, most: float
+    estimates: FloatArray,
+    drawn: FloatArray,
+    chosen: NDArray[np.bool_],
+    questions: QuestionDraws,
+    most: float,
+    growth: FloatArray | float = 1.0,
 ) -> FloatArray:
     """Draws of the mean over questions: ``[R, E]``.
 
@@ -202,6 +212,7 @@ def _draw_means(
         chosen: ``[num_questions]`` which questions the mean is over.
         questions: Of each draw.
         most: The highest that the mean can be.
+        growth: ``[R]`` times which the unseen question has what the cell has that it is like.
     """
     num_draws, num_chosen = len(questions.counts), int(chosen.sum())
     estimates, drawn = estimates[chosen], drawn[:, chosen]
@@ -213,7 +224,7 @@ def _draw_means(
     known = ~np.isnan(estimates)
     values = np.where(known, estimates + (drawn - estimates) * num_chosen**-0.5, 0)
     unseen_at = (questions.unseen_question * num_chosen, questions.unseen_layer * estimates.shape[1])
-    unseen = estimates[unseen_at[0].astype(int), unseen_at[1].astype(int)]
+    unseen = np.minimum(estimates[unseen_at[0].astype(int), unseen_at[1].astype(int)] * growth, most)
     unseen_count = np.where(np.isnan(unseen), 0, questions.counts[:, -1])
     counts = questions.counts[:, :-1][:, chosen]
     blocks = np.array_split(np.arange(num_draws), len(values))

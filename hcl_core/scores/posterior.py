@@ -31,8 +31,10 @@ _LARGEST_PRIOR, _OTHERS_PRIOR = 0.2, 0.7
 # That a layer knows one idea alone, before any answer.
 _ONLY_ONE = 0.05
 # What a neighbour's answer counts, to the power of the distance in layers.
-_BORROWED = np.array([0.0, 0.3, 0.6, 0.8])
-_CONCENTRATIONS = np.exp(np.linspace(np.log(0.1), np.log(100), 10))
+_BORROWED = np.array([0.0, 0.1, 0.2, 0.3, 0.5, 0.7])
+# Of a Dirichlet over the accepted ideas, and of a Dirichlet process, which has more ideas the higher it is.
+_ACCEPTED_CONCENTRATIONS = np.geomspace(1, 100, 10)
+_OPEN_CONCENTRATIONS = np.geomspace(0.1, 100, 10)
 _ROUNDS = 10
 
 
@@ -112,17 +114,18 @@ def _draw_concentrations(
     sizes: IntArray, num_accepted_ideas: int, mean_of: FloatArray, num_draws: int, rng: np.random.Generator
 ) -> FloatArray:
     """Concentrations of the ideas other than the most frequent, of ``sizes [E, K - 1]``: ``[R, groups]``."""
-    concentration = _CONCENTRATIONS[:, None]
+    concentrations = _ACCEPTED_CONCENTRATIONS if num_accepted_ideas else _OPEN_CONCENTRATIONS
+    concentration = concentrations[:, None]
     total = sizes.sum(axis=1)
     fit = gammaln(concentration) - gammaln(concentration + total)
     if num_accepted_ideas:
-        each = (_CONCENTRATIONS / _num_others(num_accepted_ideas, sizes.shape[1]))[:, None, None]
+        each = (concentrations / _num_others(num_accepted_ideas, sizes.shape[1]))[:, None, None]
         fit = fit + np.where(sizes > 0, gammaln(each + sizes) - gammaln(each), 0).sum(axis=2)
     else:  # Ewens' sampling formula
         fit = fit + (sizes > 0).sum(axis=1) * np.log(concentration)
     odds = _mixture(fit) @ mean_of
     below = (rng.random((num_draws, 1, odds.shape[1])) > odds.cumsum(axis=0) / odds.sum(axis=0)).sum(axis=1)
-    drawn: FloatArray = _CONCENTRATIONS[np.minimum(below, len(_CONCENTRATIONS) - 1)]
+    drawn: FloatArray = concentrations[np.minimum(below, len(concentrations) - 1)]
     return drawn
 
 
