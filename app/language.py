@@ -44,7 +44,7 @@ def _glossary_text(language: str) -> str:
 
 
 # What stands beside the colour of an outcome, in every language.
-SIGNS = {"correct": "✓", "incorrect": "✕", "not_attempted": "–"}
+SIGNS = {"correct": "✓", "incorrect": "✕", "not_attempted": "–", "unjudged": "•"}
 # Gradio translates whatever string is a key, values of controls too: ours are like no value.
 _PREFIX = "hcl_word_"
 
@@ -126,9 +126,15 @@ class Translator:
         shown = self.number(number, 1) if whole is None else self.count(whole)
         return self(f"{key}_{form}", number=shown, **values)
 
-    def ideas(self, number: float) -> str:
-        """``3 different right ideas``; where no question has creativity, which is ``nan``, that there is none."""
-        return self.plural("right_ideas", number) if math.isfinite(number) else self("no_creativity")
+    def ideas(self, number: float, is_open: bool = False) -> str:
+        """``3 different right ideas``; where no question has creativity, which is ``nan``, that there is none.
+
+        Args:
+            number: Of ideas, a mean over questions.
+            is_open: Whether the questions are open: no idea is right then.
+        """
+        name = "different_ideas" if is_open else "right_ideas"
+        return self.plural(name, number) if math.isfinite(number) else self("no_creativity")
 
     @property
     def separators(self) -> str:

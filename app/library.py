@@ -10,7 +10,6 @@ from cachetools import LRUCache, cached
 from app.outcomes import ScoredOutcomes
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
-from hcl_core.judges.names import NO_JUDGE
 from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.records import Scaling, StoredQuestion, Weights
@@ -67,8 +66,7 @@ def stored_runs(with_own: bool) -> list[StoredRun]:
                     manifest = folder.manifest()
                 except RunFolderError:
                     continue  # of another version, or damaged: `score` says what is wrong with it
-                if manifest.judge != NO_JUDGE:  # the page has no words for answers that are not judged
-                    runs.append(StoredRun(folder, manifest, is_shipped))
+                runs.append(StoredRun(folder, manifest, is_shipped))
     return sorted(runs, key=lambda run: (not run.is_shipped, _order(run), run.manifest.created_at))
 
 
@@ -81,30 +79,30 @@ def find_run(run_id: str) -> StoredRun:
     """The run of that id.
 
     Raises:
-        RunFolderError: There is none, it cannot be read, or its questions are open.
+        RunFolderError: There is none, or it cannot be read.
     """
     # An id and nothing else: what a browser sends is no path.
     roots = ((precomputed_folder(), True), (runs_folder(), False)) if _RUN_ID.fullmatch(run_id) else ()
     for root, is_shipped in roots:
         folder = RunFolder(root / run_id)
         if folder.exists:
-            if (manifest := folder.manifest()).judge == NO_JUDGE:
-                raise RunFolderError("that run has no accepted answers: `score` and `show` print it in the terminal")
-            return StoredRun(folder, manifest, is_shipped)
+            return StoredRun(folder, folder.manifest(), is_shipped)
     raise RunFolderError("that run is no longer on this machine: choose another")
 
 
-def version_of(file: str) -> Callable[..., Hashable]:
-    """Key of a cache of what is read of a run: until ``file`` changes, nothing of it is read again."""
+def version_of(*files: str) -> Callable[..., Hashable]:
+    """Key of a cache of what is read of a run: until one of ``files`` changes, nothing of it is read again."""
 
     def key(run: StoredRun, *others: Hashable) -> Hashable:
-        path = run.folder.path / file
-        return (run.folder.path, path.stat().st_mtime_ns if path.is_file() else 0, *others)
+        paths = [run.folder.path / file for file in files]
+        return (run.folder.path, *(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths), *others)
 
     return key
 
 
 _by_questions, by_verdicts = version_of("questions.jsonl"), version_of("verdicts.parquet")
+# Open questions are scored from both.
+by_answers = version_of("verdicts.parquet", "plausibility.parquet")
 
 
 @cached(LRUCache(maxsize=8), key=_by_questions, lock=Lock())
@@ -126,7 +124,7 @@ def _ids_by_text(run: StoredRun) -> dict[str, str]:
     return {stored.question.text: stored.question.id for stored in run.folder.questions()}
 
 
-@cached(LRUCache(maxsize=8), key=by_verdicts, lock=Lock())
+@cached(LRUCache(maxsize=8), key=by_answers, lock=Lock())
 def table_of(run: StoredRun) -> OutcomeTable:
     """The outcomes of all questions of a run; raises ``RunFolderError`` if it has not been judged."""
     table = read_outcomes(run.folder)
@@ -140,7 +138,7 @@ def not_judged(run: StoredRun) -> RunFolderError:
     return RunFolderError(f"run {run.folder.path.name} has not been judged yet: `score` in the terminal does it")
 
 
-@cached(LRUCache(maxsize=16), key=by_verdicts, lock=Lock())
+@cached(LRUCache(maxsize=16), key=by_answers, lock=Lock())
 def outcomes_of(run: StoredRun) -> ScoredOutcomes:
     """The outcomes of all questions, ready to be scored; raises ``RunFolderError`` if the run has not been judged."""
     return ScoredOutcomes.of(table_of(run), run.manifest.strategy)
@@ -154,7 +152,7 @@ def plausibility_of(run: StoredRun, question_id: str) -> tuple[float, ...] | Non
 
 
 def _versions(first: StoredRun, second: StoredRun, *others: Hashable) -> Hashable:
-    return (by_verdicts(first), by_verdicts(second), *others)
+    return (by_answers(first), by_answers(second), *others)
 
 
 @cached(LRUCache(maxsize=32), key=_versions, lock=Lock())

@@ -19,12 +19,22 @@ class Scored:
         num_questions: That the scores are means over.
         ranks_layers: Whether a layer can be the best: not where the whole model verified every token, since all layers'
             answers are its own.
+        is_open: Whether the questions are open: plausibility stands in the place of hallucination.
     """
 
     scores: tuple[LayerScore, ...]
     uncertainty: Uncertainty
     num_questions: int
     ranks_layers: bool = True
+    is_open: bool = False
+
+    @property
+    def measures(self) -> tuple[tuple[str, str], ...]:
+        """Names of the scores that HCB balances, then of HCB, each with the name of its interval."""
+        first = (
+            ("token_plausibility", "plausibility_ci") if self.is_open else ("hallucination_rate", "hallucination_ci")
+        )
+        return (first, ("creativity", "creativity_ci"), ("hcb_score", "hcb_ci"))
 
     @property
     def best(self) -> int | None:
@@ -57,4 +67,4 @@ class ScoredOutcomes:
         """Scores, intervals and best layers."""
         scores = score_layers(self.table, weights, scaling)
         uncertainty = summarise_draws(self.draws, weights, scaling)
-        return Scored(tuple(scores), uncertainty, len(self.table.outcomes), self.ranks_layers)
+        return Scored(tuple(scores), uncertainty, len(self.table.outcomes), self.ranks_layers, self.table.is_open)

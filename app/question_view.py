@@ -10,6 +10,7 @@ from app.library import StoredRun
 from app.outcomes import ScoredOutcomes
 from hcl_core.errors import RunFolderError
 from hcl_core.ideas.names import listed_ideas, num_accepted_ideas
+from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.scorer import Scorer
 from hcl_core.pipeline.stored import is_judged_now
 from hcl_core.records import Question, Sample, SampleKey, StoredQuestion, Verdict
@@ -72,7 +73,7 @@ class QuestionView:
         )
 
 
-@cached(LRUCache(maxsize=32), key=library.by_verdicts, lock=Lock())
+@cached(LRUCache(maxsize=32), key=library.by_answers, lock=Lock())
 def _load(run: StoredRun, question_id: str) -> QuestionView:
     stored = next((each for each in library.questions_of(run) if each.question.id == question_id), None)
     if stored is None:
@@ -88,6 +89,8 @@ def _load(run: StoredRun, question_id: str) -> QuestionView:
         raise RunFolderError(
             f"{manifest.run_id} has a sample of no layer of the run, or a right one of no cluster"
         ) from None
+    if table.is_open and (plausibilities := read_plausibility(folder, question_id)) is not None:
+        table.plausibilities[:] = plausibilities
     return QuestionView(
         manifest,
         stored,
@@ -116,11 +119,12 @@ def _table_of_question(
     columns = {layer: column for column, layer in enumerate(manifest.settings.exit_layers)}
     num_accepted = num_accepted_ideas(manifest.ideas, [question])
     settings = manifest.settings
-    table = OutcomeTable.empty(1, settings.exit_layers, settings.num_samples, num_accepted, settings.sampling.is_greedy)
+    is_greedy, is_open = settings.sampling.is_greedy, question.is_open
+    table = OutcomeTable.empty(1, settings.exit_layers, settings.num_samples, num_accepted, is_greedy, is_open)
     for sample in samples:
         cell = (0, columns[sample.exit_layer], sample.sample_idx)
         outcome = verdicts[sample.key].outcome
-        wrong = NOT_ATTEMPTED if outcome == "not_attempted" else INCORRECT
-        table.outcomes[cell] = clusters[sample.key] if outcome == "correct" else wrong
+        without_idea = NOT_ATTEMPTED if outcome == "not_attempted" else INCORRECT
+        table.outcomes[cell] = clusters[sample.key] if outcome in ("correct", "unjudged") else without_idea
         table.confidences[cell] = sample.confidence
     return table

@@ -236,7 +236,6 @@ def test_further_measures_follow_the_verdicts(service):
 
 MISTAKES = [
     ({"question": "  "}, "needs a text"),
-    ({"accepted": "\n \n"}, "at least one accepted answer"),
     ({"num_samples": 0}, "samples must be between"),
     ({"temperature": -1.0}, "temperature must be between"),
     ({"top_p": 0}, "top_p must be above 0"),

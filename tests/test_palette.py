@@ -45,12 +45,14 @@ def names(pattern):
 
 SIDE_BY_SIDE = {
     "curves": ["hallucination", "creativity", "hcb"],
+    "curves of open questions": ["plausibility", "creativity", "hcb"],
     "verdicts": ["right", "wrong"],
     "right answers and ideas": ["right", "creativity"],
     "runs": names(r"run-\d"),
     # An answer that a layer does not give has no height there, so any two can touch. The panel is what the patterns are
     # drawn with, and an area like it would look like none.
-    "river": [*names(r"right-\d|wrong-\d|rest-.+"), "panel"],
+    "river": [*names(r"right-\d|wrong-\d|rest-(correct|incorrect|not-attempted)"), "panel"],
+    "river of open questions": [*names(r"idea-\d|rest-(unjudged|not-attempted)"), "panel"],
 }
 TEXTS = [
     *((text, ground) for text in ("ink", "muted", "accent", "right", "wrong") for ground in ("panel", "body")),
@@ -59,7 +61,7 @@ TEXTS = [
     *((sign, f"{sign}-soft") for sign in ("right", "wrong", "accent")),
 ]
 LINES = [
-    *((curve, ground) for curve in SIDE_BY_SIDE["curves"] for ground in ("panel", "tied")),
+    *((curve, ground) for curve in (*SIDE_BY_SIDE["curves"], "plausibility") for ground in ("panel", "tied")),
     *((run, ground) for run in SIDE_BY_SIDE["runs"] for ground in ("panel", "body")),
     *((line, "panel") for line in ("right", "wrong", "bar")),
 ]

@@ -9,7 +9,12 @@ from app.language import Translator
 from hcl_core.scores.intervals import Difference, Interval
 
 # What runs are compared by: score and interval.
-MEASURES = {"hcb_score": "hcb_ci", "hallucination_rate": "hallucination_ci", "creativity_raw": "creativity_raw_ci"}
+MEASURES = {
+    "hcb_score": "hcb_ci",
+    "hallucination_rate": "hallucination_ci",
+    "token_plausibility": "plausibility_ci",
+    "creativity_raw": "creativity_raw_ci",
+}
 COLOURS = tuple(f"var(--hcl-run-{number})" for number in range(1, 7))
 _MARKERS = ("circle", "diamond", "square", "triangle-up", "cross", "star")
 MOST_RUNS = len(COLOURS)

@@ -1,4 +1,4 @@
-"""Hallucination, creativity and HCB over exit layers, how often each layer is best, and any further measure."""
+"""The scores that HCB balances and HCB over exit layers, how often each layer is best, and any further measure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,12 +8,13 @@ from app.language import Translator
 from app.outcomes import Scored
 from hcl_core.records import LayerScore
 
-# Score, interval, colour, marker: shape as well as colour tells the curves apart. The last is drawn on top.
-CURVES = (
-    ("hallucination_rate", "hallucination_ci", "var(--hcl-hallucination)", "square"),
-    ("creativity", "creativity_ci", "var(--hcl-creativity)", "diamond"),
-    ("hcb_score", "hcb_ci", "var(--hcl-hcb)", "circle"),
-)
+# Colour and marker of each score: shape as well as colour tells the curves apart. The last is drawn on top.
+_STYLES = {
+    "hallucination_rate": ("var(--hcl-hallucination)", "square"),
+    "token_plausibility": ("var(--hcl-plausibility)", "triangle-up"),
+    "creativity": ("var(--hcl-creativity)", "diamond"),
+    "hcb_score": ("var(--hcl-hcb)", "circle"),
+}
 # Further measures that are no share of 1 have an axis of their own.
 OWN_AXIS = ("creativity_raw", "vendi_score", "vendi_all", "semantic_entropy", "plausibility")
 _DASHES, _MARKERS = ("dot", "dash", "dashdot", "longdash"), ("cross", "x", "triangle-up", "star")
@@ -31,7 +32,8 @@ def layer_curves(scored: Scored, words: Translator, more: Mapping[str, Sequence[
     """
     layers = [score.exit_layer for score in scored.scores]
     bands, curves = [], []
-    for field, interval, colour, marker in CURVES:
+    for field, interval in scored.measures:
+        colour, marker = _STYLES[field]
         bounds = [(each.exit_layer, *getattr(each, interval)) for each in scored.uncertainty.layers]
         bands.append(band(bounds, colour, words(field)))
         curves.append(_score_curve(scored, words, field, interval, colour, marker))
@@ -58,19 +60,22 @@ def _score_curve(scored: Scored, words: Translator, field: str, interval: str, c
     made = curve(name, [score.exit_layer for score in scored.scores], values, colour, marker)
     pairs = zip(scored.scores, scored.uncertainty.layers, strict=True)
     made["customdata"] = [
-        [words.interval(getattr(layer, interval)), _detail(field, score, words)] for score, layer in pairs
+        [words.interval(getattr(layer, interval)), _detail(scored, field, score, words)] for score, layer in pairs
     ]
     made["hovertemplate"] = f"{name} <b>%{{y:.2f}}</b> (%{{customdata[0]}}) · %{{customdata[1]}}<extra></extra>"
     return made
 
 
-def _detail(field: str, score: LayerScore, words: Translator) -> str:
+def _detail(scored: Scored, field: str, score: LayerScore, words: Translator) -> str:
     if not score.num_samples:
         return words("no_answers_yet")
     if field == "hallucination_rate":
         return words("right_of", right=words.count(score.num_correct), all=words.count(score.num_samples))
     if field == "creativity":
-        return words.ideas(score.creativity_raw)
+        return words.ideas(score.creativity_raw, scored.is_open)
+    if field == "token_plausibility":
+        num_attempted = score.num_samples - score.num_not_attempted
+        return words("attempted_of", attempted=words.count(num_attempted), all=words.count(score.num_samples))
     return words("balance_of_both")
 
 

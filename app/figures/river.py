@@ -8,14 +8,17 @@ from hcl_core.records import Outcome
 from hcl_core.runs.answers import LayerAnswers
 from hcl_core.runs.meanings import Meaning
 
-# Shades of right and of wrong; the pattern says wrong without colour.
+# Shades of right, of wrong and of open questions' ideas; the pattern says wrong without colour.
 _RIGHT = ("var(--hcl-right-1)", "var(--hcl-right-2)", "var(--hcl-right-3)", "var(--hcl-right-4)")
 _WRONG = ("var(--hcl-wrong-1)", "var(--hcl-wrong-2)", "var(--hcl-wrong-3)")
-_PATTERNS = {"correct": "", "incorrect": "/", "not_attempted": "."}
+_IDEAS = ("var(--hcl-idea-1)", "var(--hcl-idea-2)", "var(--hcl-idea-3)", "var(--hcl-idea-4)")
+_PATTERNS = {"correct": "", "unjudged": "", "incorrect": "/", "not_attempted": "."}
 
 
 def answer_river(meanings: Sequence[Meaning], answers: Sequence[LayerAnswers], words: Translator) -> Figure:
     """Stacked shares of the most frequent meanings, right ones below, wrong ones above, the rest together.
+
+    The answers to open questions are neither: their ideas have colours of their own.
 
     Args:
         meanings: Most samples first.
@@ -25,7 +28,7 @@ def answer_river(meanings: Sequence[Meaning], answers: Sequence[LayerAnswers], w
     num_samples = {layer.exit_layer: layer.num_samples for layer in answers}
     layers = sorted(num_samples)
     data = []
-    for outcome, colours in (("correct", _RIGHT), ("not_attempted", ()), ("incorrect", _WRONG)):
+    for outcome, colours in (("correct", _RIGHT), ("unjudged", _IDEAS), ("not_attempted", ()), ("incorrect", _WRONG)):
         of_outcome = [each for each in meanings if each.outcome == outcome]
         for meaning, colour in zip(of_outcome, colours, strict=False):
             data.append(_area([meaning], plain(meaning.text, 24), colour, layers, num_samples, words))

@@ -1,5 +1,6 @@
 """Several runs over each other: stored, live ones once they are stored, shipped, and the published curves."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,7 +59,11 @@ class Comparison:
     @property
     def comparisons(self) -> list[tuple[int, RunComparison]]:
         """Index among ``runs``, and the first run against that one."""
-        return [(index, run.comparison) for index, run in enumerate(self.runs) if run.comparison is not None]
+        return [
+            (index, run.comparison)
+            for index, run in enumerate(self.runs)
+            if run.comparison is not None and self.measure in run.comparison.differences
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,8 @@ def _compared(source: _Source, first: _Source, measure: str) -> ComparedRun:
     if source.run is not None:
         settings = source.run.manifest.all_settings
         settings |= {"exit_layers": format_layers(source.run.manifest.settings.exit_layers)}
-        curve: RunCurve | None = stored_curve(source.run, name, measure)
+        stored = stored_curve(source.run, name, measure)
+        curve = None if all(map(math.isnan, stored.values)) else stored  # open questions have nothing wrong
         return ComparedRun(source.name, curve, settings, _against(first, source), is_published=False)
     assert source.published is not None
     settings = {"model": source.published.model, "temperature": source.published.temperature}
@@ -139,7 +145,9 @@ def _notes(runs: Sequence[ComparedRun], measure: str, words: Translator) -> list
     stored = [run for run in runs[1:] if not (run.is_published or runs[0].is_published)]
     notes = [Message("nothing_in_common", {"run": run.name}) for run in stored if run.comparison is None]
     notes += [
-        Message("published_lacks", {"run": run.name, "measure": words(measure)}) for run in runs if run.curve is None
+        Message("published_lacks" if run.is_published else "run_lacks", {"run": run.name, "measure": words(measure)})
+        for run in runs
+        if run.curve is None
     ]
     if any(run.is_published for run in runs):
         notes.append(Message("published_note"))
@@ -170,6 +178,8 @@ def published_curve(curve: PublishedCurve, name: str, measure: str) -> RunCurve 
 
 def _published_values(curve: PublishedCurve, measure: str) -> Sequence[float | None]:
     """The HCB is computed at equal weights from the other two curves: the figures have it at 0.9 and 0.1."""
+    if measure == "token_plausibility":
+        return [None] * len(curve.exit_layers)
     if measure != "hcb_score":
         values: Sequence[float | None] = getattr(curve, measure)
         return values

@@ -97,12 +97,14 @@ class Estimate:
         num_samples: Answers an exit layer.
         seconds: Least and most; ``None`` where no stored run is like it.
         needs_loading: Whether the model has to be loaded first.
+        is_open: Whether the question has no accepted answers.
     """
 
     num_layers: int | None
     num_samples: int
     seconds: tuple[float, float] | None
     needs_loading: bool
+    is_open: bool = False
 
 
 def run(visit: Visit, form: Form, balance: Balance) -> Iterator[RunUpdate]:
@@ -223,4 +225,5 @@ def estimate(visit: Visit, form: Form) -> Estimate:
     if layers and request.strategy == EARLY_EXIT:
         seconds = estimate_seconds(request, layers, [run.manifest for run in visit.service.all_runs()])
     needs_loading = visit.service.loaded_model() != request.model
-    return Estimate(len(layers) or None, request.num_samples, seconds, needs_loading)
+    is_open = request.questions[0].is_open
+    return Estimate(len(layers) or None, request.num_samples, seconds, needs_loading, is_open)

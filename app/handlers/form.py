@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from app.handlers.controls import read_number, read_text, read_whole
-from hcl_core.errors import SettingsError
 from hcl_core.models.catalogue import find_model
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.questions.jsonl import make_question, read_idea
-from hcl_core.records import Question, SamplingSettings, are_open
+from hcl_core.records import Question, SamplingSettings
 from hcl_core.settings.layers import LayerRange
 from hcl_core.settings.prompts import load_template
 from hcl_core.settings.strategies import Strategy
@@ -24,7 +23,7 @@ class Form:
     Attributes:
         model: Catalogue name, Hub id or local folder.
         question: A question of the visitor's own.
-        accepted: Its accepted ideas, as ``read_idea`` reads them.
+        accepted: Its accepted ideas, as ``read_idea`` reads them; without any the question is open.
         first_layer: First exit layer; may be the deeper one of the two.
         last_layer: Last exit layer.
         every: Distance between two exit layers.
@@ -93,8 +92,6 @@ class Form:
 
     def request_of(self, questions: tuple[Question, ...], question_set: str) -> RunRequest:
         """A run of other questions with the form's settings; raises ``HclError`` if a value is out of range."""
-        if are_open(questions):
-            raise SettingsError("the page needs at least one accepted answer; the terminal's `run` asks without any")
         first, last = sorted((self.first_layer, self.last_layer))
         return RunRequest(
             model=self.model,

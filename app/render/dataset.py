@@ -14,8 +14,8 @@ from app.views.runs import link_box
 
 def set_parts(result: SetResult, words: Translator) -> Parts:
     """Everything that is known of a set."""
-    rows = questions.question_rows(result.questions, result.table)
-    return weighed_parts(result, words) | {"rows": table(questions.COLUMNS, rows, words), "shown": result.shown}
+    columns, rows = questions.columns_of(result.table), questions.question_rows(result.questions, result.table)
+    return weighed_parts(result, words) | {"rows": table(columns, rows, words), "shown": result.shown}
 
 
 def stored_parts(result: SetResult, words: Translator) -> Parts:

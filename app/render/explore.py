@@ -108,8 +108,9 @@ def estimate_text(estimate: Estimate | Problem, words: Translator) -> str:
     if isinstance(estimate, Problem):
         return note(estimate.text)
     asked = words("asked_for", layers=estimate.num_layers or "?", answers=words.count(estimate.num_samples))
+    is_open = " " + words("open_question") if estimate.is_open else ""
     if estimate.seconds is None:
-        return note(f"{asked}. {words('no_estimate')}")
+        return note(f"{asked}. {words('no_estimate')}{is_open}")
     low, high = (words.number(seconds, 0 if seconds >= 10 else 1) for seconds in estimate.seconds)
     loading = " " + words("plus_loading") if estimate.needs_loading else ""
-    return note(words("estimate", asked=asked, low=low, high=high) + loading)
+    return note(words("estimate", asked=asked, low=low, high=high) + loading + is_open)

@@ -160,7 +160,7 @@ def _wire_settings(bind: Binder, form: FormControls) -> None:
 
     layers = ("first_layer", "last_layer", "every")
     parts["model"].change(bind(fit_layers), parts["model"], [parts[name] for name in layers], **QUIET)
-    changes = [parts[name].change for name in CONTROLS if name not in ("question", "accepted", "judge", "seed")]
+    changes = [parts[name].change for name in CONTROLS if name not in ("question", "judge", "seed")]
     gr.on(changes, bind(estimate), form.controls, parts["estimate"], trigger_mode="always_last", **QUIET)
     prompt = [parts[name] for name in ("model", "question", "template")]
     changes = [each.change for each in prompt]

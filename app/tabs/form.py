@@ -78,7 +78,9 @@ def _question(core: Service, parts: dict[str, Any]) -> None:
             parts["load"] = gr.Button(say("button_load"), size="sm", interactive=not core.is_public)
     parts["question"] = gr.Textbox(first.text, label=say("label_question"), lines=2, max_lines=6)
     ideas = "\n".join(map(write_idea, first.ideas))
-    parts["accepted"] = gr.Textbox(ideas, label=say("label_accepted"), lines=2, max_lines=5)
+    parts["accepted"] = gr.Textbox(
+        ideas, label=say("label_accepted"), placeholder=say("placeholder_accepted"), lines=2, max_lines=5
+    )
     # Filled when the page opens: to know them, every run's questions are read.
     parts["stored_run"] = gr.Dropdown([], value=None, label=say("label_stored_run"), info=say("stored_info"))
 

@@ -10,6 +10,8 @@ from hcl_core.runs.meanings import AnswerGroup, Meaning, follow_meanings
 from hcl_core.text import printable
 
 _MAX_CARDS = 9
+_JUDGED_OUTCOMES = ("correct", "incorrect", "not_attempted")
+_OPEN_OUTCOMES = ("unjudged", "not_attempted")
 
 
 def answer_columns(
@@ -40,9 +42,10 @@ def answer_columns(
     columns = "".join(
         _column(layer, cards[layer.exit_layer], meanings, layer.exit_layer == best, is_live, words) for layer in layers
     )
+    outcomes = _OPEN_OUTCOMES if any(layer.is_open for layer in layers) else _JUDGED_OUTCOMES
     signs = "".join(
-        f'<span class="{outcome}"><i aria-hidden="true">{sign}</i> {words(outcome)}</span>'
-        for outcome, sign in SIGNS.items()
+        f'<span class="{outcome}"><i aria-hidden="true">{SIGNS[outcome]}</i> {words(outcome)}</span>'
+        for outcome in outcomes
     )
     hint = words("follow_hint")
     live = f'<p class="hcl-followed" aria-live="polite" data-hint="{escape(hint)}">{hint}</p>' if is_live else ""
@@ -82,10 +85,14 @@ def _column(
         inside += (
             f'<p class="hcl-more">{words("more_cards", cards=len(hidden), answers=sum(g.count for _, g in hidden))}</p>'
         )
-    right = words("right_of", right=layer.num_correct, all=layer.num_samples)
-    ideas = " · " + words.plural("ideas", layer.num_clusters) if layer.num_correct else ""
-    name = escape(words("column_name", layer=layer.exit_layer, right=right))
-    head = f"<b>{layer.exit_layer}</b><em>{words('best')}</em><span>{right}{ideas}</span>"
+    count = (
+        words("attempted_of", attempted=layer.num_attempted, all=layer.num_samples)
+        if layer.is_open
+        else words("right_of", right=layer.num_correct, all=layer.num_samples)
+    )
+    ideas = " · " + words.plural("ideas", layer.num_clusters) if layer.num_clusters else ""
+    name = escape(words("column_name", layer=layer.exit_layer, count=count))
+    head = f"<b>{layer.exit_layer}</b><em>{words('best')}</em><span>{count}{ideas}</span>"
     plain = f'<div class="hcl-choose">{head}</div>'
     button = f'<button type="button" class="hcl-choose" aria-label="{name}">{head}</button>'
     return (

@@ -59,13 +59,9 @@ def _scores(scored: Scored, exit_layer: int, words: Translator) -> str:
     pairs = zip(scored.scores, scored.uncertainty.layers, strict=True)
     score, uncertainty = next(pair for pair in pairs if pair[0].exit_layer == exit_layer)
     parts = []
-    for field, interval in (
-        ("hallucination_rate", uncertainty.hallucination_ci),
-        ("creativity", uncertainty.creativity_ci),
-        ("hcb_score", uncertainty.hcb_ci),
-    ):
+    for field, interval in scored.measures:
         value = words.number(getattr(score, field))
-        parts.append(f"{words(field)} <b>{value}</b> ({words.interval(interval)})")
+        parts.append(f"{words(field)} <b>{value}</b> ({words.interval(getattr(uncertainty, interval))})")
     parts.append(f"{words('best_in')} <b>{words.percent(uncertainty.p_optimal)}</b>")
     return " · ".join(parts)
 

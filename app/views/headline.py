@@ -53,9 +53,9 @@ def sentence(scored: Scored, words: Translator) -> str:
     """Which layer balances best, or which set of layers holds the best one."""
     best = scored.uncertainty.best
     if best.optimal_layer is None:
-        return words("nothing_right")
+        return words(_nothing_best(scored))
     if not scored.ranks_layers:
-        return words("speed_alone", right=words.percent(_mean_right(scored)))
+        return words("speed_alone_open" if scored.is_open else "speed_alone", right=words.percent(_mean_right(scored)))
     layers = layers_as_text(best.best_set, words)
     achieved = _achieved(scored, words)
     if _are_equal(best):
@@ -71,7 +71,7 @@ def _detail(scored: Scored, words: Translator) -> str:
     """How sure that is; its shares are those of the bars under the curves."""
     best = scored.uncertainty.best
     if best.optimal_layer is None:
-        return words("nothing_to_balance")
+        return words(f"why_{_nothing_best(scored)}")
     if not scored.ranks_layers:
         return ""  # the note says why
     parts = [_how_sure(scored, words)]
@@ -81,7 +81,17 @@ def _detail(scored: Scored, words: Translator) -> str:
         parts.append(words("chosen_for_its_score", **values))
     if not best.has_creativity:
         parts.append(words("no_creativity_one" if scored.num_questions == 1 else "no_creativity_set"))
+    if scored.is_open:
+        parts.append(words("open_note"))
     return " ".join(part for part in parts if part)
+
+
+def _nothing_best(scored: Scored) -> str:
+    """Why no layer is the best, as a key of the words."""
+    if not scored.is_open:
+        return "nothing_right"
+    has_attempts = any(score.num_samples > score.num_not_attempted for score in scored.scores)
+    return "plausibility_unknown" if has_attempts else "nothing_attempted"
 
 
 def _how_sure(scored: Scored, words: Translator) -> str:
@@ -118,6 +128,9 @@ def _are_equal(best: BestLayers) -> bool:
 
 def _achieved(scored: Scored, words: Translator) -> str:
     score = next(each for each in scored.scores if each.exit_layer == scored.best)
+    if scored.is_open:
+        plausible = words.percent(score.token_plausibility)
+        return words("achieved_open", plausible=plausible, ideas=words.ideas(score.creativity_raw, is_open=True))
     right = words.percent(1 - score.hallucination_rate)
     if not scored.uncertainty.best.has_creativity:
         return words("achieved_right", right=right)

@@ -11,7 +11,8 @@ from hcl_core.scores.intervals import Interval
 def score_table(scored: Scored, words: Translator, more: Mapping[str, Sequence[float]] | None = None) -> str:
     """A row a layer: each score with its 95% interval, and how often the layer is best."""
     further = dict(more or {})
-    names = ("exit_layer", "hallucination_rate", "creativity", "creativity_raw", "hcb_score", "best_in", *further)
+    ideas = "ideas_found" if scored.is_open else "creativity_raw"
+    names = ("exit_layer", scored.measures[0][0], "creativity", ideas, "hcb_score", "best_in", *further)
     heads = "".join(f'<th scope="col">{words(name)}</th>' for name in names)
     rows = "".join(_row(scored, index, further, words) for index in range(len(scored.scores)))
     return (
@@ -23,8 +24,9 @@ def score_table(scored: Scored, words: Translator, more: Mapping[str, Sequence[f
 
 def _row(scored: Scored, index: int, more: Mapping[str, Sequence[float]], words: Translator) -> str:
     score, uncertainty = scored.scores[index], scored.uncertainty.layers[index]
+    first, first_interval = scored.measures[0]
     cells = [
-        _cell(score.hallucination_rate, uncertainty.hallucination_ci, words),
+        _cell(getattr(score, first), getattr(uncertainty, first_interval), words),
         _cell(score.creativity, uncertainty.creativity_ci, words),
         _cell(score.creativity_raw, uncertainty.creativity_raw_ci, words),
         _cell(score.hcb_score, uncertainty.hcb_ci, words),

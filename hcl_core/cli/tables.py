@@ -20,7 +20,7 @@ from hcl_core.text import printable
 
 _OPEN_NOTE = (
     "No answer is right or wrong here: plausibility says how probable the whole model finds it, and ideas are told "
-    "apart by meaning alone."
+    "apart by meaning alone, so that noise counts as ideas too."
 )
 
 
@@ -189,10 +189,9 @@ _SIGNS = {"correct": ("✓", "green"), "incorrect": ("✗", "red"), "unjudged": 
 
 def answer_line(layer: answers.LayerAnswers) -> Text:
     """One layer's answers with their counts, on one line."""
-    is_open = any(answer.outcome == "unjudged" for answer in layer.answers)
     count = (
         f"{layer.num_attempted:>3}/{layer.num_samples} attempted"
-        if is_open
+        if layer.is_open
         else (f"{layer.num_correct:>3}/{layer.num_samples} right")
     )
     line = Text(f"{layer.exit_layer:>4}  {count}  ")

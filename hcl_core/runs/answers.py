@@ -47,6 +47,11 @@ class LayerAnswers:
         return sum(answer.count for answer in self.answers)
 
     @property
+    def is_open(self) -> bool:
+        """Whether the question is open: its answers are attempts, not judged."""
+        return any(answer.outcome == "unjudged" for answer in self.answers)
+
+    @property
     def num_correct(self) -> int:
         """Samples judged correct."""
         return sum(answer.count for answer in self.answers if answer.outcome == "correct")
