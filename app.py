@@ -14,6 +14,7 @@ with no_stub_files():
     from app.page import build
     from app.service import Service
     from app.theme import STYLE_SHEET, make_theme
+    from hcl_core.allocator import limit_arenas
     from hcl_core.models.footprint import WEIGHT_FORMATS
 
 
@@ -31,6 +32,7 @@ def main() -> None:
         help="how models are kept: float32 on a CPU, what is measured to be fastest, or as named; default %(default)s",
     )
     options = parser.parse_args()
+    limit_arenas()
     is_public = options.host not in ("127.0.0.1", "localhost", "::1") or "SPACE_ID" in os.environ
     service = Service(is_public, options.dtype)
     threading.Thread(target=service.warm_up, daemon=True).start()

@@ -30,9 +30,10 @@ class LiveRun:
     def view(self, question_id: str) -> QuestionView:
         """One of its questions; raises ``RunFolderError`` if that has no answers yet."""
         stored = next((each for each in self.questions if each.question.id == question_id), None)
-        if stored is None or not self.scorer.samples[question_id]:
+        scored = self.scorer.question(question_id, self.folder) if stored else None
+        if stored is None or scored is None or not scored.samples:
             raise RunFolderError("that question has no answers yet: wait for its first wave")
-        return QuestionView.from_live(self.manifest, stored, self.scorer, self.folder.token_texts())
+        return QuestionView.from_live(self.manifest, stored, scored, self.folder.token_texts())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from app.outcomes import ScoredOutcomes
 from hcl_core.errors import RunFolderError
 from hcl_core.ideas.names import listed_ideas, num_accepted_ideas
 from hcl_core.pipeline.plausibility import read_plausibility
-from hcl_core.pipeline.scorer import Scorer
+from hcl_core.pipeline.scorer import ScoredQuestion
 from hcl_core.pipeline.stored import is_judged_now
 from hcl_core.records import Question, Sample, SampleKey, StoredQuestion, Verdict
 from hcl_core.runs.answers import LayerAnswers, count_answers, read_verdicts
@@ -54,22 +54,20 @@ class QuestionView:
 
     @classmethod
     def from_live(
-        cls, manifest: Manifest, stored: StoredQuestion, scorer: Scorer, token_texts: dict[int, str]
+        cls, manifest: Manifest, stored: StoredQuestion, scored: ScoredQuestion, token_texts: dict[int, str]
     ) -> "QuestionView":
         """A question of a run under way, with the answers that have come so far."""
-        samples = scorer.samples[stored.question.id]
-        row = list(scorer.samples).index(stored.question.id)
         num_expected = len(manifest.settings.exit_layers) * manifest.settings.num_samples
         listed = listed_ideas(manifest.ideas, stored.question)
         return cls(
             manifest,
             stored,
-            ScoredOutcomes.of(_row_of(scorer.table, row), manifest.strategy),
-            tuple(count_answers(samples, scorer.verdicts, scorer.clusters, listed)),
-            tuple(samples),
-            {sample.key: scorer.verdicts[sample.key] for sample in samples},
+            ScoredOutcomes.of(scored.table, manifest.strategy),
+            tuple(count_answers(list(scored.samples), scored.verdicts, scored.clusters, listed)),
+            scored.samples,
+            scored.verdicts,
             token_texts,
-            len(samples) == num_expected,
+            len(scored.samples) == num_expected,
         )
 
 
@@ -101,11 +99,6 @@ def _load(run: StoredRun, question_id: str) -> QuestionView:
         folder.token_texts(),
         manifest.finished_at is not None,
     )
-
-
-def _row_of(table: OutcomeTable, row: int) -> OutcomeTable:
-    """The outcomes of one question alone, copied: those of a run under way change."""
-    return table.part(slice(row, row + 1)).snapshot()
 
 
 def _table_of_question(

@@ -49,6 +49,10 @@ class NotEnoughMemoryError(HclError):
     """The weights do not fit into the memory that is free."""
 
 
+class NotFiniteError(HclError):
+    """The model computes values that are no finite numbers: they overflow its number format, or weights are damaged."""
+
+
 class JudgeError(HclError):
     """A language model that judges gave no answer, or an answer that is no grade."""
 

@@ -95,6 +95,7 @@ class Decoder(Protocol):
             ContextTooLongError: As ``tokenize_checked``; before anything is computed.
             SettingsError: A wave has a layer that the model lacks.
             NotEnoughMemoryError: Memory ran out.
+            NotFiniteError: A layer computes infinite or undefined numbers; no sample of them is reported.
         """
         ...
 

@@ -164,7 +164,7 @@ def show(visit: Visit, shown: ShownSet, balance: Balance) -> SetResult:
     """
     if shown.is_live:
         live = visit.service.live_run(visit.visitor)
-        return _live_result(live, live.scorer.table, balance)
+        return _live_result(live, live.scorer.snapshot(), balance)
     run = library.find_run(shown.run_id)
     questions = [stored.question for stored in library.questions_of(run)]
     scored = library.outcomes_of(run).scored(balance.weights, balance.scaling)

@@ -13,6 +13,7 @@ from torch import Tensor
 from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.heads.hidden_states import read_text
 from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.finite import check_rows
 from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.decode.trie.prompt_cache import PromptCache
 from hcl_core.decode.trie.session import PromptSession
@@ -43,6 +44,7 @@ def read_layers(
         SettingsError: ``first`` or ``num_top`` is out of range.
         ContextTooLongError: The text is longer than the model can attend over.
         NotEnoughMemoryError: It does not fit.
+        NotFiniteError: A logit is infinite or undefined.
     """
     if not 1 <= first < len(token_ids):
         raise SettingsError(f"the lens needs a position from 1 to {len(token_ids) - 1}; got {first}")
@@ -82,18 +84,19 @@ def _readouts(lm: CausalLM, head: ExitHead, states: Tensor, following: Tensor, n
     """Every layer's readouts at ``P`` positions: ``states [L, P, hidden_size]``; arrays of a ``LensTable``."""
     num_positions = states.shape[1]
     buffer = lm.logits_buffer(num_positions)
-    last = _log_probabilities(lm, states[-1], buffer)  # no head translates the last layer
+    last = _log_probabilities(lm, states[-1], buffer, lm.num_hidden_layers)  # no head translates the last layer
     last_tokens = last.argmax(-1)
     layers: dict[str, list[Tensor]] = {}
     for exit_layer, hidden in enumerate(states, 1):
         is_last = exit_layer == lm.num_hidden_layers
         translated = hidden if is_last else head.translate(hidden, np.full(num_positions, exit_layer))
-        log_probabilities = last if is_last else _log_probabilities(lm, translated, buffer)
+        log_probabilities = last if is_last else _log_probabilities(lm, translated, buffer, exit_layer)
         top = log_probabilities.topk(num_top, dim=-1)
         cells = {
             "top_token_ids": top.indices,
             "top_probabilities": top.values.exp(),
-            "entropy": -(log_probabilities.exp() * log_probabilities).sum(-1),
+            # 0, not NaN, for a token of probability 0.
+            "entropy": torch.special.entr(log_probabilities.exp()).sum(-1),
             "final_rank": _rank(log_probabilities, last_tokens),
             "text_rank": _rank(log_probabilities, following),
             "kl_to_last": (last.exp() * (last - log_probabilities)).sum(-1).clamp_min(0),
@@ -103,8 +106,10 @@ def _readouts(lm: CausalLM, head: ExitHead, states: Tensor, following: Tensor, n
     return {name: torch.stack(values).numpy() for name, values in layers.items()}
 
 
-def _log_probabilities(lm: CausalLM, hidden: Tensor, buffer: Tensor) -> Tensor:
-    return lm.unembed(lm.final_norm(hidden), out=buffer).log_softmax(-1)
+def _log_probabilities(lm: CausalLM, hidden: Tensor, buffer: Tensor, exit_layer: int) -> Tensor:
+    logits = lm.unembed(lm.final_norm(hidden), out=buffer)
+    check_rows(lm, logits, np.full(len(logits), exit_layer))
+    return logits.log_softmax(-1)
 
 
 def _rank(log_probabilities: Tensor, token_ids: Tensor) -> Tensor:
@@ -144,6 +149,7 @@ def read_layers_along_answer(
         SettingsError: The prompt or the answer is empty, or ``num_top`` is out of range.
         ContextTooLongError: Prompt and answer are longer than the model can attend over.
         NotEnoughMemoryError: They do not fit.
+        NotFiniteError: A logit is infinite or undefined.
     """
     prompt_ids = lm.tokenize(prompt, is_chat=is_chat)
     if not prompt_ids:

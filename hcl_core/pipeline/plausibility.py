@@ -3,13 +3,15 @@
 from collections.abc import Callable
 
 import numpy as np
-import pyarrow.compute as pc
+import pyarrow as pa
+from numpy.typing import NDArray
 
-from hcl_core.pipeline.storing import sample_cells, store_if_writable
+from hcl_core.pipeline.storing import rows_of_cells, sample_cells, store_if_writable
 from hcl_core.ports import AnswerLikelihood
-from hcl_core.records import SampleKey
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
+from hcl_core.runs.sample_stream import SampleStream
+from hcl_core.runs.tables import PLAUSIBILITY_SCHEMA
 from hcl_core.scores.metrics import FloatArray, OutcomeTable
 
 # To be raised by 1 when the definition changes.
@@ -73,22 +75,28 @@ def measure_plausibility(
     Raises:
         HclError: The model cannot read a prompt or an answer of the run.
     """
-    manifest, questions = folder.manifest(), folder.questions()
-    settings = manifest.settings
-    samples = folder.sample_table([*_KEY, "completion_token_ids"])
-    values: FloatArray = np.full((len(questions), len(settings.exit_layers), settings.num_samples), np.nan)
-    keys: list[SampleKey] = []
-    logprobs: list[float] = []
-    for index, stored in enumerate(questions):
-        question_id = stored.question.id
-        rows = samples.filter(pc.equal(samples["question_id"], question_id))
-        rows = rows.sort_by([("exit_layer", "ascending"), ("sample_idx", "ascending")])
-        layers, sample_idxs = rows["exit_layer"].to_pylist(), rows["sample_idx"].to_pylist()
-        measured = model.mean_logprobs(stored, [tuple(ids) for ids in rows["completion_token_ids"].to_pylist()])
-        keys += [SampleKey(question_id, *key) for key in zip(layers, sample_idxs, strict=True)]
-        logprobs += measured.tolist()
-        values[index, np.searchsorted(settings.exit_layers, layers), sample_idxs] = measured
-        on_progress(index + 1)
-    stamp = plausibility_stamp(manifest)
-    store_if_writable(folder, "plausibility", lambda: folder.write_plausibility(keys, logprobs, stamp))
+    manifest = folder.manifest()
+    layers, num_samples = manifest.settings.exit_layers, manifest.settings.num_samples
+    by_id = {stored.question.id: (index, stored) for index, stored in enumerate(folder.questions())}
+    values: FloatArray = np.full((len(by_id), len(layers), num_samples), np.nan)
+    for num_done, samples in enumerate(SampleStream(folder), 1):
+        index, stored = by_id[samples[0].question_id]
+        measured = model.mean_logprobs(stored, [sample.completion_token_ids for sample in samples])
+        columns = np.searchsorted(layers, [sample.exit_layer for sample in samples])
+        values[index, columns, [sample.sample_idx for sample in samples]] = measured
+        on_progress(num_done)
+    store_if_writable(folder, "plausibility", lambda: write_plausibility(folder, values))
     return values
+
+
+def write_plausibility(folder: RunFolder, values: FloatArray | NDArray[np.float32]) -> None:
+    """Store ``values [num_questions, E, num_samples]``, as ``read_plausibility`` returns them."""
+    manifest, ids = folder.manifest(), [stored.question.id for stored in folder.questions()]
+    rows = rows_of_cells(
+        ~np.isnan(values),
+        ids,
+        manifest.settings.exit_layers,
+        PLAUSIBILITY_SCHEMA,
+        lambda cells: [pa.array(values[cells])],
+    )
+    folder.write_by_sample("plausibility", rows, plausibility_stamp(manifest))

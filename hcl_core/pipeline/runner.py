@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import numpy as np
+
+from hcl_core.allocator import release_freed_memory
 from hcl_core.models.cost import ModelCost
-from hcl_core.pipeline.plausibility import add_stored_plausibility, plausibility_stamp
+from hcl_core.pipeline.plausibility import add_stored_plausibility, write_plausibility
 from hcl_core.pipeline.scorer import Scorer
 from hcl_core.pipeline.stored import add_stored
 from hcl_core.ports import AnswerLikelihood, Decoder
-from hcl_core.records import Question, Sample, SampleKey, StoredQuestion
+from hcl_core.records import Question, Sample, StoredQuestion
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest, RunSettings
-from hcl_core.scores.metrics import OutcomeTable
+from hcl_core.runs.sample_stream import SampleStream
+from hcl_core.scores.metrics import MISSING, OutcomeTable
 
 _RECORDED_PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy", "pyarrow")
 
@@ -148,36 +152,26 @@ def run(
         HclError: A question cannot be decoded; what was stored before stays.
     """
     folder.check_free_for(prepared.manifest.run_id)  # before a lock file is left in another run's folder
-    with folder.writing():
-        manifest, present = _create_or_resume(folder, prepared)
-        session = _RunSession(folder, prepared, manifest, len(present), clock)
-        if session.num_done == session.num_wanted:
-            prepared.scorer.store(folder)
-        yield Started(manifest, session.num_done, session.num_wanted)
-        for stored in prepared.questions:
-            if waves := _missing_waves(stored.question.id, manifest.settings, present, first_wave):
-                yield from session.decode(stored, waves)
+    try:
+        with folder.writing():
+            yield from _run_locked(folder, prepared, first_wave, clock)
+    finally:
+        release_freed_memory()
+
+
+def _run_locked(
+    folder: RunFolder, prepared: PreparedRun, first_wave: int | None, clock: Callable[[], float]
+) -> Iterator[Event]:
+    """``run``, once the folder is locked."""
+    session = _RunSession(folder, prepared, clock)
+    session.resume()
+    yield Started(session.manifest, session.num_done, session.num_wanted)
+    for stored in prepared.questions:
+        if waves := _missing_waves(prepared.scorer, stored.question.id, first_wave):
+            yield from session.decode(stored, waves)
             session.measure(stored)
-        session.store_plausibility()
-        prepared.scorer.store(folder)
-        manifest = session.manifest
-        if manifest.finished_at is None:
-            manifest = folder.finish(_now())
-        yield Finished(manifest, prepared.scorer.table)
-
-
-def _create_or_resume(folder: RunFolder, prepared: PreparedRun) -> tuple[Manifest, set[SampleKey]]:
-    """Write the run's manifest and questions, and score its stored samples.
-
-    Returns:
-        The manifest as stored, and the keys of the stored samples.
-    """
-    manifest = folder.create(prepared.manifest, prepared.questions)
-    present = folder.sample_keys()
-    add_stored(prepared.scorer, folder.samples() if present else [], folder)
-    # After the judge: if it fails, the manifest still names the judge of the stored verdicts.
-    folder.update(manifest, prepared.questions)
-    return manifest, present
+    session.measure_earlier()
+    yield Finished(session.finish(), prepared.scorer.table)
 
 
 class _RunSession:
@@ -189,30 +183,34 @@ class _RunSession:
         num_wanted: Samples of the whole run.
     """
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        prepared: PreparedRun,
-        manifest: Manifest,
-        num_present: int,
-        clock: Callable[[], float],
-    ) -> None:
-        self._folder, self._decoder, self._scorer = folder, prepared.decoder, prepared.scorer
-        self._clock = clock
-        # A run that was whole before has it; in one that was not, each question is read anew, at its end.
-        was_whole = num_present == manifest.num_total_samples
-        is_known = was_whole and add_stored_plausibility(prepared.scorer.table, folder)
-        self._whole_model = None if is_known else prepared.whole_model
-        self._plausibilities: dict[SampleKey, float] = {}
+    def __init__(self, folder: RunFolder, prepared: PreparedRun, clock: Callable[[], float]) -> None:
+        self._folder, self._prepared, self._clock = folder, prepared, clock
+        self._decoder, self._scorer = prepared.decoder, prepared.scorer
+        self._whole_model = prepared.whole_model
         self._known_tokens = set(folder.token_texts())
-        self.manifest = manifest
-        self.num_done, self.num_wanted = num_present, manifest.num_total_samples
+        self.manifest = prepared.manifest
+        self.num_done, self.num_wanted = 0, prepared.manifest.num_total_samples
+
+    def resume(self) -> None:
+        """Write the run's manifest and questions, and score its stored samples, question by question."""
+        folder, scorer, questions = self._folder, self._scorer, self._prepared.questions
+        self.manifest = folder.create(self.manifest, questions)
+        add_stored(scorer, SampleStream(folder), folder)
+        # After the judge: if it fails, the manifest still names the judge of the stored verdicts.
+        folder.update(self.manifest, questions)
+        self.num_done = int((scorer.table.outcomes != MISSING).sum())
+        if self.num_done == self.num_wanted:
+            # Only a run that was whole has it; in one that was not, each question is read anew, at its end.
+            if add_stored_plausibility(scorer.table, folder):
+                self._whole_model = None
+            scorer.store(folder)
 
     def decode(
         self, stored: StoredQuestion, waves: Sequence[Sequence[tuple[int, int]]]
     ) -> Iterator[Decoding | WaveDone]:
         """Decode ``waves`` of a question; store and score each when its last answer is finished."""
         question, started = stored.question, self._clock()
+        self._scorer.resume(question.id, self._folder)
         finished: list[Sample] = []
         for progress in self._decoder.decode(stored, self.manifest.settings.sampling, waves):
             finished += progress.finished
@@ -226,15 +224,25 @@ class _RunSession:
             started, finished = self._clock(), []
 
     def measure(self, stored: StoredQuestion) -> None:
-        """Read the answers to an open question with the whole model."""
+        """Read the answers to an open question, the one that was decoded last, with the whole model."""
         if self._whole_model is not None:
-            self._plausibilities |= self._scorer.measure_plausibility(stored, self._whole_model)
+            self._scorer.measure_plausibility(stored, self._whole_model, self._scorer.samples)
 
-    def store_plausibility(self) -> None:
-        """Write what ``measure`` found, of all questions."""
-        if self._plausibilities:
-            keys, values = list(self._plausibilities), list(self._plausibilities.values())
-            self._folder.write_plausibility(keys, values, plausibility_stamp(self.manifest))
+    def measure_earlier(self) -> None:
+        """Do the same for the questions that were whole before, and store the plausibility of all."""
+        if self._whole_model is None:
+            return
+        by_id = {stored.question.id: stored for stored in self._prepared.questions}
+        plausibilities = self._scorer.table.plausibilities
+        for samples in SampleStream(self._folder) if np.isnan(plausibilities).any() else ():
+            if not self._scorer.has_plausibility(question_id := samples[0].question_id):
+                self._scorer.measure_plausibility(by_id[question_id], self._whole_model, samples)
+        write_plausibility(self._folder, plausibilities)
+
+    def finish(self) -> Manifest:
+        """Store the scores and mark the run complete; the manifest as stored."""
+        self._scorer.store(self._folder)
+        return self.manifest if self.manifest.finished_at is not None else self._folder.finish(_now())
 
     def _store(self, samples: Sequence[Sample], seconds: float) -> None:
         """Store the samples of a wave, the texts of their tokens, and the seconds that the wave took."""
@@ -247,18 +255,17 @@ class _RunSession:
         self._folder.write_manifest(self.manifest)
 
 
-def _missing_waves(
-    question_id: str, settings: RunSettings, present: set[SampleKey], first_wave: int | None
-) -> list[list[tuple[int, int]]]:
-    """The waves of a question, each as ``(exit_layer, sample_idx)`` pairs, without the samples in ``present``."""
+def _missing_waves(scorer: Scorer, question_id: str, first_wave: int | None) -> list[list[tuple[int, int]]]:
+    """The waves of a question, each as ``(exit_layer, sample_idx)`` pairs, without the samples that have come."""
+    has_come = scorer.has_come(question_id)
     waves = [
         [
             (exit_layer, sample_idx)
-            for exit_layer in settings.exit_layers
+            for exit_layer, of_layer in zip(scorer.table.exit_layers, has_come.tolist(), strict=True)
             for sample_idx in range(start, stop)
-            if SampleKey(question_id, exit_layer, sample_idx) not in present
+            if not of_layer[sample_idx]
         ]
-        for start, stop in wave_bounds(settings.num_samples, first_wave)
+        for start, stop in wave_bounds(has_come.shape[1], first_wave)
     ]
     return [wave for wave in waves if wave]
 

@@ -1,7 +1,7 @@
 """Scores of a stored run: read from its folder, or made from its samples; no language model is loaded."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -15,9 +15,10 @@ from hcl_core.pipeline.plausibility import add_stored_plausibility
 from hcl_core.pipeline.scorer import Embeddings, Scorer, stamps_of
 from hcl_core.pipeline.storing import sample_cells, store_if_writable
 from hcl_core.ports import Judge
-from hcl_core.records import OUTCOMES_WITH_IDEA, Sample, are_open
+from hcl_core.records import OUTCOMES_WITH_IDEA, are_open
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
+from hcl_core.runs.sample_stream import SampleStream
 from hcl_core.runs.tables import mean_logprobs
 from hcl_core.scores.measures import MEASURES_VERSION, TextMeasures, measure_texts
 from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable
@@ -51,7 +52,7 @@ def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings, ideas: str 
         make_idea_finder(ideas, embeddings.of),
         settings.sampling.is_greedy,
     )
-    samples = folder.samples()
+    samples = SampleStream(folder)
     _check_whole(folder, manifest, len(samples))
     add_stored(scorer, samples, folder)
     add_stored_plausibility(scorer.table, folder)
@@ -68,10 +69,11 @@ def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings, ideas: str 
     return scorer
 
 
-def add_stored(scorer: Scorer, samples: Sequence[Sample], folder: RunFolder) -> None:
+def add_stored(scorer: Scorer, samples: SampleStream, folder: RunFolder) -> None:
     """Add samples of ``folder`` to ``scorer``; raises ``RunFolderError`` for one of no question or layer of the run."""
     try:
-        scorer.add(samples)
+        for of_question in samples:
+            scorer.add(of_question)
     except (KeyError, IndexError) as error:
         raise RunFolderError(f"{folder.path}: a sample belongs to no question or layer of the run: {error}") from None
 

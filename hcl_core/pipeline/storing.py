@@ -2,17 +2,24 @@
 
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from hcl_core.errors import RunBusyError, RunReadOnlyError
 from hcl_core.records import Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import RunSettings
 from hcl_core.scores.metrics import OutcomeTable, score_layers
+
+# Indices of samples in an outcome table: question, exit layer and sample, ``[n]`` each.
+Cells = tuple[NDArray[np.intp], ...]
+
+# Rows of a table that is written in one piece.
+_MOST_ROWS = 2**20
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +42,8 @@ def store_layer_scores(folder: RunFolder, table: OutcomeTable) -> None:
     folder.write_layer_scores(score_layers(table, Weights()), table.is_open)
 
 
-def sample_cells(table: pa.Table, question_ids: list[str], settings: RunSettings) -> tuple[np.ndarray, ...] | None:
-    """Indices of each row's sample in an outcome table: question, exit layer and sample, ``[n]`` each.
+def sample_cells(table: pa.Table, question_ids: list[str], settings: RunSettings) -> Cells | None:
+    """The cell of each row's sample in an outcome table.
 
     ``None`` if a row belongs to no question, layer or sample index of the run, or two rows to the same sample.
     """
@@ -53,3 +60,29 @@ def sample_cells(table: pa.Table, question_ids: list[str], settings: RunSettings
     cells = (questions, layers, samples)
     flat = np.ravel_multi_index(cells, (len(question_ids), len(run_layers), settings.num_samples))
     return cells if len(np.unique(flat)) == len(flat) else None
+
+
+def rows_of_cells(
+    is_row: NDArray[np.bool_],
+    question_ids: Sequence[str],
+    exit_layers: Sequence[int],
+    schema: pa.Schema,
+    columns: Callable[[Cells], list[pa.Array]],
+) -> Iterator[pa.Table]:
+    """Tables with a row for each chosen sample, in the order of questions, layers and samples.
+
+    Args:
+        is_row: ``[num_questions, E, num_samples]`` which samples are chosen.
+        question_ids: ``num_questions`` ids.
+        exit_layers: ``E`` layers.
+        schema: Of the tables; the key's columns come first.
+        columns: The other columns of the samples at given cells.
+    """
+    layers = np.array(exit_layers)
+    size = max(1, _MOST_ROWS // is_row[0].size)
+    for start in range(0, len(is_row), size):
+        questions, *others = np.nonzero(is_row[start : start + size])
+        ids = pa.DictionaryArray.from_arrays(pa.array(questions), pa.array(question_ids[start : start + size]))
+        keys = [ids, pa.array(layers[others[0]]), pa.array(others[1])]
+        arrays = [*keys, *columns((questions + start, *others))]
+        yield pa.Table.from_arrays(arrays, names=schema.names).cast(schema)

@@ -17,11 +17,11 @@ what made them.
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -39,15 +39,20 @@ from hcl_core.runs.tables import (
     TOKEN_SCHEMA,
     VERDICT_SCHEMA,
     check_samples,
+    read_batches,
     read_derived,
     read_stamp,
     read_table,
+    samples_of,
     stamped,
     write_compact,
     write_table,
+    write_tables,
 )
 
 _PARTS = "part-" + "[0-9]" * 5 + ".parquet"
+# Derived tables with a row a sample.
+_BY_SAMPLE = {"verdicts": VERDICT_SCHEMA, "clusters": CLUSTER_SCHEMA, "plausibility": PLAUSIBILITY_SCHEMA}
 _BEFORE_MANIFEST = frozenset({".lock", "samples", "questions.jsonl"})
 
 
@@ -204,16 +209,22 @@ class RunFolder:
 
     def samples(self, question_id: str | None = None) -> list[Sample]:
         """All samples, or those of one question, as records."""
-        return [
-            Sample(
-                **row
-                | {
-                    "completion_token_ids": tuple(row["completion_token_ids"]),
-                    "token_logprobs": tuple(row["token_logprobs"]),
-                }
-            )
-            for row in self.sample_table(question_id=question_id).to_pylist()
-        ]
+        return samples_of(self.sample_table(question_id=question_id))
+
+    def sample_batches(self, columns: Sequence[str] = SAMPLE_SCHEMA.names) -> Iterator[pa.Table]:
+        """The rows of ``sample_table``, in tables of bounded size.
+
+        Raises:
+            RunFolderError: A part is damaged.
+        """
+        schema = pa.schema([SAMPLE_SCHEMA.field(name) for name in columns])
+        for part in sorted((self.path / "samples").glob(_PARTS)):
+            try:
+                for table in read_batches(part, schema):
+                    check_samples(table)
+                    yield table
+            except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+                raise RunFolderError(f"{self.path}: a samples part cannot be read: {error}") from None
 
     def sample_keys(self) -> set[SampleKey]:
         """Keys of all stored samples."""
@@ -252,6 +263,12 @@ class RunFolder:
         columns = {"cluster_id": [member.cluster_id for member in members]}
         keys = [member.key for member in members]
         write_table(self.path / "clusters.parquet", keys, columns, CLUSTER_SCHEMA, stamp)
+
+    def write_by_sample(
+        self, name: Literal["verdicts", "clusters", "plausibility"], tables: Iterable[pa.Table], stamp: str
+    ) -> None:
+        """Replace ``NAME.parquet`` by the rows of ``tables``; ``stamp`` says what made them."""
+        write_tables(self.path / f"{name}.parquet", tables, _BY_SAMPLE[name], stamp)
 
     def write_layer_scores(self, scores: Sequence[LayerScore], is_open: bool) -> None:
         """Replace ``layer_scores.parquet``; ``is_open`` says which kind of questions the scores are of."""

@@ -1,6 +1,6 @@
 """The Arrow tables of a run folder: their schemas, their checks, writing and reading."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hcl_core.atomic import atomic_file
-from hcl_core.records import SampleKey
+from hcl_core.records import Sample, SampleKey
 
 _STAMP = b"made_by"
+# Rows of a part read at a time: about 20 MB of short answers.
+_BATCH_ROWS = 2**16
 
 
 _KEY_FIELDS = [
@@ -68,6 +70,12 @@ def check_samples(table: pa.Table) -> None:
             raise ValueError("token_logprobs has a sample without tokens")
 
 
+def samples_of(table: pa.Table) -> list[Sample]:
+    """The rows of a table with ``SAMPLE_SCHEMA`` as records."""
+    of_tokens = ("completion_token_ids", "token_logprobs")
+    return [Sample(**row | {name: tuple(row[name]) for name in of_tokens}) for row in table.to_pylist()]
+
+
 def mean_logprobs(table: pa.Table) -> NDArray[np.float64]:
     """Mean of each row's ``token_logprobs``, ``[n]`` float64."""
     chunks = table.column("token_logprobs").combine_chunks()
@@ -100,6 +108,23 @@ def write_table(
     table = pa.table([pa.array(values[field.name], field.type) for field in schema], schema=schema)
     with atomic_file(path) as temporary:
         pq.write_table(stamped(table, stamp), temporary, compression="zstd")
+
+
+def write_tables(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, stamp: str) -> None:
+    """Write ``tables`` of one schema into one file atomically; one of them is in memory at a time.
+
+    Args:
+        path: The file; replaced if it exists.
+        tables: The rows, in order.
+        schema: Schema of each table.
+        stamp: Stored in the file's metadata.
+    """
+    with (
+        atomic_file(path) as temporary,
+        pq.ParquetWriter(temporary, schema.with_metadata({_STAMP: stamp.encode()}), compression="zstd") as writer,
+    ):
+        for table in tables:
+            writer.write_table(table)
 
 
 def stamped(table: pa.Table, stamp: str | None) -> pa.Table:
@@ -156,3 +181,12 @@ def read_table(path: Path, schema: pa.Schema, question_id: str | None = None) ->
         raise KeyError(f"{path.name} lacks {sorted(missing)[0]}")
     filters = None if question_id is None else [("question_id", "==", question_id)]
     return pq.read_table(path, schema=schema, filters=filters)
+
+
+def read_batches(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
+    """``read_table`` in pieces of bounded size, in the order of the rows."""
+    with pq.ParquetFile(path) as file:
+        if missing := set(schema.names) - set(file.schema_arrow.names):
+            raise KeyError(f"{path.name} lacks {sorted(missing)[0]}")
+        for batch in file.iter_batches(_BATCH_ROWS, columns=schema.names):
+            yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.finite import check_rows
 from hcl_core.models.head_records import Fidelity
 
 # Tables of logits held at a time: the last layer's probabilities and one readout.
@@ -22,18 +23,24 @@ def measure(
     Yields:
         After every few hundred positions: how many of the ``n`` were read, and the means over those,
         ``[len(heads)][len(exit_layers)]``.
+
+    Raises:
+        NotFiniteError: A logit is infinite or undefined.
     """
     num_agreeing = np.zeros((len(heads), len(exit_layers)))
     cross_entropy = np.zeros_like(num_agreeing)
     num_read = 0
     for chunk in states.split(lm.readout_rows(NUM_TABLES), dim=1):
-        last = final_logits(lm, chunk[-1]).log_softmax(-1)
+        last_logits = final_logits(lm, chunk[-1])
+        check_rows(lm, last_logits, np.full(len(last_logits), lm.num_hidden_layers))
+        last = last_logits.log_softmax(-1)
         probabilities, top_tokens = last.exp(), last.argmax(-1)
         num_read += len(last)
         for column, exit_layer in enumerate(exit_layers):
             layers = np.full(len(last), exit_layer)
             for row, head in enumerate(heads):
                 logits = final_logits(lm, head.translate(chunk[exit_layer - 1].to(lm.readout_device), layers))
+                check_rows(lm, logits, layers)
                 num_agreeing[row, column] += int((logits.argmax(-1) == top_tokens).sum())
                 # As the probabilities sum to 1, -sum(p * log q) is log-sum-exp(logits) - sum(p * logits).
                 normaliser = logits.logsumexp(-1).sum(dtype=torch.float64)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -25,6 +26,7 @@ from hcl_core.decode.heads.fidelity import measure
 from hcl_core.decode.heads.refining import RefinedMaps
 from hcl_core.decode.heads.texts import CHOOSING_FOLD, NUM_FOLDS, REPORTING_FOLD, SelfWritten, TextFile, TextSource
 from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.finite import check_rows
 from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.errors import SettingsError
 from hcl_core.folders import cache_folder
@@ -178,6 +180,7 @@ def fit_head(
         SettingsError: The text is missing or too short, or the model has one layer only.
         ExitHeadError: ``out`` is there and is no exit head.
         NotEnoughMemoryError: The sums or states do not fit.
+        NotFiniteError: A hidden state or a logit is infinite or undefined.
     """
     if out.exists():
         read_config(out)  # an older head may be replaced, nothing else
@@ -229,6 +232,7 @@ def _read_texts(
         if read.num_batches == len(source.sizes):
             return
         states, weights = source.batch(read.num_batches)
+        check_rows(lm, states.flatten(1), np.arange(1, lm.num_hidden_layers + 1))
         folds = torch.arange(num_read, num_read + states.shape[1]) % NUM_FOLDS
         fitted = (folds != CHOOSING_FOLD) & (folds != REPORTING_FOLD)
         read.moments.add(states[:, fitted].flatten(1, 2), weights[fitted].flatten())

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.finite import check_rows
 from hcl_core.decode.trie.kv_pool import GrowingRows, LayerKv
 from hcl_core.decode.trie.prompt_cache import PromptCache
 from hcl_core.decode.trie.token_trie import ROOT, IntArray, TokenTrie
@@ -116,7 +117,11 @@ class RaggedTrie:
         self.blocks_run += len(nodes)
 
     def logits(self, nodes: IntArray, exit_layer: int) -> Tensor:
-        """Read out states that ``compute`` has stored: ``[n, vocab_size]`` float32, a new tensor."""
+        """Read out states that ``compute`` has stored: ``[n, vocab_size]`` float32, a new tensor.
+
+        Raises:
+            NotFiniteError: A logit is infinite or undefined.
+        """
         lm = self._lm
         rows = torch.tensor([self._state_rows[node, exit_layer] for node in nodes.tolist()])
         logits = torch.empty(len(nodes), lm.vocab_size, device=lm.readout_device)
@@ -124,4 +129,5 @@ class RaggedTrie:
             part = rows[begin : begin + len(self._logits)].to(lm.readout_device)
             states = self._head.translate(self._states.gather(part), np.full(len(part), exit_layer))
             logits[begin : begin + len(part)] = lm.unembed(lm.final_norm(states), out=self._logits)
+        check_rows(lm, logits, np.full(len(nodes), exit_layer))
         return logits

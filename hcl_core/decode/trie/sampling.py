@@ -84,16 +84,27 @@ def draw_from(probs: Tensor, uniforms: Tensor) -> Tensor:
     Each row must have mass above 0, not necessarily 1.
     """
     cumulative = probs.cumsum(dim=-1)
-    targets = (uniforms * cumulative[:, -1])[:, None]
-    positions = torch.searchsorted(cumulative, targets, right=True).squeeze(-1)
-    return torch.minimum(positions, _last_with_mass(probs))
+    return _first_above(cumulative, uniforms * cumulative[:, -1], _last_with_mass(probs))
+
+
+def _first_above(cumulative: Tensor, targets: Tensor, last: Tensor) -> Tensor:
+    """The inverse CDF of both draws: first position of each row whose cumulative probability exceeds its target.
+
+    Args:
+        cumulative: ``[s, n]``, a row a draw.
+        targets: ``[s]``.
+        last: ``[s]`` last position with mass. Rounding can put a target at or above the last cumulative probability,
+            and no draw may go beyond it.
+
+    Returns:
+        ``[s]``.
+    """
+    positions = torch.searchsorted(cumulative, targets[:, None], right=True).squeeze(-1)
+    return torch.minimum(positions, last)
 
 
 def _last_with_mass(probs: Tensor) -> Tensor:
-    """Last position of each row of ``probs [m, n]`` whose probability is above 0: ``[m]``.
-
-    No draw may go beyond it: rounding can put a target at or above the last cumulative probability.
-    """
+    """Last position of each row of ``probs [m, n]`` whose probability is above 0: ``[m]``."""
     return probs.shape[1] - 1 - (probs.flip(-1) > 0).to(torch.uint8).argmax(dim=-1)
 
 
@@ -189,15 +200,15 @@ def _inverse_cdf(probs: Tensor, rows: Tensor, uniforms: Tensor, top_p: float) ->
     # A whole distribution sums to 1 only up to rounding: where nothing reaches top_p, the nucleus is all that has mass.
     nucleus_end = torch.where(reaches[:, -1], reaches.to(torch.uint8).argmax(dim=-1), _last_with_mass(probs))  # [m]
     mass = cumulative.gather(-1, nucleus_end[:, None]).squeeze(-1) if top_p < 1 else torch.ones_like(cumulative[:, 0])
-    targets = (uniforms * mass[rows])[:, None]
+    targets, last = uniforms * mass[rows], nucleus_end[rows]
     # A block at a time: many samples may draw from one row, and each needs a copy of it here.
     block = max(1, _MAX_SEARCH_BYTES // (8 * cumulative.shape[1]))
     positions = torch.cat(
         [
-            torch.searchsorted(cumulative[part], target, right=True).squeeze(-1)
-            for part, target in zip(rows.split(block), targets.split(block), strict=True)
+            _first_above(cumulative[part], *of_part)
+            for part, *of_part in zip(rows.split(block), targets.split(block), last.split(block), strict=True)
         ]
     )
     # Without top-p the mass is 1, and a draw below the candidates' cumulative probability is decided.
     covered = reaches[rows, -1] if top_p < 1 else uniforms < cumulative[rows, -1]
-    return torch.minimum(positions, nucleus_end[rows]), covered
+    return positions, covered

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hcl_core.decode.heads.exit_heads import ExitHead
+from hcl_core.decode.model.finite import check_finite
 from hcl_core.decode.trie.kv_pool import GrowingRows, LayerKv
 from hcl_core.decode.trie.prompt_cache import PromptCache
 from hcl_core.decode.trie.running import LayerSample, Running
@@ -210,4 +211,6 @@ class PromptSession:
             )
             # One transfer for both; float64 holds token ids exactly.
             tokens[drawing], logprobs[drawing] = torch.stack((drawn.double(), drawn_logprobs)).cpu().numpy()
+            # Every row of logits is drawn from, and a log-probability contains the mass of its whole row.
+            check_finite(lm, logprobs[drawing], readouts[1, sample_readouts[drawing]])
         return tokens, logprobs
