@@ -1,4 +1,4 @@
-"""A run under way, as the page sees it."""
+"""A run under way, as the page sees it, and what comes before."""
 
 from dataclasses import dataclass
 
@@ -42,3 +42,33 @@ class LiveEvent:
 
     event: pipeline.Event
     run: LiveRun
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Others have the model first.
+
+    Attributes:
+        num_before: Of them.
+    """
+
+    num_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """The model is read into memory.
+
+    Attributes:
+        model: Its name.
+    """
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The model is there, and the work begins."""
+
+
+Notice = Waiting | Loading | Ready

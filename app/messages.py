@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from app.live import Loading, Notice, Waiting
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -41,3 +43,12 @@ class Problem:
 
 
 Status = Message | Progress | Problem
+
+
+def message_of(notice: Notice) -> Message:
+    """What a visitor is told before their work begins."""
+    if isinstance(notice, Waiting):
+        return Message("waiting_place", {"before": notice.num_before})
+    if isinstance(notice, Loading):
+        return Message("loading_model", {"model": notice.model[:200]})
+    return Message("looking")

@@ -2,15 +2,16 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
 from app import library
+from app.jobs import JobKind, Jobs
 from app.limits import check_public_model, check_public_request
-from app.live import LiveEvent, LiveRun
+from app.live import LiveEvent, LiveRun, Loading, Notice, Ready, Waiting
 from app.question_view import QuestionView
 from app.sets import QuestionSets
 from hcl_core import pipeline, registry
@@ -33,18 +34,10 @@ if TYPE_CHECKING:
 _FIRST_WAVE = 8
 # Bytes of a prompt that is read through the token lens, each a token at most; with its own tokens shown, a quarter.
 _LENS_BYTES = 4_000
-# Seconds between two checks whether a visitor who waits for the model has pressed Stop.
-_STOP_CHECK_SECONDS = 0.25
 # Visitors whose last run and last lens are in memory.
 _MOST_VISITORS = 64
 # Questions whose text measures are in memory.
 _MOST_MEASURED = 64
-# Visitors whose Stop is still to be heeded.
-_MOST_STOPPING = 1_000
-
-
-class StoppedError(Exception):
-    """The visitor stopped the run."""
 
 
 class Service:
@@ -52,6 +45,7 @@ class Service:
 
     Attributes:
         sets: The question sets that each visitor has.
+        jobs: What the visitors' buttons have started.
         is_public: See below.
 
     Args:
@@ -61,15 +55,12 @@ class Service:
 
     def __init__(self, is_public: bool = False, dtype: str = "auto") -> None:
         self.is_public, self._dtype = is_public, dtype
-        self.sets = QuestionSets(is_public)
-        # Held from loading to the last event: one model in memory, one run at a time.
-        self._model_lock = threading.Lock()
+        self.sets, self.jobs = QuestionSets(is_public), Jobs()
         self._loaded: tuple[str, CausalLM, Checkpoint] | None = None
         self._embeddings = Embeddings(registry.load_embedder)
         # Guards the caches: the page calls from many threads.
         self._lock = threading.RLock()
-        self._stopping: LRUCache[str, bool] = LRUCache(_MOST_STOPPING)
-        self._live: LRUCache[str, LiveRun] = LRUCache(_MOST_VISITORS)
+        self._live: LRUCache[tuple[str, JobKind], LiveRun] = LRUCache(_MOST_VISITORS)
         self._lenses: LRUCache[str, LensTable] = LRUCache(_MOST_VISITORS)
         self._measured: LRUCache[tuple[str, str, str], tuple[TextMeasures, ...]] = LRUCache(_MOST_MEASURED)
 
@@ -106,8 +97,10 @@ class Service:
         """The same, with those that are not finished."""
         return library.stored_runs(with_own=not self.is_public)
 
-    def run(self, request: RunRequest, visitor: str) -> Iterator[LiveEvent]:
-        """Load the model if need be and do the run, wave by wave, until ``stop(visitor)``.
+    def run(
+        self, request: RunRequest, visitor: str, kind: JobKind = "explore"
+    ) -> Generator[Notice | LiveEvent, None, None]:
+        """Wait for the model, load it if need be and do the run, wave by wave, until it is stopped.
 
         Raises:
             HclError: Anything that the visitor can mend.
@@ -115,51 +108,45 @@ class Service:
         """
         if self.is_public:
             check_public_request(request)
-        try:
-            for event in self._run_events(request, visitor):
-                if self._is_stopping(visitor):
-                    raise StoppedError
-                yield event
-        finally:
-            self.clear_stop(visitor)
+        with self.jobs.work(visitor, kind) as job, self.jobs.queued(job) as places:
+            yield from self._until_loaded(places, request.model)
+            ready = prepare(request, *self._model(request.model), self._embeddings)
+            folder = RunFolder(runs_folder() / ready.manifest.run_id)
+            live = LiveRun(folder, ready.manifest, ready.questions, ready.scorer)
+            with self._lock:
+                job.check()  # nothing is kept of a visitor who has left meanwhile
+                self._live[visitor, kind] = live
+            with closing(pipeline.run(folder, ready, first_wave=_FIRST_WAVE)) as events:
+                for event in events:
+                    job.check()
+                    yield LiveEvent(event, live)
 
-    def clear_stop(self, visitor: str) -> None:
-        """The visitor has pressed Run, or their run has ended: a Stop of before is for no later run."""
+    def live_run(self, visitor: str, run_id: str) -> LiveRun:
+        """The visitor's run of that id, under way or their last one; raises ``RunFolderError`` if there is none."""
         with self._lock:
-            self._stopping.pop(visitor, None)
-
-    def stop(self, visitor: str) -> None:
-        """End the visitor's run, under way or still waiting, at its next decode step.
-
-        Not through Gradio's ``cancels``: right after a stopped run, it loses track of the next one.
-        """
-        with self._lock:
-            self._stopping[visitor] = True
-
-    def live_run(self, visitor: str) -> LiveRun:
-        """The visitor's run under way, or their last one; raises ``RunFolderError`` if there is none."""
-        with self._lock:
-            live = self._live.get(visitor)
-        if live is None:
-            raise RunFolderError("this run is no longer in memory: press Run to go on with it")
-        return live
+            own = [live for (owner, _), live in self._live.items() if owner == visitor]
+        for live in own:
+            if live.manifest.run_id == run_id:
+                return live
+        raise RunFolderError("this run is no longer in memory: press Run to go on with it")
 
     def forget(self, visitor: str) -> None:
-        """The visitor has left: their run ends at its next step."""
-        self.stop(visitor)
+        """The visitor has left: their jobs end at their next step, and nothing of theirs is kept."""
         with self._lock:
-            self._live.pop(visitor, None)
+            self.jobs.forget(visitor)
+            for key in [key for key in self._live if key[0] == visitor]:
+                del self._live[key]
             self._lenses.pop(visitor, None)
         self.sets.forget(visitor)
 
     def read_layers(
         self, model: str, exit_head: str, prompt: str, whole_text: bool, max_new_tokens: int, visitor: str
-    ) -> LensTable:
-        """The most probable tokens of every layer along the model's own greedy answer to ``prompt``.
+    ) -> Generator[Notice | LensTable, None, None]:
+        """The most probable tokens of every layer along the model's own greedy answer to ``prompt``, at the end.
 
         Raises:
             HclError: Anything that the visitor can mend.
-            StoppedError: The visitor stopped waiting.
+            StoppedError: The visitor stopped it.
         """
         if self.is_public:
             check_public_model(model)
@@ -168,18 +155,19 @@ class Service:
         most = _LENS_BYTES // 4 if whole_text else _LENS_BYTES
         if (size := len(prompt.encode())) > most:
             raise SettingsError(f"this prompt has {size:,} bytes; the token lens takes {most:,} here: shorten it")
-        try:
-            with self._model_held(visitor):
-                lm, _ = self._model(model)
-                head = registry.load_exit_head(exit_head, lm)
-                table = registry.read_layers_along_answer(
-                    lm, head, "prompt", prompt, max_new_tokens=max_new_tokens, whole_text=whole_text
-                )
-        finally:
-            self.clear_stop(visitor)
-        with self._lock:
-            self._lenses[visitor] = table
-        return table
+        with self.jobs.work(visitor, "lens") as job, self.jobs.queued(job) as places:
+            yield from self._until_loaded(places, model)
+            lm, _ = self._model(model)
+            job.check()
+            yield Ready()
+            head = registry.load_exit_head(exit_head, lm)
+            table = registry.read_layers_along_answer(
+                lm, head, "prompt", prompt, max_new_tokens=max_new_tokens, whole_text=whole_text
+            )
+            with self._lock:
+                job.check()
+                self._lenses[visitor] = table
+        yield table
 
     def live_lens(self, visitor: str) -> LensTable:
         """The visitor's last token lens; raises ``RunFolderError`` if it is gone."""
@@ -211,30 +199,11 @@ class Service:
             return template.render(question)
         return template.render(question, loaded[1].wrap_chat) if loaded and loaded[0] == model else None
 
-    def _is_stopping(self, visitor: str) -> bool:
-        with self._lock:
-            return visitor in self._stopping
-
-    def _run_events(self, request: RunRequest, visitor: str) -> Iterator[LiveEvent]:
-        with self._model_held(visitor):
-            ready = prepare(request, *self._model(request.model), self._embeddings)
-            folder = RunFolder(runs_folder() / ready.manifest.run_id)
-            live = LiveRun(folder, ready.manifest, ready.questions, ready.scorer)
-            with self._lock:
-                self._live[visitor] = live
-            for event in pipeline.run(folder, ready, first_wave=_FIRST_WAVE):
-                yield LiveEvent(event, live)
-
-    @contextmanager
-    def _model_held(self, visitor: str) -> Iterator[None]:
-        """No other visitor's work with the model meanwhile; raises ``StoppedError`` if the visitor stops waiting."""
-        while not self._model_lock.acquire(timeout=_STOP_CHECK_SECONDS):
-            if self._is_stopping(visitor):
-                raise StoppedError
-        try:
-            yield
-        finally:
-            self._model_lock.release()
+    def _until_loaded(self, places: Iterator[int], model: str) -> Iterator[Notice]:
+        """What a visitor is told before their work begins: the place in the queue, and that the model is loaded."""
+        yield from map(Waiting, places)
+        if self.loaded_model() != model:
+            yield Loading(model)
 
     def _model(self, name: str) -> "tuple[CausalLM, Checkpoint]":
         if self._loaded is None or self._loaded[0] != name:

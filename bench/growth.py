@@ -83,7 +83,7 @@ def live_runs(num_runs: int) -> list[float]:
                     if (request := next(requests, None)) is None:
                         return
                 # As Gradio does: each step of the generator in some thread of the pool.
-                events = service.run(request, visitor)
+                events = service.run(request, visitor, "explore")
                 while steps.submit(next, events, None).result() is not None:
                     pass
                 with lock:

@@ -157,10 +157,18 @@ def test_stored_prompt_is_what_the_decoder_was_sent(sitting):
     assert [each.prompt for each in sitting.folder.questions()] == [sitting.decoder.prompt_for(q) for q in QUESTIONS]
 
 
-def test_decode_seconds_are_the_time_between_waves(sitting):
-    # The clock ticks once a look: a question's start, and before and after each of its waves.
-    list(sitting.events(clock=itertools.count().__next__))
-    assert sitting.folder.manifest().decode_seconds == 4
+def test_decode_seconds_are_those_of_the_decoders_steps(sitting):
+    # The clock ticks once a look, so each step of the decoder takes one second.
+    events = list(sitting.events(clock=itertools.count().__next__))
+    num_steps = sum(isinstance(event, pipeline.Decoding | pipeline.WaveDone) for event in events)
+    assert sitting.folder.manifest().decode_seconds == num_steps
+
+
+def test_what_the_caller_does_between_two_steps_is_no_decoding(sitting):
+    now = [0.0]
+    for _ in sitting.events(clock=lambda: now[0]):
+        now[0] += 100  # a page draws
+    assert sitting.folder.manifest().decode_seconds == 0
 
 
 def test_decode_seconds_add_up_over_sittings(tmp_path):
@@ -169,7 +177,7 @@ def test_decode_seconds_add_up_over_sittings(tmp_path):
     list(itertools.islice(events, 4))  # a wave, and half of the next
     events.close()
     list(second.events(clock=itertools.count().__next__))
-    assert second.folder.manifest().decode_seconds == 4
+    assert second.folder.manifest().decode_seconds == 8
 
 
 # Stopping and going on.

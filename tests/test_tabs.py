@@ -9,7 +9,8 @@ import pytest
 
 from app import page
 from app.handlers.form import CONTROLS
-from app.service import Service, StoppedError
+from app.jobs import StoppedError
+from app.service import Service
 from app.tabs.base import Binder
 from hcl_core.errors import SettingsError
 

@@ -1,15 +1,16 @@
 """A whole question set: run it live, the curve growing question by question, or show what is stored of it."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from app import library
 from app.handlers.controls import read_whole
 from app.handlers.explore import INTERVAL, OpenedQuestion, ShownQuestion, open_question
 from app.handlers.form import Form
-from app.live import LiveRun
-from app.messages import Message, Progress, Status
+from app.live import LiveEvent, LiveRun
+from app.messages import Message, Progress, Status, message_of
 from app.outcomes import Scored, ScoredOutcomes
 from app.service import Service
 from app.visit import Balance, Visit
@@ -118,33 +119,36 @@ class SetUpdate:
     result: SetResult | None = None
 
 
-def run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Iterator[SetUpdate]:
+def run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Generator[SetUpdate, None, None]:
     """Ask every chosen question; the curve grows with each.
 
     Raises:
         HclError: Anything that the visitor can mend.
         StoppedError: The visitor stopped it.
     """
-    request = choice.request(visit, form)
-    if visit.service.loaded_model() != request.model:
-        yield SetUpdate(Message("loading_model", {"model": request.model[:200]}))
     next_curve_at = next_status_at = 0.0
-    for live in visit.service.run(request, visit.visitor):
-        event = live.event
-        if isinstance(event, pipeline.Finished):
-            values = {"run": event.manifest.run_id, "seconds": float(event.manifest.decode_seconds)}
-            yield SetUpdate(Message("set_done", values), _live_result(live.run, event.table, balance, is_live=False))
-        elif isinstance(event, pipeline.WaveDone) and time.monotonic() > next_curve_at:
-            began = time.monotonic()
-            result = _live_result(live.run, event.table, balance)
-            yield SetUpdate(Progress("sampling", event.num_done, event.num_wanted), result)
-            # Drawing may take a fifth of the time at most.
-            now = time.monotonic()
-            next_curve_at = now + 4 * (now - began) + _CURVE_INTERVAL
-            next_status_at = now + INTERVAL
-        elif isinstance(event, pipeline.Decoding) and time.monotonic() > next_status_at:
-            next_status_at = time.monotonic() + INTERVAL
-            yield SetUpdate(Progress("sampling", event.num_done, event.num_wanted))
+    with closing(visit.service.run(choice.request(visit, form), visit.visitor, "run_set")) as events:
+        for live in events:
+            if not isinstance(live, LiveEvent):
+                yield SetUpdate(message_of(live))
+                continue
+            event = live.event
+            if isinstance(event, pipeline.Finished):
+                values = {"run": event.manifest.run_id, "seconds": float(event.manifest.decode_seconds)}
+                yield SetUpdate(
+                    Message("set_done", values), _live_result(live.run, event.table, balance, is_live=False)
+                )
+            elif isinstance(event, pipeline.WaveDone) and time.monotonic() > next_curve_at:
+                began = time.monotonic()
+                result = _live_result(live.run, event.table, balance)
+                yield SetUpdate(Progress("sampling", event.num_done, event.num_wanted), result)
+                # Drawing may take a fifth of the time at most.
+                now = time.monotonic()
+                next_curve_at = now + 4 * (now - began) + _CURVE_INTERVAL
+                next_status_at = now + INTERVAL
+            elif isinstance(event, pipeline.Decoding) and time.monotonic() > next_status_at:
+                next_status_at = time.monotonic() + INTERVAL
+                yield SetUpdate(Progress("sampling", event.num_done, event.num_wanted))
 
 
 def _live_result(live: LiveRun, table: OutcomeTable, balance: Balance, is_live: bool = True) -> SetResult:
@@ -163,7 +167,7 @@ def show(visit: Visit, shown: ShownSet, balance: Balance) -> SetResult:
         RunFolderError: It is neither, or it has not been judged.
     """
     if shown.is_live:
-        live = visit.service.live_run(visit.visitor)
+        live = visit.service.live_run(visit.visitor, shown.run_id)
         return _live_result(live, live.scorer.snapshot(), balance)
     run = library.find_run(shown.run_id)
     questions = [stored.question for stored in library.questions_of(run)]

@@ -1,7 +1,8 @@
 """One question: run it, show what is stored of it, weigh it, choose one of its layers."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from app import library
@@ -9,7 +10,7 @@ from app.estimate import estimate_seconds
 from app.handlers.form import Form, num_hidden_layers
 from app.handlers.measures import further_measures
 from app.live import LiveEvent
-from app.messages import Message, Progress, Status
+from app.messages import Message, Progress, Status, message_of
 from app.outcomes import Scored
 from app.question_view import QuestionView
 from app.service import Service
@@ -107,26 +108,27 @@ class Estimate:
     is_open: bool = False
 
 
-def run(visit: Visit, form: Form, balance: Balance) -> Iterator[RunUpdate]:
+def run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None, None]:
     """Run what the form asks for; an update for every wave, but no more than a page can follow.
 
     Raises:
         HclError: Anything that the visitor can mend.
         StoppedError: The visitor stopped it.
     """
-    request = form.request()
-    if visit.service.loaded_model() != request.model:
-        yield RunUpdate(Message("loading_model", {"model": request.model[:200]}))
     shown_at, wave, is_first = 0.0, None, True
-    for live in visit.service.run(request, visit.visitor):
-        wave = live if isinstance(live.event, pipeline.WaveDone) else wave
-        is_end = isinstance(live.event, pipeline.Finished)
-        if is_end or time.monotonic() - shown_at > INTERVAL:
-            # A wave that came too soon after the last update is shown with the next.
-            update = _update(live if is_end else wave or live, visit.service, balance)
-            yield replace(update, is_first=is_first)
-            is_first = is_first and update.result is None
-            shown_at, wave = time.monotonic(), None
+    with closing(visit.service.run(form.request(), visit.visitor, "explore")) as events:
+        for live in events:
+            if not isinstance(live, LiveEvent):
+                yield RunUpdate(message_of(live))
+                continue
+            wave = live if isinstance(live.event, pipeline.WaveDone) else wave
+            is_end = isinstance(live.event, pipeline.Finished)
+            if is_end or time.monotonic() - shown_at > INTERVAL:
+                # A wave that came too soon after the last update is shown with the next.
+                update = _update(live if is_end else wave or live, visit.service, balance)
+                yield replace(update, is_first=is_first)
+                is_first = is_first and update.result is None
+                shown_at, wave = time.monotonic(), None
 
 
 def _update(live: LiveEvent, service: Service, balance: Balance) -> RunUpdate:
@@ -175,9 +177,7 @@ def show(visit: Visit, shown: ShownQuestion, balance: Balance) -> QuestionResult
 
 def _view(visit: Visit, shown: ShownQuestion) -> QuestionView:
     if shown.is_live:
-        live = visit.service.live_run(visit.visitor)
-        if live.manifest.run_id == shown.run_id:
-            return live.view(shown.question_id)
+        return visit.service.live_run(visit.visitor, shown.run_id).view(shown.question_id)
     return QuestionView.load(library.find_run(shown.run_id), shown.question_id)
 
 

@@ -1,12 +1,13 @@
 """The token lens: of a shipped lens at once, of any prompt with the model."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 
 from app.figures.lens import SHADES
-from app.messages import Message, Status
-from app.service import StoppedError
+from app.jobs import StoppedError
+from app.messages import Message, Status, message_of
 from app.visit import Visit
 from hcl_core.errors import SettingsError
 from hcl_core.folders import precomputed_folder
@@ -107,22 +108,22 @@ def _table(visit: Visit, shown: ShownLens) -> LensTable:
 
 def read_prompt(
     visit: Visit, model: str, exit_head: str, prompt: str, whole_text: bool, num_tokens: float | None, shade: str
-) -> Iterator[LensUpdate]:
+) -> Generator[LensUpdate, None, None]:
     """Read every layer along the model's greedy answer to ``prompt``; raises ``HclError`` if that is not possible."""
     if not 1 <= (num_tokens or 0) <= MOST_TOKENS:
         raise SettingsError(f"the answer's tokens must be from 1 to {MOST_TOKENS}; got {num_tokens}")
-    if visit.service.loaded_model() == model:
-        yield LensUpdate(Message("looking"))
-    else:
-        yield LensUpdate(Message("loading_model", {"model": model[:200]}))
+    name, num_tokens = model.strip(), int(num_tokens or 0)
     try:
-        table = visit.service.read_layers(
-            model.strip(), exit_head, prompt, whole_text, int(num_tokens or 0), visit.visitor
-        )
+        with closing(
+            visit.service.read_layers(name, exit_head, prompt, whole_text, num_tokens, visit.visitor)
+        ) as steps:
+            for step in steps:
+                if isinstance(step, LensTable):
+                    yield LensUpdate(Message("lens_done"), LensResult(ShownLens(), step, shade))
+                else:
+                    yield LensUpdate(message_of(step))
     except StoppedError:
         yield LensUpdate(Message("stopped_look"))
-        return
-    yield LensUpdate(Message("lens_done"), LensResult(ShownLens(), table, shade))
 
 
 def choose_cell(visit: Visit, shown: ShownLens, layer: object, position: object) -> LensCell:

@@ -2,15 +2,17 @@
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import gradio as gr
 
+from app.jobs import JobKind, StoppedError
 from app.language import Translator, labels
 from app.messages import Message
 from app.render import Parts
-from app.service import Service, StoppedError
+from app.service import Service
 from app.views.base import problem, status_line
 from app.visit import Visit
 from hcl_core.errors import HclError
@@ -24,8 +26,9 @@ Components = Mapping[str, Any]
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # An event that may need the embedder: it waits in a line of its own.
 SLOW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_id": "embedder"}
-# An event that needs the model: one at a time.
-MODEL: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "model", "concurrency_limit": 1}
+# An event that needs the model. They wait for it in the service, in their order and told their place; each takes one
+# of Gradio's 40 threads meanwhile, and most of these are left to visitors who only read.
+MODEL: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "model", "concurrency_limit": 16}
 # A read of a whole run, or a file: off the page's quick lane, but not in the model's line.
 FILES: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private"}
 
@@ -49,8 +52,10 @@ class Binder:
         if inspect.isgeneratorfunction(handler):
 
             def stream(request: gr.Request, *values: Any) -> Iterator[Any]:
-                for parts in self._updates(handler, self._visit(request), *values):
-                    yield self._placed(parts)
+                # Closed at once where the visitor leaves: the model is free for the next one.
+                with closing(self._updates(handler, self._visit(request), *values)) as updates:
+                    for parts in updates:
+                        yield self._placed(parts)
 
             stream.__doc__ = handler.__doc__
             return stream
@@ -88,9 +93,12 @@ class Binder:
         except Exception as error:
             return self._failure(error, visit.words)
 
-    def _updates(self, handler: Callable[..., Iterator[Parts]], visit: Visit, *values: Any) -> Iterator[Parts]:
+    def _updates(
+        self, handler: Callable[..., Generator[Parts, None, None]], visit: Visit, *values: Any
+    ) -> Generator[Parts, None, None]:
         try:
-            yield from handler(visit, *values)
+            with closing(handler(visit, *values)) as updates:
+                yield from updates
         except Exception as error:
             yield self._failure(error, visit.words)
 
@@ -130,10 +138,10 @@ def run_buttons(parts: dict[str, Any], label: str, elem_id: str) -> None:
 def wire_run(
     bind: Binder,
     parts: Components,
-    work: Callable[..., Iterator[Parts]],
+    work: Callable[..., Generator[Parts, None, None]],
     inputs: Sequence[Any],
     outputs: Sequence[Any],
-    api_name: str,
+    kind: JobKind,
 ) -> None:
     """The button ``run`` does ``work`` with the model, ``stop`` ends it, and ``status`` says so meanwhile.
 
@@ -143,12 +151,12 @@ def wire_run(
         work: ``work(visit, *values)``, a generator of updates; its docstring is the API's.
         inputs: Its values.
         outputs: Every component that it may change.
-        api_name: Of the endpoint.
+        kind: Of the job; also the name of the endpoint.
     """
 
     def on_run_pressed(visit: Visit) -> Parts:
         """A message at once, also where others are before this run."""
-        visit.service.clear_stop(visit.visitor)
+        visit.service.jobs.press(visit.visitor, kind)
         return _buttons(is_running=True) | {"status": status_line(Message("waiting"), visit.words)}
 
     def on_run_ended(_: Visit) -> Parts:
@@ -159,12 +167,12 @@ def wire_run(
 
     def stop(visit: Visit) -> Parts:
         """An event of its own: sent together, the message could arrive after the stopped run's last one."""
-        visit.service.stop(visit.visitor)
+        visit.service.jobs.stop(visit.visitor, kind)
         return {}
 
     buttons = [parts["run"], parts["stop"]]
     pressed = parts["run"].click(bind(on_run_pressed), None, [parts["status"], *buttons], **QUIET)
-    ended = pressed.then(bind(work), inputs, outputs, api_name=api_name, **MODEL)
+    ended = pressed.then(bind(work), inputs, outputs, api_name=kind, **MODEL)
     ended.then(bind(on_run_ended), None, buttons, **QUIET)
     stopping = parts["stop"].click(bind(on_stop_pressed), None, [parts["status"], parts["stop"]], **QUIET)
     stopping.then(bind(stop), None, parts["stop"], **QUIET)

@@ -1,6 +1,7 @@
 """Data set: many questions with the settings of Explore; a row opens its question there."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 
 import gradio as gr
@@ -97,12 +98,13 @@ def _wire(core: Service, tab: gr.Tab, form: FormControls, parts: dict[str, Any])
         }
         return listed | ({} if shown else show_stored(visit, run_id, *weighed))
 
-    def run_set(visit: Visit, creativity: Any, scaling: Any, *values: Any) -> Iterator[Parts]:
+    def run_set(visit: Visit, creativity: Any, scaling: Any, *values: Any) -> Generator[Parts, None, None]:
         """Ask every question of a selection at every exit layer; the curve over all of them grows with each."""
         choice = SetChoice.from_controls(*values[: len(chosen)])
         form = Form.from_controls(by_name(values[len(chosen) :]))
-        for update in handlers.run(visit, choice, form, Balance.from_controls(creativity, scaling)):
-            yield render.update_parts(update, visit.words)
+        with closing(handlers.run(visit, choice, form, Balance.from_controls(creativity, scaling))) as updates:
+            for update in updates:
+                yield render.update_parts(update, visit.words)
 
     def rebalance(visit: Visit, shown: ShownSet | None, *weighed: Any) -> Parts:
         if not shown:

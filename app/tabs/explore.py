@@ -1,6 +1,7 @@
 """Explore: one question, its settings on the left, what came of it on the right."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 
 import gradio as gr
@@ -173,14 +174,15 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
     balance = [parts[name] for name in ("balance", "scaling", "more")]
     names = ("headline", "chart", "answers", "river", "numbers", "detail", "link", "shown", "status")
 
-    def explore(visit: Visit, creativity: Any, scaling: Any, more: Any, *values: Any) -> Iterator[Parts]:
+    def explore(visit: Visit, creativity: Any, scaling: Any, more: Any, *values: Any) -> Generator[Parts, None, None]:
         """Sample, judge and score answers at every exit layer of a model, for one question.
 
         The last update has the headline, a Plotly figure by exit layer, the answers as HTML, and the run's id.
         """
         form, balance = Form.from_controls(by_name(values)), Balance.from_controls(creativity, scaling, more)
-        for update in handlers.run(visit, form, balance):
-            yield render.update_parts(update, visit.words)
+        with closing(handlers.run(visit, form, balance)) as updates:
+            for update in updates:
+                yield render.update_parts(update, visit.words)
 
     def rebalance(visit: Visit, shown: ShownQuestion | None, *weighed: Any) -> Parts:
         if not shown:

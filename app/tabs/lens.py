@@ -1,6 +1,7 @@
 """Token lens: what every layer would say at every token of a text, as a heat map."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 
 import gradio as gr
@@ -71,10 +72,13 @@ def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
 
     def look(
         visit: Visit, model: str | None, head: str, prompt: str | None, whole: bool, num_tokens: Any, shade: str
-    ) -> Iterator[Parts]:
+    ) -> Generator[Parts, None, None]:
         """Read every layer along a model's greedy answer to a prompt; the last update is a heat map."""
-        for update in handlers.read_prompt(visit, model or "", head, prompt or "", bool(whole), num_tokens, shade):
-            yield render.update_parts(update, visit.words)
+        with closing(
+            handlers.read_prompt(visit, model or "", head, prompt or "", bool(whole), num_tokens, shade)
+        ) as updates:
+            for update in updates:
+                yield render.update_parts(update, visit.words)
 
     def recolour(visit: Visit, shown: ShownLens | None, shade: str) -> Parts:
         return render.lens_parts(handlers.show(visit, shown, shade), visit.words) if shown else {}

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -135,7 +135,7 @@ def run(
     prepared: PreparedRun,
     first_wave: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Decode, judge and store all samples of a run that are not stored yet.
 
     A wave is stored only when all its answers are finished. Closing the generator (Stop) or a crash drops the wave
@@ -209,19 +209,26 @@ class _RunSession:
         self, stored: StoredQuestion, waves: Sequence[Sequence[tuple[int, int]]]
     ) -> Iterator[Decoding | WaveDone]:
         """Decode ``waves`` of a question; store and score each when its last answer is finished."""
-        question, started = stored.question, self._clock()
+        question, seconds = stored.question, 0.0
         self._scorer.resume(question.id, self._folder)
         finished: list[Sample] = []
-        for progress in self._decoder.decode(stored, self.manifest.settings.sampling, waves):
+        steps = iter(self._decoder.decode(stored, self.manifest.settings.sampling, waves))
+        while True:
+            # The decoder's own time: what the caller does between two steps, a page its drawing, is none of it.
+            started = self._clock()
+            progress = next(steps, None)
+            seconds += self._clock() - started
+            if progress is None:
+                return
             finished += progress.finished
             self.num_done += len(progress.finished)
             if not progress.wave_done:
                 yield Decoding(question, self.num_done, self.num_wanted)
                 continue
-            self._store(finished, self._clock() - started)
+            self._store(finished, seconds)
             self._scorer.add(finished)
             yield WaveDone(question, tuple(finished), self._scorer.table, self.num_done, self.num_wanted)
-            started, finished = self._clock(), []
+            seconds, finished = 0.0, []
 
     def measure(self, stored: StoredQuestion) -> None:
         """Read the answers to an open question, the one that was decoded last, with the whole model."""
