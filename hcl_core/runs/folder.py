@@ -16,7 +16,6 @@ what made them.
 """
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -27,10 +26,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from hcl_core.atomic import atomic_file, atomic_folder
+from hcl_core.atomic import atomic_file
 from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError, SettingsError
 from hcl_core.records import ClusterMember, LayerScore, Sample, SampleKey, StoredQuestion, Verdict, of_kind
 from hcl_core.runs.manifest import Manifest
+from hcl_core.runs.parts import SampleParts
 from hcl_core.runs.question_rows import format_row, parse_row
 from hcl_core.runs.tables import (
     CLUSTER_SCHEMA,
@@ -38,19 +38,14 @@ from hcl_core.runs.tables import (
     SAMPLE_SCHEMA,
     TOKEN_SCHEMA,
     VERDICT_SCHEMA,
-    check_samples,
-    read_batches,
     read_derived,
     read_stamp,
-    read_table,
     samples_of,
     stamped,
-    write_compact,
     write_table,
     write_tables,
 )
 
-_PARTS = "part-" + "[0-9]" * 5 + ".parquet"
 # Derived tables with a row a sample.
 _BY_SAMPLE = {"verdicts": VERDICT_SCHEMA, "clusters": CLUSTER_SCHEMA, "plausibility": PLAUSIBILITY_SCHEMA}
 _BEFORE_MANIFEST = frozenset({".lock", "samples", "questions.jsonl"})
@@ -65,6 +60,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._parts = SampleParts(path / "samples")
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
@@ -113,7 +109,7 @@ class RunFolder:
         elif self.path.is_dir():
             # Files of a run that was killed before its manifest was written are allowed.
             names = {file.name for file in self.path.iterdir() if file.suffix != ".tmp"}
-            if names - _BEFORE_MANIFEST or any((self.path / "samples").glob(_PARTS)):
+            if names - _BEFORE_MANIFEST or self._parts.files():
                 raise RunFolderError(f"{self.path} is not empty and holds no run: choose another folder")
 
     def create(self, manifest: Manifest, questions: Sequence[StoredQuestion]) -> Manifest:
@@ -179,16 +175,7 @@ class RunFolder:
 
     def append_samples(self, samples: Sequence[Sample]) -> None:
         """Write ``samples`` as a new part; a crash leaves the whole part or none."""
-        folder = self.path / "samples"
-        number = 1 + max((int(part.stem.removeprefix("part-")) for part in folder.glob(_PARTS)), default=-1)
-        columns: dict[str, list[Any]] = {
-            "completion_text": [sample.completion_text for sample in samples],
-            "answer": [sample.answer for sample in samples],
-            "completion_token_ids": [sample.completion_token_ids for sample in samples],
-            "token_logprobs": [sample.token_logprobs for sample in samples],
-            "finish_reason": [sample.finish_reason for sample in samples],
-        }
-        write_table(folder / f"part-{number:05d}.parquet", [s.key for s in samples], columns, SAMPLE_SCHEMA)
+        self._parts.append(samples)
 
     def sample_table(self, columns: list[str] | None = None, question_id: str | None = None) -> pa.Table:
         """All samples, or those of one question, as an Arrow table, in the order of their parts.
@@ -196,14 +183,8 @@ class RunFolder:
         Raises:
             RunFolderError: A part is damaged.
         """
-        names = [name for name in SAMPLE_SCHEMA.names if columns is None or name in columns]
-        schema = pa.schema([SAMPLE_SCHEMA.field(name) for name in names])
-        parts = sorted((self.path / "samples").glob(_PARTS))
         try:
-            tables = (read_table(part, schema, question_id) for part in parts)
-            table = pa.concat_tables([schema.empty_table(), *tables])
-            check_samples(table)
-            return table
+            return self._parts.read(columns, question_id)
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise RunFolderError(f"{self.path}: a samples part cannot be read: {error}") from None
 
@@ -217,14 +198,10 @@ class RunFolder:
         Raises:
             RunFolderError: A part is damaged.
         """
-        schema = pa.schema([SAMPLE_SCHEMA.field(name) for name in columns])
-        for part in sorted((self.path / "samples").glob(_PARTS)):
-            try:
-                for table in read_batches(part, schema):
-                    check_samples(table)
-                    yield table
-            except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-                raise RunFolderError(f"{self.path}: a samples part cannot be read: {error}") from None
+        try:
+            yield from self._parts.read_batches(columns)
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise RunFolderError(f"{self.path}: a samples part cannot be read: {error}") from None
 
     def sample_keys(self) -> set[SampleKey]:
         """Keys of all stored samples."""
@@ -319,35 +296,6 @@ class RunFolder:
         manifest = replace(self.manifest(), finished_at=finished_at)
         self.write_manifest(manifest)
         return manifest
-
-    def write_compact_copy(self, target: Path) -> "RunFolder":
-        """Copy a finished run to ``target`` in few and small files: one part, its samples in key order.
-
-        Raises:
-            RunFolderError: The run is not finished, or ``target`` exists.
-        """
-        manifest = self.manifest()
-        if manifest.finished_at is None:
-            raise RunFolderError(f"{self.path} is not complete: give its `run` command again to finish it")
-        if target.exists():
-            raise RunFolderError(f"{target} exists already")
-        with atomic_folder(target) as copy:
-            (copy / "samples").mkdir()
-            optional = ("measures.parquet", "plausibility.parquet", "tokens.parquet")
-            for name in ("manifest.json", "questions.jsonl", "layer_scores.parquet", *optional):
-                if name not in optional or (self.path / name).is_file():
-                    shutil.copyfile(self.path / name, copy / name)
-            tables = {
-                "samples/part-00000.parquet": self.sample_table(),
-                "verdicts.parquet": self.verdict_table(),
-                "clusters.parquet": self.cluster_table(),
-            }
-            question_order = {stored.question.id: index for index, stored in enumerate(self.questions())}
-            for (name, table), stamp in zip(tables.items(), (None, *self.stamps()), strict=True):
-                if table is None:
-                    raise RunFolderError(f"{self.path} has no {name}: `score` makes it again")
-                write_compact(copy / name, stamped(table, stamp), question_order)
-        return RunFolder(target)
 
     def _write_questions(self, questions: Sequence[StoredQuestion]) -> None:
         self._write_text("questions.jsonl", "".join(f"{format_row(stored)}\n" for stored in questions))
