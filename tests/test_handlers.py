@@ -765,8 +765,14 @@ def test_what_is_not_ones_own_is_not_deleted(service, run_id):
 def test_an_exported_run_is_opened_again(service, own, tmp_path, monkeypatch):
     file = runs.export_run(by(service), own, "zip")
     monkeypatch.setenv("HCL_RUNS", str(tmp_path / "elsewhere"))
-    assert runs.open_file(by(service), str(file)).run.manifest.run_id == own
+    opened = runs.open_file(by(service), str(file))
+    assert (opened.result.run.manifest.run_id, opened.is_new) == (own, True)
     assert listed(by(service))[-1] == own
+
+
+def test_a_run_that_is_there_already_is_kept_and_said_to_be(service, own):
+    file = runs.export_run(by(service), own, "zip")
+    assert not runs.open_file(by(service), str(file)).is_new
 
 
 def test_a_file_that_is_no_run_is_an_error_without_its_path(service, tmp_path):
