@@ -16,6 +16,7 @@ with no_stub_files():
     from app.theme import STYLE_SHEET, make_theme
     from hcl_core.allocator import limit_arenas
     from hcl_core.models.footprint import WEIGHT_FORMATS
+    from hcl_core.transfer.vetting import MAX_BYTES
 
 
 def main() -> None:
@@ -45,7 +46,8 @@ def main() -> None:
         share=False,
         show_error=False,
         allowed_paths=[],
-        max_file_size="5mb",
+        # On the owner's own page, a run that was exported can be uploaded again; visitors upload questions alone.
+        max_file_size="5mb" if is_public else MAX_BYTES,
         strict_cors=True,
         enable_monitoring=False,
         run_history=False,

@@ -16,7 +16,7 @@ from app.views.answers import answer_columns
 from app.views.headline import headline
 from app.views.runs import manifest_view
 from app.views.scores import score_table
-from hcl_core.atomic import atomic_file
+from hcl_core.atomic import exported_file
 from hcl_core.records import DEFAULT_SCALING, Weights
 from hcl_core.text import printable
 
@@ -29,7 +29,7 @@ def export_page(run: StoredRun, target: Path, words: Translator) -> None:
     """Write the page of a judged run.
 
     Raises:
-        RunFolderError: It has not been judged.
+        RunFolderError: It has not been judged, or ``target`` can't be written.
     """
     import plotly.io
 
@@ -51,7 +51,7 @@ def export_page(run: StoredRun, target: Path, words: Translator) -> None:
         f"{headline(scored, run.manifest.finished_at is not None, words)}{chart}{score_table(scored, words)}"
         f"{sections}</main></body></html>"
     )
-    with atomic_file(target) as temporary:
+    with exported_file(target) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")
 
 

@@ -32,6 +32,7 @@ class QuestionView:
         verdicts: By sample.
         token_texts: The text of each token id; empty where the run has not stored them.
         is_complete: Whether all answers are in.
+        num_bad_parts: Damaged parts of the run's samples, which are left out.
     """
 
     manifest: Manifest
@@ -42,6 +43,7 @@ class QuestionView:
     verdicts: dict[SampleKey, Verdict]
     token_texts: dict[int, str]
     is_complete: bool
+    num_bad_parts: int = 0
 
     @classmethod
     def load(cls, run: StoredRun, question_id: str) -> "QuestionView":
@@ -79,7 +81,7 @@ def _load(run: StoredRun, question_id: str) -> QuestionView:
     folder, manifest = run.folder, run.manifest
     if not is_judged_now(folder, manifest):
         raise library.not_judged(run)
-    samples = folder.samples(question_id)
+    samples, num_bad_parts = folder.samples(question_id), len(folder.bad_parts())
     verdicts, clusters = read_verdicts(folder, question_id, samples)
     try:
         table = _table_of_question(manifest, stored.question, samples, verdicts, clusters)
@@ -97,7 +99,8 @@ def _load(run: StoredRun, question_id: str) -> QuestionView:
         tuple(samples),
         verdicts,
         folder.token_texts(),
-        manifest.finished_at is not None,
+        manifest.finished_at is not None and not num_bad_parts,
+        num_bad_parts,
     )
 
 

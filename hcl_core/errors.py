@@ -57,6 +57,10 @@ class JudgeError(HclError):
     """A language model that judges gave no answer, or an answer that is no grade."""
 
 
+class DiskError(HclError):
+    """A file can't be written: the disk is full, read-only or failing, or a permission is missing."""
+
+
 class RunFolderError(HclError):
     """A run folder is missing, damaged, from another version, or holds another run."""
 

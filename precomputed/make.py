@@ -26,6 +26,7 @@ from hcl_core.pipeline.request import RunRequest, prepare
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.stored import rescore
 from hcl_core.records import Question, SamplingSettings
+from hcl_core.runs.compact import write_compact_copy
 from hcl_core.runs.folder import RunFolder
 from hcl_core.settings.layers import LayerRange
 from hcl_core.settings.prompts import load_template
@@ -90,7 +91,7 @@ def make_run(prepared: PreparedRun, out: Path, again: bool) -> None:
         if isinstance(event, pipeline.WaveDone):
             console.print(f"  {event.num_done:,} of {event.num_wanted:,}  {event.question.id}", highlight=False)
     shutil.rmtree(target, ignore_errors=True)
-    folder.write_compact_copy(target)
+    write_compact_copy(folder, target)
 
 
 def make_lens(
@@ -133,7 +134,7 @@ def rescore_all(out: Path, lm: "CausalLM", embeddings: Embeddings) -> None:
             tokens = copy.sample_table(["completion_token_ids"]).column(0).combine_chunks().flatten().unique()
             copy.add_token_texts({token_id: lm.token_text(token_id) for token_id in tokens.to_pylist()})
             rescore(copy, registry.load_judge(copy.manifest().judge, embeddings.of), embeddings)
-            compact = copy.write_compact_copy(Path(temporary) / "compact")
+            compact = write_compact_copy(copy, Path(temporary) / "compact")
             old = path.rename(Path(temporary) / "old")
             try:
                 compact.path.rename(path)

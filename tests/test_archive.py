@@ -6,6 +6,7 @@ import stat
 import struct
 import warnings
 import zipfile
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pyarrow as pa
@@ -22,6 +23,8 @@ from hcl_core.pipeline.scorer import Embeddings, stamps_of
 from hcl_core.pipeline.stored import measure, read_outcomes, rescore
 from hcl_core.records import SampleKey, Verdict
 from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.tables import table_of
+from hcl_core.settings.prompts import PromptTemplate, load_template
 from hcl_core.transfer import archive, vetting
 from hcl_core.transfer.archive import pack_run, unpack_run
 
@@ -61,9 +64,13 @@ def write_zip(target, entries):
     return target
 
 
+def unpacked(source, into):
+    return unpack_run(source, into).folder
+
+
 def assert_refused(source, into, match):
     with pytest.raises(RunFolderError, match=match):
-        unpack_run(source, into)
+        unpacked(source, into)
     assert list(into.iterdir()) == []
 
 
@@ -75,16 +82,16 @@ def edit_json(path, **changes):
 
 
 def test_packed_and_unpacked_run_has_the_same_files(finished, zipped, into):
-    assert contents(unpack_run(zipped, into).path) == contents(finished.path)
+    assert contents(unpacked(zipped, into).path) == contents(finished.path)
 
 
 def test_shipped_run_comes_back_the_same(tmp_path, into):
     pack_run(SHIPPED, tmp_path / "run.zip")
-    assert contents(unpack_run(tmp_path / "run.zip", into).path) == contents(SHIPPED.path)
+    assert contents(unpacked(tmp_path / "run.zip", into).path) == contents(SHIPPED.path)
 
 
 def test_unpacked_run_is_named_by_its_id(finished, zipped, into):
-    unpack_run(zipped, into)
+    unpacked(zipped, into)
     assert [path.name for path in into.iterdir()] == [finished.manifest().run_id]
 
 
@@ -115,7 +122,7 @@ def test_run_that_goes_on_comes_back_unfinished(tmp_path, into):
     sitting = Sitting(tmp_path / "run")
     sitting.stop_after(5)
     pack_run(sitting.folder, tmp_path / "run.zip")
-    assert unpack_run(tmp_path / "run.zip", into).samples() == sitting.folder.samples()
+    assert unpacked(tmp_path / "run.zip", into).samples() == sitting.folder.samples()
 
 
 def test_run_that_ends_while_it_is_packed_is_packed_as_unfinished(folder, tmp_path, into, monkeypatch):
@@ -128,7 +135,7 @@ def test_run_that_ends_while_it_is_packed_is_packed_as_unfinished(folder, tmp_pa
 
     monkeypatch.setattr(archive, "_pack_file", pack_and_finish)
     pack_run(folder, tmp_path / "run.zip")
-    assert unpack_run(tmp_path / "run.zip", into).manifest().finished_at is None
+    assert unpacked(tmp_path / "run.zip", into).manifest().finished_at is None
 
 
 def test_packing_no_run_is_refused(tmp_path):
@@ -159,38 +166,38 @@ def test_manifest_with_a_path_for_an_id_is_not_packed(folder, tmp_path):
 
 def test_files_at_the_root_of_a_zip_are_taken(finished, zipped, tmp_path, into):
     bare = [(name.partition("/")[2], content) for name, content in entries_of(zipped)]
-    taken = unpack_run(write_zip(tmp_path / "bare.zip", bare), into)
+    taken = unpacked(write_zip(tmp_path / "bare.zip", bare), into)
     assert contents(taken.path) == contents(finished.path)
 
 
 def test_zip_with_entries_for_folders_is_taken(finished, zipped, tmp_path, into):
     run_id = finished.manifest().run_id
     entries = [(f"{run_id}/", b""), (f"{run_id}/samples/", b""), *entries_of(zipped)]
-    assert unpack_run(write_zip(tmp_path / "folders.zip", entries), into).samples() == finished.samples()
+    assert unpacked(write_zip(tmp_path / "folders.zip", entries), into).samples() == finished.samples()
 
 
 @pytest.mark.parametrize("above", ["", "within"])
 def test_a_folder_is_taken_like_a_zip(finished, tmp_path, into, above):
     shutil.copytree(finished.path, tmp_path / "source" / above)
-    assert contents(unpack_run(tmp_path / "source", into).path) == contents(finished.path)
+    assert contents(unpacked(tmp_path / "source", into).path) == contents(finished.path)
 
 
 def test_lock_and_leftovers_of_a_run_folder_stay_behind(folder, finished, into):
     for name in (".lock", "samples/.part-00009.parquet.1.tmp"):
         (folder.path / name).write_bytes(b"")
-    assert set(contents(unpack_run(folder.path, into).path)) == set(contents(finished.path))
+    assert set(contents(unpacked(folder.path, into).path)) == set(contents(finished.path))
 
 
 def test_source_is_left_as_it_is(folder, finished, into):
     (folder.path / "measures.parquet").write_bytes(b"junk")
-    unpack_run(folder.path, into)
+    unpacked(folder.path, into)
     assert set(contents(folder.path)) == {*contents(finished.path), "measures.parquet"}
 
 
 def test_run_that_is_there_already_is_left_as_it_is(zipped, into):
-    taken = unpack_run(zipped, into)
+    taken = unpacked(zipped, into)
     (taken.path / "verdicts.parquet").unlink()
-    assert unpack_run(zipped, into).path == taken.path
+    assert unpacked(zipped, into).path == taken.path
     assert not (taken.path / "verdicts.parquet").exists()
 
 
@@ -205,7 +212,7 @@ def test_what_is_no_such_run_is_in_the_way(finished, folder, zipped, into, kind)
         edit_json(folder.path / "manifest.json", run_id="0" * 16)
         shutil.copytree(folder.path, target)
     with pytest.raises(RunFolderError, match="is in the way, and is not run"):
-        unpack_run(zipped, into)
+        unpacked(zipped, into)
     assert list(into.iterdir()) == [target]
 
 
@@ -216,7 +223,45 @@ def test_missing_source_is_refused(tmp_path, into):
 def test_place_that_cannot_be_written_to_is_one_named_error(zipped, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(RunFolderError, match="cannot unpack .*run.zip into .*file: File exists"):
-        unpack_run(zipped, tmp_path / "file")
+        unpacked(zipped, tmp_path / "file")
+
+
+def test_import_says_whether_it_stored_the_run(zipped, into):
+    assert [unpack_run(zipped, into).is_new for _ in range(2)] == [True, False]
+
+
+def test_part_of_six_digits_goes_there_and_back(folder, finished, tmp_path, into):
+    (folder.path / "samples" / "part-00003.parquet").rename(folder.path / "samples" / "part-100000.parquet")
+    pack_run(folder, tmp_path / "run.zip")
+    assert unpacked(tmp_path / "run.zip", into).samples() == finished.samples()
+
+
+def test_files_set_aside_are_neither_packed_nor_taken(folder, finished, tmp_path, into):
+    (folder.path / "set_aside").mkdir()
+    (folder.path / "set_aside" / "part-00009.parquet").write_text("junk")
+    pack_run(folder, tmp_path / "run.zip")
+    assert not any("set_aside" in name for name, _ in entries_of(tmp_path / "run.zip"))
+    assert set(contents(unpacked(folder.path, into).path)) == set(contents(finished.path))
+
+
+def test_part_that_stands_twice_is_refused(folder, into):
+    shutil.copy(folder.path / "samples" / "part-00001.parquet", folder.path / "samples" / "part-00004.parquet")
+    problem = "part-00004.parquet has samples of part-00001.parquet a second time: `repair` sets the later part aside"
+    folder.write_manifest(replace(folder.manifest(), finished_at=None))
+    assert_refused(folder.path, into, problem)
+
+
+def test_damaged_run_is_not_packed(folder, tmp_path):
+    (folder.path / "samples" / "part-00002.parquet").write_bytes(b"junk")
+    with pytest.raises(RunFolderError, match=r"part-00002\.parquet is damaged .*give the same `run` command again"):
+        pack_run(folder, tmp_path / "run.zip")
+
+
+@pytest.mark.parametrize("name", ["MAX_BYTES", "MAX_TEXT_BYTES"])
+def test_run_that_import_would_refuse_for_its_size_is_not_packed(folder, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(archive, name, {"questions.jsonl": 99} if name == "MAX_TEXT_BYTES" else 99)
+    with pytest.raises(RunFolderError, match="[0-9,]+ bytes; import takes 99 of them: copy the folder instead"):
+        pack_run(folder, tmp_path / "run.zip")
 
 
 # Hostile zips.
@@ -310,7 +355,7 @@ def test_directory_of_a_zip_has_a_limit(zipped, tmp_path, into, monkeypatch):
         entry.comment = b"x" * 30_000
         entries.append((entry, content))
     bad = write_zip(tmp_path / "bad.zip", entries)
-    assert unpack_run(bad, tmp_path / "taken").exists
+    assert unpacked(bad, tmp_path / "taken").exists
     monkeypatch.setattr(archive, "MAX_DIRECTORY_BYTES", 200_000)
     assert_refused(bad, into, "its directory has more than 200,000 bytes")
 
@@ -402,6 +447,28 @@ def test_changed_prompt_is_refused(folder, into):
     assert_refused(folder.path, into, "its settings and questions do not make that id")
 
 
+@pytest.mark.parametrize("text", ["Name a fish.", "Name a planet"])
+def test_changed_question_over_an_unchanged_prompt_is_refused(folder, into, text):
+    stored = folder.questions()
+    folder._write_questions([replace(stored[0], question=replace(stored[0].question, text=text)), *stored[1:]])
+    assert_refused(folder.path, into, f"the prompt of question 'planet' does not ask '{text}'")
+
+
+def test_changed_template_over_unchanged_prompts_is_refused(folder, into):
+    manifest = folder.manifest()
+    template = PromptTemplate("file", "Answer: {question}")
+    folder.write_manifest(replace(manifest, settings=replace(manifest.settings, template=template)))
+    assert_refused(folder.path, into, "the prompt of question 'planet' does not ask 'Name a planet.'")
+
+
+@pytest.mark.parametrize(("prompt", "is_right"), [("<user> {}</user>", True), ("<user> Name a fish.</user>", False)])
+def test_prompt_in_a_chat_format_must_hold_the_question(finished, prompt, is_right):
+    (stored, *_), template = finished.questions(), load_template("chat")
+    message = template.render(stored.question.text, wrap_chat=str.strip)
+    with nullcontext() if is_right else pytest.raises(ValueError, match="does not ask"):
+        vetting._check_prompts(template, [replace(stored, prompt=prompt.format(message))])
+
+
 def with_own_id(folder, manifest):
     """What a forger does: the id that belongs to the forged settings."""
     folder.write_manifest(replace(manifest, run_id=manifest.settings.run_id(folder.questions())))
@@ -455,7 +522,7 @@ def test_damaged_text_is_refused(folder, into, name):
 def test_error_names_the_source_and_no_temporary_folder(folder, into):
     (folder.path / "questions.jsonl").write_text("{}")
     with pytest.raises(RunFolderError) as caught:
-        unpack_run(folder.path, into)
+        unpacked(folder.path, into)
     assert str(caught.value).count(str(folder.path)) == 1
     assert str(into) not in str(caught.value)
 
@@ -463,7 +530,8 @@ def test_error_names_the_source_and_no_temporary_folder(folder, into):
 def replace_samples(folder, samples):
     shutil.rmtree(folder.path / "samples")
     (folder.path / "samples").mkdir()
-    folder.append_samples(samples)
+    # Not by ``append_samples``, which refuses what is refused here.
+    pq.write_table(table_of(samples), folder.path / "samples" / "part-00000.parquet")
 
 
 @pytest.mark.parametrize(
@@ -473,7 +541,7 @@ def replace_samples(folder, samples):
         ({"exit_layer": 5}, "belongs to no question, layer or number"),
         ({"sample_idx": 6}, "belongs to no question, layer or number"),
         ({"sample_idx": -1}, "belongs to no question, layer or number"),
-        ({"sample_idx": 1}, "or stands twice"),
+        ({"sample_idx": 1}, "part-00000.parquet has a sample twice: `repair`"),
         ({"answer": "Mars"}, "the answer 'Mars' is not the first line of what the model wrote"),
         ({"finish_reason": "bored"}, "unknown finish_reason"),
         ({"completion_token_ids": (1, 2, 3)}, "more or fewer tokens than probabilities"),
@@ -492,8 +560,8 @@ def test_finished_run_that_lacks_a_sample_is_refused(folder, into):
     assert_refused(folder.path, into, "it says that it is finished, and has 47 of 48 samples")
 
 
-def test_table_with_more_rows_than_the_run_has_is_refused(folder, into):
-    replace_samples(folder, [fake_sample(PLANET, 1, 0)] * 49)
+def test_table_with_more_than_twice_the_runs_rows_is_refused(folder, into):
+    replace_samples(folder, [fake_sample(PLANET, 1, 0)] * 97)
     assert_refused(folder.path, into, "a table is larger than a run's can be")
 
 
@@ -532,7 +600,7 @@ def test_text_that_is_no_utf_8_is_refused(folder, into):
 
 
 def taken_files(folder, into):
-    return {path.name for path in unpack_run(folder.path, into).path.iterdir()}
+    return {path.name for path in unpacked(folder.path, into).path.iterdir()}
 
 
 def test_verdicts_of_another_run_are_dropped(folder, into):
@@ -620,7 +688,7 @@ def test_damaged_derived_file_is_dropped(folder, into, name, content):
 
 def test_forged_layer_scores_are_made_anew(folder, finished, into):
     shutil.copy(folder.path / "clusters.parquet", folder.path / "layer_scores.parquet")
-    taken = unpack_run(folder.path, into)
+    taken = unpacked(folder.path, into)
     assert pq.read_table(taken.path / "layer_scores.parquet").equals(
         pq.read_table(finished.path / "layer_scores.parquet")
     )
@@ -661,7 +729,7 @@ def test_plausibility_of_the_run_is_kept(with_plausibility, into):
 
 def test_plausibility_is_packed(with_plausibility, tmp_path, into):
     pack_run(with_plausibility, tmp_path / "run.zip")
-    assert contents(unpack_run(tmp_path / "run.zip", into).path) == contents(with_plausibility.path)
+    assert contents(unpacked(tmp_path / "run.zip", into).path) == contents(with_plausibility.path)
 
 
 def test_plausibility_needs_no_verdicts(with_plausibility, into):
@@ -697,6 +765,6 @@ def test_damaged_token_texts_are_dropped(folder, into):
 
 def test_run_without_verdicts_is_judged_again_to_the_same(folder, finished, into):
     (folder.path / "verdicts.parquet").unlink()
-    taken = unpack_run(folder.path, into)
+    taken = unpacked(folder.path, into)
     rescore(taken, registry.load_judge("alias"), Embeddings(FakeEmbedder))
     assert taken.verdict_table().equals(finished.verdict_table())

@@ -1,6 +1,7 @@
 """The page's handlers: a tiny model live, the shipped runs without one, and every mistake as an error."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -769,8 +770,25 @@ def test_what_is_not_ones_own_is_not_deleted(service, run_id):
 def test_an_exported_run_is_opened_again(service, own, tmp_path, monkeypatch):
     file = runs.export_run(by(service), own, "zip")
     monkeypatch.setenv("HCL_RUNS", str(tmp_path / "elsewhere"))
-    assert runs.open_file(by(service), str(file)).run.manifest.run_id == own
+    opened = runs.open_file(by(service), str(file))
+    assert (opened.result.run.manifest.run_id, opened.is_new) == (own, True)
     assert listed(by(service))[-1] == own
+
+
+def test_an_export_goes_on_where_another_thread_removes_an_old_one(service, own):
+    # As a folder that is listed and gone before its age is read.
+    (runs._exports_folder() / "gone").symlink_to("nowhere")
+    assert runs.export_run(by(service), own, "zip").is_file()
+
+
+def test_exports_of_all_threads_are_in_one_folder(service):
+    with ThreadPoolExecutor() as threads:
+        assert len(set(threads.map(lambda _: runs._exports_folder(), range(8)))) == 1
+
+
+def test_a_run_that_is_there_already_is_kept_and_said_to_be(service, own):
+    file = runs.export_run(by(service), own, "zip")
+    assert not runs.open_file(by(service), str(file)).is_new
 
 
 def test_a_file_that_is_no_run_is_an_error_without_its_path(service, tmp_path):

@@ -20,6 +20,7 @@ from hcl_core.pipeline.stored import rescore
 from hcl_core.records import Sample, SampleKey, Verdict
 from hcl_core.runs import tables
 from hcl_core.runs.answers import read_verdicts
+from hcl_core.runs.compact import write_compact_copy
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.sample_stream import SampleStream
 
@@ -137,7 +138,7 @@ def test_a_stream_has_every_sample_once_by_question(tmp_path, monkeypatch, batch
     sitting = Sitting(tmp_path / "run", questions(3))
     sitting.finish()
     monkeypatch.setattr(tables, "_BATCH_ROWS", batch_rows)
-    for folder in (sitting.folder, sitting.folder.write_compact_copy(tmp_path / "compact")):
+    for folder in (sitting.folder, write_compact_copy(sitting.folder, tmp_path / "compact")):
         stream = SampleStream(folder)
         assert len(stream) == 3 * len(LAYERS) * 6
         assert list(stream) == [folder.samples(f"q{number}") for number in range(3)]

@@ -214,5 +214,5 @@ def test_an_open_run_comes_back_from_its_archive(asked, tmp_path):
 
     folder, _, _ = asked
     pack_run(folder, tmp_path / "run.zip")
-    back = unpack_run(tmp_path / "run.zip", tmp_path / "runs")
+    back = unpack_run(tmp_path / "run.zip", tmp_path / "runs").folder
     assert score_layers(read_outcomes(back), EQUAL) == score_layers(read_outcomes(folder), EQUAL)

@@ -17,6 +17,7 @@ from hcl_core.pipeline import Decoding, Finished, Started, WaveDone, runner, wav
 from hcl_core.pipeline.scorer import Embeddings, Scorer
 from hcl_core.pipeline.stored import read_outcomes, rescore
 from hcl_core.records import Question, SamplingSettings, Weights
+from hcl_core.runs.compact import write_compact_copy
 from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.metrics import INCORRECT, MISSING, NOT_ATTEMPTED, score_layers
 
@@ -143,7 +144,7 @@ def test_finished_run_has_its_derived_files(sitting):
 
 def test_a_compact_copy_keeps_the_texts_of_tokens(sitting, tmp_path):
     sitting.finish()
-    assert sitting.folder.write_compact_copy(tmp_path / "copy").token_texts() == sitting.folder.token_texts()
+    assert write_compact_copy(sitting.folder, tmp_path / "copy").token_texts() == sitting.folder.token_texts()
 
 
 def test_the_texts_of_a_stopped_runs_tokens_are_kept(sitting):
@@ -160,7 +161,7 @@ def test_stored_prompt_is_what_the_decoder_was_sent(sitting):
 def test_decode_seconds_are_those_of_the_decoders_steps(sitting):
     # The clock ticks once a look, so each step of the decoder takes one second.
     events = list(sitting.events(clock=itertools.count().__next__))
-    num_steps = sum(isinstance(event, pipeline.Decoding | pipeline.WaveDone) for event in events)
+    num_steps = sum(isinstance(event, Decoding | WaveDone) for event in events)
     assert sitting.folder.manifest().decode_seconds == num_steps
 
 

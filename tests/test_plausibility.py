@@ -19,6 +19,7 @@ from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.footprint import SCRATCH_BYTES
 from hcl_core.pipeline.plausibility import measure_plausibility, plausibility_stamp, read_plausibility
 from hcl_core.records import Question, SamplingSettings
+from hcl_core.runs.compact import write_compact_copy
 from hcl_core.settings.prompts import load_template
 
 SETTINGS = SamplingSettings(temperature=1, top_p=1, max_new_tokens=12)
@@ -189,7 +190,7 @@ def test_what_is_no_log_probability_is_not_read(measured, value):
 
 
 def test_a_compact_copy_keeps_plausibility(measured, tmp_path):
-    copy = measured.write_compact_copy(tmp_path / "compact")
+    copy = write_compact_copy(measured, tmp_path / "compact")
     np.testing.assert_array_equal(read_plausibility(copy), read_plausibility(measured))
 
 

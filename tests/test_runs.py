@@ -1,6 +1,7 @@
 """The run folder: written whole or not at all, and read back the same, or refused by name."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -15,11 +16,12 @@ from conftest import fake_sample
 from fake_runs import make_settings
 
 from hcl_core.cli.as_json import finite
-from hcl_core.errors import RunFolderError, SettingsError
+from hcl_core.errors import DiskError, RunBusyError, RunFolderError, SettingsError
 from hcl_core.records import ClusterMember, Question, SampleKey, SamplingSettings, StoredQuestion, Verdict
-from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.folder import MAX_BYTES, RunFolder
 from hcl_core.runs.manifest import RunSettings
-from hcl_core.runs.tables import mean_logprobs
+from hcl_core.runs.parts import SampleParts
+from hcl_core.runs.tables import mean_logprobs, table_of
 
 QUESTIONS = [
     Question("planet", "Name a planet.", ("Mars", "Vénus"), "astronomy", "easy"),
@@ -253,7 +255,7 @@ def test_crash_while_writing_the_manifest_leaves_the_old_one(folder, monkeypatch
         write_text(self, text[:20], **options)
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(OSError):
+    with monkeypatch.context() as patch, pytest.raises(DiskError):
         patch.setattr(Path, "write_text", crash)
         folder.finish("now")
     assert folder.manifest() == before
@@ -417,17 +419,21 @@ def crash_while_writing(monkeypatch, error):
     monkeypatch.setattr(pq, "write_table", write_and_crash)
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=repr)
-def test_crash_while_writing_a_part_leaves_no_part(folder, monkeypatch, error):
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(OSError(28, "No space left on device"), DiskError), (KeyboardInterrupt(), KeyboardInterrupt)],
+    ids=["full", "Ctrl-C"],
+)
+def test_crash_while_writing_a_part_leaves_no_part(folder, monkeypatch, error, raised):
     folder.append_samples(SAMPLES[:4])
-    with monkeypatch.context() as patch, pytest.raises(type(error)):
+    with monkeypatch.context() as patch, pytest.raises(raised):
         crash_while_writing(patch, error)
         folder.append_samples(SAMPLES[4:])
     assert files_of(folder.path / "samples") == ["part-00000.parquet"]
 
 
 def test_samples_can_be_added_after_a_crash(folder, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(OSError):
+    with monkeypatch.context() as patch, pytest.raises(DiskError):
         crash_while_writing(patch, OSError(28, "No space left on device"))
         folder.append_samples(SAMPLES)
     folder.append_samples(SAMPLES)
@@ -451,22 +457,22 @@ def zero_the_data(content):
 @pytest.mark.parametrize(
     "damage", [cut, zero_the_data, lambda _: b"", lambda _: b"junk"], ids=["cut", "zeros", "empty", "junk"]
 )
-def test_damaged_part_is_refused(folder, damage):
+def test_damaged_part_is_left_out_and_named(folder, damage):
     folder.append_samples(SAMPLES[:4])
     folder.append_samples(SAMPLES[4:])
     part = folder.path / "samples" / "part-00001.parquet"
     part.write_bytes(damage(part.read_bytes()))
-    with pytest.raises(RunFolderError, match="run: a samples part cannot be read"):
-        folder.samples()
+    assert folder.samples() == SAMPLES[:4]
+    assert [bad.file for bad in folder.bad_parts()] == [part]
 
 
 @pytest.mark.parametrize("column", ["answer", "token_logprobs", "question_id"])
-def test_part_without_a_column_is_refused(folder, column):
+def test_part_without_a_column_is_left_out_and_named(folder, column):
     folder.append_samples(SAMPLES)
     part = folder.path / "samples" / "part-00000.parquet"
     pq.write_table(pq.read_table(part).drop([column]), part)
-    with pytest.raises(RunFolderError, match="run: a samples part cannot be read"):
-        folder.samples()
+    assert folder.samples() == []
+    assert column in folder.bad_parts()[0].problem
 
 
 # Derived tables.
@@ -528,7 +534,7 @@ def test_derived_tables_are_replaced(folder):
 
 def test_crash_while_writing_verdicts_leaves_the_old_ones(folder, monkeypatch):
     folder.write_verdicts(VERDICTS, "judge 1")
-    with monkeypatch.context() as patch, pytest.raises(OSError):
+    with monkeypatch.context() as patch, pytest.raises(DiskError):
         crash_while_writing(patch, OSError(28, "No space left on device"))
         folder.write_verdicts(VERDICTS * 3, "judge 1")
     assert len(folder.verdict_table()) == 1
@@ -634,14 +640,14 @@ def test_finite_leaves_out_what_json_lacks(value, stored):
         ("answer", None, "column answer has a missing value"),
     ],
 )
-def test_a_part_with_values_that_no_run_writes_is_one_named_error(folder, column, value, problem):
+def test_a_part_with_values_that_no_run_writes_is_left_out_and_named(folder, column, value, problem):
     folder.append_samples([fake_sample(Question("planet", "Name a planet.", ("Mars",)), 3, 0)])
     (part,) = (folder.path / "samples").iterdir()
     table = pq.read_table(part)
     place = table.column_names.index(column)
     pq.write_table(table.set_column(place, table.field(column), pa.array([value], table.field(column).type)), part)
-    with pytest.raises(RunFolderError, match=f"a samples part cannot be read: .*{problem}"):
-        folder.samples()
+    assert folder.samples() == []
+    assert problem in folder.bad_parts()[0].problem
 
 
 def test_token_texts_are_added_to_those_that_are_there(folder):
@@ -653,3 +659,118 @@ def test_token_texts_are_added_to_those_that_are_there(folder):
 def test_token_texts_that_cannot_be_read_are_none(folder):
     (folder.path / "tokens.parquet").write_bytes(b"no parquet")
     assert folder.token_texts() == {}
+
+
+# Parts of any number, and none replaced.
+
+
+def test_the_100001st_part_replaces_none(folder):
+    for number in (99_998, 99_999):
+        pq.write_table(table_of([SAMPLES[number - 99_998]]), folder.path / "samples" / f"part-{number}.parquet")
+    folder.append_samples(SAMPLES[2:4])
+    folder.append_samples(SAMPLES[4:])
+    assert files_of(folder.path / "samples") == [
+        f"part-{number}.parquet" for number in (100_000, 100_001, 99_998, 99_999)
+    ]
+    assert folder.samples() == SAMPLES
+
+
+@pytest.mark.parametrize(
+    "name", ["part-1.parquet", "part-000001.parquet", "part-0000a.parquet", "part-00001.parquet.bak"]
+)
+def test_other_names_are_no_part(folder, name):
+    pq.write_table(table_of(SAMPLES), folder.path / "samples" / name)
+    assert folder.samples() == []
+
+
+def test_second_writer_with_the_same_number_replaces_nothing(folder):
+    first, second = RunFolder(folder.path), RunFolder(folder.path)
+    for writer, sample in ((first, SAMPLES[0]), (second, SAMPLES[1])):
+        writer.append_samples([sample])
+    with pytest.raises(RunBusyError, match="another process has written .*part-00001.parquet"):
+        first.append_samples([SAMPLES[2]])
+    assert folder.samples() == SAMPLES[:2]
+
+
+def test_part_replaces_nothing_where_there_are_no_hard_links(folder, monkeypatch):
+    def no_links(source, target):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    folder.append_samples(SAMPLES[:4])
+    with pytest.raises(RunBusyError):
+        folder.parts._next_number = 0
+        folder.append_samples(SAMPLES[4:])
+    assert folder.samples() == SAMPLES[:4]
+
+
+def test_next_writer_goes_on_after_the_parts_of_another(folder):
+    first, second = RunFolder(folder.path), RunFolder(folder.path)
+    for writer, start in ((first, 0), (second, 4), (first, 8)):
+        with writer.writing():
+            writer.append_samples(SAMPLES[start : start + 4])
+    assert folder.samples() == SAMPLES[:12]
+
+
+def test_folder_is_listed_once_however_many_parts_are_written(folder, monkeypatch):
+    listed = []
+    files = SampleParts.files
+    monkeypatch.setattr(SampleParts, "files", lambda self: listed.append(self) or files(self))
+    for sample in SAMPLES:
+        folder.append_samples([sample])
+    assert len(listed) == 1
+
+
+# Checked before they are written.
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"token_logprobs": (float("nan"), -1.0)}, "no log-probability"),
+        ({"token_logprobs": (float("-inf"), -1.0)}, "no log-probability"),
+        ({"token_logprobs": (0.5, -1.0)}, "no log-probability"),
+        ({"token_logprobs": (), "completion_token_ids": ()}, "a sample without tokens"),
+        ({"token_logprobs": (-1.0,)}, "more or fewer tokens than probabilities"),
+        ({"answer": None}, "column answer has a missing value"),
+        ({"finish_reason": "bored"}, "unknown finish_reason 'bored'"),
+        ({"sample_idx": 1}, "two samples have the same key"),
+    ],
+    ids=str,
+)
+def test_bad_sample_refuses_its_batch_before_a_file_is_made(folder, changes, problem):
+    with pytest.raises(RunFolderError, match=f"4 samples are not stored: .*{problem}"):
+        folder.append_samples([replace(SAMPLES[0], **changes), *SAMPLES[1:4]])
+    assert files_of(folder.path / "samples") == []
+
+
+def test_samples_can_be_added_after_a_refused_batch(folder):
+    with pytest.raises(RunFolderError):
+        folder.append_samples([replace(SAMPLES[0], token_logprobs=(float("nan"), -1.0))])
+    folder.append_samples(SAMPLES)
+    assert folder.samples() == SAMPLES
+
+
+# Size of what is read.
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "questions.jsonl"])
+def test_text_is_read_no_further_than_its_limit(folder, monkeypatch, name):
+    monkeypatch.setitem(MAX_BYTES, name, 100)
+    with pytest.raises(RunFolderError, match=f"{name.split('.')[0]}.* is larger than 100 bytes"):
+        folder.questions()
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero")
+def test_device_in_the_place_of_the_questions_is_not_read(folder):
+    (folder.path / "questions.jsonl").unlink()
+    (folder.path / "questions.jsonl").symlink_to("/dev/zero")
+    with pytest.raises(RunFolderError, match=r"questions\.jsonl cannot be read: it is no regular file"):
+        folder.questions()
+
+
+def test_byte_order_mark_of_an_edited_manifest_is_read(folder):
+    before = folder.manifest()
+    file = folder.path / "manifest.json"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert folder.manifest() == before

@@ -95,6 +95,7 @@ class SetResult:
         balance: How the set is weighed.
         scored: Scores over all questions under that balance.
         is_complete: Whether all answers are in.
+        num_bad_parts: Damaged parts of the run's samples, which are left out.
     """
 
     shown: ShownSet
@@ -104,6 +105,7 @@ class SetResult:
     balance: Balance
     scored: Scored
     is_complete: bool
+    num_bad_parts: int = 0
 
     @property
     def num_answered(self) -> int:
@@ -172,8 +174,9 @@ def show(visit: Visit, shown: ShownSet, balance: Balance) -> SetResult:
     run = library.find_run(shown.run_id)
     questions = [stored.question for stored in library.questions_of(run)]
     scored = library.outcomes_of(run).scored(balance.weights, balance.scaling)
-    is_complete = run.manifest.finished_at is not None
-    return SetResult(shown, run.manifest, questions, library.table_of(run), balance, scored, is_complete)
+    num_bad_parts = len(run.folder.bad_parts())
+    is_complete = run.manifest.finished_at is not None and not num_bad_parts
+    return SetResult(shown, run.manifest, questions, library.table_of(run), balance, scored, is_complete, num_bad_parts)
 
 
 def run_choices(service: Service) -> list[tuple[str, str]]:

@@ -4,9 +4,11 @@ import atexit
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from app import library
 from app.export import export_page
@@ -23,6 +25,7 @@ FORMATS = ("zip", "csv", "scores", "html", "notebook")
 _EXPORT_SECONDS = 3_600
 _ENDINGS = {"zip": "zip", "csv": "csv", "scores": "scores.csv", "html": "html", "notebook": "ipynb"}
 _EQUAL = Balance()
+_exports_lock = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,27 @@ class RunResult:
         scored: Scores over all its questions at equal weights; ``None`` where it has none.
         problem: Why it has none.
         may_delete: Whether this visitor may delete it.
+        num_bad_parts: Damaged parts of its samples, which are left out.
     """
 
     run: StoredRun
     scored: Scored | None
     problem: str
     may_delete: bool
+    num_bad_parts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRun:
+    """A run that was brought in.
+
+    Attributes:
+        result: The run.
+        is_new: Whether it was stored now; else a run of its id was there, and was kept.
+    """
+
+    result: RunResult
+    is_new: bool
 
 
 def list_runs(visit: Visit) -> list[StoredRun]:
@@ -51,11 +69,12 @@ def show(visit: Visit, run_id: str) -> RunResult:
     """A stored run; raises ``HclError`` if there is none of that id."""
     run = _find(run_id)
     may_delete = not (run.is_shipped or visit.service.is_public)
+    num_bad_parts = len(run.folder.bad_parts())
     try:
         scored = library.outcomes_of(run).scored(_EQUAL.weights, _EQUAL.scaling)
     except RunFolderError as error:
-        return RunResult(run, None, str(error), may_delete)
-    return RunResult(run, scored, "", may_delete)
+        return RunResult(run, None, str(error), may_delete, num_bad_parts)
+    return RunResult(run, scored, "", may_delete, num_bad_parts)
 
 
 def export_run(visit: Visit, run_id: str | None, kind: str) -> Path:
@@ -79,9 +98,14 @@ def export_run(visit: Visit, run_id: str | None, kind: str) -> Path:
     return target
 
 
-@cache
 def _exports_folder() -> Path:
     """The folder of this program's exports, removed when it ends."""
+    with _exports_lock:
+        return _make_exports_folder()
+
+
+@cache
+def _make_exports_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="hcl-export-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -90,8 +114,9 @@ def _exports_folder() -> Path:
 def _new_folder() -> Path:
     """A folder for one file; those of an hour ago, which the page has copied long since, are removed."""
     for old in _exports_folder().iterdir():
-        if time.time() - old.stat().st_mtime > _EXPORT_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another thread has removed it meanwhile
+            if time.time() - old.stat().st_mtime > _EXPORT_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
     return Path(tempfile.mkdtemp(dir=_exports_folder()))
 
 
@@ -111,23 +136,27 @@ def undo(visit: Visit, run_id: str | None) -> None:
     trash.restore_run(run_id or "", runs_folder())
 
 
-def open_file(visit: Visit, file: str) -> RunResult:
+def open_file(visit: Visit, file: str) -> OpenedRun:
     """A run from an uploaded zip: checked, then kept with the others; raises ``HclError`` if it is no run."""
     _check_owner(visit)
     try:
-        folder = archive.unpack_run(Path(file), runs_folder())
+        imported = archive.unpack_run(Path(file), runs_folder())
     except RunFolderError as error:
         raise RunFolderError(str(error).replace(file, Path(file).name)) from None
-    return show(visit, folder.path.name)
+    return _brought_in(visit, imported)
 
 
-def open_path(visit: Visit, text: str) -> RunResult:
+def open_path(visit: Visit, text: str) -> OpenedRun:
     """A run from a folder or a zip on this machine; raises ``HclError`` if there is none."""
     _check_owner(visit)
     path = user_path(text.strip()) if text.strip() else None
     if path is None:
         raise RunFolderError(f"there is no folder or zip {text[:200]!r}: give the path of a run folder or its zip")
-    return show(visit, archive.unpack_run(path, runs_folder()).path.name)
+    return _brought_in(visit, archive.unpack_run(path, runs_folder()))
+
+
+def _brought_in(visit: Visit, imported: archive.ImportedRun) -> OpenedRun:
+    return OpenedRun(show(visit, imported.folder.path.name), imported.is_new)
 
 
 def _find(run_id: str | None) -> StoredRun:

@@ -8,7 +8,7 @@ from app.render import Parts
 from app.render.tables import table
 from app.views import questions
 from app.views.base import status_line
-from app.views.headline import headline, strategy_note
+from app.views.headline import headline, run_note
 from app.views.runs import link_box
 
 
@@ -25,7 +25,7 @@ def stored_parts(result: SetResult, words: Translator) -> Parts:
 
 def weighed_parts(result: SetResult, words: Translator) -> Parts:
     """What depends on the balance alone: all but the rows of the questions."""
-    note = strategy_note(result.manifest, words)
+    note = run_note(result.manifest, result.num_bad_parts, words)
     query = {"tab": "dataset", "run": result.shown.run_id} | result.balance.query()
     return {
         "headline": headline(result.scored, result.is_complete, words, _asked(result, words), note),

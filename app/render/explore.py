@@ -13,7 +13,7 @@ from app.render import Parts
 from app.views.answers import answer_columns
 from app.views.base import note, status_line
 from app.views.detail import layer_detail
-from app.views.headline import headline, strategy_note
+from app.views.headline import headline, run_note
 from app.views.runs import link_box
 from app.views.scores import score_table
 from hcl_core.questions.jsonl import write_idea
@@ -36,9 +36,9 @@ def question_parts(result: QuestionResult, words: Translator) -> Parts:
 def weighed_parts(result: QuestionResult, words: Translator) -> Parts:
     """What depends on the balance alone."""
     view, scored = result.view, result.scored
-    asked, strategy = _asked(result), strategy_note(view.manifest, words)
+    asked, note = _asked(result), run_note(view.manifest, view.num_bad_parts, words)
     return {
-        "headline": headline(scored, view.is_complete, words, asked, strategy),
+        "headline": headline(scored, view.is_complete, words, asked, note),
         "chart": layer_curves(scored, words, result.further) | {"layer": result.shown.layer},
         "numbers": score_table(scored, words, result.further),
         "link": _link(result, words),

@@ -6,13 +6,14 @@ from pathlib import Path
 import gradio as gr
 
 from app.figures.curves import layer_curves
-from app.handlers.runs import RunResult
+from app.handlers.runs import OpenedRun, RunResult
 from app.language import Translator
 from app.library import StoredRun
 from app.messages import Message
 from app.render import Parts
 from app.render.tables import table
 from app.views.base import note, status_line, without_paths
+from app.views.headline import left_out_note
 from app.views.runs import COLUMNS, link_box, manifest_view, run_rows
 
 
@@ -26,7 +27,7 @@ def run_parts(result: RunResult, words: Translator) -> Parts:
     run_id = result.run.manifest.run_id
     return {
         "chosen": run_id,
-        "manifest": manifest_view(result.run, words),
+        "manifest": manifest_view(result.run, words, left_out_note(result.num_bad_parts, words)),
         "link": link_box({"tab": "runs", "run": run_id}, words),
         "open": gr.update(interactive=result.run.manifest.finished_at is not None),
         "export": gr.update(interactive=True),
@@ -46,10 +47,11 @@ def _status(result: RunResult, words: Translator) -> str:
     return status_line(Message("shipped_stays" if result.run.is_shipped else "public_keeps"), words)
 
 
-def opened_parts(result: RunResult, runs: Sequence[StoredRun], words: Translator) -> Parts:
+def opened_parts(opened: OpenedRun, runs: Sequence[StoredRun], words: Translator) -> Parts:
     """A run that was brought in, and the list with it."""
-    message = Message("opened", {"run": result.run.manifest.run_id})
-    return list_parts(runs, words) | run_parts(result, words) | {"status": status_line(message, words)}
+    run_id = opened.result.run.manifest.run_id
+    message = Message("opened" if opened.is_new else "opened_kept", {"run": run_id})
+    return list_parts(runs, words) | run_parts(opened.result, words) | {"status": status_line(message, words)}
 
 
 def exported_parts(file: Path, words: Translator) -> Parts:

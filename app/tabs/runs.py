@@ -129,5 +129,5 @@ def _open_path(visit: Visit, path: str | None) -> Parts:
     return _opened(visit, handlers.open_path(visit, path or ""))
 
 
-def _opened(visit: Visit, result: handlers.RunResult) -> Parts:
-    return render.opened_parts(result, handlers.list_runs(visit), visit.words)
+def _opened(visit: Visit, opened: handlers.OpenedRun) -> Parts:
+    return render.opened_parts(opened, handlers.list_runs(visit), visit.words)

@@ -41,6 +41,16 @@ def strategy_note(manifest: Manifest, words: Translator) -> str:
     return "" if name == "early_exit" else words(f"note_{name}")
 
 
+def run_note(manifest: Manifest, num_bad_parts: int, words: Translator) -> str:
+    """What the numbers of a run cannot be read without."""
+    return " ".join(filter(None, (left_out_note(num_bad_parts, words), strategy_note(manifest, words))))
+
+
+def left_out_note(num_bad_parts: int, words: Translator) -> str:
+    """That damaged parts of a stored run are left out; empty where there are none."""
+    return words.plural("parts_left_out", num_bad_parts) if num_bad_parts else ""
+
+
 def layers_as_text(layers: Sequence[int], words: Translator) -> str:
     """``28 to 30`` or ``24, 27 and 30``."""
     is_run = len(layers) > 2 and len({after - before for before, after in zip(layers, layers[1:], strict=False)}) == 1

@@ -47,8 +47,8 @@ def _row(run: StoredRun, words: Translator) -> list[object]:
     ]
 
 
-def manifest_view(run: StoredRun, words: Translator) -> str:
-    """Everything that was asked for, what made it and when."""
+def manifest_view(run: StoredRun, words: Translator, note: str = "") -> str:
+    """Everything that was asked for, what made it and when; ``note`` says what is to be known of the run."""
     manifest = run.manifest
     asked = manifest.all_settings | {
         "device": manifest.device,
@@ -62,10 +62,12 @@ def manifest_view(run: StoredRun, words: Translator) -> str:
         f'<tr><th scope="row">{shown(name.replace("_", " "))}</th><td>{shown(str(value), 400)}</td></tr>'
         for name, value in asked.items()
     )
-    table = f'<div class="hcl-scroll"><table class="hcl-settings"><tbody>{rows}</tbody></table></div>'
+    settings = f'<div class="hcl-scroll"><table class="hcl-settings"><tbody>{rows}</tbody></table></div>'
+    below = f'<p class="hcl-note">{escape(note)}</p>' if note else ""
     return (
         f'<div class="hcl-headline"><p class="hcl-asked">{words("run_n", run=manifest.run_id)}</p>'
-        f"<h2>{shown(run.describe(), 200)}</h2></div><details><summary>{words('manifest')}</summary>{table}</details>"
+        f"<h2>{shown(run.describe(), 200)}</h2>{below}</div>"
+        f"<details><summary>{words('manifest')}</summary>{settings}</details>"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hcl_core.cli.terminal import app, stdout
+from hcl_core.cli.terminal import app, say
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.runs import trash
@@ -55,7 +55,7 @@ def export(
     if target.exists() and not force:
         raise SettingsError(f"{target} exists already: choose another --out, or replace it with --force")
     write(folder, target)
-    _say(f"Saved as {target}")
+    say(f"Saved as {target}")
 
 
 @app.command("import")
@@ -63,7 +63,12 @@ def import_run(
     source: Annotated[Path, typer.Argument(metavar="PATH", help="A zip file of `export`, or a run folder.")],
 ) -> None:
     """Import a run from another machine; it is validated first."""
-    _say(f"Saved in {archive.unpack_run(source, runs_folder()).path}")
+    imported = archive.unpack_run(source, runs_folder())
+    path = imported.folder.path
+    if imported.is_new:
+        say(f"Saved in {path}")
+    else:
+        say(f"Kept the run that was there, {path}; nothing was stored. To take the other one, delete this one first.")
 
 
 @app.command()
@@ -79,10 +84,10 @@ def delete(
             raise SettingsError("there is no terminal to ask on: give --yes to delete the run")
         question = f"Delete {folder.path} ({manifest.describe()})?"
         if not typer.confirm(printable(question), err=True):
-            _say("Nothing was deleted.")
+            say("Nothing was deleted.")
             return
     trash.delete_run(folder)
-    _say(f"Deleted. To undo: python -m hcl_core restore {manifest.run_id}")
+    say(f"Deleted. To undo: python -m hcl_core restore {manifest.run_id}")
 
 
 @app.command()
@@ -90,8 +95,4 @@ def restore(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="Id of a deleted run.")],
 ) -> None:
     """Move a deleted run from the trash back to the runs."""
-    _say(f"Restored in {trash.restore_run(run_id, runs_folder()).path}")
-
-
-def _say(line: str) -> None:
-    stdout.print(line, markup=False, highlight=False, soft_wrap=True)
+    say(f"Restored in {trash.restore_run(run_id, runs_folder()).path}")

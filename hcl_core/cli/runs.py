@@ -15,12 +15,12 @@ from hcl_core.cli.measures import MEASURES_HELP, measure_columns, parse_measures
 from hcl_core.cli.tables import answer_line, print_comparison, print_layer_comparison, print_measures, print_scores
 from hcl_core.cli.terminal import app, loading, stderr, stdout
 from hcl_core.errors import SettingsError
-from hcl_core.ideas.names import check_idea_finder
+from hcl_core.ideas.names import check_idea_finder, listed_ideas
 from hcl_core.judges.names import full_judge_name
-from hcl_core.pipeline.scorer import Embeddings
+from hcl_core.pipeline.scorer import Embeddings, Scorer
 from hcl_core.pipeline.stored import read_outcomes, rescore
 from hcl_core.ports import AnswerLikelihood
-from hcl_core.records import DEFAULT_SCALING, Weights, check_scaling
+from hcl_core.records import DEFAULT_SCALING, Question, Weights, check_scaling
 from hcl_core.runs import answers
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
@@ -85,19 +85,30 @@ def show(
 ) -> None:
     """Print a run's scores and every layer's answers with their counts."""
     folder = RunFolder(run_dir)
-    manifest, table = _outcomes(folder)
+    manifest, table, scorer = _judged(folder)
     print_scores(manifest, table, Weights(), scaling_of(manifest.preset))
-    by_id = {stored.question.id: stored.question.text for stored in folder.questions()}
+    by_id = {stored.question.id: stored.question for stored in folder.questions()}
     if question is not None and question not in by_id:
         raise SettingsError(f"this run has no question {question!r}; it has {', '.join(list(by_id)[:5])} ...")
     chosen = list(by_id) if question is None else [question]
     for question_id in chosen[:limit]:
         stdout.print()
-        stdout.print(Text(printable(by_id[question_id]), style="bold"))
-        for layer_answers in answers.group_answers(folder, question_id):
+        stdout.print(Text(printable(by_id[question_id].text), style="bold"))
+        for layer_answers in _grouped_answers(folder, manifest, by_id[question_id], scorer):
             stdout.print(answer_line(layer_answers))
     if len(chosen) > limit:
         stdout.print(f"\n{len(chosen) - limit} more questions: --limit N, or --question ID for one.", highlight=False)
+
+
+def _grouped_answers(
+    folder: RunFolder, manifest: Manifest, question: Question, scorer: Scorer | None
+) -> list[answers.LayerAnswers]:
+    """The answers to one question; with the verdicts of ``scorer`` where they were made now, and may not be stored."""
+    if scorer is None:
+        return answers.group_answers(folder, question.id)
+    scored = scorer.question(question.id, folder)
+    listed = listed_ideas(manifest.ideas, question)
+    return answers.count_answers(list(scored.samples), scored.verdicts, scored.clusters, listed)
 
 
 def _load_model(manifest: Manifest, model: str | None) -> AnswerLikelihood:
@@ -116,16 +127,26 @@ def _weights(text: str) -> Weights:
 
 
 def _outcomes(folder: RunFolder, judge: str | None = None, ideas: str | None = None) -> tuple[Manifest, OutcomeTable]:
+    """The manifest and the outcomes of ``_judged``."""
+    return _judged(folder, judge, ideas)[:2]
+
+
+def _judged(
+    folder: RunFolder, judge: str | None = None, ideas: str | None = None
+) -> tuple[Manifest, OutcomeTable, Scorer | None]:
     """The run's manifest and outcomes, judged again if they are missing, or by another judge or idea finder.
 
-    The manifest names the judge and the idea finder of these outcomes, even if they could not be stored.
+    The manifest names the judge and the idea finder of these outcomes, even if they could not be stored. The third
+    value has the verdicts that were made now.
     """
     manifest = folder.manifest()
     name = manifest.judge if judge is None else full_judge_name(judge)
     ideas = ideas or manifest.ideas
     check_idea_finder(ideas)
+    if folder.bad_parts():  # the log says which are left out
+        manifest = replace(manifest, finished_at=None)
     if (name, ideas) == (manifest.judge, manifest.ideas) and (table := read_outcomes(folder)) is not None:
-        return manifest, table
+        return manifest, table, None
     if judge is None and name.startswith("llm:"):  # without --judge, no request is sent to an endpoint
         raise SettingsError(
             f"{folder.path} was judged by {name}, and its verdicts are missing or old: give --judge {name} to ask "
@@ -134,8 +155,8 @@ def _outcomes(folder: RunFolder, judge: str | None = None, ideas: str | None = N
     embeddings = Embeddings(registry.load_embedder)
     loaded = registry.load_judge(name, embeddings.of)
     with stderr.status("Judging"):
-        table = rescore(folder, loaded, embeddings, ideas).table
-    return replace(manifest, judge=loaded.name, ideas=ideas), table
+        scorer = rescore(folder, loaded, embeddings, ideas)
+    return replace(manifest, judge=loaded.name, ideas=ideas), scorer.table, scorer
 
 
 @app.command()

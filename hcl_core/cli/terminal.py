@@ -50,6 +50,11 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def say(line: str) -> None:
+    """Print a line that is neither wrapped nor read as markup."""
+    stdout.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+
 def loading(name: str) -> Text:
     """The text beside the spinner; ``name`` is not read as markup."""
     return Text(f"Loading {printable(name)[:200]}")

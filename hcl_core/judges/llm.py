@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from hcl_core.atomic import disk_errors
 from hcl_core.errors import JudgeError, SettingsError
 from hcl_core.folders import cache_folder
 from hcl_core.ports import Judgement
@@ -169,11 +170,15 @@ class _GradeFile:
         line = json.dumps({"asked": _digest(asked), "grade": outcome.upper()})
         with self._lock:
             self._known[_digest(asked)] = outcome
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with self._file.open("ab+") as opened:
-                opened.seek(max(0, opened.seek(0, os.SEEK_END) - 1))
-                is_torn = opened.read() not in (b"", b"\n")  # a crash cut the last line short: leave it alone
-                opened.write((b"\n" if is_torn else b"") + line.encode() + b"\n")
+            with disk_errors(self._file):
+                self._append(line.encode())
+
+    def _append(self, line: bytes) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.open("ab+") as opened:
+            opened.seek(max(0, opened.seek(0, os.SEEK_END) - 1))
+            is_torn = opened.read() not in (b"", b"\n")  # a crash cut the last line short: leave it alone
+            opened.write((b"\n" if is_torn else b"") + line + b"\n")
 
 
 def _tokens_of(usage: Any) -> tuple[int, int]:

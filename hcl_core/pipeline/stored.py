@@ -13,7 +13,7 @@ from hcl_core.ideas.names import make_idea_finder, num_accepted_ideas
 from hcl_core.judges.names import judge_of, judge_stamp
 from hcl_core.pipeline.plausibility import add_stored_plausibility
 from hcl_core.pipeline.scorer import Embeddings, Scorer, stamps_of
-from hcl_core.pipeline.storing import sample_cells, store_if_writable
+from hcl_core.pipeline.storing import rows_of_samples, sample_cells, store_if_writable
 from hcl_core.ports import Judge
 from hcl_core.records import OUTCOMES_WITH_IDEA, are_open
 from hcl_core.runs.folder import RunFolder
@@ -79,9 +79,12 @@ def add_stored(scorer: Scorer, samples: SampleStream, folder: RunFolder) -> None
 
 
 def _check_whole(folder: RunFolder, manifest: Manifest, num_samples: int) -> None:
-    """Raise ``RunFolderError`` where a finished run lacks samples: scores of the rest would be taken for the run's."""
+    """Raise ``RunFolderError`` where a finished run lacks samples: scores of the rest would be taken for the run's.
+
+    A run with a damaged part is not refused: whoever shows its scores says that a part is left out.
+    """
     expected = manifest.num_total_samples
-    if manifest.finished_at is not None and num_samples != expected:
+    if manifest.finished_at is not None and num_samples < expected and not folder.bad_parts():
         raise RunFolderError(
             f"{folder.path} is a finished run and has {num_samples} of {expected} samples: give its `run` command again"
         )
@@ -107,11 +110,15 @@ def read_outcomes(folder: RunFolder) -> OutcomeTable | None:
     samples = folder.sample_table(["question_id", "exit_layer", "sample_idx", "token_logprobs"])
     _check_whole(folder, manifest, len(samples))
     verdicts, clusters = folder.verdict_table(), folder.cluster_table()
-    if verdicts is None or clusters is None or len(verdicts) != len(samples):
+    if verdicts is None or clusters is None:
         return None
     settings = manifest.settings
     questions = [stored.question for stored in folder.questions()]
     question_ids, num_accepted = [each.id for each in questions], num_accepted_ideas(manifest.ideas, questions)
+    if folder.bad_parts():
+        verdicts, clusters = (rows_of_samples(rows, samples, question_ids, settings) for rows in (verdicts, clusters))
+    if len(verdicts) != len(samples):
+        return None
     table = OutcomeTable.empty(
         len(question_ids),
         settings.exit_layers,

@@ -1,6 +1,5 @@
 """Rows of a run folder's tables as cells of an outcome table, and storing what may be made again."""
 
-import errno
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hcl_core.errors import RunBusyError, RunReadOnlyError
+from hcl_core.errors import DiskError, RunBusyError, RunReadOnlyError
 from hcl_core.records import Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import RunSettings
@@ -25,16 +24,14 @@ _log = logging.getLogger(__name__)
 
 
 def store_if_writable(folder: RunFolder, what: str, store: Callable[[], None]) -> None:
-    """Call ``store`` with the run locked; where the folder can't be written to, log a warning instead."""
+    """Call ``store`` with the run locked; where nothing can be written to it, log a warning instead."""
     try:
         with folder.writing():
             store()
     except RunBusyError:
         _log.warning("another process is writing to %s: its %s are not stored", folder.path, what)
-    except (OSError, RunReadOnlyError) as error:
-        if isinstance(error, OSError) and error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
-        _log.warning("%s cannot be written to: its %s are not stored", folder.path, what)
+    except (DiskError, RunReadOnlyError) as error:
+        _log.warning("%s: its %s are not stored: %s", folder.path, what, error)
 
 
 def store_layer_scores(folder: RunFolder, table: OutcomeTable) -> None:
@@ -60,6 +57,15 @@ def sample_cells(table: pa.Table, question_ids: list[str], settings: RunSettings
     cells = (questions, layers, samples)
     flat = np.ravel_multi_index(cells, (len(question_ids), len(run_layers), settings.num_samples))
     return cells if len(np.unique(flat)) == len(flat) else None
+
+
+def rows_of_samples(rows: pa.Table, samples: pa.Table, question_ids: list[str], settings: RunSettings) -> pa.Table:
+    """The rows of a derived table that are of one of ``samples``; all, where a row is of no sample of the run."""
+    cells, others = (sample_cells(each, question_ids, settings) for each in (rows, samples))
+    if cells is None or others is None:
+        return rows
+    shape = (len(question_ids), len(settings.exit_layers), settings.num_samples)
+    return rows.filter(pa.array(np.isin(np.ravel_multi_index(cells, shape), np.ravel_multi_index(others, shape))))
 
 
 def rows_of_cells(

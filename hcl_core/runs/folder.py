@@ -3,6 +3,7 @@
     manifest.json             every setting, versions, times, and whether the run is complete
     questions.jsonl           id, question, accepted answers, topic, difficulty, and the exact prompt sent
     samples/part-*.parquet    immutable; one wave of one question each, renamed into place when whole
+    set_aside/                damaged files that a later `run` or `repair` moved out of the way; never read
     tokens.parquet            text of each token id in the samples, as people should see it
     verdicts.parquet          derived: outcome and reason by sample
     clusters.parquet          derived: idea of each correct sample, or attempt at an open question
@@ -15,49 +16,41 @@ plausibility with the run's language model, the rest without one. All but the sc
 what made them.
 """
 
+import io
 import json
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from hcl_core.atomic import atomic_file, atomic_folder
+from hcl_core.atomic import atomic_file, disk_errors
 from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError, SettingsError
-from hcl_core.records import ClusterMember, LayerScore, Sample, SampleKey, StoredQuestion, Verdict, of_kind
+from hcl_core.records import Sample, SampleKey, StoredQuestion
+from hcl_core.runs.derived_tables import DerivedTables
+from hcl_core.runs.half_manifest import read_half_manifest
 from hcl_core.runs.manifest import Manifest
+from hcl_core.runs.parts import BadPart, SampleParts, describe_repeat
 from hcl_core.runs.question_rows import format_row, parse_row
-from hcl_core.runs.tables import (
-    CLUSTER_SCHEMA,
-    PLAUSIBILITY_SCHEMA,
-    SAMPLE_SCHEMA,
-    TOKEN_SCHEMA,
-    VERDICT_SCHEMA,
-    check_samples,
-    read_batches,
-    read_derived,
-    read_stamp,
-    read_table,
-    samples_of,
-    stamped,
-    write_compact,
-    write_table,
-    write_tables,
-)
+from hcl_core.runs.set_aside import set_aside
+from hcl_core.runs.tables import KEY, SAMPLE_SCHEMA, TOKEN_SCHEMA, has_repeats, read_derived, samples_of
+from hcl_core.user_files import read_bytes_limited
 
-_PARTS = "part-" + "[0-9]" * 5 + ".parquet"
-# Derived tables with a row a sample.
-_BY_SAMPLE = {"verdicts": VERDICT_SCHEMA, "clusters": CLUSTER_SCHEMA, "plausibility": PLAUSIBILITY_SCHEMA}
+# Bytes of a run's texts that are read. A manifest has 1 kB, a question with its prompt about 1 kB.
+MAX_BYTES = {"manifest.json": 2**20, "questions.jsonl": 2**30}
 _BEFORE_MANIFEST = frozenset({".lock", "samples", "questions.jsonl"})
 
 
-class RunFolder:
+class RunFolder(DerivedTables):
     """One run on disk.
+
+    Attributes:
+        path: Its folder.
+        parts: Its samples as files.
 
     Args:
         path: Its folder.
@@ -65,6 +58,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.parts = SampleParts(path / "samples")
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
@@ -86,7 +80,10 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunFolderError(f"cannot make the run folder {self.path}: {error.strerror}") from None
+            raise RunFolderError(
+                f"cannot make the run folder {self.path}: {error.strerror}: where it can be made, the "
+                "same command goes on"
+            ) from None
         # Not bound to a thread: the page may run each step of a generator in another thread.
         lock = FileLock(self.path / ".lock", timeout=0, thread_local=False)
         try:
@@ -94,7 +91,11 @@ class RunFolder:
         except Timeout:
             raise RunBusyError(f"another process is writing to {self.path}: wait for it, or stop it") from None
         except OSError as error:
-            raise RunReadOnlyError(f"cannot write to the run folder {self.path}: {error.strerror}") from None
+            raise RunReadOnlyError(
+                f"cannot write to the run folder {self.path}: {error.strerror}: where it can be written, the same "
+                "command goes on"
+            ) from None
+        self.parts.forget_number()  # another process may have written parts since
         try:
             yield
         finally:
@@ -102,6 +103,8 @@ class RunFolder:
 
     def check_free_for(self, run_id: str) -> None:
         """Raise ``RunFolderError`` if the folder holds another run, or files of no run."""
+        if self._is_half_of(run_id):
+            return
         if self.exists:
             manifest = self.manifest()
             if manifest.run_id != run_id:
@@ -113,7 +116,7 @@ class RunFolder:
         elif self.path.is_dir():
             # Files of a run that was killed before its manifest was written are allowed.
             names = {file.name for file in self.path.iterdir() if file.suffix != ".tmp"}
-            if names - _BEFORE_MANIFEST or any((self.path / "samples").glob(_PARTS)):
+            if names - _BEFORE_MANIFEST or self.parts.files():
                 raise RunFolderError(f"{self.path} is not empty and holds no run: choose another folder")
 
     def create(self, manifest: Manifest, questions: Sequence[StoredQuestion]) -> Manifest:
@@ -127,9 +130,10 @@ class RunFolder:
             RunFolderError: The folder holds another run, or files of no run.
         """
         self.check_free_for(manifest.run_id)
-        (self.path / "samples").mkdir(parents=True, exist_ok=True)
-        if self.exists:
-            stored = self.manifest()
+        with disk_errors(self.path / "samples"):
+            (self.path / "samples").mkdir(parents=True, exist_ok=True)
+        if self.exists and not self._is_half_of(manifest.run_id):
+            stored = self.set_aside_bad_parts()
             return replace(
                 stored,
                 judge=manifest.judge,
@@ -138,13 +142,19 @@ class RunFolder:
                 preset=manifest.preset,
                 cost=stored.cost or manifest.cost,
             )
+        if self.exists:
+            set_aside(self.path / "manifest.json", self.path)
         self._write_questions(questions)
         self.write_manifest(manifest)  # last: a folder with a manifest is whole
         return manifest
 
     def update(self, manifest: Manifest, questions: Sequence[StoredQuestion]) -> None:
         """Write a resumed run's manifest and questions where they changed: another judge, other accepted answers."""
-        if self.questions() != list(questions):
+        try:
+            is_same = self.questions() == list(questions)
+        except RunFolderError:  # damaged; the run id says that the questions are the same
+            is_same = False
+        if not is_same:
             self._write_questions(questions)
         if self.manifest() != manifest:
             self.write_manifest(manifest)
@@ -152,13 +162,30 @@ class RunFolder:
     def manifest(self) -> Manifest:
         """Raises ``RunFolderError`` if there is none, or none that can be read."""
         try:
-            text = (self.path / "manifest.json").read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+            content = read_bytes_limited(self.path / "manifest.json", MAX_BYTES["manifest.json"])
+            text = content.decode("utf-8-sig")
+        except (FileNotFoundError, NotADirectoryError):
             raise RunFolderError(f"{self.path} holds no run: a folder with a manifest.json was wanted") from None
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{self.path}: the manifest cannot be read: {error}") from None
         try:
             return Manifest.from_json(text)
         except RunFolderError as error:
-            raise RunFolderError(f"{self.path}: {error}") from None
+            is_half = read_half_manifest(content) is not None
+            advice = ": the same `run` command writes it anew; `repair` may do it too" if is_half else ""
+            raise RunFolderError(f"{self.path}: {error}{advice}") from None
+
+    def half_manifest(self) -> dict[str, Any] | None:
+        """What is left of a ``manifest.json`` that was cut off; ``None`` where there is none, or a whole one."""
+        try:
+            return read_half_manifest(read_bytes_limited(self.path / "manifest.json", MAX_BYTES["manifest.json"]))
+        except OSError:
+            return None
+
+    def _is_half_of(self, run_id: str) -> bool:
+        """Whether the manifest was cut off and the folder is that run's, by the manifest's id or the folder's name."""
+        fields = self.half_manifest()
+        return fields is not None and fields.get("run_id", self.path.name) == run_id
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace ``manifest.json`` in one step."""
@@ -166,65 +193,65 @@ class RunFolder:
 
     def questions(self) -> list[StoredQuestion]:
         """Raises ``RunFolderError`` if the file is damaged."""
-        try:
-            with (self.path / "questions.jsonl").open(encoding="utf-8") as opened:
-                stored = [parse_row(line) for line in opened]
-        except (OSError, ValueError, SettingsError) as error:
-            raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: {error}") from None
+        stored = self.read_questions()
         if len(stored) != (expected := self.manifest().num_questions):
             raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: it has {len(stored)} of {expected}")
         return stored
+
+    def read_questions(self) -> list[StoredQuestion]:
+        """``questions``, of a folder whose manifest cannot be read too; their number is not checked."""
+        try:
+            content = read_bytes_limited(self.path / "questions.jsonl", MAX_BYTES["questions.jsonl"])
+            return [parse_row(line) for line in io.StringIO(content.decode("utf-8-sig"))]
+        except (OSError, ValueError, SettingsError) as error:
+            raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: {error}") from None
 
     # Samples.
 
     def append_samples(self, samples: Sequence[Sample]) -> None:
         """Write ``samples`` as a new part; a crash leaves the whole part or none."""
-        folder = self.path / "samples"
-        number = 1 + max((int(part.stem.removeprefix("part-")) for part in folder.glob(_PARTS)), default=-1)
-        columns: dict[str, list[Any]] = {
-            "completion_text": [sample.completion_text for sample in samples],
-            "answer": [sample.answer for sample in samples],
-            "completion_token_ids": [sample.completion_token_ids for sample in samples],
-            "token_logprobs": [sample.token_logprobs for sample in samples],
-            "finish_reason": [sample.finish_reason for sample in samples],
-        }
-        write_table(folder / f"part-{number:05d}.parquet", [s.key for s in samples], columns, SAMPLE_SCHEMA)
+        self.parts.append(samples)
+
+    def bad_parts(self) -> list[BadPart]:
+        """The damaged parts, which are left out when samples are read."""
+        return self.parts.bad()
+
+    def set_aside_bad_parts(self) -> Manifest:
+        """Move the damaged parts to ``set_aside``; the manifest, of a run that then lacks their samples."""
+        manifest = self.manifest()
+        if bad := self.bad_parts():
+            manifest = replace(manifest, finished_at=None)
+            self.write_manifest(manifest)
+        for part in bad:
+            set_aside(part.file, self.path)
+        return manifest
 
     def sample_table(self, columns: list[str] | None = None, question_id: str | None = None) -> pa.Table:
         """All samples, or those of one question, as an Arrow table, in the order of their parts.
 
+        Damaged parts are left out, see ``bad_parts``.
+
         Raises:
-            RunFolderError: A part is damaged.
+            RunFolderError: Two parts have the same sample.
         """
         names = [name for name in SAMPLE_SCHEMA.names if columns is None or name in columns]
-        schema = pa.schema([SAMPLE_SCHEMA.field(name) for name in names])
-        parts = sorted((self.path / "samples").glob(_PARTS))
-        try:
-            tables = (read_table(part, schema, question_id) for part in parts)
-            table = pa.concat_tables([schema.empty_table(), *tables])
-            check_samples(table)
-            return table
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise RunFolderError(f"{self.path}: a samples part cannot be read: {error}") from None
+        table = self.parts.read([*KEY, *(name for name in names if name not in KEY)], question_id)
+        self.check_keys(table)
+        return table.select(names)
+
+    def check_keys(self, table: pa.Table) -> None:
+        """Raise ``RunFolderError``, with the parts' names, if two rows of ``table`` are of the same sample."""
+        if has_repeats(table):
+            repeats = "; ".join(map(describe_repeat, *zip(*self.parts.repeating().items(), strict=True)))
+            raise RunFolderError(f"{self.path}: {repeats[:300]}: `repair` sets the later part aside")
 
     def samples(self, question_id: str | None = None) -> list[Sample]:
         """All samples, or those of one question, as records."""
         return samples_of(self.sample_table(question_id=question_id))
 
     def sample_batches(self, columns: Sequence[str] = SAMPLE_SCHEMA.names) -> Iterator[pa.Table]:
-        """The rows of ``sample_table``, in tables of bounded size.
-
-        Raises:
-            RunFolderError: A part is damaged.
-        """
-        schema = pa.schema([SAMPLE_SCHEMA.field(name) for name in columns])
-        for part in sorted((self.path / "samples").glob(_PARTS)):
-            try:
-                for table in read_batches(part, schema):
-                    check_samples(table)
-                    yield table
-            except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-                raise RunFolderError(f"{self.path}: a samples part cannot be read: {error}") from None
+        """The rows of ``sample_table``, in tables of bounded size; whether a sample stands twice is not checked."""
+        yield from self.parts.read_batches(columns)
 
     def sample_keys(self) -> set[SampleKey]:
         """Keys of all stored samples."""
@@ -246,108 +273,11 @@ class RunFolder:
         columns = [column.to_pylist() for column in table.columns] if table is not None else [[], []]
         return {token_id: text for token_id, text in zip(*columns, strict=True) if None not in (token_id, text)}
 
-    # Derived.
-
-    def write_verdicts(self, verdicts: Sequence[Verdict], stamp: str) -> None:
-        """Replace ``verdicts.parquet``; ``stamp`` says which judge made them."""
-        columns: dict[str, list[Any]] = {
-            "outcome": [verdict.outcome for verdict in verdicts],
-            "reason": [verdict.reason for verdict in verdicts],
-            "matched": [verdict.matched for verdict in verdicts],
-        }
-        keys = [verdict.key for verdict in verdicts]
-        write_table(self.path / "verdicts.parquet", keys, columns, VERDICT_SCHEMA, stamp)
-
-    def write_clusters(self, members: Sequence[ClusterMember], stamp: str) -> None:
-        """Replace ``clusters.parquet``; ``stamp`` says which judge and embedder made them."""
-        columns = {"cluster_id": [member.cluster_id for member in members]}
-        keys = [member.key for member in members]
-        write_table(self.path / "clusters.parquet", keys, columns, CLUSTER_SCHEMA, stamp)
-
-    def write_by_sample(
-        self, name: Literal["verdicts", "clusters", "plausibility"], tables: Iterable[pa.Table], stamp: str
-    ) -> None:
-        """Replace ``NAME.parquet`` by the rows of ``tables``; ``stamp`` says what made them."""
-        write_tables(self.path / f"{name}.parquet", tables, _BY_SAMPLE[name], stamp)
-
-    def write_layer_scores(self, scores: Sequence[LayerScore], is_open: bool) -> None:
-        """Replace ``layer_scores.parquet``; ``is_open`` says which kind of questions the scores are of."""
-        rows = [of_kind(asdict(score), is_open) for score in scores]
-        with atomic_file(self.path / "layer_scores.parquet") as temporary:
-            pq.write_table(pa.Table.from_pylist(rows), temporary)
-
-    def write_measures(self, rows: Sequence[dict[str, Any]], stamp: str) -> None:
-        """Replace ``measures.parquet``; ``stamp`` names what made them, and the outcomes that they are of."""
-        with atomic_file(self.path / "measures.parquet") as temporary:
-            pq.write_table(stamped(pa.Table.from_pylist(list(rows)), stamp), temporary)
-
-    def measures(self, stamp: str) -> list[dict[str, Any]] | None:
-        """Rows of ``measures.parquet``; ``None`` if the file is missing or damaged, or has another stamp."""
-        path = self.path / "measures.parquet"
-        if read_stamp(path) != stamp:
-            return None
-        try:
-            rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-        except (pa.ArrowException, OSError):
-            return None
-        return rows
-
-    def write_plausibility(self, keys: Sequence[SampleKey], mean_logprobs: Sequence[float], stamp: str) -> None:
-        """Replace ``plausibility.parquet``; ``stamp`` names the weights that computed it."""
-        columns = {"mean_logprob": list(mean_logprobs)}
-        write_table(self.path / "plausibility.parquet", keys, columns, PLAUSIBILITY_SCHEMA, stamp)
-
-    def plausibility_table(self, stamp: str, question_id: str | None = None) -> pa.Table | None:
-        """``plausibility.parquet``, or one question's rows; ``None`` if missing, damaged, or of another stamp."""
-        path = self.path / "plausibility.parquet"
-        return read_derived(path, PLAUSIBILITY_SCHEMA, question_id) if read_stamp(path) == stamp else None
-
-    def verdict_table(self, question_id: str | None = None) -> pa.Table | None:
-        """``verdicts.parquet``, or one question's rows of it; ``None`` if the file is missing or damaged."""
-        return read_derived(self.path / "verdicts.parquet", VERDICT_SCHEMA, question_id)
-
-    def cluster_table(self, question_id: str | None = None) -> pa.Table | None:
-        """``clusters.parquet``, likewise."""
-        return read_derived(self.path / "clusters.parquet", CLUSTER_SCHEMA, question_id)
-
-    def stamps(self) -> tuple[str | None, str | None]:
-        """Stamps of the verdicts and of the clusters; ``None`` if a file has none, is missing or damaged."""
-        return read_stamp(self.path / "verdicts.parquet"), read_stamp(self.path / "clusters.parquet")
-
     def finish(self, finished_at: str) -> Manifest:
         """Mark the run complete."""
         manifest = replace(self.manifest(), finished_at=finished_at)
         self.write_manifest(manifest)
         return manifest
-
-    def write_compact_copy(self, target: Path) -> "RunFolder":
-        """Copy a finished run to ``target`` in few and small files: one part, its samples in key order.
-
-        Raises:
-            RunFolderError: The run is not finished, or ``target`` exists.
-        """
-        manifest = self.manifest()
-        if manifest.finished_at is None:
-            raise RunFolderError(f"{self.path} is not complete: give its `run` command again to finish it")
-        if target.exists():
-            raise RunFolderError(f"{target} exists already")
-        with atomic_folder(target) as copy:
-            (copy / "samples").mkdir()
-            optional = ("measures.parquet", "plausibility.parquet", "tokens.parquet")
-            for name in ("manifest.json", "questions.jsonl", "layer_scores.parquet", *optional):
-                if name not in optional or (self.path / name).is_file():
-                    shutil.copyfile(self.path / name, copy / name)
-            tables = {
-                "samples/part-00000.parquet": self.sample_table(),
-                "verdicts.parquet": self.verdict_table(),
-                "clusters.parquet": self.cluster_table(),
-            }
-            question_order = {stored.question.id: index for index, stored in enumerate(self.questions())}
-            for (name, table), stamp in zip(tables.items(), (None, *self.stamps()), strict=True):
-                if table is None:
-                    raise RunFolderError(f"{self.path} has no {name}: `score` makes it again")
-                write_compact(copy / name, stamped(table, stamp), question_order)
-        return RunFolder(target)
 
     def _write_questions(self, questions: Sequence[StoredQuestion]) -> None:
         self._write_text("questions.jsonl", "".join(f"{format_row(stored)}\n" for stored in questions))

@@ -20,7 +20,7 @@ class SampleStream:
         folder: The run.
 
     Raises:
-        RunFolderError: A part is damaged.
+        RunFolderError: Two parts have the same sample.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -43,7 +43,9 @@ class SampleStream:
                 pieces.setdefault(question_id, []).append(rows)
                 num_left[question_id] -= len(rows)
                 if not num_left[question_id]:
-                    yield [sample for piece in pieces.pop(question_id) for sample in samples_of(piece)]
+                    whole = pa.concat_tables(pieces.pop(question_id))
+                    self._folder.check_keys(whole)
+                    yield samples_of(whole)
 
 
 def _by_question(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:

@@ -1,18 +1,22 @@
 """The Arrow tables of a run folder: their schemas, their checks, writing and reading."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hcl_core.atomic import atomic_file
-from hcl_core.records import Sample, SampleKey
+from hcl_core.records import FinishReason, Sample, SampleKey
 
 _STAMP = b"made_by"
+# Rounding can bring the logarithm of a probability of 1 a little above 0.
+MAX_LOGPROB = 1e-3
+_FINISH_REASONS = set(get_args(FinishReason))
 # Rows of a part read at a time: about 20 MB of short answers.
 _BATCH_ROWS = 2**16
 
@@ -22,6 +26,10 @@ _KEY_FIELDS = [
     ("exit_layer", pa.int16()),
     ("sample_idx", pa.int32()),
 ]
+
+
+# Columns of the key.
+KEY = [name for name, _ in _KEY_FIELDS]
 
 
 SAMPLE_SCHEMA = pa.schema(
@@ -56,18 +64,45 @@ PLAUSIBILITY_SCHEMA = pa.schema([*_KEY_FIELDS, ("mean_logprob", pa.float32())])
 
 
 def check_samples(table: pa.Table) -> None:
-    """Raise ``ValueError`` for a missing value, a number that is no log-probability, or a sample without tokens."""
+    """Check rows with ``SAMPLE_SCHEMA``, before they are written and when they are read.
+
+    Raises:
+        ValueError: A value is missing or no log-probability, a sample has no tokens or not one probability for each,
+            or ends for an unknown reason.
+    """
     for name in table.column_names:
         if table.column(name).null_count:
             raise ValueError(f"column {name} has a missing value")
-    if "token_logprobs" in table.column_names:
-        column = table.column("token_logprobs").combine_chunks()
-        values = column.flatten()
-        numbers = values.to_numpy(zero_copy_only=False)
-        if values.null_count or not np.isfinite(numbers).all() or (numbers > 1e-3).any():
-            raise ValueError("token_logprobs has a value that is no log-probability")
-        if len(column) and (np.diff(column.offsets.to_numpy()) == 0).any():
-            raise ValueError("token_logprobs has a sample without tokens")
+    token_ids, logprobs = (table.column(name).combine_chunks() for name in ("completion_token_ids", "token_logprobs"))
+    num_tokens = np.diff(logprobs.offsets.to_numpy())
+    values = logprobs.flatten()
+    numbers = values.to_numpy(zero_copy_only=False)
+    if values.null_count or not np.isfinite(numbers).all() or (numbers > MAX_LOGPROB).any():
+        raise ValueError("token_logprobs has a value that is no log-probability")
+    if not num_tokens.all():
+        raise ValueError("token_logprobs has a sample without tokens")
+    if (np.diff(token_ids.offsets.to_numpy()) != num_tokens).any():
+        raise ValueError("a sample has more or fewer tokens than probabilities")
+    if token_ids.flatten().null_count:
+        raise ValueError("a sample has a token without an id")
+    if unknown := set(pc.unique(table.column("finish_reason").cast(pa.string())).to_pylist()) - _FINISH_REASONS:
+        raise ValueError(f"a sample has an unknown finish_reason {str(unknown.pop())[:40]!r}")
+
+
+def has_repeats(table: pa.Table) -> bool:
+    """Whether two rows of ``table`` have the same key."""
+    keys = table.select(KEY).unify_dictionaries().combine_chunks()
+    codes = keys.set_column(
+        0, "question_id", pa.chunked_array([c.indices for c in keys["question_id"].chunks], pa.int32())
+    )
+    return len(codes.group_by(KEY).aggregate([])) != len(table)
+
+
+def table_of(samples: Sequence[Sample]) -> pa.Table:
+    """``samples`` as rows with ``SAMPLE_SCHEMA``."""
+    columns = [[getattr(sample, field.name) for sample in samples] for field in SAMPLE_SCHEMA]
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, SAMPLE_SCHEMA, strict=True)]
+    return pa.table(arrays, schema=SAMPLE_SCHEMA)
 
 
 def samples_of(table: pa.Table) -> list[Sample]:
@@ -180,12 +215,12 @@ def read_table(path: Path, schema: pa.Schema, question_id: str | None = None) ->
     if missing := set(schema.names) - set(pq.read_schema(path).names):
         raise KeyError(f"{path.name} lacks {sorted(missing)[0]}")
     filters = None if question_id is None else [("question_id", "==", question_id)]
-    return pq.read_table(path, schema=schema, filters=filters)
+    return pq.read_table(path, schema=schema, filters=filters, page_checksum_verification=True)
 
 
 def read_batches(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
     """``read_table`` in pieces of bounded size, in the order of the rows."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
         if missing := set(schema.names) - set(file.schema_arrow.names):
             raise KeyError(f"{path.name} lacks {sorted(missing)[0]}")
         for batch in file.iter_batches(_BATCH_ROWS, columns=schema.names):

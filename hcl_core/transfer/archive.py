@@ -4,6 +4,7 @@ Names and sizes of the files are checked here, before they are used; the run its
 temporary folder.
 """
 
+import os
 import re
 import shutil
 import stat
@@ -20,6 +21,8 @@ from hcl_core.atomic import atomic_folder, exported_file
 from hcl_core.errors import RunFolderError
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest, check_run_id
+from hcl_core.runs.parts import PART_NAME
+from hcl_core.runs.set_aside import SET_ASIDE
 from hcl_core.transfer.vetting import DAMAGED, DERIVED, MAX_BYTES, check_run, delete_invalid_derived_files
 
 # The most entries of a zip without its 64-bit extension. A run has one part a wave, and a few waves a question.
@@ -34,7 +37,7 @@ MAX_BYTES_AT_ANY_RATIO = 16 * 2**20
 MAX_TEXT_BYTES = {"manifest.json": 2**20, "questions.jsonl": 64 * 2**20}
 _OPTIONAL = (*DERIVED, "tokens.parquet")
 _NAMES = re.compile("|".join(map(re.escape, ("manifest.json", "questions.jsonl", *_OPTIONAL))))
-_PART = re.compile(r"samples/part-[0-9]{5}\.parquet")
+_PART = re.compile(rf"samples/{PART_NAME}")
 _CHUNK = 2**20
 # The earliest time that a zip can store.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
@@ -53,12 +56,14 @@ def pack_run(folder: RunFolder, target: Path) -> None:
         target: The zip file; replaced if it exists.
 
     Raises:
-        RunFolderError: There is no run, it is larger than ``unpack_run`` takes, or ``target`` can't be written.
+        RunFolderError: There is no run, it is larger than ``unpack_run`` takes, it has a damaged part, or ``target``
+            can't be written.
     """
     run_id = check_run_id(folder.manifest().run_id)
+    _check_can_be_imported(folder)
     try:
         with exported_file(target) as temporary, zipfile.ZipFile(temporary, "w", allowZip64=False) as archive:
-            for name in _run_files(folder.path):
+            for name in _run_files(folder):
                 _pack_file(archive, folder.path / name, f"{run_id}/{name}")
     except zipfile.LargeZipFile:
         raise RunFolderError(
@@ -66,14 +71,30 @@ def pack_run(folder: RunFolder, target: Path) -> None:
         ) from None
 
 
-def _run_files(path: Path) -> Iterator[str]:
+def _check_can_be_imported(folder: RunFolder) -> None:
+    """Raise ``RunFolderError`` for a run whose zip ``unpack_run`` would refuse."""
+    if bad := folder.bad_parts():
+        raise RunFolderError(
+            f"{bad[0].file} is damaged ({bad[0].problem}): give the same `run` command again, or `repair` the run"
+        )
+    files = {name: folder.path / name for name in _run_files(folder)}
+    sizes = {name: file.stat().st_size for name, file in files.items() if file.is_file()}
+    limits = [(name, sizes.get(name, 0), most) for name, most in MAX_TEXT_BYTES.items()]
+    for name, size, most in (*limits, ("all files together", sum(sizes.values()), MAX_BYTES)):
+        if size > most:
+            raise RunFolderError(
+                f"{folder.path}: {name}: {size:,} bytes; import takes {most:,} of them: copy the folder instead"
+            )
+
+
+def _run_files(folder: RunFolder) -> Iterator[str]:
     """Names of the run's files, always in the same order."""
     # The manifest is packed before the parts are listed. If it were read last, a run that finishes meanwhile would be
     # packed as finished, without its last parts.
     yield "manifest.json"
     yield "questions.jsonl"
-    yield from (name for name in sorted(f"samples/{part.name}" for part in path.glob("samples/*")) if _is_known(name))
-    yield from (name for name in _OPTIONAL if (path / name).is_file())
+    yield from (f"samples/{part.name}" for part in folder.parts.files())
+    yield from (name for name in _OPTIONAL if (folder.path / name).is_file())
 
 
 def _pack_file(archive: zipfile.ZipFile, file: Path, name: str) -> None:
@@ -106,12 +127,25 @@ class _Entry:
     open: Callable[[], IO[bytes]]
 
 
-def unpack_run(source: Path, into: Path) -> RunFolder:
+@dataclass(frozen=True, slots=True)
+class ImportedRun:
+    """A run that ``unpack_run`` has checked.
+
+    Attributes:
+        folder: Where the run is.
+        is_new: Whether it was stored now; else the run that was there is kept, and the source was not stored.
+    """
+
+    folder: RunFolder
+    is_new: bool
+
+
+def unpack_run(source: Path, into: Path) -> ImportedRun:
     """Import a run from an untrusted source as ``into/<run id>``: the whole run, or nothing.
 
     Verdicts, clusters and measures are deleted if they are damaged, or not of this run and its judge, and plausibility
     if it is damaged or not of this run: they can be made again. Their stamps prove nothing; judge again to be sure of
-    the verdicts. If ``into`` holds a run of the same id, that one is returned unchanged: the same id means the same
+    the verdicts. If ``into`` holds a run of the same id, that one is kept unchanged: the same id means the same
     request, and so the same samples.
 
     Args:
@@ -125,8 +159,9 @@ def unpack_run(source: Path, into: Path) -> RunFolder:
     try:
         with _opened(source) as entries:
             text = b"".join(_chunks(entries["manifest.json"], MAX_TEXT_BYTES["manifest.json"]))
-            run_id = check_run_id(Manifest.from_json(text.decode()).run_id)
+            run_id = check_run_id(Manifest.from_json(text.decode("utf-8-sig")).run_id)
             with atomic_folder(into / run_id) as copy:
+                copied = copy.stat()
                 _copy(entries, copy)
                 check_run(RunFolder(copy), run_id)
                 delete_invalid_derived_files(RunFolder(copy))
@@ -138,7 +173,7 @@ def unpack_run(source: Path, into: Path) -> RunFolder:
     imported = RunFolder(into / run_id)
     if not imported.exists or imported.manifest().run_id != run_id:
         raise RunFolderError(f"{imported.path} is in the way, and is not run {run_id}: move it away")
-    return imported
+    return ImportedRun(imported, os.path.samestat(copied, imported.path.stat()))
 
 
 def _is_known(name: str) -> bool:
@@ -146,9 +181,9 @@ def _is_known(name: str) -> bool:
 
 
 def _is_leftover(name: str) -> bool:
-    """Whether this is the lock of a run folder, or a temporary file that a killed process left there."""
-    last = name.rpartition("/")[2]
-    return last == ".lock" or (last.startswith(".") and last.endswith(".tmp"))
+    """Whether this is the lock of a run folder, a file set aside, or one that a killed process left there."""
+    folder, _, last = name.rpartition("/")
+    return folder.rpartition("/")[2] == SET_ASIDE or last == ".lock" or (last.startswith(".") and last.endswith(".tmp"))
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from hcl_core.records import OUTCOMES_WITH_IDEA, StoredQuestion, are_open, first
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.metrics import OutcomeTable
+from hcl_core.settings.prompts import PromptTemplate
 
 # Unpacked bytes of all files together, and the most of a zip entry without the 64-bit extension. The shipped runs have
 # 2 to 11 MB: 25 bytes a sample and more.
@@ -58,6 +59,7 @@ def check_run(folder: RunFolder, run_id: str) -> None:
         _check_questions(manifest, stored)
         if not manifest.run_id == run_id == manifest.settings.run_id(stored):
             raise ValueError(f"its id is {manifest.run_id}, but its settings and questions do not make that id")
+        _check_prompts(manifest.settings.template, stored)
         _check_samples(folder, manifest, stored)
     except RunFolderError as error:  # its message starts with the temporary folder
         raise RunFolderError(str(error).removeprefix(f"{folder.path}: ")) from None
@@ -85,26 +87,34 @@ def _check_questions(manifest: Manifest, stored: Sequence[StoredQuestion]) -> No
         )
 
 
+def _check_prompts(template: PromptTemplate, stored: Sequence[StoredQuestion]) -> None:
+    """Raise ``ValueError`` unless each prompt is what the template makes of the question; a chat format goes around it.
+
+    The run id proves the prompts, and not the questions' texts, which are what people read and judges are given.
+    """
+    for each in stored:
+        message = template.render(each.question.text, wrap_chat=str.strip)
+        is_same = message in each.prompt if template.is_chat else message == each.prompt
+        if not is_same:
+            raise ValueError(
+                f"the prompt of question {each.question.id[:40]!r} does not ask {each.question.text[:80]!r}"
+            )
+
+
 def _check_samples(folder: RunFolder, manifest: Manifest, stored: Sequence[StoredQuestion]) -> None:
     settings, num_expected = manifest.settings, manifest.num_total_samples
     parts = sorted((folder.path / "samples").iterdir())
-    _check_sizes(parts, num_expected, num_expected * settings.sampling.max_new_tokens)
+    # Twice as many as the run has: a run with a part that stands twice is told so below.
+    _check_sizes(parts, 2 * num_expected, 2 * num_expected * settings.sampling.max_new_tokens)
     _check_texts(parts, ["answer", "completion_text"])
+    if bad := folder.bad_parts():
+        raise ValueError(f"samples/{bad[0].file.name}: {bad[0].problem}")
     table = folder.sample_table()
     table.validate(full=True)
     if sample_cells(table, [question.question.id for question in stored], settings) is None:
-        raise ValueError("a sample belongs to no question, layer or number of the run, or stands twice")
+        raise ValueError("a sample belongs to no question, layer or number of the run")
     if manifest.finished_at is not None and len(table) != num_expected:
         raise ValueError(f"it says that it is finished, and has {len(table)} of {num_expected} samples")
-    num_ids, num_logprobs = (
-        pc.list_value_length(table[column]) for column in ("completion_token_ids", "token_logprobs")
-    )
-    if not pc.all(pc.equal(num_ids, num_logprobs), min_count=0).as_py():
-        raise ValueError("a sample has more or fewer tokens than probabilities")
-    if table["completion_token_ids"].combine_chunks().flatten().null_count:
-        raise ValueError("a sample has a token without an id")
-    if not set(pc.unique(table["finish_reason"].cast(pa.string())).to_pylist()) <= {"stop", "length"}:
-        raise ValueError("a sample has an unknown finish_reason")
     _check_answers(table)
 
 

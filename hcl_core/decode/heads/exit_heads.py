@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hcl_core.atomic import atomic_file
+from hcl_core.atomic import atomic_file, disk_errors
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.linear import affine
 from hcl_core.decode.model.memory import explain_out_of_memory
@@ -215,6 +215,7 @@ def read_head(file: Path, lm: CausalLM) -> LinearHead:
 
 def write_head(file: Path, maps: QuantizedMaps, config: HeadConfig) -> None:
     """Write a head's file in one step."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(file) as temporary:
         save_file(asdict(maps), temporary, {FORMAT: json.dumps(asdict(config))})

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hcl_core.atomic import atomic_file
+from hcl_core.atomic import atomic_file, disk_errors
 from hcl_core.decode.heads.exit_heads import LinearHead, QuantizedMaps, SharedHead, read_config, write_head
 from hcl_core.decode.heads.fidelity import measure
 from hcl_core.decode.heads.refining import RefinedMaps
@@ -116,7 +116,8 @@ class _Read:
 
     def save(self, file: Path) -> None:
         """Replace ``file`` in one step."""
-        file.parent.mkdir(parents=True, exist_ok=True)
+        with disk_errors(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
         tensors = {"inputs": self.moments.inputs, "cross": self.moments.cross}
         tensors |= {
             name: torch.cat(getattr(self, name), dim=-1 if name == "refining_weights" else 1)

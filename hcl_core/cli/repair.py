@@ -1,0 +1,53 @@
+"""Commands on damaged run folders: verify, repair."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hcl_core.cli.terminal import app, say
+from hcl_core.folders import precomputed_folder, runs_folder
+from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.manifest import is_run_id
+from hcl_core.runs.repair import repair_run
+from hcl_core.runs.verify import verify_run
+
+_RUN = Annotated[str, typer.Argument(metavar="DIR|RUN_ID", help="A run folder, or the id of a stored run.")]
+
+
+@app.command()
+def verify(run: _RUN) -> None:
+    """Read and check every file of a run; a line for each problem. Exit code 0: none, 1: some, 2: no run there."""
+    folder = _find(run)
+    problems = verify_run(folder)
+    for problem in problems:
+        say(str(problem))
+    if problems:
+        raise typer.Exit(1)
+    manifest, num_samples = folder.manifest(), len(folder.sample_table(["sample_idx"]))
+    say(f"{folder.path}: no problem found; {num_samples:,} of {manifest.num_total_samples:,} samples are there")
+
+
+@app.command()
+def repair(run: _RUN) -> None:
+    """Move damaged files of a run to its folder set_aside. Exit code 0: it can be read, 1: problems are left."""
+    folder = _find(run)
+    for path in repair_run(folder):
+        say(f"Moved to {path}")
+    problems = verify_run(folder)
+    for problem in problems:
+        say(str(problem))
+    if problems:
+        raise typer.Exit(1)
+    num_missing = folder.manifest().num_total_samples - len(folder.sample_table(["sample_idx"]))
+    missing = f"; {num_missing:,} samples are missing: the same `run` command samples them" if num_missing else ""
+    say(f"{folder.path} can be read{missing}")
+
+
+def _find(run: str) -> RunFolder:
+    """The run in the folder ``run``, else the stored run of that id."""
+    if is_run_id(run) and not Path(run).exists():
+        for root in (runs_folder(), precomputed_folder()):
+            if RunFolder(root / run).exists:
+                return RunFolder(root / run)
+    return RunFolder(Path(run))
