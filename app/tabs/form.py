@@ -11,7 +11,7 @@ from app.service import Service
 from app.tabs.base import run_buttons
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
-from hcl_core.questions.jsonl import write_idea
+from hcl_core.questions.own import write_idea
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.prompts import TEMPLATE_NAMES
 from hcl_core.settings.strategies import STRATEGY_NAMES
