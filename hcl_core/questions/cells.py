@@ -137,9 +137,9 @@ def one_idea(value: Any) -> Answers:
 def divided(text: str) -> Answers:
     """The answers in a cell.
 
-    They are divided at ``|``, at the ends of lines and at ``;``, if no part is a sentence or has half a pair of brackets.
-    With both ``;`` and ``|``, ``|`` divides the names of an idea. A comma divides nothing, since it may be part of
-    an answer; of that there is a note.
+    They are divided at ``|``, at ``;`` and at the ends of lines, if no part is a sentence or has half a pair of
+    brackets. With both ``;`` and ``|``, ``|`` divides the names of an idea. A comma divides nothing, since it may be
+    part of an answer; of that there is a note.
     """
     text = text.strip()
     separator = next((each for each in ("\n", ";", "|") if each in text), None)

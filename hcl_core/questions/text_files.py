@@ -56,8 +56,8 @@ def decode(content: bytes) -> DecodedText:
     for mark, codec, encoding in _MARKS:
         if content.startswith(mark):
             return _checked(_decode_as(codec, content[len(mark) :]), encoding)
-    if (codec := _utf_16_without_mark(content)) is not None:
-        return _checked(_decode_as(codec, content), "UTF-16")
+    if (utf_16 := _utf_16_without_mark(content)) is not None:
+        return _checked(_decode_as(utf_16, content), "UTF-16")
     try:
         return _checked(content.decode("utf-8"), "UTF-8")
     except UnicodeDecodeError as error:
