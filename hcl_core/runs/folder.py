@@ -152,7 +152,7 @@ class RunFolder:
     def manifest(self) -> Manifest:
         """Raises ``RunFolderError`` if there is none, or none that can be read."""
         try:
-            text = (self.path / "manifest.json").read_text(encoding="utf-8")
+            text = (self.path / "manifest.json").read_text(encoding="utf-8-sig")  # editors write a mark
         except (OSError, UnicodeDecodeError):
             raise RunFolderError(f"{self.path} holds no run: a folder with a manifest.json was wanted") from None
         try:
@@ -167,7 +167,7 @@ class RunFolder:
     def questions(self) -> list[StoredQuestion]:
         """Raises ``RunFolderError`` if the file is damaged."""
         try:
-            with (self.path / "questions.jsonl").open(encoding="utf-8") as opened:
+            with (self.path / "questions.jsonl").open(encoding="utf-8-sig") as opened:
                 stored = [parse_row(line) for line in opened]
         except (OSError, ValueError, SettingsError) as error:
             raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: {error}") from None
