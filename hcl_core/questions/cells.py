@@ -97,7 +97,7 @@ def _names_of_element(value: Any) -> tuple[str, ...]:
 
 def _names_of_record(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Names in a record: of TriviaQA, of SQuAD, DROP and NarrativeQA, of KILT and ComplexWebQuestions."""
-    if {"value", "aliases"} & record.keys():
+    if {"value", "aliases"} & record.keys() and "answer" not in record:
         if "value" not in record:
             raise RowError(Reason.VALUE, "column 'value' is missing")
         names = (*names_of(record["value"]), *names_of(record.get("aliases")))

@@ -29,11 +29,13 @@ class _Choices:
         texts: In order.
         labels: One each, in capitals: letters, or the set's own.
         are_named: Whether the set names the labels, so that a number is a label and no index.
+        are_columns: Whether each has a column of its own.
     """
 
     texts: tuple[str, ...]
     labels: tuple[str, ...]
     are_named: bool = False
+    are_columns: bool = False
 
 
 def single_columns(columns: Iterable[str]) -> dict[str, str]:
@@ -113,7 +115,7 @@ def _of_list(value: Any) -> _Choices:
 def _of_columns(row: Mapping[str, Any], singles: Mapping[str, str]) -> _Choices:
     filled = [(label, _text(row[name])) for name, label in singles.items() if not is_empty(row[name])]
     labels = tuple(label for label, _ in filled)
-    return _Choices(tuple(text for _, text in filled), labels, are_named=all(map(str.isdigit, labels)))
+    return _Choices(tuple(text for _, text in filled), labels, all(map(str.isdigit, labels)), are_columns=True)
 
 
 def _find(choices: _Choices, key: Any, key_name: str) -> str:
@@ -126,6 +128,11 @@ def _find(choices: _Choices, key: Any, key_name: str) -> str:
     if choices.are_named and text.upper() in choices.labels:
         return choices.texts[choices.labels.index(text.upper())]
     if text.isascii() and text.isdigit():
+        if choices.are_columns and key_name != "cop":  # MedMCQA's cop counts from 0
+            raise LayoutError(
+                f"{key_name} {text} with choices in columns could count from 0 or from 1; from 0, "
+                f"{_at(choices, int(text), key_name)[:40]!r} would be read: write letters, or the answer's text"
+            )
         return _at(choices, int(text), key_name)
     letter = _LETTER.fullmatch(text)
     if letter is not None and letter.group(1).upper() in choices.labels:

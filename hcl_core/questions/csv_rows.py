@@ -14,6 +14,7 @@ _SEPARATORS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?[ ,;\t]*(?:\r\n|\n|\r|\Z)', re.IGNORECASE)
 # Records that are searched for the header: some people write a title above it.
 _MAX_ABOVE_HEADER = 5
+_WRONG_QUOTE = "a quote inside a cell must be written twice, and a cell must end at its last quote"
 
 # Whether columns of these names have a known layout.
 IsKnown = Callable[[Iterable[str]], bool]
@@ -54,8 +55,10 @@ def csv_rows(text: str, is_known: IsKnown, headerless: Callable[[list[str]], lis
     # The header is unknown: one row without values says which columns there are.
     separator = max(separators, key=text.partition("\n")[0].count)
     header = next(_filled(_records(text, separator, first_line)), None)
-    if header is None or header[1] is None:
+    if header is None:
         return iter(())
+    if header[1] is None:
+        return iter([Row(header[0], RowError(Reason.CELLS, _WRONG_QUOTE))])
     return iter([Row(header[0], dict.fromkeys(_unlike(header[1]), ""))])
 
 
@@ -64,7 +67,7 @@ def _rows(text: str, separator: str, first_line: int, columns: list[str], header
         if number <= header_line:
             continue
         if cells is None:
-            yield Row(number, RowError(Reason.CELLS, "a quote inside a cell must be written twice"))
+            yield Row(number, RowError(Reason.CELLS, _WRONG_QUOTE))
         elif any(cell.strip() for cell in cells[len(columns) :]):
             problem = "more cells than the header; quote a cell that has a comma"
             yield Row(number, RowError(Reason.CELLS, problem))
@@ -80,7 +83,7 @@ def _records(text: str, separator: str, first_line: int) -> Iterator[_Record]:
     if separator == "\t" and not _is_quoted_well(text, separator):
         reader = csv.reader(lines, delimiter=separator, strict=True, quoting=csv.QUOTE_NONE)
     else:
-        reader = csv.reader(lines, delimiter=separator, strict=True)
+        reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     while True:
         number = reader.line_num + first_line
         try:
@@ -95,7 +98,7 @@ def _records(text: str, separator: str, first_line: int) -> Iterator[_Record]:
 
 def _is_quoted_well(text: str, separator: str) -> bool:
     try:
-        for _ in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
+        for _ in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True):
             pass
     except csv.Error:
         return False

@@ -71,7 +71,7 @@ def _read(line: str) -> Any:
 
 def _document_rows(text: str, start: int, value: dict[str, Any], is_known: IsKnown) -> tuple[Iterator[Row], Unit]:
     """The rows inside one object: its columns, a list under some key, an object a row, or itself."""
-    if (columns := _columns(value)) is not None and is_known(columns):
+    if (columns := _columns(value)) is not None and is_known(columns) and not _has_chat(columns):
         names, lists = list(columns), columns.values()
         if len({len(each) for each in lists}) > 1:
             raise ValueError(f"its columns have different lengths: {', '.join(names)}")
@@ -106,6 +106,11 @@ def _columns(value: dict[str, Any]) -> dict[str, list[Any]] | None:
     if all(isinstance(each, dict) and each and all(map(str.isdigit, each)) for each in value.values()):
         return {name: list(each.values()) for name, each in value.items()}
     return None
+
+
+def _has_chat(columns: dict[str, list[Any]]) -> bool:
+    """Whether a list has the messages of a chat, so that it is the value of a single row."""
+    return any(isinstance(each, dict) and "role" in each for values in columns.values() for each in values)
 
 
 def _is_rows(value: Any) -> bool:
@@ -176,12 +181,9 @@ def _unnested(number: int, value: Any) -> Iterator[Row]:
         yield Row(number, RowError(Reason.NOT_JSON, f"an object was wanted; got {type(value).__name__}"))
     elif isinstance(value.get("row"), dict) and "row_idx" in value:
         yield Row(number, value["row"])
-    elif isinstance(inner := value.get("paragraphs") if "qas" not in value else value["qas"], list) and _is_rows(inner):
-        if {"question", "answers"} <= value.keys():
-            yield Row(number, value)
-        else:
-            for each in inner:
-                yield from _unnested(number, each)
+    elif _is_rows(inner := value.get("qas", value.get("paragraphs"))) and "question" not in value:
+        for each in inner:
+            yield from _unnested(number, each)
     else:
         yield Row(number, value)
 

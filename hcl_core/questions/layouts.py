@@ -5,6 +5,7 @@ The sets that list names of one right answer give a question with one accepted i
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from hcl_core.errors import SettingsError
@@ -42,6 +43,10 @@ _ANSWERS = ("answers", "answer", "possible_answers", "golden_answer", "golden_an
             "ideal")  # fmt: skip
 # Columns that say whether the row's answer is right, as in WikiQA: an answer of label 0 is a wrong one.
 _MARKS = ("label", "is_correct", "correct")
+
+
+# Beside these, a question without answers is none that the passage answers, as in SQuAD 2; it is not an open one.
+_WITH_PASSAGE = frozenset({"is_impossible", "context", "passage"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,8 @@ def _own(row: Values) -> Draft:
     if is_empty(value):
         raise RowError(Reason.ANSWER, "its answers are empty; [] says that there are none, as for an open question")
     answers = ideas_of(value)
-    return Draft(_question(row), answers if value == [] else _needed(answers))
+    is_open = value == [] and not _WITH_PASSAGE & row.keys()
+    return Draft(_question(row), answers if is_open else _needed(answers))
 
 
 def _one_answer(column: str, *aliases: str) -> Callable[[Values], Draft]:
@@ -223,7 +229,7 @@ def _layouts() -> Iterable[Layout]:
     aliases = ("aliases", "answer_aliases", "alias")
     yield Layout("question, answer", question | {"answer"}, _one_answer("answer", *aliases), frozenset(aliases))
     yield Layout("DROP", question | {"answers_spans"}, _one_answer("answers_spans"))
-    yield Layout("SimpleQA", frozenset({"problem", "answer"}), _one_answer("answer"))
+    yield Layout("SimpleQA (problem, answer)", frozenset({"problem", "answer"}), _one_answer("answer"))
     yield Layout("LLM Foundry", frozenset({"context", "answer", "aliases"}), _foundry)
     yield Layout("BIG-bench", frozenset({"input", "target_scores"}), _big_bench, frozenset({"target"}))
     yield Layout("OpenAI evals", frozenset({"input", "ideal"}), _chat)
@@ -251,8 +257,7 @@ def is_read(column: str) -> bool:
 
 def has_layout(columns: Iterable[str]) -> bool:
     """Whether rows with these columns have a known layout, or several."""
-    names = {column_name(str(name)).partition(".")[0] for name in columns}
-    return bool(_candidates(names))
+    return bool(_candidates(frozenset(column_name(str(name)).partition(".")[0] for name in columns)))
 
 
 def layout_of(row: Values) -> Layout:
@@ -262,7 +267,7 @@ def layout_of(row: Values) -> Layout:
         LayoutError: Its columns have several meanings.
         RowError: It has no known layout.
     """
-    candidates = _candidates(row.keys())
+    candidates = _candidates(frozenset(row))
     for layout in candidates:
         if layout.holds is None or layout.holds(row):
             _check_one_meaning(layout, row)
@@ -281,14 +286,15 @@ def _listed(columns: Iterable[str]) -> str:
     return ", ".join(sorted(map(str, columns)))[:200]
 
 
-def _candidates(columns: Iterable[str]) -> list[Layout]:
-    names = set(columns)
+@lru_cache(maxsize=1_000)
+def _candidates(names: frozenset[str]) -> tuple[Layout, ...]:
+    """Layouts whose columns are all there, the most special first."""
     asked = bool(names & set(_QUESTIONS))
     if asked and (has_choices(names) or names >= {"question", "answerkey"}):
-        return [_MULTIPLE_CHOICE]
+        return (_MULTIPLE_CHOICE,)
     if asked and any(answer_number(name) is not None for name in names):
-        return [_NUMBERED]
-    return [layout for layout in LAYOUTS if layout.required <= names]
+        return (_NUMBERED,)
+    return tuple(layout for layout in LAYOUTS if layout.required <= names)
 
 
 def _check_one_meaning(layout: Layout, row: Values) -> None:

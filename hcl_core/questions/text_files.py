@@ -25,9 +25,11 @@ _BINARY = (
     (b"%PDF", "a PDF: jsonl, json, csv, tsv or parquet was wanted"),
 )
 # What text in Windows-1252 does not have, but text in another encoding has when it is read as Windows-1252: a capital
-# letter after a small one (Mac Roman), a sign inside a word or a pound sign before one (Windows-1250, DOS), and three
+# letter inside a word (Mac Roman), a sign inside a word or a pound sign before one (Windows-1250, DOS), and three
 # letters with accents in a row (Cyrillic, Greek and Asian encodings).
-_NOT_WINDOWS = re.compile("[a-zß-öø-ÿ][À-ÖØ-ÞŠŒŽŸ]|[a-z][€ƒˆ†‡‰¡-¦¨©¬®-³µ¶¸¹¼-¿][a-z]|£[a-zß-öø-ÿ]{2}|[À-ÖØ-öø-ÿ]{3}")
+_NOT_WINDOWS = re.compile(
+    "[a-zß-öø-ÿ][À-ÖØ-ÞŠŒŽŸ]|[A-Z][ŠŒŽŸ][a-z]|[a-z][€ƒˆ†‡‰¡-©¬®-³µ¶¸¹¼-¿][a-z]|£[a-zß-öø-ÿ]{2}|[À-ÖØ-öø-ÿ]{3}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def _decode_windows(content: bytes, error: UnicodeDecodeError) -> str:
     in_line = error.start - (content.rfind(b"\n", 0, error.start) + 1)
     has_utf_8 = any("\x80" <= letter != "\ufffd" for letter in set(content.decode("utf-8", "replace")))
     if has_utf_8:
-        raise LineError(line, f"not UTF-8 at byte {in_line}")
+        raise LineError(line, f"not UTF-8 at byte {in_line}: save the file as UTF-8")
     text = content.decode("cp1252", "replace")
     if "\ufffd" in text or _NOT_WINDOWS.search(text):
         problem = f"not UTF-8 at byte {in_line}, and not surely Windows-1252: save the file as UTF-8"
