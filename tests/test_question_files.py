@@ -164,7 +164,7 @@ def test_rows_have_the_numbers_of_their_first_lines(tmp_path):
 
 # JSON.
 
-COLUMNS = {"question": ["Capital?", "Other?"], "answers": [["Paris"], ["Rome"]]}
+COLUMNS: dict[str, list[object]] = {"question": ["Capital?", "Other?"], "answers": [["Paris"], ["Rome"]]}
 
 
 @pytest.mark.parametrize(

@@ -297,6 +297,26 @@ def test_a_hub_set_that_is_missing_offline_names_the_file_to_get(monkeypatch, tm
     assert hub_set.file in str(caught.value) and hub_set.repo_id in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("raised", "error", "problem"),
+    [
+        (ConnectionError("no route"), NoNetworkError, "the Hub cannot be reached"),
+        (FileNotFoundError("not cached"), NoNetworkError, "the Hub cannot be reached"),
+        (ValueError("Couldn't find cache for nq_open"), NoNetworkError, "the Hub cannot be reached"),
+        (ValueError("BuilderConfig 'x' not found"), QuestionFileError, "on the Hub has no longer the split validation"),
+        (ValueError('Unknown split "validation"'), QuestionFileError, "has no longer the split validation"),
+        (datasets.exceptions.DatasetNotFoundError("x"), QuestionFileError, "the Hub has no data set google-research"),
+    ],
+)
+def test_an_error_of_the_hub_is_told_as_what_it_is(monkeypatch, raised, error, problem):
+    def load_dataset(*_, **__):
+        raise raised
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(error, match=problem):
+        registry.load_questions("nq_open").load(1)
+
+
 def test_splits_without_answers_or_of_no_set_are_refused():
     with pytest.raises(SettingsError, match="the test split of triviaqa has no answers to judge by: use validation"):
         registry.load_questions("triviaqa", "test")

@@ -77,7 +77,7 @@ def _document_rows(text: str, start: int, value: dict[str, Any], is_known: IsKno
             raise ValueError(f"its columns have different lengths: {', '.join(names)}")
         cells = zip(*lists, strict=True)
         return (Row(number, dict(zip(names, row, strict=True))) for number, row in enumerate(cells, 1)), "row"
-    if is_known(value) or {"paragraphs", "qas"} & value.keys():
+    if is_known(value) or {"question", "paragraphs", "qas"} & value.keys():
         return _unnested(1 + text.count("\n", 0, start), value), "line"
     if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):  # pandas, orient="split"
         names = list(map(str, value["columns"]))
