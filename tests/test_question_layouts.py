@@ -183,7 +183,7 @@ def test_a_cell_without_an_answer_is_none(tmp_path, column, cell):
 
 @pytest.mark.parametrize("answers", [None, float("nan"), "nan", [], ["nan", None], {"text": []}])
 def test_a_value_without_an_answer_is_none_in_json_too(tmp_path, answers):
-    with pytest.raises(QuestionFileError, match="answers|no answer"):
+    with pytest.raises(QuestionFileError, match="accepted answer|answers are empty"):
         load(tmp_path / "set.jsonl", json.dumps({"question": "Which?", "context": "c", "answers": answers}))
 
 

@@ -130,7 +130,7 @@ def test_trivia_qas_test_split_is_refused_by_what_is_wrong_with_it():
     [
         ({"title": "?", "body": "?"}, "row 1: question with answers, or the columns .* got body, title"),
         ({"question": 7, "answer": ["a"]}, "row 1: a text was wanted; got int"),
-        ({"question": "Who?", "answer": []}, "row 1: it has no answers"),
+        ({"question": "Who?", "answer": []}, "row 1: it has no accepted answer"),
         ({"question": "Who?", "answer": None}, "row 1: .*"),
         ({"question": "Who?", "answer": {"aliases": ["x"]}}, "row 1: column 'value' is missing"),
         ({"question": "Who?", "possible_answers": "[1"}, "row 1: "),

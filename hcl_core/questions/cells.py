@@ -101,7 +101,10 @@ def _names_of_record(record: Mapping[str, Any]) -> tuple[str, ...]:
         if "value" not in record:
             raise RowError(Reason.VALUE, "column 'value' is missing")
         names = (*names_of(record["value"]), *names_of(record.get("aliases")))
-        return () if names == ("<unk>",) else tuple(dict.fromkeys(names))
+        if names == ("<unk>",):
+            problem = "it has no answers, as in TriviaQA's test split: use the validation split"
+            raise RowError(Reason.ANSWER, problem)
+        return tuple(dict.fromkeys(names))
     for name in ("text", "spans", "answer"):
         if name in record:
             names = (*names_of(record[name]), *names_of(record.get("aliases")), *names_of(record.get("answer_aliases")))
