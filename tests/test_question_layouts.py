@@ -27,6 +27,8 @@ ROWS = {
     "WebQuestions": ({"url": "http://x", "question": "Which?", "answers": ["Mars"]}, ("Mars",)),
     "GSM8K": ({"question": "Which?", "answer": "It is 24.\nTogether 72.\n#### 1,072"}, ("1,072",)),
     "SimpleQA": ({"metadata": "{'topic': 'x'}", "problem": "Which?", "answer": "Mars"}, ("Mars",)),
+    "SimpleQA with a semicolon": ({"problem": "Which?", "answer": "Mars; 4th"}, ("Mars; 4th",)),
+    "short names": ({"Q": "Which?", "A": "Mars"}, ("Mars",)),
     "MATH": ({"problem": "Which?", "solution": "So $\\boxed{4}$.", "answer": "4", "unique_id": "t/1"}, ("4",)),
     "SQuAD": (
         {"context": "c", "question": "Which?", "answers": {"text": ["Mars", "Mars"], "answer_start": [0, 0]}},

@@ -87,6 +87,16 @@ def one_answer(column: str, *aliases: str) -> Callable[[Values], Draft]:
     return read
 
 
+def whole_answer(row: Values) -> Draft:
+    """Sets with exactly one answer a question, such as SimpleQA: a semicolon is part of it."""
+    return Draft(_question(row), _needed(one_idea(row["answer"])))
+
+
+def short_names(row: Values) -> Draft:
+    """Columns ``q`` and ``a``."""
+    return one_answer("answer")({"question": row["q"], "answer": row["a"]})
+
+
 def _parts(value: Any) -> Any:
     """The parts of a cell with several names."""
     value = literal(value)
