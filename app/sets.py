@@ -10,7 +10,7 @@ from cachetools import LRUCache
 from hcl_core import registry
 from hcl_core.errors import HclError, QuestionFileError, SettingsError
 from hcl_core.folders import user_path
-from hcl_core.ports import QuestionSource
+from hcl_core.questions.report import LoadReport
 from hcl_core.questions.search import QuestionIndex
 from hcl_core.records import Question
 
@@ -31,11 +31,13 @@ class LoadedSet:
         name: As stored with a run.
         questions: In the set's order.
         index: Of the same questions.
+        report: What loading did; ``None`` for the starter set.
     """
 
     name: str
     questions: tuple[Question, ...]
     index: QuestionIndex
+    report: LoadReport | None = None
 
     def load(self, limit: int | None = None) -> list[Question]:
         """As a ``QuestionSource``."""
@@ -89,7 +91,7 @@ class QuestionSets:
             QuestionFileError: It can't be read; the message has the file's name and no path.
         """
         try:
-            return self._keep(visitor, registry.load_questions(str(file)))
+            return self._keep(visitor, str(file))
         except HclError as error:
             raise QuestionFileError(str(error).replace(str(file), file.name)) from None
 
@@ -107,14 +109,16 @@ class QuestionSets:
         if not name.strip():
             raise SettingsError("type a path, or triviaqa, nq_open or popqa")
         path = user_path(name.strip())
-        return self._keep(visitor, registry.load_questions(str(path) if path else name.strip()))
+        return self._keep(visitor, str(path) if path else name.strip())
 
     def forget(self, visitor: str) -> None:
         """The visitor has left."""
         with self._lock:
             self._by_visitor.pop(visitor, None)
 
-    def _keep(self, visitor: str, source: QuestionSource) -> str:
+    def _keep(self, visitor: str, wanted: str) -> str:
+        reports: list[LoadReport] = []
+        source = registry.load_questions(wanted, on_report=reports.append)
         questions = source.load(_MOST_QUESTIONS + 1)
         if len(questions) > _MOST_QUESTIONS:
             raise SettingsError(
@@ -126,7 +130,7 @@ class QuestionSets:
                 f"a question of this set has {most:,} accepted answers; a page takes {_MOST_ANSWERS:,}: cut them"
             )
         name = f"{source.name} (own)" if source.name == STARTER else source.name
-        loaded = LoadedSet(name, tuple(questions), QuestionIndex(questions))
+        loaded = LoadedSet(name, tuple(questions), QuestionIndex(questions), next(iter(reports), None))
         with self._lock:
             sets = self._by_visitor.pop(visitor, None) or LRUCache(_MOST_SETS)
             sets[loaded.name] = loaded

@@ -8,7 +8,7 @@ import statistics
 import time
 
 from hcl_core import registry
-from hcl_core.questions.jsonl import make_question
+from hcl_core.questions.own import make_question
 from hcl_core.questions.search import QuestionIndex
 
 NUM_QUESTIONS, REPEATS = 100_000, 20

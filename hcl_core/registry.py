@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hcl_core.decode.model.loading import load_model as load_model
     from hcl_core.decode.timing import benchmark_strategies as benchmark_strategies
     from hcl_core.decode.token_lens import read_layers_along_answer as read_layers_along_answer
+    from hcl_core.questions.report import OnReport
 else:
     # Functions handed on as they are, by their modules. Type checkers see the imports above.
     _LAZY = {
@@ -170,29 +171,32 @@ def load_embedder(name: str = EMBEDDER_NAMES[0]) -> Embedder:
     return MiniLmEmbedder()
 
 
-def load_questions(name: str, split: str | None = None) -> QuestionSource:
+def load_questions(
+    name: str, split: str | None = None, is_strict: bool = False, on_report: "OnReport | None" = None
+) -> QuestionSource:
     """The question set called ``name``: the starter set, one known on the Hub, or the one at that path.
 
     Args:
         name: See above.
         split: Of a set that has several.
+        is_strict: Whether a row that cannot be read is an error; else it is left out and counted.
+        on_report: Told what loading did, once it is done; not of the starter set.
 
     Raises:
         SettingsError: There is none, or it has no such split.
     """
-    from hcl_core.questions.files import LocalQuestions
+    from hcl_core.questions.files import LocalQuestions, starter_questions
     from hcl_core.questions.hub import HUB_SET_NAMES, HUB_SETS, HubQuestions
-    from hcl_core.questions.jsonl import starter_questions
 
     if name == "starter":
         if split is not None:
             raise SettingsError("the starter set has no splits: leave --split out")
         return starter_questions()
     if (hub_set := next((known for known in HUB_SETS if known.name == name), None)) is not None:
-        return HubQuestions(hub_set, split)
+        return HubQuestions(hub_set, split, is_strict, on_report)
     if (path := user_path(name)) is None:
         known = ", ".join(("starter", *HUB_SET_NAMES))
         raise QuestionFileError(
             f"cannot read the question file {name[:200]}: no such file, and no set of that name; known are {known}"
         )
-    return LocalQuestions(path, split)
+    return LocalQuestions(path, split, is_strict=is_strict, on_report=on_report)

@@ -191,6 +191,15 @@ def test_run_asks_the_questions_of_a_file(run_tiny, tmp_path):
     assert (manifest.question_set, manifest.num_questions) == ("mine.jsonl", 2)
 
 
+def test_run_says_in_one_line_what_it_read_and_refuses_what_it_cannot_if_asked(run_tiny, tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text("question;answers\nOne?;x\nTwo?;nan\n", encoding="utf-16")
+    _, _, err = run_tiny("--questions", file, "--layers", "4", "--out", tmp_path / "out")
+    said = "mine.csv: layout question, answers; 1 question; read as UTF-16; 1 skipped: no answer (line 3)"
+    assert said in err.splitlines()
+    assert_one_line_error(run_tiny("--questions", file, "--strict"), "mine.csv, line 3: its answers are empty")
+
+
 def test_run_asks_the_starter_questions(run_tiny, tmp_path):
     run_tiny("--questions", "starter", "--limit", 1, "--layers", "4", "--out", tmp_path / "out")
     assert RunFolder(tmp_path / "out").manifest().question_set == "starter"
@@ -489,7 +498,7 @@ BAD_FILES = {
         b'{"question": "a", "answers": ["b"]}\n{"question": "x"}\n',
         "bad.jsonl, line 2: answers missing",
     ),
-    "latin-1": (b'{"question": "\xe9"}\n', "bad.jsonl, line 1: not UTF-8"),
+    "no text": (b'{"question": "\x81"}\n', "bad.jsonl, line 1: not UTF-8"),
     "empty": (b"", "bad.jsonl: no question"),
 }
 
@@ -498,7 +507,7 @@ BAD_FILES = {
 def test_malformed_question_file_is_one_line(run_tiny, tmp_path, content, expected):
     file = tmp_path / "bad.jsonl"
     file.write_bytes(content)
-    assert_one_line_error(run_tiny("--questions", file), expected)
+    assert_one_line_error(run_tiny("--questions", file, "--strict"), expected)
 
 
 def test_unknown_command_is_one_line(command):

@@ -37,8 +37,10 @@ def own(finished, work, run_id):
     [
         ([], "zip", b"PK"),
         (["--format", "zip"], "zip", b"PK"),
-        (["--format", "csv"], "csv", b'"question_id"'),
-        (["--format", "scores"], "scores.csv", b'"exit_layer"'),
+        (["--format", "csv"], "csv", b'\xef\xbb\xbf"question_id"'),
+        (["--format", "scores"], "scores.csv", b'\xef\xbb\xbf"exit_layer"'),
+        (["--format", "csv", "--no-bom"], "csv", b'"question_id"'),
+        (["--format", "scores", "--no-bom"], "scores.csv", b'"exit_layer"'),
         (["--format", "notebook"], "ipynb", b"{"),
     ],
 )
@@ -46,6 +48,10 @@ def test_export_writes_a_file_named_by_the_run(command, finished, work, run_id, 
     code, out, _ = command("export", finished.path, *arguments)
     assert (code, out.strip()) == (0, f"Saved as {run_id}.{ending}")
     assert (work / f"{run_id}.{ending}").read_bytes().startswith(begins)
+
+
+def test_export_refuses_no_bom_for_other_formats(command, finished, work):  # noqa: F811
+    assert_one_line_error(command("export", finished.path, "--no-bom"), "--no-bom goes with --format csv or scores")
 
 
 def test_export_writes_where_it_is_told(command, finished, work):  # noqa: F811

@@ -41,6 +41,18 @@ COLUMNS = [
 ]
 
 
+FORMULAS = [
+    *("=1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "\u200b=1", "\ufeff=1", "\u3000@SUM(A1)", "\t-39"),
+    *("\uff1d1+1", "\uff20SUM(A1)", "\uff0b1+1", "\uff0d2+3", "\ufe661+1", "\x01=1"),
+    *("+cmd", "-cmd", "- cmd", "+cmd|' /C calc'!A0", "-2+3+cmd|' /C calc'!A0", "-2+3", "+49-30", "-39 cmd", "-39\n=1"),
+    *("-1e5*2", "-39%+1", "--1", "+-1", "-A1", "- Mars", "+1 (555) 1"),
+]
+NO_FORMULAS = [
+    *("a=1", "a\n=1", "'=1", " -1", "-39", "-1", "+1", "+49 30", "+49 30 123456", "-3.5", "-1,000,000.5", "-1,5 %"),
+    *("-40 °C", "-1e-5", "- 39", "\u221239", "\uff0d39", "−=1", "", "49 30"),
+]
+
+
 @pytest.fixture
 def folder(finished_copy):
     return finished_copy
@@ -54,7 +66,7 @@ def rows(finished, tmp_path):
 
 def read(path):
     """As a program reads a CSV that knows nothing of ours."""
-    return list(csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8"), newline="")))
+    return list(csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline="")))
 
 
 def scores_of(folder, tmp_path):
@@ -127,9 +139,12 @@ def test_csv_counts_the_tokens(rows):
     assert {row["num_tokens"] for row in rows} == {"2"}
 
 
-def test_csv_has_no_byte_order_mark(finished, tmp_path):
-    export_csv(finished, tmp_path / "run.csv")
-    assert (tmp_path / "run.csv").read_bytes().startswith(b'"question_id"')
+@pytest.mark.parametrize("write", [export_csv, export_scores_csv])
+def test_csv_has_the_byte_order_mark_that_excel_needs_unless_it_is_switched_off(finished, tmp_path, write):
+    write(finished, tmp_path / "run.csv")
+    write(finished, tmp_path / "plain.csv", has_mark=False)
+    plain = (tmp_path / "plain.csv").read_bytes()
+    assert plain.startswith(b'"') and (tmp_path / "run.csv").read_bytes() == b"\xef\xbb\xbf" + plain
 
 
 def test_csv_is_read_by_pandas(finished, tmp_path):
@@ -144,18 +159,24 @@ def test_csv_keeps_a_text_as_it_is(folder, tmp_path, text):
     assert read(tmp_path / "run.csv")[0]["completion_text"] == text
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize("text", FORMULAS)
 def test_csv_has_no_cell_that_a_spreadsheet_would_run(folder, tmp_path, text):
     rewrite_first(folder, text)
     export_csv(folder, tmp_path / "run.csv")
     assert read(tmp_path / "run.csv")[0]["completion_text"] == f"'{text}"
 
 
-@pytest.mark.parametrize("text", ["a=1", "a\n=1", "'=1", " -1"])
+@pytest.mark.parametrize("text", NO_FORMULAS)
 def test_csv_leaves_alone_what_is_no_formula(folder, tmp_path, text):
     rewrite_first(folder, text)
     export_csv(folder, tmp_path / "run.csv")
     assert read(tmp_path / "run.csv")[0]["completion_text"] == text
+
+
+def test_csv_has_no_nul_character(folder, tmp_path):
+    rewrite_first(folder, "a\0b")
+    export_csv(folder, tmp_path / "run.csv")
+    assert read(tmp_path / "run.csv")[0]["completion_text"] == "a\ufffdb"
 
 
 def rewrite_first(folder, text):

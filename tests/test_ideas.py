@@ -15,7 +15,7 @@ from hcl_core.ideas.names import (
 )
 from hcl_core.judges.alias import AliasJudge
 from hcl_core.ports import RightAnswer
-from hcl_core.questions.jsonl import read_idea, write_idea
+from hcl_core.questions.own import read_idea, write_idea
 from hcl_core.records import Question
 
 COUNTRIES = Question(

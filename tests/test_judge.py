@@ -10,7 +10,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from hcl_core.judges.alias import AliasJudge
-from hcl_core.questions.jsonl import starter_questions
+from hcl_core.questions.files import starter_questions
 from hcl_core.records import Question
 from hcl_core.words import fold, singular
 

@@ -10,7 +10,7 @@ from hcl_core.errors import QuestionFileError, SettingsError
 from hcl_core.judges.alias import AliasJudge
 from hcl_core.pipeline.judge_eval import is_tuning_half
 from hcl_core.pipeline.judge_precision import Precision, measure_precision, read_labelled_answers
-from hcl_core.questions.jsonl import starter_questions
+from hcl_core.questions.files import starter_questions
 
 LABELLED = Path(__file__).parent / "data" / "early_layer_answers.jsonl"
 

@@ -183,6 +183,14 @@ def test_manifest_read_back_has_the_same_run_id(folder):
     assert folder.manifest().settings.run_id(folder.questions()) == make_manifest().run_id
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "questions.jsonl"])
+def test_a_byte_order_mark_of_an_editor_is_read_over(folder, name):
+    before = folder.manifest(), folder.questions()
+    file = folder.path / name
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert (folder.manifest(), folder.questions()) == before
+
+
 def test_questions_are_read_back_with_their_prompts(folder):
     assert folder.questions() == STORED
 

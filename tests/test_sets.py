@@ -6,6 +6,8 @@ import shutil
 import pytest
 
 from app import sets
+from app.language import Translator
+from app.render.questions import set_parts
 from app.sets import QuestionSets
 from hcl_core.errors import QuestionFileError, SettingsError
 
@@ -15,6 +17,31 @@ def write(path, *texts):
     lines = [json.dumps({"question": text, "answers": ["yes"]}) for text in texts]
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        (
+            "en",
+            "mine.csv: layout question, answers; 1 question; read as Windows-1252; 1 row joined with the same "
+            "question; 1 row skipped: no answer (line 4); one answer has commas or slashes; write | between answers "
+            "to divide it (line 3); columns not read: source.",
+        ),
+        (
+            "de",
+            "mine.csv: Aufbau question, answers; 1 Frage; gelesen als Windows-1252; 1 Zeile mit derselben Frage "
+            "zusammengeführt; 1 Zeile übersprungen: keine Antwort (Zeile 4); eine Antwort enthält Kommas oder "
+            "Schrägstriche; mehrere Antworten trennt ein | (Zeile 3); nicht gelesene Spalten: source.",
+        ),
+    ],
+)
+def test_a_loaded_set_says_what_was_read_and_what_was_not(tmp_path, language, line):
+    file = tmp_path / "mine.csv"
+    file.write_text("question;answers;source\nOù?;Rome;\nOù?;Sun, Vega;x\nQui?;nan;\n", encoding="cp1252")
+    loaded = QuestionSets()
+    name = loaded.load_file("me", file)
+    assert line in set_parts(loaded.names("me"), loaded.get("me", name), Translator(language))["set_report"]
 
 
 def test_the_starter_set_is_there_for_everybody():

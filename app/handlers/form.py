@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from app.handlers.controls import read_number, read_text, read_whole
 from hcl_core.models.catalogue import find_model
 from hcl_core.pipeline.request import RunRequest
-from hcl_core.questions.jsonl import make_question, read_idea
+from hcl_core.questions.own import make_question, read_idea
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.settings.layers import LayerRange
 from hcl_core.settings.prompts import load_template

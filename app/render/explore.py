@@ -16,7 +16,7 @@ from app.views.detail import layer_detail
 from app.views.headline import headline, run_note
 from app.views.runs import link_box
 from app.views.scores import score_table
-from hcl_core.questions.jsonl import write_idea
+from hcl_core.questions.own import write_idea
 from hcl_core.records import Question
 from hcl_core.runs.meanings import follow_meanings
 

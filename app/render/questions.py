@@ -6,7 +6,9 @@ from app.handlers.questions import Hits
 from app.language import Translator
 from app.messages import Message
 from app.render import Parts
+from app.sets import LoadedSet
 from app.views.base import note, status_line
+from app.views.loading import report_line
 from hcl_core.text import printable
 
 _LABEL_LETTERS = 110
@@ -24,6 +26,7 @@ def hit_parts(hits: Hits, words: Translator) -> Parts:
     }
 
 
-def set_parts(names: list[str], name: str) -> Parts:
-    """A question set that was loaded becomes the chosen one."""
-    return {"set": gr.update(choices=names, value=name)}
+def set_parts(names: list[str], loaded: LoadedSet, words: Translator) -> Parts:
+    """A question set that was loaded becomes the chosen one; a line says what was read and what was not."""
+    report = note(report_line(loaded.report, words)) if loaded.report else ""
+    return {"set": gr.update(choices=names, value=loaded.name), "set_report": report}

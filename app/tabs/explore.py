@@ -94,12 +94,13 @@ def _wire_search(core: Service, form: FormControls) -> None:
         return _loaded(visit, questions.load_named(visit, name or ""))
 
     def _loaded(visit: Visit, name: str) -> Parts:
-        return set_parts(visit.service.sets.names(visit.visitor), name)
+        sets = visit.service.sets
+        return set_parts(sets.names(visit.visitor), sets.get(visit.visitor, name), visit.words)
 
     words, found = [parts["set"], parts["search"]], [parts["hits"], parts["search_status"]]
     gr.on([parts["search"].change], bind(search), words, found, trigger_mode="always_last", **QUIET)
     gr.on([parts["set"].change], bind(search), words, found, **QUIET)
-    loaded = [parts["set"], parts["search_status"]]
+    loaded = [parts[name] for name in ("set", "set_report", "search_status")]
     parts["file"].upload(bind(load_file), parts["file"], loaded, **FILES)
     gr.on([parts["load"].click, parts["set_name"].submit], bind(load_named), parts["set_name"], loaded, **FILES)
 

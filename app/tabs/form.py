@@ -11,7 +11,8 @@ from app.service import Service
 from app.tabs.base import run_buttons
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
-from hcl_core.questions.jsonl import write_idea
+from hcl_core.questions.files import SUFFIXES
+from hcl_core.questions.own import write_idea
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.prompts import TEMPLATE_NAMES
 from hcl_core.settings.strategies import STRATEGY_NAMES
@@ -66,7 +67,7 @@ def _question(core: Service, parts: dict[str, Any]) -> None:
             parts["set"] = gr.Dropdown(["starter"], value="starter", label=say("label_set"))
             parts["file"] = gr.UploadButton(
                 say("button_upload_set"),
-                file_types=[".jsonl", ".json", ".parquet", ".csv", ".tsv"],
+                file_types=list(SUFFIXES),
                 size="sm",
             )
             parts["set_name"] = gr.Textbox(
@@ -76,6 +77,7 @@ def _question(core: Service, parts: dict[str, Any]) -> None:
                 max_lines=1,
             )
             parts["load"] = gr.Button(say("button_load"), size="sm", interactive=not core.is_public)
+            parts["set_report"] = gr.HTML("", elem_id="set-report")
     parts["question"] = gr.Textbox(first.text, label=say("label_question"), lines=2, max_lines=6)
     ideas = "\n".join(map(write_idea, first.ideas))
     parts["accepted"] = gr.Textbox(

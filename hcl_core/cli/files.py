@@ -36,6 +36,13 @@ _WRITERS: dict[Format, tuple[str, Callable[[RunFolder, Path], None]]] = {
 }
 
 
+# Those with a switch for the byte order mark.
+_CSV_WRITERS: dict[Format, Callable[[RunFolder, Path, bool], None]] = {
+    Format.CSV: exports.export_csv,
+    Format.SCORES: exports.export_scores_csv,
+}
+
+
 @app.command()
 def export(
     run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
@@ -46,15 +53,23 @@ def export(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Default: the run's id, in the working folder.")
     ] = None,
+    no_bom: Annotated[
+        bool, typer.Option("--no-bom", help="CSV without the byte order mark that Excel needs: for scripts.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a run as one file: for `import` elsewhere, a spreadsheet or a notebook."""
+    if no_bom and file_format not in _CSV_WRITERS:
+        raise SettingsError("--no-bom goes with --format csv or scores")
     folder = RunFolder(run_dir)
     extension, write = _WRITERS[file_format]
     target = out or Path(f"{check_run_id(folder.manifest().run_id)}.{extension}")
     if target.exists() and not force:
         raise SettingsError(f"{target} exists already: choose another --out, or replace it with --force")
-    write(folder, target)
+    if no_bom:
+        _CSV_WRITERS[file_format](folder, target, False)
+    else:
+        write(folder, target)
     say(f"Saved as {target}")
 
 

@@ -13,7 +13,7 @@ from hcl_core.cli.judges import IDEAS_HELP, JUDGE_HELP
 from hcl_core.cli.measures import MEASURES_HELP, measure_columns, parse_measures
 from hcl_core.cli.progress import follow_fit, follow_run
 from hcl_core.cli.tables import print_fidelity, print_lens, print_measures, print_scores
-from hcl_core.cli.terminal import DTYPE_HELP, app, loading, stderr, stdout
+from hcl_core.cli.terminal import DTYPE_HELP, app, loading, say_loaded, stderr, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
@@ -21,7 +21,7 @@ from hcl_core.models.head_records import EXIT_HEAD_NAMES, FitSettings, check_exi
 from hcl_core.pipeline.request import RunRequest, prepare
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.questions.hub import HUB_SET_NAMES
-from hcl_core.questions.jsonl import make_question, read_idea
+from hcl_core.questions.own import make_question, read_idea
 from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, SamplingSettings, Weights, are_open
 from hcl_core.runs.folder import RunFolder
@@ -56,6 +56,10 @@ def run(
     ] = None,
     questions: Annotated[str | None, typer.Option(help=QUESTIONS_HELP)] = None,
     split: Annotated[str | None, typer.Option(help="Of a data set; default the one that has answers.")] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Refuse a question file with a row that cannot be read; else it is skipped."),
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only so many questions.")] = None,
     shuffle_seed: Annotated[int | None, typer.Option(min=0, help="Shuffle the questions first.")] = None,
     min_answers: Annotated[int, typer.Option(min=1, help="Only questions with so many accepted ideas.")] = 1,
@@ -97,7 +101,7 @@ def run(
     sampling = SamplingSettings(chosen["temperature"], chosen["top_p"], chosen["top_k"], chosen["max_new_tokens"], seed)
     prompt_template = load_template(chosen["template"], template_file)
     selection = Selection(limit, shuffle_seed, min_answers)
-    chosen_questions, question_set = _questions(question, accept or [], questions, split, selection)
+    chosen_questions, question_set = _questions(question, accept or [], questions, split, strict, selection)
     if are_open(chosen_questions):
         stderr.print("No accepted answers, so the questions are open: their answers are not judged.", highlight=False)
     request = RunRequest(
@@ -216,7 +220,7 @@ def _is_on_command_line(context: typer.Context, name: str) -> bool:
 
 
 def _questions(
-    text: str | None, accepted: list[str], source: str | None, split: str | None, selection: Selection
+    text: str | None, accepted: list[str], source: str | None, split: str | None, strict: bool, selection: Selection
 ) -> tuple[list[Question], str]:
     if (text is None) == (source is None):
         raise SettingsError(
@@ -225,9 +229,9 @@ def _questions(
     if source is not None:
         if accepted:
             raise SettingsError("--accept goes with --question; a question file brings its own accepted answers")
-        loader = registry.load_questions(source, split)
+        loader = registry.load_questions(source, split, strict, say_loaded)
         with stderr.status(loading(loader.name)):
             return selection.of(loader), selection.describe(loader.name)
-    if split is not None or selection != Selection():
-        raise SettingsError("--split, --limit, --shuffle-seed and --min-answers go with --questions")
+    if split is not None or strict or selection != Selection():
+        raise SettingsError("--split, --strict, --limit, --shuffle-seed and --min-answers go with --questions")
     return [make_question(text or "", map(read_idea, accepted))], "own"

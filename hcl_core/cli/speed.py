@@ -10,7 +10,7 @@ from rich.table import Table
 
 from hcl_core import registry
 from hcl_core.cli.progress import bars
-from hcl_core.cli.terminal import DTYPE_HELP, app, loading, stderr, stdout
+from hcl_core.cli.terminal import DTYPE_HELP, app, loading, say_loaded, stderr, stdout
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES, check_exit_head
 from hcl_core.models.speed_records import SpeedReport, SpeedRow, read_report, strategies_to_time, write_report
@@ -53,7 +53,7 @@ def speed(
     num_drafts = tuple(Strategy.parse(f"self_speculative:{part}").num_speculations for part in _parts(drafts))
     dynamic_strategies = [Strategy.parse(f"dynamic:probability:{part}") for part in _parts(thresholds)]
     prompt_template = load_template(template or "chat")
-    loaded_questions = registry.load_questions(questions).load(limit)
+    loaded_questions = registry.load_questions(questions, on_report=say_loaded).load(limit)
     if layers:
         parse_layers(layers, 10_000)
     with stderr.status(loading(model)):

@@ -10,6 +10,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from hcl_core.errors import HclError
+from hcl_core.questions.report import LoadReport
 from hcl_core.text import printable
 
 app = typer.Typer(
@@ -58,6 +59,11 @@ def say(line: str) -> None:
 def loading(name: str) -> Text:
     """The text beside the spinner; ``name`` is not read as markup."""
     return Text(f"Loading {printable(name)[:200]}")
+
+
+def say_loaded(report: LoadReport) -> None:
+    """What loading a question set did, as one line on stderr."""
+    stderr.print(Text(printable(report.describe())), soft_wrap=True)
 
 
 def _fail(message: str, code: int = 2) -> int:

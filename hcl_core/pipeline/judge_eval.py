@@ -15,7 +15,7 @@ from typing import Any
 
 from hcl_core.errors import QuestionFileError, SettingsError
 from hcl_core.ports import Judge
-from hcl_core.questions.schemas import evouna_question
+from hcl_core.questions.readers import evouna_question
 from hcl_core.records import Question
 
 HALVES = ("all", "tuned", "held-out")

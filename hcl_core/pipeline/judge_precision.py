@@ -13,7 +13,7 @@ from pathlib import Path
 from hcl_core.errors import QuestionFileError, SettingsError
 from hcl_core.pipeline.judge_eval import check_half, is_tuning_half
 from hcl_core.ports import Judge
-from hcl_core.questions.jsonl import starter_questions
+from hcl_core.questions.files import starter_questions
 from hcl_core.records import Question
 
 

@@ -163,7 +163,7 @@ class RunFolder(DerivedTables):
         """Raises ``RunFolderError`` if there is none, or none that can be read."""
         try:
             content = read_bytes_limited(self.path / "manifest.json", MAX_BYTES["manifest.json"])
-            text = content.decode("utf-8-sig")
+            text = content.decode("utf-8-sig")  # editors write a mark
         except (FileNotFoundError, NotADirectoryError):
             raise RunFolderError(f"{self.path} holds no run: a folder with a manifest.json was wanted") from None
         except (OSError, ValueError) as error:

@@ -1,5 +1,6 @@
 """Export a run for other programs: its answers and its scores as CSV, and a notebook that reads the run."""
 
+import codecs
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -21,30 +22,38 @@ from hcl_core.scores.intervals import uncertainty
 from hcl_core.scores.metrics import OutcomeTable, score_layers
 from hcl_core.transfer import notebook
 
-# First letters of a cell that a spreadsheet reads as a formula.
-_FORMULA = r"\A([=+\-@\t\r])"
+# What a spreadsheet reads as a formula: a sign at the start, in full width or small form too, whatever invisible letter
+# stand before it; and a tab or carriage return at the start, which some programs drop. After OWASP, "CSV injection".
+_INVISIBLE = r"[\s\x00-\x1f\x{a0}\x{ad}\x{180e}\x{2000}-\x{200f}\x{2028}-\x{202f}\x{205f}-\x{2064}\x{3000}\x{feff}]"
+_MINUS_OR_PLUS = r"[+\-\x{ff0b}\x{ff0d}\x{fe62}\x{fe63}]"
+_FORMULA = rf"\A(?:[\t\r]|{_INVISIBLE}*(?:[=@\x{{ff1d}}\x{{ff20}}\x{{fe66}}\x{{fe6b}}]|{_MINUS_OR_PLUS}))"
+# A number with a sign is none: -39, +49 30, -1,5 %, -40 °C, -1e-5.
+_SIGNED_NUMBER = (
+    rf"\A[ \x{{a0}}]*{_MINUS_OR_PLUS} ?\d[\d \x{{a0}}\x{{202f}}]*(?:[.,]\d+)*(?:[eE][+\-]?\d+)? ?(?:%|°[CF]?)?\z"
+)
 _JUDGED_ANEW = "{} is being judged anew: export it when that is done"
 
 
-def export_csv(folder: RunFolder, target: Path) -> None:
-    r"""Write a row a sample, in the order of questions, layers and samples; UTF-8 without a byte order mark.
+def export_csv(folder: RunFolder, target: Path, has_mark: bool = True) -> None:
+    """Write a row a sample, in the order of questions, layers and samples; UTF-8.
 
     The columns are question_id, question, exit_layer, sample_idx, answer, outcome, reason, cluster_id (empty unless
     correct), confidence (in (0, 1]), finish_reason, num_tokens and completion_text. A text that begins with one of
-    ``= + - @``, a tab or a carriage return gets an apostrophe before it: a spreadsheet would run it as a formula, and
-    the text comes from a model or from another person.
+    ``= + - @`` gets an apostrophe before it, unless it is a number: a spreadsheet would run it as a formula, and the
+    text comes from a model or from another person.
 
     Args:
         folder: A judged run.
         target: The file; replaced if it exists.
+        has_mark: Whether the file begins with a byte order mark, without which Excel takes it for Windows-1252.
 
     Raises:
         RunFolderError: The run has not been judged, is damaged, or ``target`` can't be written.
     """
-    _write_csv(answer_table(folder), target)
+    _write_csv(answer_table(folder), target, has_mark)
 
 
-def export_scores_csv(folder: RunFolder, target: Path) -> None:
+def export_scores_csv(folder: RunFolder, target: Path, has_mark: bool = True) -> None:
     """Write a row an exit layer: the fields of ``LayerScore``, then those of ``LayerIntervals``; weights are equal.
 
     Each bound of an interval has a column, such as ``hcb_ci_low`` and ``hcb_ci_high``. A missing score is empty.
@@ -52,11 +61,12 @@ def export_scores_csv(folder: RunFolder, target: Path) -> None:
     Args:
         folder: A judged run.
         target: The file; replaced if it exists.
+        has_mark: As in ``export_csv``.
 
     Raises:
         RunFolderError: The run has not been judged, is damaged, or ``target`` can't be written.
     """
-    _write_csv(score_table(judged_outcomes(folder)), target)
+    _write_csv(score_table(judged_outcomes(folder)), target, has_mark)
 
 
 def export_notebook(folder: RunFolder, target: Path) -> None:
@@ -148,13 +158,22 @@ def _cells(folder: RunFolder, table: pa.Table) -> NDArray[np.int64]:
     return indices
 
 
-def _write_csv(table: pa.Table, target: Path) -> None:
-    columns = {name: table[name] for name in table.column_names}
-    for name, column in columns.items():
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(pa.string())
-        if pa.types.is_string(column.type):
-            column = pc.replace_substring_regex(column, _FORMULA, r"'\1")
-        columns[name] = column
-    with exported_file(target) as temporary:
-        pa_csv.write_csv(pa.table(columns), temporary)
+def _write_csv(table: pa.Table, target: Path, has_mark: bool) -> None:
+    columns = {name: _cell_texts(table[name]) for name in table.column_names}
+    with exported_file(target) as temporary, temporary.open("wb") as opened:
+        if has_mark:
+            opened.write(codecs.BOM_UTF8)
+        pa_csv.write_csv(pa.table(columns), opened)
+
+
+def _cell_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column as a spreadsheet may read it: no formulas, and no NUL character, at which programs stop reading."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string())
+    if not pa.types.is_string(column.type):
+        return column
+    column = pc.replace_substring(column, "\0", "\ufffd")
+    is_formula = pc.and_not(
+        pc.match_substring_regex(column, _FORMULA), pc.match_substring_regex(column, _SIGNED_NUMBER)
+    )
+    return pc.if_else(is_formula, pc.binary_join_element_wise("'", column, ""), column)
