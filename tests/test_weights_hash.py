@@ -295,7 +295,7 @@ def test_auto_names_the_heads_of_other_weights_of_that_name(with_head):
     change_weights(with_head, zero_attention)
     lm, _ = load_model(str(with_head), "float32", "cpu")
     assert load_exit_head("auto", lm).reason == f"{NONE_FITTED}, but for others of that name (own.safetensors)"
-    with pytest.raises(ExitHeadError, match=r"but for others of that name \(own.safetensors\); fit one"):
+    with pytest.raises(ExitHeadError, match=r"but for others of that name \(own.safetensors\): make one"):
         load_exit_head("linear", lm)
 
 

@@ -165,13 +165,12 @@ def load_exit_head(name: str, lm: CausalLM) -> ExitHead:
     file, others = _find_heads(lm)
     if file is not None:
         return read_head(file, lm, FITTED if name == "auto" else ASKED_FOR)
-    problem = NONE_FITTED
-    if others:
-        problem += f", but for others of that name ({', '.join(other.name for other in others[:3])})"
+    but_for = f", but for others of that name ({', '.join(other.name for other in others[:3])})" if others else ""
     if name == "auto":
-        return SharedHead(problem)
+        return SharedHead(NONE_FITTED + but_for)
     raise ExitHeadError(
-        f"{lm.name}: {problem}; fit one with `python -m hcl_core fit-head --model {lm.name}`, or use --exit-head shared"
+        f"no exit head was fitted for this model, {lm.name}{but_for}: make one with "
+        f"`python -m hcl_core fit-head --model {lm.name}`, or use --exit-head shared"
     )
 
 

@@ -4,6 +4,8 @@ import re
 from datetime import datetime
 from typing import Any
 
+from transformers.utils.chat_template_utils import _compile_jinja_template
+
 from hcl_core.errors import DamagedModelError, SettingsError
 from hcl_core.settings.prompts import NO_CHAT_TEMPLATE
 
@@ -81,8 +83,11 @@ class PromptTokens:
         if isinstance(template, dict) and "default" not in template:
             raise self._unusable(f"there are several ({', '.join(sorted(template))[:100]}), and none is the default")
         try:
+            # Compiled templates are cached; a function cannot be given as a variable of the template.
+            compiled = _compile_jinja_template(self._tokenizer.get_chat_template())
+            compiled.environment.globals["strftime_now"] = _date_of_chat
             rendered = self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True, strftime_now=_date_of_chat, **_NO_THINKING
+                turns, tokenize=False, add_generation_prompt=True, **_NO_THINKING
             )
         except Exception as error:  # a template is a program of the model's maker, which can raise anything
             raise self._unusable(" ".join(str(error).split())[:300] or type(error).__name__) from error
