@@ -78,6 +78,7 @@ def save_tokenizer(folder, *, tokens=(), leading=None, trailing=None, chat_templ
         {"num_hidden_layers": 0},
         {"num_hidden_layers": -1},
         {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
+        {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e4}}},
         {"model_type": "gpt2"},
         {"model_type": None},
     ],

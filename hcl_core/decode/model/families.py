@@ -17,7 +17,9 @@ def check_architecture(config: Any) -> None:
         config: A ``transformers`` config.
     """
     check_family(getattr(config, "model_type", None))
-    rope_type = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    rope = getattr(config, "rope_parameters", None) or {}
+    is_by_layer = any(isinstance(value, Mapping) for value in rope.values())
+    rope_type = "by type of layer" if is_by_layer else rope.get("rope_type", "default")
     if rope_type not in STATIC_ROPE_TYPES:
         raise UnsupportedArchitectureError(
             f"position scaling {rope_type!r} is not supported; supported are {', '.join(STATIC_ROPE_TYPES)}"
