@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from app.live import Loading, Notice, Waiting
+from hcl_core.runs.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +15,17 @@ class Message:
     Attributes:
         key: In ``assets/words``.
         values: By their names in the sentence; a ``float`` is shown with one decimal.
+        note: Key of a second sentence, without values; empty: none.
     """
 
     key: str
     values: Mapping[str, object] = field(default_factory=dict)
+    note: str = ""
+
+
+def note_on_head(manifest: Manifest) -> str:
+    """Key of the note on a run's exit head; empty unless a fitted one was looked for in vain."""
+    return "head_fallback" if manifest.head_choice is not None and manifest.head_choice.is_fallback else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,10 +34,12 @@ class NamedExitHead(Protocol):
     Attributes:
         name: ``"shared"`` or ``"linear"``.
         fingerprint: Decides, with the model, what the head answers; part of the run id.
+        reason: Why it was taken, as ``models.head_records.HeadChoice`` has it.
     """
 
     name: str
     fingerprint: str
+    reason: str
 
 
 class Decoder(Protocol):

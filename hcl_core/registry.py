@@ -56,9 +56,9 @@ def model_shape(name: str) -> ModelShape:
     from hcl_core.decode.model import checkpoints
     from hcl_core.decode.model.pretrained import read_shape
 
-    if (checkpoint := checkpoints.find_here(name)) is None:
+    if (location := checkpoints.find_here(name)) is None:
         raise ModelNotFoundError(f"{name!r} is neither a name that `models` lists nor a model on this machine")
-    return read_shape(checkpoint)
+    return read_shape(location)
 
 
 def free_memory(device: str) -> tuple[int, bool]:

@@ -1,5 +1,6 @@
 """Tiny seeded models, and fakes with arithmetic you can do in your head."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -65,7 +66,9 @@ def make_lm(family: str = "llama", seed: int = 0, dtype: str = "float32", device
     from hcl_core.decode.model.causal_lm import CausalLM
 
     model = make_model(family, seed, **overrides).to(device, getattr(torch, dtype))
-    lm: Any = CausalLM(model, make_tokenizer())
+    decides = repr((family, seed, sorted(overrides.items())))  # the weights, whatever the number format
+    weights_hash = hashlib.sha256(decides.encode()).hexdigest()[:32]
+    lm: Any = CausalLM(model, make_tokenizer(), weights_hash=weights_hash)
     lm.peer = model
     return lm
 
@@ -176,7 +179,7 @@ def fake_sample(question, exit_layer: int, sample_idx: int):
 
 
 class FakeExitHead:
-    name = fingerprint = "fake"
+    name = fingerprint = reason = "fake"
 
 
 class FakeDecoder:

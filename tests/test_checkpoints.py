@@ -187,7 +187,8 @@ def test_folder_without_safetensors_is_unsafe(tiny_folder, weights):
 
 
 def test_folder_that_lacks_a_shard_is_refused(tiny_folder):
-    index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (tiny_folder / "model.safetensors").rename(tiny_folder / "model-1.safetensors")
     (tiny_folder / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(UnsafeWeightsError, match="no complete safetensors"):
         resolve(str(tiny_folder), never)
@@ -201,6 +202,7 @@ def test_folder_with_all_shards_is_used(tiny_folder):
 
 @pytest.mark.parametrize("index", ["{", "[]", "{}"])
 def test_folder_with_a_damaged_index_is_refused(tiny_folder, index):
+    (tiny_folder / "model.safetensors").rename(tiny_folder / "model-1.safetensors")
     (tiny_folder / "model.safetensors.index.json").write_text(index)
     with pytest.raises(HclError):
         resolve(str(tiny_folder), never)

@@ -78,7 +78,9 @@ def test_a_head_file_that_is_none_is_refused(run_tiny, tmp_path):  # noqa: F811
 
 
 def test_lens_prints_every_layer_and_where_each_token_settles(command, tiny):  # noqa: F811
-    code, out, err = command("lens", "--model", tiny, "--question", "Why?", "--max-new-tokens", 3)
+    code, out, err = command(
+        "lens", "--model", tiny, "--question", "Why?", "--max-new-tokens", 3, "--exit-head", "shared"
+    )
     assert (code, err) == (0, "")
     firsts = [line.split()[0] for line in out.splitlines() if line.split()]
     assert [first for first in firsts if first in ("1", "2", "3", "4", "settles")][:5] == [

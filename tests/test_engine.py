@@ -332,7 +332,7 @@ def test_a_sliding_window_bounds_the_run():
 def test_other_architectures_are_refused_by_name():
     from transformers import AutoConfig
 
-    from hcl_core.decode.model.causal_lm import check_architecture
+    from hcl_core.decode.model.families import check_architecture
 
     with pytest.raises(UnsupportedArchitectureError, match="gpt2.*llama, mistral, qwen2, qwen3"):
         check_architecture(AutoConfig.for_model("gpt2"))

@@ -12,7 +12,7 @@ from test_runs import SETTINGS, STORED, make_manifest
 
 from app.language import Translator
 from app.library import StoredRun
-from app.messages import Message, Problem, Progress
+from app.messages import Message, Problem, Progress, note_on_head
 from app.outcomes import ScoredOutcomes
 from app.question_view import QuestionView
 from app.views.answers import answer_columns
@@ -23,6 +23,7 @@ from app.views.headline import headline, layers_as_text
 from app.views.lens import lens_headline, top_table
 from app.views.runs import link_box, manifest_view
 from app.views.scores import score_table
+from hcl_core.models.head_records import ASKED_FOR, NONE_FITTED, HeadChoice
 from hcl_core.models.lens_records import LensTable
 from hcl_core.records import DEFAULT_SCALING, Question, StoredQuestion, Verdict, Weights
 from hcl_core.runs.answers import CountedAnswer, LayerAnswers
@@ -217,6 +218,19 @@ def test_a_message_is_a_sentence_with_its_values():
         "All questions are answered · 1,234.6 s of decoding · saved as run 0be6b1cadd189061"
     )
     assert "1.234,6" in sentence(message, Translator("de"))
+
+
+@pytest.mark.parametrize(("reason", "note"), [(NONE_FITTED, "head_fallback"), (ASKED_FOR, "")])
+def test_a_run_whose_fitted_head_was_not_found_has_a_note(reason, note):
+    manifest = replace(make_manifest(), head_choice=HeadChoice("auto", "shared", reason))
+    assert note_on_head(manifest) == note
+
+
+def test_a_note_follows_its_message():
+    message = Message("set_done", {"run": "r", "seconds": 1.0}, "head_fallback")
+    assert sentence(message, WORDS).endswith(
+        "saved as run r · No exit head was fitted for these weights: the shared head read the early layers"
+    )
 
 
 def test_a_problem_is_an_alert_that_does_not_say_where_the_runs_are(monkeypatch, tmp_path):

@@ -10,7 +10,7 @@ from app.handlers.controls import read_whole
 from app.handlers.explore import INTERVAL, OpenedQuestion, ShownQuestion, open_question
 from app.handlers.form import Form
 from app.live import LiveEvent, LiveRun
-from app.messages import Message, Progress, Status, message_of
+from app.messages import Message, Progress, Status, message_of, note_on_head
 from app.outcomes import Scored, ScoredOutcomes
 from app.service import Service
 from app.visit import Balance, Visit
@@ -137,9 +137,8 @@ def run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Genera
             event = live.event
             if isinstance(event, pipeline.Finished):
                 values = {"run": event.manifest.run_id, "seconds": float(event.manifest.decode_seconds)}
-                yield SetUpdate(
-                    Message("set_done", values), _live_result(live.run, event.table, balance, is_live=False)
-                )
+                done = Message("set_done", values, note_on_head(event.manifest))
+                yield SetUpdate(done, _live_result(live.run, event.table, balance, is_live=False))
             elif isinstance(event, pipeline.WaveDone) and time.monotonic() > next_curve_at:
                 began = time.monotonic()
                 result = _live_result(live.run, event.table, balance)

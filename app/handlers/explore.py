@@ -10,7 +10,7 @@ from app.estimate import estimate_seconds
 from app.handlers.form import Form, num_hidden_layers
 from app.handlers.measures import further_measures
 from app.live import LiveEvent
-from app.messages import Message, Progress, Status, message_of
+from app.messages import Message, Progress, Status, message_of, note_on_head
 from app.outcomes import Scored
 from app.question_view import QuestionView
 from app.service import Service
@@ -157,7 +157,7 @@ def _done(manifest: Manifest) -> Message:
         "seconds": float(manifest.decode_seconds),
         "run": manifest.run_id,
     }
-    return Message("run_done", values)
+    return Message("run_done", values, note_on_head(manifest))
 
 
 def weigh(view: QuestionView, shown: ShownQuestion, balance: Balance, service: Service) -> QuestionResult:

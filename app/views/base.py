@@ -19,7 +19,8 @@ def sentence(message: Message, words: Translator) -> str:
     values = {
         name: words.number(value, 1) if isinstance(value, float) else value for name, value in message.values.items()
     }
-    return words(message.key, **values)
+    text = words(message.key, **values)
+    return f"{text} · {words(message.note)}" if message.note else text
 
 
 def status_line(status: Status, words: Translator) -> str:

@@ -17,7 +17,7 @@ from hcl_core.cli.terminal import DTYPE_HELP, app, loading, say_loaded, stderr, 
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
-from hcl_core.models.head_records import EXIT_HEAD_NAMES, FitSettings, check_exit_head
+from hcl_core.models.head_records import EXIT_HEAD_NAMES, FitSettings, HeadChoice, check_exit_head
 from hcl_core.pipeline.request import RunRequest, prepare
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.questions.hub import HUB_SET_NAMES
@@ -27,7 +27,7 @@ from hcl_core.records import Question, SamplingSettings, Weights, are_open
 from hcl_core.runs.folder import RunFolder
 from hcl_core.settings.layers import parse_layer_choice
 from hcl_core.settings.presets import PRESETS, describe_preset, find_preset, scaling_of
-from hcl_core.settings.prompts import TEMPLATE_NAMES, load_template
+from hcl_core.settings.prompts import TEMPLATE_NAMES, load_template, one_line
 from hcl_core.settings.strategies import Strategy
 
 QUESTIONS_HELP = f"starter, {', '.join(HUB_SET_NAMES)}, or a file or folder of questions."
@@ -201,11 +201,13 @@ def lens(
         "own",
         prompt or prompt_template.render(question or "", lm.wrap_chat),
         is_chat=is_chat,
+        question=one_line(question or ""),
         answer=answer,
         max_new_tokens=max_new_tokens,
         whole_text=whole_text,
         num_top=top,
     )
+    HeadChoice(exit_head, head.name, head.reason).warn(lm.name)
     if as_json:
         print(json.dumps({"model": checkpoint.model, "exit_head": head.name} | table.as_json(), indent=1))
     else:

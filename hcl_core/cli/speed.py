@@ -12,7 +12,7 @@ from hcl_core import registry
 from hcl_core.cli.progress import bars
 from hcl_core.cli.terminal import DTYPE_HELP, app, loading, say_loaded, stderr, stdout
 from hcl_core.models.catalogue import DEFAULT_MODEL
-from hcl_core.models.head_records import EXIT_HEAD_NAMES, check_exit_head
+from hcl_core.models.head_records import EXIT_HEAD_NAMES, HeadChoice, check_exit_head
 from hcl_core.models.speed_records import SpeedReport, SpeedRow, read_report, strategies_to_time, write_report
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.layers import parse_layers
@@ -73,6 +73,7 @@ def speed(
                 report = event
             else:
                 progress.update(task, total=event.num_wanted, completed=event.num_done)
+    HeadChoice(exit_head, decoder.exit_head.name, decoder.exit_head.reason).warn(lm.name)
     if out is not None:
         write_report(report, out)
     _print(report, as_json)

@@ -21,7 +21,7 @@ from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.cost import ModelCost
 from hcl_core.ports import DecodeProgress
 from hcl_core.records import Question, SamplingSettings, StoredQuestion
-from hcl_core.settings.prompts import PromptTemplate
+from hcl_core.settings.prompts import PromptTemplate, one_line
 
 _MAX_CPU_BUDGET = 4 * 2**30
 
@@ -58,6 +58,11 @@ class EngineParts:
         shares = Counter(devices)
         free = min(free_memory(device) * len(devices) // share for device, share in shares.items()) // 2
         return free if self.lm.readout_device.type == "cuda" else min(free, _MAX_CPU_BUDGET)
+
+    def tokenize(self, stored: StoredQuestion) -> list[int]:
+        """Token ids of a question's prompt; a control token that somebody typed in the question is text."""
+        question = one_line(stored.question.text)
+        return self.lm.tokenize(stored.prompt, is_chat=self.template.is_chat, question=question)
 
     def check_layers(self, exit_layers: Iterable[int]) -> None:
         """Raise ``SettingsError`` for an exit layer that the model lacks."""
@@ -107,7 +112,7 @@ class EngineDecoder(ABC):
     def tokenize_checked(self, stored: StoredQuestion, settings: SamplingSettings) -> list[int]:
         """Token ids of the prompt; see ``ports.Decoder``."""
         lm = self.parts.lm
-        prompt_token_ids = lm.tokenize(stored.prompt, is_chat=self.parts.template.is_chat)
+        prompt_token_ids = self.parts.tokenize(stored)
         if len(prompt_token_ids) + settings.max_new_tokens > lm.max_positions:
             raise ContextTooLongError(
                 f"question {stored.question.id!r}: a prompt of {len(prompt_token_ids)} tokens and an answer of up to "

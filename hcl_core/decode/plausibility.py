@@ -53,7 +53,7 @@ class WholeModel:
             NotEnoughMemoryError: Memory ran out.
         """
         lm = self._parts.lm
-        prompt_token_ids = lm.tokenize(stored.prompt, is_chat=self._parts.template.is_chat)
+        prompt_token_ids = self._parts.tokenize(stored)
         distinct = sorted(set(completions))
         self._check(stored, len(prompt_token_ids), distinct)
         logprobs: dict[TokenIds, NDArray[np.float32]] = {}

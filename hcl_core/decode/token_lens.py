@@ -127,6 +127,7 @@ def read_layers_along_answer(
     prompt: str,
     *,
     is_chat: bool = False,
+    question: str = "",
     answer: str | None = None,
     max_new_tokens: int = 20,
     whole_text: bool = False,
@@ -140,6 +141,7 @@ def read_layers_along_answer(
         question_id: For the table.
         prompt: The exact text sent to the model.
         is_chat: Whether the prompt has its special tokens already.
+        question: The part of the prompt in which control tokens are text.
         answer: Its text; ``None`` takes the whole model's greedy one.
         max_new_tokens: Longest greedy answer.
         whole_text: Read the prompt's positions too, except the first.
@@ -151,7 +153,7 @@ def read_layers_along_answer(
         NotEnoughMemoryError: They do not fit.
         NotFiniteError: A logit is infinite or undefined.
     """
-    prompt_ids = lm.tokenize(prompt, is_chat=is_chat)
+    prompt_ids = lm.tokenize(prompt, is_chat=is_chat, question=question)
     if not prompt_ids:
         raise SettingsError("the lens needs a prompt; got an empty one")
     if answer is None:
@@ -168,7 +170,7 @@ def read_layers_along_answer(
         if not answer.strip():
             raise SettingsError("the lens needs an answer with a letter in it; leave it out for the greedy one")
         space = "" if prompt[-1:].isspace() else " "
-        token_ids = lm.tokenize(prompt + space + answer.strip(), is_chat=is_chat)
+        token_ids = lm.tokenize(prompt + space + answer.strip(), is_chat=is_chat, question=question)
         # A tokenizer may join the prompt's end and the answer's start: the answer begins at the first other token.
         is_same = [one == other for one, other in zip(prompt_ids, token_ids, strict=False)]
         first = is_same.index(False) if False in is_same else len(prompt_ids)

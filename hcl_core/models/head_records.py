@@ -1,12 +1,15 @@
 """Records of a fitted exit head: settings, progress and result of a fit. Free of torch."""
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hcl_core.errors import SettingsError
 from hcl_core.folders import user_path
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,44 @@ class Fidelity:
     cross_entropy: float
 
 
+# Why a head was taken.
+ASKED_FOR = "it was asked for"
+FITTED = "a head was fitted for these weights"
+TRAINED_FOR_EXIT = "the model was trained for early exit"
+NONE_FITTED = "no head was fitted for these weights"
+
+
+@dataclass(frozen=True, slots=True)
+class HeadChoice:
+    """Which exit head a run has, and why.
+
+    Attributes:
+        asked: As asked for: a name of ``EXIT_HEAD_NAMES``, or the name of a head's file.
+        taken: ``"shared"`` or ``"linear"``.
+        reason: One of the four above; the last one may go on with the heads that were fitted for other weights.
+    """
+
+    asked: str
+    taken: str
+    reason: str
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether the shared head was taken for want of a fitted one."""
+        return self.reason.startswith(NONE_FITTED)
+
+    def warn(self, model: str) -> None:
+        """Log a fallback: ``auto`` must not lose a fitted head in silence."""
+        if self.is_fallback:
+            logger.warning("%s: %s; early layers are read by the shared head", model, self.reason)
+
+
+# Earlier versions knew weights by a hash of samples in memory. Of the embedded model that hash stands in the shipped
+# head, whose bytes must stay as they are: their hash is part of the ids of the shipped runs.
+_HASHES_OF_FILES = {"15fdfa1e683e80f0": "b57fa76ce205feb7135a67fee3e58730"}
+_SAMPLED_HASH_DIGITS = 16
+
+
 @dataclass(frozen=True, slots=True)
 class HeadConfig:
     """Origin and quality of a linear head; stored in its file.
@@ -67,7 +108,7 @@ class HeadConfig:
     Attributes:
         model: Name of the model that it was fitted for.
         revision: Of that model.
-        weights_hash: Of that model's weights; no other model may use the head.
+        weights_hash: Of that model's weight files; no other model may use the head.
         texts: ``"self-generated"``, or the name of the text file.
         texts_hash: Of that file; empty for self-generated text.
         num_tokens: Positions read, held-out ones included.
@@ -99,7 +140,17 @@ class HeadConfig:
         """Read what ``write_head`` wrote; raises ``ValueError``, ``TypeError`` or ``KeyError`` for anything else."""
         fields: dict[str, Any] = json.loads(text)
         before, after = (tuple(Fidelity(**layer) for layer in fields.pop(name)) for name in ("before", "after"))
+        fields["weights_hash"] = _HASHES_OF_FILES.get(fields["weights_hash"], fields["weights_hash"])
         return cls(strengths=tuple(fields.pop("strengths")), before=before, after=after, **fields)
+
+    def belongs_to(self, weights_hash: str, revision: str) -> bool:
+        """Whether the head was fitted for the model with this hash of its weight files and this revision.
+
+        A head of an earlier version has no hash of files. It belongs to the Hub commit or the wheel that it names; one
+        that was fitted for a local folder belongs to no model, as a folder's fingerprint was of samples too.
+        """
+        has_files_hash = len(self.weights_hash) != _SAMPLED_HASH_DIGITS
+        return self.weights_hash == weights_hash if has_files_hash else self.revision == revision
 
 
 EXIT_HEAD_NAMES = ("auto", "linear", "shared")

@@ -1,7 +1,7 @@
 """The numbers in a model's config that decide its size and the cost of a token."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from hcl_core.errors import DamagedModelError
@@ -30,6 +30,11 @@ class ModelShape:
     head_dim: int
     vocab_size: int
     has_tied_head: bool = False
+
+    def __post_init__(self) -> None:
+        sizes = {field.name: getattr(self, field.name) for field in fields(self)}
+        if too_small := [f"{name} {size}" for name, size in sizes.items() if name != "has_tied_head" and size < 1]:
+            raise DamagedModelError(f"the model's config.json must have sizes from 1; got {', '.join(too_small)}")
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any]) -> "ModelShape":

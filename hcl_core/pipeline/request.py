@@ -1,6 +1,7 @@
 """From a checked request to a run that is ready to start; the terminal and the page both come this way."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hcl_core import registry
@@ -8,7 +9,7 @@ from hcl_core.errors import SettingsError
 from hcl_core.ideas.names import check_idea_finder, make_idea_finder
 from hcl_core.judges.names import NO_JUDGE, check_judge, judge_of
 from hcl_core.models.catalogue import find_model
-from hcl_core.models.head_records import check_exit_head
+from hcl_core.models.head_records import HeadChoice, check_exit_head
 from hcl_core.pipeline.runner import PreparedRun, new_manifest, with_prompts
 from hcl_core.pipeline.scorer import Embeddings, Scorer
 from hcl_core.records import Question, SamplingSettings
@@ -109,6 +110,8 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         # The cost of a token at its exit layer holds for early exit alone: other strategies also run deeper layers.
         cost=decoder.cost() if request.strategy == EARLY_EXIT else None,
         preset=request.preset,
+        # A file's folder is its user's own affair.
+        head_choice=HeadChoice(Path(request.exit_head).name, decoder.exit_head.name, decoder.exit_head.reason),
     )
     scorer = Scorer(
         request.questions, settings.exit_layers, settings.num_samples, judge, finder, request.sampling.is_greedy

@@ -10,6 +10,7 @@ import numpy as np
 
 from hcl_core.allocator import release_freed_memory
 from hcl_core.models.cost import ModelCost
+from hcl_core.models.head_records import HeadChoice
 from hcl_core.pipeline.plausibility import add_stored_plausibility, write_plausibility
 from hcl_core.pipeline.scorer import Scorer
 from hcl_core.pipeline.stored import add_stored
@@ -94,6 +95,7 @@ def new_manifest(
     ideas: str = "accepted",
     cost: ModelCost | None = None,
     preset: str | None = None,
+    head_choice: HeadChoice | None = None,
 ) -> Manifest:
     """The manifest of a run that starts now."""
     return Manifest(
@@ -108,6 +110,7 @@ def new_manifest(
         ideas=ideas,
         cost=cost,
         preset=preset,
+        head_choice=head_choice,
         versions={package: importlib.metadata.version(package) for package in _RECORDED_PACKAGES},
         created_at=_now(),
     )
@@ -165,6 +168,8 @@ def _run_locked(
     """``run``, once the folder is locked."""
     session = _RunSession(folder, prepared, clock)
     session.resume()
+    if prepared.manifest.head_choice is not None:
+        prepared.manifest.head_choice.warn(prepared.manifest.settings.model)
     yield Started(session.manifest, session.num_done, session.num_wanted)
     for stored in prepared.questions:
         if waves := _missing_waves(prepared.scorer, stored.question.id, first_wave):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.models.cost import ModelCost
+from hcl_core.models.head_records import HeadChoice
 from hcl_core.records import SamplingSettings, StoredQuestion
 from hcl_core.settings.layers import format_layers
 from hcl_core.settings.prompts import PromptTemplate
@@ -111,6 +112,7 @@ class Manifest:
         finished_at: Likewise; ``None`` until every sample is stored.
         decode_seconds: Time spent decoding, also before an interruption.
         preset: Name of the preset, and the options changed in it; ``None`` without one.
+        head_choice: Which exit head was asked for, which was taken and why; ``None`` in runs older than this field.
         cost: Operations a token; ``None`` for other strategies than early exit, and in runs older than this field.
         schema_version: Version of this format.
     """
@@ -130,6 +132,7 @@ class Manifest:
     preset: str | None = None
     ideas: str = "accepted"
     cost: ModelCost | None = None
+    head_choice: HeadChoice | None = None
     schema_version: int = SCHEMA_VERSION
 
     @classmethod

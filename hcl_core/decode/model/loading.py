@@ -5,10 +5,12 @@ import importlib.util
 import torch
 
 from hcl_core.decode.model.causal_lm import CausalLM
-from hcl_core.decode.model.checkpoints import Checkpoint, resolve
+from hcl_core.decode.model.checkpoints import Checkpoint, locate
+from hcl_core.decode.model.families import stored_format
 from hcl_core.decode.model.linear import fastest_dtype
 from hcl_core.decode.model.memory import explain_out_of_memory, free_memory
 from hcl_core.decode.model.pretrained import convert_gguf, load_causal_lm, read_shape
+from hcl_core.decode.model.weight_files import read_json_object
 from hcl_core.errors import ModelNotFoundError, NotEnoughMemoryError, SettingsError
 from hcl_core.models.footprint import WEIGHT_FORMATS, Footprint, WeightFormat, footprint
 from hcl_core.models.shapes import ModelShape
@@ -42,13 +44,16 @@ def load_model(
     """
     chosen_device = choose_device(device)
     weight_format = choose_format(dtype, chosen_device)
-    checkpoint = resolve(name, convert_gguf)
+    location = locate(name, convert_gguf)
+    if (stored := stored_format(read_json_object(location.path / "config.json"), location.model)) is not None:
+        weight_format = _check_stored(location.model, stored, dtype, chosen_device)
+    spread_over = _check_memory(location.model, read_shape(location), weight_format, chosen_device)
+    checkpoint = location.identify()
     if revision not in (None, checkpoint.revision):
         raise ModelNotFoundError(
             f"the weights {revision} of {name[:200]} were wanted; here are {checkpoint.revision}: give the folder that "
             "holds those weights"
         )
-    spread_over = _check_memory(checkpoint.model, read_shape(checkpoint), weight_format, chosen_device)
     quantized = weight_format.name if weight_format.is_quantized else None
     number_dtype = _number_dtype(weight_format, chosen_device)
     with explain_out_of_memory(f"loading {name}"):
@@ -92,6 +97,13 @@ def choose_format(dtype: str, device: torch.device) -> WeightFormat:
     return chosen
 
 
+def _check_stored(model: str, stored: str, dtype: str, device: torch.device) -> WeightFormat:
+    """The format of weights that are stored quantised, as ``stored``; ``dtype`` must not ask for another."""
+    if dtype not in ("auto", "fastest", stored):
+        raise SettingsError(f"the weights of {model} are stored as {stored}: use --dtype auto or {stored}; got {dtype}")
+    return choose_format(stored, device)
+
+
 def free_memory_by_device(device: torch.device) -> dict[torch.device, int]:
     """Bytes free on ``device``; on every GPU where ``device`` is CUDA without a number."""
     if device.type == "cuda" and device.index is None:
@@ -103,7 +115,8 @@ def free_memory_by_device(device: torch.device) -> dict[torch.device, int]:
 
 def _best_dtype(dtype: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        # GPUs before Ampere imitate bfloat16, slowly.
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     return fastest_dtype() if dtype == "fastest" else torch.float32
 
 

@@ -45,12 +45,17 @@ def explain_out_of_memory(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise NotEnoughMemoryError(_advice(what)) from error
-    except RuntimeError as error:
-        if "allocate memory" not in str(error):  # the CPU allocator has no error class of its own
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         raise NotEnoughMemoryError(_advice(what)) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that memory ran out; the CPU allocator of torch has no error class of its own."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
 def _advice(what: str) -> str:

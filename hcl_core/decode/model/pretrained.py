@@ -1,50 +1,73 @@
 """Checkpoints read by ``transformers``: safetensors only, no remote code, no network."""
 
-import json
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
-from hcl_core.decode.model.causal_lm import CausalLM, check_architecture, check_family
-from hcl_core.decode.model.checkpoints import Checkpoint
-from hcl_core.errors import DamagedModelError, NotEnoughMemoryError
+from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.checkpoints import Checkpoint, Location
+from hcl_core.decode.model.families import check_architecture, check_family
+from hcl_core.decode.model.memory import is_out_of_memory
+from hcl_core.decode.model.weight_files import read_json_object, weights_hash
+from hcl_core.errors import DamagedModelError, HclError, NotEnoughMemoryError
 from hcl_core.models.shapes import ModelShape
 
 # No network, no code of a model's.
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+# An adapter beside the weights is neither applied nor opened, which could be a pickle: it is looked for where none is.
+_NO_ADAPTER: dict[str, Any] = {"adapter_kwargs": {"subfolder": "no-adapter"}}
+
+logger = logging.getLogger(__name__)
 
 # A load from disk takes about a second: bars would only clutter the terminal.
 transformers_logging.disable_progress_bar()
 
 
-def read_shape(checkpoint: Checkpoint) -> ModelShape:
-    """Sizes of a checkpoint's model, from its config alone.
+def read_shape(location: Location) -> ModelShape:
+    """Sizes of a model, from its config alone.
 
     Raises:
         UnsupportedArchitectureError: The engine does not know the family or its position scaling.
         DamagedModelError: The config is missing or damaged.
     """
-    with _explain_damage(checkpoint):
-        # Checked by name first: for an unknown family, transformers raises an error about its own version.
-        check_family(json.loads((checkpoint.path / "config.json").read_text(encoding="utf-8")).get("model_type"))
-        config = AutoConfig.from_pretrained(checkpoint.path, **_LOCAL)
+    # Checked by name first: for an unknown family, transformers raises an error about its own version.
+    check_family(read_json_object(location.path / "config.json").get("model_type"))
+    with _explain_damage(location.path, "config.json"):
+        config = AutoConfig.from_pretrained(location.path, **_LOCAL)
     check_architecture(config)
     return ModelShape.of_config(config.to_dict())
 
 
 @contextmanager
-def _explain_damage(checkpoint: Checkpoint) -> Iterator[None]:
+def _explain_damage(folder: Path, part: str) -> Iterator[None]:
+    """Turn whatever the libraries raise about ``part`` of a model's folder into ``DamagedModelError``."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
-        problem = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DamagedModelError(f"{checkpoint.model} cannot be loaded: {problem[:300]}") from error
+    except HclError:
+        raise
+    except Exception as error:  # they have no common error class; tokenizers raises Exception itself
+        if is_out_of_memory(error):
+            raise
+        problem = " ".join(str(error).split()) or type(error).__name__
+        raise DamagedModelError(f"the {part} of {folder} cannot be loaded: {problem[:300]}") from error
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No tables in the terminal: what matters of the loading report is said here, in one line."""
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
 
 
 def load_causal_lm(
@@ -64,30 +87,63 @@ def load_causal_lm(
         spread_over: Bytes for each GPU if the blocks are spread over several, by ``accelerate``; else ``None``.
 
     Raises:
-        DamagedModelError: A file or a weight is missing or damaged.
+        DamagedModelError: A file or a weight is missing or damaged, or the tokenizer is of another model.
         NotEnoughMemoryError: The GPUs do not hold all blocks.
     """
+    folder = checkpoint.path
+    weights = weights_hash(folder)
     placement: dict[str, Any] = {"device_map": "auto", "max_memory": spread_over} if spread_over else {}
     if quantized is not None:
         placement = {"device_map": {"": device}} | placement
-        placement["quantization_config"] = _quantization(quantized, dtype)
-    with _explain_damage(checkpoint):
+        if "quantization_config" not in read_json_object(folder / "config.json"):
+            placement["quantization_config"] = _quantization(quantized, dtype)
+    with _explain_damage(folder, "model"), _quiet_transformers():
         model, report = AutoModelForCausalLM.from_pretrained(
-            checkpoint.path,
+            folder,
             dtype=dtype,
             use_safetensors=True,
             attn_implementation="eager",
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # the report has them
+            **_NO_ADAPTER,
             **placement,
             **_LOCAL,
         )
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, **_LOCAL)
-    # transformers fills missing weights with random numbers, with no more than a line in its log.
-    if lacking := sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]])):
-        raise DamagedModelError(f"{checkpoint.model} lacks {len(lacking)} of its weights, such as {lacking[0][:80]}")
+    _check_report(checkpoint, report)
+    with _explain_damage(folder, f"tokenizer (read by tokenizers {tokenizers.__version__})"), _quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
     if spread_over and any(parameter.device.type != "cuda" for parameter in model.parameters()):
         raise NotEnoughMemoryError(f"{checkpoint.model} does not fit on the GPUs together: choose a smaller model")
-    return CausalLM(model if placement else model.to(device), tokenizer, checkpoint.model, release=True)
+    model = model if placement else model.to(device)
+    return CausalLM(
+        model, tokenizer, checkpoint.model, weights_hash=weights, revision=checkpoint.revision, release=True
+    )
+
+
+def _check_report(checkpoint: Checkpoint, report: Mapping[str, Any]) -> None:
+    """Say which weights of the files are not used; raise ``DamagedModelError`` for those that the files lack.
+
+    ``transformers`` fills missing weights with random numbers.
+    """
+    folder = checkpoint.path
+    if differing := sorted(report["mismatched_keys"]):
+        name, *shapes = differing[0]
+        stored, wanted = (tuple(shape) for shape in shapes)
+        raise DamagedModelError(
+            f"{folder} holds weights of other shapes than its config.json says, such as {str(name)[:80]}: "
+            f"{wanted} was wanted; got {stored}"
+        )
+    if lacking := sorted(map(str, report["missing_keys"])):
+        raise DamagedModelError(f"{folder} lacks {len(lacking)} of its weights, such as {lacking[0][:80]}")
+    if unused := sorted(map(str, report["unexpected_keys"])):
+        logger.warning(
+            "%s: %d of the tensors in its weight files are not used, such as %s: its config.json has no place for them",
+            checkpoint.model,
+            len(unused),
+            unused[0][:80],
+        )
+    if any(folder.glob("adapter_*")):
+        logger.warning("%s: the adapter beside its weights is not used; merge it into them first", checkpoint.model)
 
 
 def convert_gguf(gguf_file: Path, target: Path) -> None:

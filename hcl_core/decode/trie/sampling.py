@@ -13,6 +13,8 @@ from hcl_core.records import SamplingSettings
 
 # Numbers of most probable tokens to sort. Most nuclei hold a handful; a draw that needs more goes on to the next tier.
 _CANDIDATE_TIERS = (64, 2048)
+# Below it, a logit divided by the temperature can be infinite in float32; long before, one token has all the mass.
+_GREEDY_BELOW = 1e-30
 # Rows whose exponentials are summed at a time: so many stay in a CPU's cache.
 _ROWS_IN_CACHE = 16
 # Bytes of cumulative probabilities copied for draws at a time.
@@ -53,7 +55,7 @@ def draw_tokens(logits: Tensor, rows: Tensor, uniforms: Tensor, settings: Sampli
     """
     vocab_size = logits.shape[1]
     tiers = [*(tier for tier in _CANDIDATE_TIERS if tier < vocab_size), vocab_size]
-    if settings.temperature == 0:
+    if settings.temperature < _GREEDY_BELOW:
         largest = logits.argmax(dim=-1, keepdim=True)  # the first of equal ones
         token_ids = largest[rows, 0]
     else:
@@ -68,7 +70,7 @@ def draw_tokens(logits: Tensor, rows: Tensor, uniforms: Tensor, settings: Sampli
 
 def truncated_distribution(logits: Tensor, settings: SamplingSettings) -> Tensor:
     """The whole distribution that ``draw_tokens`` draws from: ``[m, vocab_size]`` to float64, each row summing to 1."""
-    if settings.temperature == 0:
+    if settings.temperature < _GREEDY_BELOW:
         return F.one_hot(logits.argmax(dim=-1), logits.shape[1]).double()
     probs = (_mask_below_top_k(logits, settings.top_k).double() / settings.temperature).softmax(dim=-1)
     if settings.top_p < 1:
