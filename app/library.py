@@ -1,5 +1,6 @@
 """Stored runs: found, listed, and read once however often they are shown. Needs no model."""
 
+import hashlib
 import re
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ from hcl_core.settings.layers import format_layers
 # A first visit shows the run whose head was fitted for early layers, at the lowest temperature.
 FIRST_HEAD = "linear"
 _RUN_ID = re.compile(r"[0-9a-f]{16}")
-# Questions, over all runs, whose ids can be looked up by their texts: about 200 MB.
+# Runs whose manifests are in memory: about 3 kB each.
+_MOST_RUNS = 10_000
+# Questions, over all different sets of them, whose ids can be looked up by their texts: about 200 MB.
 _MOST_TEXTS = 500_000
 
 
@@ -63,11 +66,24 @@ def stored_runs(with_own: bool) -> list[StoredRun]:
             folder = RunFolder(path)
             if not path.name.startswith(".") and folder.exists:
                 try:
-                    manifest = folder.manifest()
+                    runs.append(StoredRun(folder, _manifest_of(folder), is_shipped))
                 except RunFolderError:
                     continue  # of another version, or damaged: `score` says what is wrong with it
-                runs.append(StoredRun(folder, manifest, is_shipped))
     return sorted(runs, key=lambda run: (not run.is_shipped, _order(run), run.manifest.created_at))
+
+
+def _manifest_key(folder: RunFolder) -> Hashable:
+    try:
+        stat = (folder.path / "manifest.json").stat()
+    except OSError:  # gone meanwhile: reading it says so
+        return (folder.path, 0, 0)
+    return (folder.path, stat.st_mtime_ns, stat.st_size)
+
+
+@cached(LRUCache(maxsize=_MOST_RUNS), key=_manifest_key, lock=Lock())
+def _manifest_of(folder: RunFolder) -> Manifest:
+    """The manifest as it is on disk, read again only after it has changed."""
+    return folder.manifest()
 
 
 def _order(run: StoredRun) -> tuple[bool, float]:
@@ -86,7 +102,7 @@ def find_run(run_id: str) -> StoredRun:
     for root, is_shipped in roots:
         folder = RunFolder(root / run_id)
         if folder.exists:
-            return StoredRun(folder, folder.manifest(), is_shipped)
+            return StoredRun(folder, _manifest_of(folder), is_shipped)
     raise RunFolderError("that run is no longer on this machine: choose another")
 
 
@@ -115,13 +131,26 @@ def question_id_of(run: StoredRun, text: str) -> str | None:
     """The id under which ``run`` has asked the question of that text; ``None`` if it has not."""
     try:
         return _ids_by_text(run).get(text)
-    except RunFolderError:  # damaged: `score` says what is wrong with it
+    except (OSError, RunFolderError):  # damaged: `score` says what is wrong with it
         return None
 
 
-@cached(LRUCache(maxsize=_MOST_TEXTS, getsizeof=len), key=_by_questions, lock=Lock())
+# Runs of the same questions have equal files: these are parsed once, and the runs share what was read.
+_by_content: LRUCache[bytes, dict[str, str]] = LRUCache(_MOST_TEXTS, getsizeof=len)
+_by_content_lock = Lock()
+
+
+@cached(LRUCache(maxsize=_MOST_RUNS), key=_by_questions, lock=Lock())
 def _ids_by_text(run: StoredRun) -> dict[str, str]:
-    return {stored.question.text: stored.question.id for stored in run.folder.questions()}
+    content = run.folder.questions_content()
+    key = hashlib.blake2b(content, digest_size=16).digest()
+    with _by_content_lock:
+        known = _by_content.get(key)
+    if known is None:
+        known = {stored.question.text: stored.question.id for stored in run.folder.questions()}
+        with _by_content_lock:
+            _by_content[key] = known
+    return known
 
 
 @cached(LRUCache(maxsize=8), key=by_answers, lock=Lock())

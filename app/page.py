@@ -76,7 +76,22 @@ def _wire_opening(
     }
     parts |= {
         f"runs_{name}": stored[name]
-        for name in ("rows", "chosen", "manifest", "chart", "link", "open", "export", "delete", "status")
+        for name in (
+            "rows",
+            "page",
+            "position",
+            "pages",
+            "earlier",
+            "later",
+            "chosen",
+            "manifest",
+            "chart",
+            "link",
+            "open",
+            "export",
+            "delete",
+            "status",
+        )
     }
     outputs = list(parts.values())
 

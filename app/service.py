@@ -68,6 +68,8 @@ class Service:
         """Read what a first visit shows, so that it is there when the browser asks; then clear the old trash away."""
         for run in self.stored_runs()[:1]:
             QuestionView.load(run, library.questions_of(run)[0].question.id)
+        for run in self.stored_runs():
+            library.question_id_of(run, "")
         if not self.is_public:
             trash.empty_trash(runs_folder())
 

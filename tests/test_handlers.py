@@ -347,7 +347,7 @@ def test_a_public_page_lists_no_visitors_runs(service):
     list(run(service))
     public = Service(is_public=True)
     assert [each.is_shipped for each in public.stored_runs()] == [True] * 4
-    assert len(runs.list_runs(by(public))) == 4
+    assert runs.list_runs(by(public)).num_runs == 4
     assert [each.is_shipped for each in service.stored_runs()] == [True] * 4 + [False]
 
 
@@ -730,7 +730,7 @@ def own(service):
 
 
 def listed(visit):
-    return [each.manifest.run_id for each in runs.list_runs(visit)]
+    return [each.manifest.run_id for each in runs.list_runs(visit).runs]
 
 
 def test_runs_are_listed_and_one_is_shown(service, own):
@@ -914,3 +914,15 @@ def test_a_part_of_an_address_that_makes_no_sense_is_left_out(reader, query):
 )
 def test_an_address_with_absurd_values_opens(reader, query):
     assert page_parts(opened(reader, query), WORDS)["headline"]
+
+
+def test_manifests_are_read_again_only_after_they_have_changed(service, monkeypatch):
+    from hcl_core.runs.folder import RunFolder
+
+    list(run(service))
+    own = own_run()
+    read, manifest = [], RunFolder.manifest
+    monkeypatch.setattr(RunFolder, "manifest", lambda self: read.append(self.path) or manifest(self))
+    assert own_run().manifest == own.manifest and read == []
+    own.folder.write_manifest(replace(own.manifest, question_set="another"))
+    assert own_run().manifest.question_set == "another" and read == [own.folder.path]

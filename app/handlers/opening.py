@@ -11,8 +11,7 @@ from app.handlers.dataset import SetResult, ShownSet
 from app.handlers.explore import Estimate, OpenedQuestion, ShownQuestion
 from app.handlers.form import Form
 from app.handlers.links import Link
-from app.handlers.runs import RunResult
-from app.library import StoredRun
+from app.handlers.runs import RunPage, RunResult
 from app.messages import Message, Problem, Status
 from app.visit import Visit
 from hcl_core.errors import HclError
@@ -67,7 +66,7 @@ class SetStart:
 class RunsStart:
     """The tab Runs: the list, and the run that the address names."""
 
-    runs: Sequence[StoredRun]
+    runs: RunPage
     result: RunResult | Problem | None
 
 

@@ -4,6 +4,7 @@ import atexit
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,8 @@ from hcl_core.folders import runs_folder, user_path
 from hcl_core.runs import trash
 from hcl_core.transfer import archive, export
 
+# Rows of the table of runs: about 20 kB.
+MOST_ROWS = 100
 FORMATS = ("zip", "csv", "scores", "html", "notebook")
 # Seconds for which an export is kept.
 _EXPORT_SECONDS = 3_600
@@ -60,9 +63,36 @@ class OpenedRun:
     is_new: bool
 
 
-def list_runs(visit: Visit) -> list[StoredRun]:
-    """Every run that the visitor may see, unfinished ones too."""
-    return visit.service.all_runs()
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Some of the stored runs, in their order.
+
+    Attributes:
+        runs: At most ``MOST_ROWS``.
+        number: Of the page, from 0.
+        num_runs: On all pages.
+    """
+
+    runs: Sequence[StoredRun]
+    number: int
+    num_runs: int
+
+    @property
+    def first(self) -> int:
+        """Position of the first run of the page among all, from 0."""
+        return self.number * MOST_ROWS
+
+    @property
+    def has_next(self) -> bool:
+        """Whether there are runs after this page."""
+        return self.first + MOST_ROWS < self.num_runs
+
+
+def list_runs(visit: Visit, number: int = 0) -> RunPage:
+    """A page of the runs that the visitor may see, unfinished ones too; past the end the last one."""
+    runs = visit.service.all_runs()
+    number = max(0, min(number, (len(runs) - 1) // MOST_ROWS))
+    return RunPage(runs[number * MOST_ROWS : (number + 1) * MOST_ROWS], number, len(runs))
 
 
 def show(visit: Visit, run_id: str) -> RunResult:

@@ -1,12 +1,11 @@
 """What is stored, on the tab Runs."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
 
 from app.figures.curves import layer_curves
-from app.handlers.runs import OpenedRun, RunResult
+from app.handlers.runs import MOST_ROWS, OpenedRun, RunPage, RunResult
 from app.language import Translator
 from app.library import StoredRun
 from app.messages import Message
@@ -17,9 +16,18 @@ from app.views.headline import left_out_note
 from app.views.runs import COLUMNS, link_box, manifest_view, run_rows
 
 
-def list_parts(runs: Sequence[StoredRun], words: Translator) -> Parts:
-    """The list."""
-    return {"rows": table(COLUMNS, run_rows(runs, words), words)}
+def list_parts(page: RunPage, words: Translator) -> Parts:
+    """A page of the list, and where it stands; with one page there is nothing to turn."""
+    values = {"first": page.first + 1, "last": page.first + len(page.runs), "all": words.count(page.num_runs)}
+    is_turned = page.num_runs > MOST_ROWS
+    return {
+        "rows": table(COLUMNS, run_rows(page.runs, words), words),
+        "page": page.number,
+        "position": note(words("runs_shown", **values)) if is_turned else "",
+        "pages": gr.update(visible=is_turned),
+        "earlier": gr.update(interactive=page.number > 0),
+        "later": gr.update(interactive=page.has_next),
+    }
 
 
 def run_parts(result: RunResult, words: Translator) -> Parts:
@@ -47,7 +55,7 @@ def _status(result: RunResult, words: Translator) -> str:
     return status_line(Message("shipped_stays" if result.run.is_shipped else "public_keeps"), words)
 
 
-def opened_parts(opened: OpenedRun, runs: Sequence[StoredRun], words: Translator) -> Parts:
+def opened_parts(opened: OpenedRun, runs: RunPage, words: Translator) -> Parts:
     """A run that was brought in, and the list with it."""
     run_id = opened.result.run.manifest.run_id
     message = Message("opened" if opened.is_new else "opened_kept", {"run": run_id})
@@ -71,7 +79,7 @@ def kept_parts(words: Translator) -> Parts:
     return {"confirm": gr.update(visible=False), "status": status_line(Message("kept"), words)}
 
 
-def deleted_parts(run: StoredRun, runs: Sequence[StoredRun], words: Translator) -> Parts:
+def deleted_parts(run: StoredRun, runs: RunPage, words: Translator) -> Parts:
     """A run is in the trash: nothing is chosen, and Undo is there."""
     off = gr.update(interactive=False)
     return list_parts(runs, words) | {
@@ -89,7 +97,7 @@ def deleted_parts(run: StoredRun, runs: Sequence[StoredRun], words: Translator) 
     }
 
 
-def restored_parts(run_id: str, runs: Sequence[StoredRun], words: Translator) -> Parts:
+def restored_parts(run_id: str, runs: RunPage, words: Translator) -> Parts:
     """A run is back."""
     message = Message("restored", {"run": run_id})
     return list_parts(runs, words) | {"undo": gr.update(visible=False), "status": status_line(message, words)}

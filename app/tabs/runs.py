@@ -1,5 +1,6 @@
 """Runs: everything stored, with its manifest; open, export, bring in, delete with a way back."""
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -14,8 +15,9 @@ from app.tabs.base import FILES, QUIET, Binder, controls_column, main_row, resul
 from app.views.runs import COLUMNS
 from app.visit import Visit
 
+_PAGE = ("rows", "page", "position", "pages", "earlier", "later")
 _ALL = (
-    "rows", "chosen", "manifest", "chart", "link", "open", "export", "delete", "confirm", "undo", "deleted", "file",
+    *_PAGE, "chosen", "manifest", "chart", "link", "open", "export", "delete", "confirm", "undo", "deleted", "file",
     "status",
 )  # fmt: skip
 # The browser draws the chart, and the browser saves it.
@@ -29,7 +31,7 @@ _SAVE_PNG = """() => {
 def build_runs(core: Service, tab: gr.Tab) -> dict[str, Any]:
     """Lay out the tab and wire it; its parts."""
     say = labels()
-    parts: dict[str, Any] = {"chosen": gr.State(None), "deleted": gr.State(None)}
+    parts: dict[str, Any] = {"chosen": gr.State(None), "deleted": gr.State(None), "page": gr.State(0)}
     parts["rows"] = gr.Dataframe(
         headers=list(COLUMNS),
         column_count=len(COLUMNS),
@@ -38,6 +40,11 @@ def build_runs(core: Service, tab: gr.Tab) -> dict[str, Any]:
         max_height=340,
         elem_id="run-rows",
     )
+    with gr.Row(visible=False) as pages:
+        parts["position"] = gr.HTML("", min_width=160)
+        parts["earlier"] = gr.Button(say("button_page_before"), size="sm", scale=0, min_width=120)
+        parts["later"] = gr.Button(say("button_page_after"), size="sm", scale=0, min_width=120)
+    parts["pages"] = pages
     with main_row():
         with controls_column():
             _controls(core, parts)
@@ -79,6 +86,9 @@ def _controls(core: Service, parts: dict[str, Any]) -> None:
 def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
     bind, everything, chosen = Binder(core, parts), [parts[name] for name in _ALL], parts["chosen"]
     tab.select(bind(_open_tab), chosen, everything, **QUIET)
+    turned = [parts[name] for name in (*_PAGE, "status")]
+    for name, step in (("earlier", -1), ("later", 1)):
+        parts[name].click(bind(partial(_turn, step=step)), parts["page"], turned, **QUIET)
     parts["rows"].select(bind.on_choice(_choose), None, everything, **QUIET)
     file, confirm = [parts["file"], parts["status"]], [parts["confirm"], parts["status"]]
     parts["export"].click(bind(_export), [chosen, parts["format"]], file, **FILES)
@@ -96,9 +106,13 @@ def _open_tab(visit: Visit, chosen: str | None) -> Parts:
     """The list, and the first run of it where none is chosen yet."""
     runs = handlers.list_runs(visit)
     listed = render.list_parts(runs, visit.words)
-    if chosen or not runs:
+    if chosen or not runs.runs:
         return listed
-    return listed | render.run_parts(handlers.show(visit, runs[0].manifest.run_id), visit.words)
+    return listed | render.run_parts(handlers.show(visit, runs.runs[0].manifest.run_id), visit.words)
+
+
+def _turn(visit: Visit, page: int | None, step: int) -> Parts:
+    return render.list_parts(handlers.list_runs(visit, (page or 0) + step), visit.words)
 
 
 def _choose(visit: Visit, event: gr.EventData) -> Parts:

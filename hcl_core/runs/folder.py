@@ -198,11 +198,14 @@ class RunFolder(DerivedTables):
             raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: it has {len(stored)} of {expected}")
         return stored
 
+    def questions_content(self) -> bytes:
+        """The file of questions as it is; raises ``OSError`` if it cannot be read."""
+        return read_bytes_limited(self.path / "questions.jsonl", MAX_BYTES["questions.jsonl"])
+
     def read_questions(self) -> list[StoredQuestion]:
         """``questions``, of a folder whose manifest cannot be read too; their number is not checked."""
         try:
-            content = read_bytes_limited(self.path / "questions.jsonl", MAX_BYTES["questions.jsonl"])
-            return [parse_row(line) for line in io.StringIO(content.decode("utf-8-sig"))]
+            return [parse_row(line) for line in io.StringIO(self.questions_content().decode("utf-8-sig"))]
         except (OSError, ValueError, SettingsError) as error:
             raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: {error}") from None
 
