@@ -87,6 +87,7 @@ def show(
 ) -> None:
     """Print a run's scores and every layer's answers with their counts."""
     folder = RunFolder(run_dir)
+    folder.manifest()  # whether it holds a run at all
     by_id = {stored.question.id: stored.question.text for stored in folder.questions()}
     if question is not None and question not in by_id:
         raise SettingsError(_no_question(question, list(by_id)))

@@ -131,14 +131,14 @@ def _row(measured: _Measured, full: _Measured, is_greedy: bool) -> SpeedRow:
             tokens_per_verification=decoder.report.tokens_per_verification,
             acceptance_rates=tuple(rates[~np.isnan(rates)].tolist()),
             # Above temperature 0, drafts draw other tokens of the same distribution: nothing could be compared.
-            share_different=_share_different(measured.answers, full.answers) if is_greedy else None,
+            share_different=share_different(measured.answers, full.answers) if is_greedy else None,
         )
     if isinstance(decoder, DynamicExitDecoder):
         return replace(row, blocks_per_token=decoder.report.blocks_run / max(measured.num_tokens, 1))
     return row
 
 
-def _share_different(answers: list[tuple[int, ...]], full: list[tuple[int, ...]]) -> float | None:
+def share_different(answers: list[tuple[int, ...]], full: list[tuple[int, ...]]) -> float | None:
     """Share of tokens that differ from full decoding's at the same place; ``None`` if there is no token."""
     pairs = [pair for own, other in zip(answers, full, strict=True) for pair in zip_longest(own, other)]
     return sum(own != other for own, other in pairs) / len(pairs) if pairs else None
