@@ -4,45 +4,93 @@ import argparse
 import os
 import threading
 
+from hcl_core.quiet import no_bars_in_a_pipe, quiet_start
+
 # Before gradio is imported: no usage statistics are sent.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+no_bars_in_a_pipe()
 
-from app.quick_start import no_stub_files, one_application
+with quiet_start():
+    from app.quick_start import no_stub_files, one_application
 
-with no_stub_files():
-    from app.language import labels
-    from app.page import build
-    from app.service import Service
-    from app.theme import STYLE_SHEET, make_theme
-    from hcl_core.allocator import limit_arenas
-    from hcl_core.models.footprint import WEIGHT_FORMATS
-    from hcl_core.transfer.vetting import MAX_BYTES
+    with no_stub_files():
+        from gradio import Blocks
+
+        from app.components import plotly_route
+        from app.language import choose_language_in_browser, labels
+        from app.logs import limit_log, limit_server_log
+        from app.own_hosts import OwnHosts, guarded, host_name, is_loopback
+        from app.page import build
+        from app.service import Service
+        from app.theme import STYLE_SHEET, make_theme
+        from hcl_core.allocator import limit_arenas
+        from hcl_core.errors import HclError
+        from hcl_core.folders import cache_folder, runs_folder
+        from hcl_core.models.footprint import WEIGHT_FORMATS
+        from hcl_core.transfer.vetting import MAX_BYTES
 
 
-def main() -> None:
-    """Serve the page on this machine only, unless told otherwise."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="HCL Explorer in the browser.")
     # A Space says where to listen through Gradio's own variables.
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="default %(default)s")
     parser.add_argument("--port", type=int, default=None, help="default: the first free one from 7860")
     parser.add_argument("--open", action="store_true", help="open a browser window")
     parser.add_argument(
+        "--public",
+        action="store_true",
+        help="others can reach the page, such as through a proxy; so it is with any --host that is not this machine's",
+    )
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="one more host name that the page answers to, such as a proxy's; may be given many times",
+    )
+    parser.add_argument(
         "--dtype",
         choices=["auto", "fastest", *WEIGHT_FORMATS],
         default="auto",
         help="how models are kept: float32 on a CPU, what is measured to be fastest, or as named; default %(default)s",
     )
+    return parser
+
+
+def main() -> None:
+    """Serve the page on this machine only, unless told otherwise."""
+    parser = _parser()
     options = parser.parse_args()
     limit_arenas()
-    is_public = options.host not in ("127.0.0.1", "localhost", "::1") or "SPACE_ID" in os.environ
+    for name in options.allowed_host:
+        if host_name(name) != name.lower():
+            parser.error(f"--allowed-host must be a host name without scheme and port; got {name!r}")
+    limit_log()
+    is_public = options.public or not is_loopback(options.host) or "SPACE_ID" in os.environ
+    try:
+        cache_folder(), runs_folder()
+        with quiet_start():
+            page = launch(options, is_public)
+    except (HclError, OSError) as error:  # such as a port in use
+        parser.exit(2, f"error: {error}\n")
+    limit_server_log()
+    page.block_thread()
+
+
+def launch(options: argparse.Namespace, is_public: bool) -> Blocks:
+    """The page, which a thread serves."""
     service = Service(is_public, options.dtype)
     threading.Thread(target=service.warm_up, daemon=True).start()
+    choose_language_in_browser()
     with one_application():
         page = build(service)
+    hosts = OwnHosts.of_page(is_public, options.allowed_host, os.environ)
     page.launch(
-        server_name=options.host,
+        # An IPv6 address stands in brackets in Gradio's own address.
+        server_name=f"[{options.host}]" if ":" in options.host and "[" not in options.host else options.host,
         server_port=options.port,
         inbrowser=options.open,
+        prevent_thread_lock=True,
         share=False,
         show_error=False,
         allowed_paths=[],
@@ -56,7 +104,9 @@ def main() -> None:
         theme=make_theme(),
         i18n=labels(),
         css_paths=STYLE_SHEET,
+        app_kwargs={"routes": [plotly_route()], "lifespan": guarded(hosts)},
     )
+    return page
 
 
 if __name__ == "__main__":

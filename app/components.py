@@ -1,19 +1,29 @@
 """Our own components: small subclasses of ``gr.HTML`` with a script each, which nothing outside the machine serves."""
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import plotly
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Route
 
 _ASSETS = Path(__file__).parent.parent / "assets"
+# Relative to the page, which may stand below a proxy's path.
+_PLOTLY_ADDRESS = "plotly/plotly.min.js"
 
 
-@cache
-def plotly_js() -> Path:
-    """The plotly.js that ships inside the plotly package: nothing is fetched from elsewhere."""
-    return Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+def plotly_route() -> Route:
+    """Serves the plotly.js that ships inside the plotly package: nothing is fetched from elsewhere.
+
+    Gradio's own way to serve a file has the file's path in its address, and so where the program is installed.
+    """
+
+    async def serve(_: Request) -> FileResponse:
+        return FileResponse(Path(plotly.__file__).parent / "package_data" / "plotly.min.js")
+
+    return Route(f"/{_PLOTLY_ADDRESS}", serve)
 
 
 def _script(name: str) -> str:
@@ -41,7 +51,7 @@ class LayerChart(gr.HTML):
             label=label,
             html_template='<div class="hcl-chart" hidden tabindex="0" role="application"></div>',
             js_on_load=_script("chart.js"),
-            head=f'<script src="gradio_api/file={plotly_js().as_posix()}"></script>',
+            head=f'<script src="{_PLOTLY_ADDRESS}"></script>',
             apply_default_css=False,
             group=group,
             **settings,

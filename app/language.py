@@ -1,7 +1,8 @@
 """Every word of the page, in each language it speaks: ``assets/words/<language>.json``.
 
-Labels go through ``gr.I18n`` and are translated in the browser. Sentences with numbers in them are made here, in the
-language that the browser asks for: it sends the same one with each request that it translates labels into.
+Labels go through ``gr.I18n`` and are translated in the browser. Sentences with numbers in them are made here. Both take
+the first of the visitor's languages that the page has: here from the header ``Accept-Language``, in the browser by
+``assets/language.js``.
 """
 
 import json
@@ -14,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import gradio.routes
 from babel import Locale
 from babel.core import negotiate_locale
 from babel.lists import format_list
 from babel.numbers import format_decimal, format_percent, get_decimal_symbol, get_group_symbol
+from jinja2 import ChoiceLoader, DictLoader
 
 from hcl_core.glossary import glossary
 
-_FOLDER = Path(__file__).parent.parent / "assets" / "words"
+_ASSETS = Path(__file__).parent.parent / "assets"
+_FOLDER = _ASSETS / "words"
 _FALLBACK = "en"
 # Whose numbers and lists a language has, where its code alone means another country's: no comma before "and".
 _SPELLINGS = {"en": "en_GB"}
@@ -71,6 +75,25 @@ def labels() -> Labels:
     return Labels()
 
 
+def english_label(label: object) -> str:
+    """What a component is called in English; ``label`` is a text, or what ``labels()`` made."""
+    key = str(getattr(label, "key", "")).removeprefix(_PREFIX)
+    return _all_words()[_FALLBACK].get(key, str(label))
+
+
+def choose_language_in_browser() -> None:
+    """Put ``assets/language.js`` in front of Gradio's own scripts, which read the browser's language as they start.
+
+    ``launch(head=...)`` comes too late for that: Gradio adds it to the page after it has translated the labels.
+    """
+    environment, page = gradio.routes.templates.env, "frontend/index.html"
+    source = environment.loader.get_source(environment, page)[0]
+    script = (_ASSETS / "language.js").read_text(encoding="utf-8")
+    scripted = f"<head><script>{{const languages = {json.dumps(list(_all_words()))};\n{script}}}</script>"
+    changed = DictLoader({page: source.replace("<head>", scripted, 1)})
+    environment.loader = ChoiceLoader([changed, environment.loader])
+
+
 class Translator:
     """The page's sentences and numbers in one language.
 
@@ -85,12 +108,9 @@ class Translator:
 
     @classmethod
     def of(cls, request: gr.Request | None) -> "Translator":
-        """In the language that the browser prefers.
-
-        Gradio translates labels into that one alone: a second choice would give sentences and labels two languages.
-        """
+        """In the first of the browser's languages that the page has; English if it has none of them."""
         header = request.headers.get("accept-language", "") if request else ""
-        preferred = negotiate_locale(_accepted_languages(header)[:1], list(_all_words()), sep="-")
+        preferred = negotiate_locale(_accepted_languages(header), list(_all_words()), sep="-")
         return cls((preferred or _FALLBACK).lower())
 
     def __call__(self, key: str, **values: object) -> str:

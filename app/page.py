@@ -4,7 +4,8 @@ from typing import Any
 
 import gradio as gr
 
-from app.components import Title, plotly_js
+from app.checked_calls import CheckedBlocks
+from app.components import Title
 from app.handlers.form import CONTROLS, by_name
 from app.handlers.links import read_link
 from app.handlers.opening import open_page
@@ -31,9 +32,10 @@ _EXPLORE = (
 
 def build(core: Service) -> gr.Blocks:
     """The page around ``core``. Launching it is ``app.py``'s."""
-    gr.set_static_paths([plotly_js()])
     say = labels()
-    with gr.Blocks(title="HCL Explorer", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86_400)) as page:
+    with CheckedBlocks(
+        title="HCL Explorer", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86_400)
+    ) as page:
         with gr.Row(elem_classes="hcl-title"):
             Title(say("tagline"), elem_classes="hcl-name")
             # Their clicks are the title's script's: nothing of it concerns the server.

@@ -1,6 +1,10 @@
 """``python -m hcl_core``."""
 
-from hcl_core.cli import main
+from hcl_core.quiet import no_bars_in_a_pipe, quiet_start
+
+no_bars_in_a_pipe()
+with quiet_start():
+    from hcl_core.cli import main
 
 if __name__ == "__main__":
     main()

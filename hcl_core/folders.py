@@ -5,15 +5,25 @@ from pathlib import Path
 
 import platformdirs
 
+from hcl_core.errors import SettingsError
+
 
 def cache_folder() -> Path:
-    """Folder of converted weights and own exit heads: ``$HCL_CACHE``, else in the platform's cache folder."""
-    return Path(os.environ.get("HCL_CACHE") or platformdirs.user_cache_dir("hcl-explorer", appauthor=False))
+    """Folder of converted weights and own exit heads: ``$HCL_CACHE``, else in the platform's cache folder.
+
+    Raises:
+        SettingsError: Something else than a folder is in its place.
+    """
+    return _data_folder("HCL_CACHE", platformdirs.user_cache_dir("hcl-explorer", appauthor=False))
 
 
 def runs_folder() -> Path:
-    """Folder of the user's runs: ``$HCL_RUNS``, else ``runs`` in the working folder."""
-    return Path(os.environ.get("HCL_RUNS") or "runs")
+    """Folder of the user's runs: ``$HCL_RUNS``, else ``runs`` in the working folder.
+
+    Raises:
+        SettingsError: Something else than a folder is in its place.
+    """
+    return _data_folder("HCL_RUNS", "runs")
 
 
 def own_heads_folder() -> Path:
@@ -42,3 +52,12 @@ def user_path(text: str) -> Path | None:
         return path if path.exists() else None
     except (OSError, RuntimeError, ValueError):  # too long, in an unreadable folder, or ~ of an unknown user
         return None
+
+
+def _data_folder(variable: str, default: str) -> Path:
+    """The folder that an environment variable names; neither it nor one above it may be something else."""
+    path = Path(os.environ.get(variable) or default)
+    for folder in (path, *path.parents):
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise SettingsError(f"{folder} is no folder: set {variable} to another place for this program's files")
+    return path

@@ -107,10 +107,14 @@ class Request:
         ("en;q=0.2, de-AT;q=0.9", "de"),
         ("en;q=x, de;q=0.1", "de"),
         ("de;q=0", "en"),
-        ("fr, de;q=0.9", "en"),  # labels would be in English
+        ("fr, de;q=0.9", "de"),
+        ("fr-CA,fr;q=0.9,de-CH;q=0.8,en;q=0.7", "de"),
+        ("fr;q=0.5, en;q=0.6, de;q=0.4", "en"),
+        ("fr, de;q=0", "en"),
+        ("fr, *;q=0.5", "en"),
     ],
 )
-def test_the_language_that_the_browser_prefers_is_spoken_if_it_is_known(accepted, language):
+def test_the_first_of_the_browsers_languages_that_the_page_has_is_spoken(accepted, language):
     assert Translator.of(Request(accepted)).language == language
 
 

@@ -395,6 +395,19 @@ def test_the_page_speaks_german_to_a_german_browser(visit):
             assert english not in words
 
 
+def test_the_page_speaks_the_first_of_a_browsers_languages_that_it_has(address, browser):
+    context = browser.new_context(locale="fr", extra_http_headers={"Accept-Language": "fr, de;q=0.9"})
+    context.add_init_script("Object.defineProperty(navigator, 'languages', {value: ['fr', 'de']})")
+    with watched_page(address, context, 1440) as (page, problems):
+        page.goto(address)
+        columns(page, 30)
+        assert "Schicht" in text_of(page, "#headline .hcl-headline")  # a sentence of the server
+        assert page.get_by_role("tab", name="Erkunden").count() == 1  # a label, translated in the browser
+        assert page.evaluate("document.documentElement.lang") == "de"
+        assert problems == []
+    context.close()
+
+
 def test_a_token_lens_is_shown_and_a_cell_has_its_ten_tokens(visit):
     with visit() as page:
         open_tab(page, "Token lens")

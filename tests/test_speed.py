@@ -6,7 +6,7 @@ import pytest
 from conftest import NUM_LAYERS, make_decoder, make_lm, run_command
 from test_speculative import QUESTION
 
-from hcl_core.decode.timing import Timed, benchmark_strategies
+from hcl_core.decode.timing import Timed, benchmark_strategies, share_different
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.models.speed_records import SpeedReport, median_ratio, read_report, strategies_to_time, write_report
 from hcl_core.records import SamplingSettings
@@ -53,6 +53,33 @@ def test_the_report_says_what_each_strategy_did(events):
     assert never.exits[:-1] == (0,) * (NUM_LAYERS - 1) and never.share_different == 0
     assert alstrategies.exits[0] == sum(alstrategies.exits) and alstrategies.share_different > 0
     assert alstrategies.blocks_per_token < 1.01 < never.blocks_per_token
+
+
+def test_greedy_drafts_are_compared_with_full_decoding(events):
+    drafted = [row for row in events[-1].rows if row.strategy.startswith("self_speculative")]
+    assert {row.share_different for row in drafted} == {0}
+
+
+def test_drafts_that_are_drawn_are_not_said_to_be_the_same():
+    settings = SamplingSettings(temperature=1, max_new_tokens=4)
+    strategies = strategies_to_time(NUM_LAYERS, (1,), (2,), [])
+    *_, report = benchmark_strategies(make_decoder(make_lm()).parts, "tiny", [QUESTION], settings, strategies, 1)
+    assert isinstance(report, SpeedReport)
+    assert [row.share_different for row in report.rows] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("answers", "full", "share"),
+    [
+        ([(1, 2, 3, 4)], [(1, 2, 3, 4)], 0),
+        ([(1, 2, 3, 4)], [(1, 9, 3, 8)], 0.5),
+        ([(1, 2)], [(1, 2, 3, 4)], 0.5),
+        ([(1,), (2, 3, 4)], [(9,), (2, 3, 4)], 0.25),
+        ([()], [()], None),
+    ],
+)
+def test_tokens_are_compared_place_by_place(answers, full, share):
+    assert share_different(answers, full) == share
 
 
 def test_the_fastest_strategy_is_one_that_changes_no_answer(events):

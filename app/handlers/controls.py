@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from hcl_core.errors import SettingsError
+from hcl_core.numerals import read_decimal
 
 
 def read_number(label: str, value: Any) -> float:
@@ -11,7 +12,7 @@ def read_number(label: str, value: Any) -> float:
     if value is None:
         raise SettingsError(f"{label} is empty: type a number")
     try:
-        number = float(value)
+        number = read_decimal(value) if isinstance(value, str) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):

@@ -80,9 +80,7 @@ class LensCell:
 
 @lru_cache(maxsize=8)
 def shipped_lenses(exit_head: str) -> dict[str, LensTable]:
-    """By question id; raises ``SettingsError`` for another head than those of ``HEADS``."""
-    if exit_head not in HEADS:
-        raise SettingsError(f"exit head must be one of {', '.join(HEADS)}; got {exit_head[:40]!r}")
+    """By question id; ``exit_head`` is one of ``HEADS``."""
     _, tables = read_lens(precomputed_folder() / f"lens-{exit_head}")
     return {table.question_id: table for table in tables}
 
@@ -100,6 +98,8 @@ def show(visit: Visit, shown: ShownLens, shade: str) -> LensResult:
 def _table(visit: Visit, shown: ShownLens) -> LensTable:
     if shown.question_id is None:
         return visit.service.live_lens(visit.visitor)
+    if shown.exit_head not in HEADS:
+        raise SettingsError(f"exit head must be one of {', '.join(HEADS)}; got {str(shown.exit_head)[:40]!r}")
     table = shipped_lenses(shown.exit_head).get(shown.question_id)
     if table is None:
         raise SettingsError("there is no stored lens of that question: type its prompt and press Look")

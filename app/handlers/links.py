@@ -11,6 +11,7 @@ from app.figures.compared import MEASURES, MOST_RUNS
 from app.handlers.form import JUDGES
 from app.visit import Balance
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
+from hcl_core.numerals import read_decimal, read_whole
 from hcl_core.records import DEFAULT_SCALING, SCALINGS, Scaling
 from hcl_core.settings.prompts import TEMPLATE_NAMES
 from hcl_core.settings.strategies import STRATEGY_NAMES
@@ -20,15 +21,15 @@ TABS = ("explore", "lens", "compare", "dataset", "runs", "learn")
 _FIELDS: Mapping[str, tuple[str, Any]] = {
     "model": ("model", str),
     "q": ("question", str),
-    "first": ("first_layer", int),
-    "last": ("last_layer", int),
-    "every": ("every", int),
-    "samples": ("num_samples", int),
-    "temperature": ("temperature", float),
-    "top_p": ("top_p", float),
-    "top_k": ("top_k", int),
-    "tokens": ("max_new_tokens", int),
-    "seed": ("seed", int),
+    "first": ("first_layer", read_whole),
+    "last": ("last_layer", read_whole),
+    "every": ("every", read_whole),
+    "samples": ("num_samples", read_whole),
+    "temperature": ("temperature", read_decimal),
+    "top_p": ("top_p", read_decimal),
+    "top_k": ("top_k", read_whole),
+    "tokens": ("max_new_tokens", read_whole),
+    "seed": ("seed", read_whole),
     "template": ("template", str),
     "head": ("exit_head", str),
     "judge": ("judge", str),
@@ -76,7 +77,7 @@ def read_link(query: Mapping[str, str], answers: list[str]) -> Link:
         tab=tab if tab in TABS else "explore",
         run_id=query.get("run"),
         question_id=query.get("question"),
-        layer=_number(query.get("layer"), int),
+        layer=_number(query.get("layer"), read_whole),
         balance=_balance(query),
         compared=tuple(part for part in query.get("runs", "").split(",") if part)[:MOST_RUNS],
         measure=measure if measure in MEASURES else "hcb_score",
@@ -85,7 +86,7 @@ def read_link(query: Mapping[str, str], answers: list[str]) -> Link:
 
 
 def _balance(query: Mapping[str, str]) -> Balance:
-    creativity = _number(query.get("balance"), float)
+    creativity = _number(query.get("balance"), read_decimal)
     scaling: Scaling = next((each for each in SCALINGS if each == query.get("scaling")), DEFAULT_SCALING)
     is_share = creativity is not None and 0 <= creativity <= 100
     return Balance(creativity if is_share else 50, scaling)
@@ -93,8 +94,8 @@ def _balance(query: Mapping[str, str]) -> Balance:
 
 def _form(query: Mapping[str, str], answers: list[str]) -> dict[str, Any]:
     form: dict[str, Any] = {}
-    for name, (control, kind) in _FIELDS.items():
-        value = _number(query.get(name), kind) if kind is not str else query.get(name, "")[:_MOST_LETTERS]
+    for name, (control, read) in _FIELDS.items():
+        value = _number(query.get(name), read) if read is not str else query.get(name, "")[:_MOST_LETTERS]
         if value in (None, "") or (control in _CHOICES and value not in _CHOICES[control]):
             continue
         form[control] = value
@@ -103,10 +104,10 @@ def _form(query: Mapping[str, str], answers: list[str]) -> dict[str, Any]:
     return form
 
 
-def _number(text: str | None, kind: Any) -> Any:
-    """``text`` as a number of that kind; ``None`` if it is none."""
+def _number(text: str | None, read: Any) -> Any:
+    """The number that ``read`` finds in ``text``; ``None`` if it finds none."""
     try:
-        value = kind(text) if text else None
+        value = read(text) if text else None
     except ValueError:
         return None
     return value if value is not None and abs(value) < 2**53 else None

@@ -1,10 +1,12 @@
 """What all views share: text as text, and what is going on as one line."""
 
+import sys
 from html import escape
+from pathlib import Path
 
 from app.language import Translator
 from app.messages import Message, Progress, Status
-from hcl_core.folders import precomputed_folder, runs_folder
+from hcl_core.folders import PROGRAM, precomputed_folder, runs_folder
 from hcl_core.text import printable
 
 
@@ -41,11 +43,11 @@ def problem(text: str) -> str:
 
 
 def without_paths(text: str) -> str:
-    """``text`` without where on this machine the program and its runs are."""
-    for folder in (runs_folder(), precomputed_folder()):
+    """``text`` without where on this machine the program and its runs are, and whose account it is."""
+    for folder in (runs_folder(), precomputed_folder(), PROGRAM, Path(sys.prefix)):
         for path in (folder.absolute(), folder):
             text = text.replace(f"{path}/", "")
-    return text
+    return text.replace(f"{Path.home()}/", "~/")
 
 
 def _progress(progress: Progress, words: Translator) -> str:

@@ -1,5 +1,6 @@
 """Commands on run folders, which need no language model: score, show, compare."""
 
+import difflib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from hcl_core.cli.terminal import app, loading, stderr, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.ideas.names import check_idea_finder, listed_ideas
 from hcl_core.judges.names import full_judge_name
+from hcl_core.numerals import read_decimal, read_whole
 from hcl_core.pipeline.scorer import Embeddings, Scorer
 from hcl_core.pipeline.stored import read_outcomes, rescore
 from hcl_core.ports import AnswerLikelihood
@@ -85,11 +87,12 @@ def show(
 ) -> None:
     """Print a run's scores and every layer's answers with their counts."""
     folder = RunFolder(run_dir)
-    manifest, table, scorer = _judged(folder)
-    print_scores(manifest, table, Weights(), scaling_of(manifest.preset))
+    folder.manifest()  # whether it holds a run at all
     by_id = {stored.question.id: stored.question for stored in folder.questions()}
     if question is not None and question not in by_id:
-        raise SettingsError(f"this run has no question {question!r}; it has {', '.join(list(by_id)[:5])} ...")
+        raise SettingsError(_no_question(question, list(by_id)))
+    manifest, table, scorer = _judged(folder)
+    print_scores(manifest, table, Weights(), scaling_of(manifest.preset))
     chosen = list(by_id) if question is None else [question]
     for question_id in chosen[:limit]:
         stdout.print()
@@ -111,6 +114,14 @@ def _grouped_answers(
     return answers.count_answers(list(scored.samples), scored.verdicts, scored.clusters, listed)
 
 
+def _no_question(question_id: str, known: list[str]) -> str:
+    """That a run has no such question, and which ids are the nearest."""
+    near = difflib.get_close_matches(question_id, known, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known[:3])}"
+    more = f" and {len(known) - 3:,} more" if not near and len(known) > 3 else ""
+    return f"this run has no question {question_id[:80]!r}: {hint}{more}"
+
+
 def _load_model(manifest: Manifest, model: str | None) -> AnswerLikelihood:
     with stderr.status(loading(model or manifest.settings.model)):
         return registry.load_whole_model(manifest.settings, model)
@@ -118,7 +129,7 @@ def _load_model(manifest: Manifest, model: str | None) -> AnswerLikelihood:
 
 def _weights(text: str) -> Weights:
     try:
-        creativity, accuracy = (float(part) for part in text.split(","))
+        creativity, accuracy = map(read_decimal, text.split(","))
     except ValueError:
         raise SettingsError(
             f"weights must be two numbers, creativity,accuracy, such as 0.5,0.5; got {text!r}"
@@ -194,7 +205,7 @@ def compare(
 
 def _two_layers(text: str) -> tuple[int, int]:
     try:
-        first, second = (int(part) for part in text.split(","))
+        first, second = map(read_whole, text.split(","))
     except ValueError:
         raise SettingsError(f"--layers must be two layers, such as 24,30; got {text!r}") from None
     return first, second

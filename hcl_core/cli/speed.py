@@ -114,8 +114,10 @@ def _print(report: SpeedReport, as_json: bool) -> None:
 def _cells(row: SpeedRow) -> list[str]:
     accepted = " ".join(f"{rate:.2f}" for rate in (row.acceptance_rates or ())[:4])
     verified = "" if row.tokens_per_verification is None else f"{row.tokens_per_verification:.2f}"
-    different = "" if row.share_different is None else f"{row.share_different:.0%}"
-    name = "full" if row.strategy == "early_exit" else row.strategy
+    is_full = row.strategy == "early_exit"
+    unmeasured = "" if is_full else "not measured"
+    different = unmeasured if row.share_different is None else f"{row.share_different:.0%}"
+    name = "full" if is_full else row.strategy
     return [
         name, str(row.exit_layer), f"{row.tokens_per_second:.1f}", f"{row.ratio:.2f}x", f"{row.blocks_per_token:.1f}",
         accepted, verified, different,

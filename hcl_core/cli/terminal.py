@@ -1,19 +1,49 @@
 """The command-line program, its consoles and its exit codes."""
 
+import errno
 import io
 import logging
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.text import Text
+from typer.core import TyperCommand
+from typer.models import CommandFunctionType
 
-from hcl_core.errors import HclError
+from hcl_core.errors import HclError, SettingsError
 from hcl_core.questions.report import LoadReport
+from hcl_core.quiet import STOPPED
 from hcl_core.text import printable
 
-app = typer.Typer(
+
+class Command(TyperCommand):
+    """A command whose numbers are digits: pydantic, with which typer reads them, takes ``1_0`` for 10."""
+
+    def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
+        """As typer does; raises ``SettingsError`` for an underscore in a number."""
+        given = list(arguments)
+        rest = super().parse_args(context, arguments)
+        for parameter in self.params:
+            if isinstance(context.params.get(parameter.name or ""), int | float):
+                for text in _values_of(given, parameter.opts):
+                    if "_" in text:
+                        raise SettingsError(f"{parameter.opts[0]} must be a number in digits; got {text[:40]!r}")
+        return rest
+
+
+class Program(typer.Typer):
+    """Commands of the class ``Command``."""
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[CommandFunctionType], CommandFunctionType]:
+        """As typer's."""
+        return super().command(name, cls=Command, **settings)
+
+
+app = Program(
     help="See how a language model's answers change with the layer at which it stops.",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -23,8 +53,8 @@ DTYPE_HELP = (
     "float32, bfloat16, float16, or quantised: int8, nf4 (bitsandbytes)."
 )
 # A pipe has no width of its own; 200 columns leave its lines unwrapped.
-stdout, stderr = Console(width=None if sys.stdout.isatty() else 200), Console(stderr=True)
-
+stdout = Console(width=None if sys.stdout.isatty() else 200)
+stderr = Console(stderr=True, width=None if sys.stderr.isatty() else 200)
 
 # Characters of a message, which may quote a long value.
 _MAX_MESSAGE = 1_000
@@ -32,7 +62,8 @@ _MAX_MESSAGE = 1_000
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; a user's mistake is one line on stderr and exit code 2."""
-    logging.basicConfig(level=logging.WARNING, handlers=[RichHandler(console=stderr, show_path=False, show_time=False)])
+    handler = RichHandler(console=stderr, show_path=False, show_time=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     logging.getLogger("hcl_core").setLevel(logging.INFO)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a character that the terminal's encoding lacks becomes "?"
@@ -44,9 +75,11 @@ def main(arguments: list[str] | None = None) -> None:
         code = _fail(str(error))
     except typer.TyperException as error:
         code = _fail(error.format_message())
+    except OSError as error:  # a folder that cannot be written, a full disk
+        code = _fail(_describe(error))
     except (KeyboardInterrupt, typer.Abort):
-        code = 130
-    if code == 130:  # Ctrl-C, which typer may return instead of raising
+        code = STOPPED
+    if code == STOPPED:  # Ctrl-C, which typer may return instead of raising
         code = _fail("stopped; the same command goes on where it was", code)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -64,6 +97,19 @@ def loading(name: str) -> Text:
 def say_loaded(report: LoadReport) -> None:
     """What loading a question set did, as one line on stderr."""
     stderr.print(Text(printable(report.describe())), soft_wrap=True)
+
+
+def _values_of(arguments: list[str], options: list[str]) -> list[str]:
+    """The texts that follow one of ``options`` on the command line."""
+    pairs = zip(arguments, arguments[1:], strict=False)
+    separate = [value for option, value in pairs if option in options]
+    return separate + [value for option, _, value in (each.partition("=") for each in arguments) if option in options]
+
+
+def _describe(error: OSError) -> str:
+    """What the operating system refused, on one line."""
+    what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    return f"{what}; free some space, and give the same command again" if error.errno == errno.ENOSPC else what
 
 
 def _fail(message: str, code: int = 2) -> int:

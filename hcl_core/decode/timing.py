@@ -1,12 +1,12 @@
 """Benchmark decoding strategies: the same prompts, one answer each, warmed up, interleaved, synchronised."""
 
 import importlib.metadata
-import math
 import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -40,15 +40,20 @@ class _Measured:
         strategy: How the exit layer is used.
         exit_layer: Of every answer.
         seconds: For one answer to every prompt, by repeat.
-        num_tokens: In those answers, which are the same in every repeat.
+        answers: Token ids of each, which are the same in every repeat.
         decoder: Of the last repeat; its report counts that repeat alone.
     """
 
     strategy: Strategy
     exit_layer: int
     seconds: list[float]
-    num_tokens: int
+    answers: list[tuple[int, ...]]
     decoder: EngineDecoder
+
+    @property
+    def num_tokens(self) -> int:
+        """In all answers."""
+        return sum(map(len, self.answers))
 
 
 def benchmark_strategies(
@@ -76,33 +81,35 @@ def benchmark_strategies(
         raise SettingsError("speed needs at least one prompt and one repeat")
     parts.check_layers(exit_layer for _, exit_layer in strategies)
     measured = [
-        _Measured(strategy, exit_layer, [], 0, decoder_of(parts, strategy)) for strategy, exit_layer in strategies
+        _Measured(strategy, exit_layer, [], [], decoder_of(parts, strategy)) for strategy, exit_layer in strategies
     ]
     num_done, num_wanted = 0, len(strategies) * (repeats + 1)
     for repeat in range(repeats + 1):
         for entry in measured:
             entry.decoder = decoder_of(parts, entry.strategy)
-            seconds, entry.num_tokens = _answer_all(entry.decoder, questions, settings, entry.exit_layer)
+            seconds, entry.answers = _answer_all(entry.decoder, questions, settings, entry.exit_layer)
             if repeat:  # the first round warms up
                 entry.seconds.append(seconds)
             num_done += 1
             yield Timed(entry.strategy, entry.exit_layer, num_done, num_wanted)
-    rows = tuple(_with_exits(_row(entry, measured[0]), parts, questions, settings) for entry in measured)
+    rows = tuple(
+        _with_exits(_row(entry, measured[0], settings.is_greedy), parts, questions, settings) for entry in measured
+    )
     yield _report(parts, revision, len(questions), settings, repeats, rows)
 
 
 def _answer_all(
     decoder: EngineDecoder, questions: Sequence[Question], settings: SamplingSettings, exit_layer: int
-) -> tuple[float, int]:
-    """Seconds and tokens of one answer to every question."""
+) -> tuple[float, list[tuple[int, ...]]]:
+    """Seconds for one answer to every question, and the answers' token ids."""
     _synchronize(decoder.parts.lm)
-    started, num_tokens = time.perf_counter(), 0
+    started, answers = time.perf_counter(), list[tuple[int, ...]]()
     for question in questions:
         stored = StoredQuestion(question, decoder.prompt_for(question))
         for progress in decoder.decode(stored, settings, [[(exit_layer, 0)]]):
-            num_tokens += sum(len(sample.completion_token_ids) for sample in progress.finished)
+            answers.extend(sample.completion_token_ids for sample in progress.finished)
     _synchronize(decoder.parts.lm)
-    return time.perf_counter() - started, num_tokens
+    return time.perf_counter() - started, answers
 
 
 def _synchronize(lm: CausalLM) -> None:
@@ -110,7 +117,7 @@ def _synchronize(lm: CausalLM) -> None:
         torch.cuda.synchronize()
 
 
-def _row(measured: _Measured, full: _Measured) -> SpeedRow:
+def _row(measured: _Measured, full: _Measured, is_greedy: bool) -> SpeedRow:
     relative_tokens = measured.num_tokens / full.num_tokens  # answers that are drawn may differ in length
     ratio = median_ratio(measured.seconds, full.seconds) * relative_tokens
     seconds, exit_layer = statistics.median(measured.seconds), measured.exit_layer
@@ -123,11 +130,18 @@ def _row(measured: _Measured, full: _Measured) -> SpeedRow:
             blocks_per_token=decoder.report.blocks_per_token,
             tokens_per_verification=decoder.report.tokens_per_verification,
             acceptance_rates=tuple(rates[~np.isnan(rates)].tolist()),
-            share_different=0.0,
+            # Above temperature 0, drafts draw other tokens of the same distribution: nothing could be compared.
+            share_different=share_different(measured.answers, full.answers) if is_greedy else None,
         )
     if isinstance(decoder, DynamicExitDecoder):
         return replace(row, blocks_per_token=decoder.report.blocks_run / max(measured.num_tokens, 1))
     return row
+
+
+def share_different(answers: list[tuple[int, ...]], full: list[tuple[int, ...]]) -> float | None:
+    """Share of tokens that differ from full decoding's at the same place; ``None`` if there is no token."""
+    pairs = [pair for own, other in zip(answers, full, strict=True) for pair in zip_longest(own, other)]
+    return sum(own != other for own, other in pairs) / len(pairs) if pairs else None
 
 
 def _with_exits(
@@ -140,7 +154,7 @@ def _with_exits(
     decoder = DynamicExitDecoder(parts, rule, compares=True)
     _answer_all(decoder, questions, settings, row.exit_layer)
     report = decoder.report
-    share = report.num_different / report.num_compared if report.num_compared else math.nan
+    share = report.num_different / report.num_compared if report.num_compared else None
     return replace(row, exits=tuple(report.exits.tolist()), share_different=share)
 
 

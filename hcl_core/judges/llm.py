@@ -19,6 +19,7 @@ from hcl_core.errors import JudgeError, SettingsError
 from hcl_core.folders import cache_folder
 from hcl_core.ports import Judgement
 from hcl_core.records import Outcome, Question
+from hcl_core.user_files import MAX_TEXT_BYTES, read_bytes_limited
 
 TIMEOUT_SECONDS = 60.0
 # Waits of the client between tries double from half a second, and follow the endpoint's own Retry-After.
@@ -156,7 +157,7 @@ class _GradeFile:
         self._lock = threading.Lock()
         self._known: dict[str, Outcome] = {}
         if self._file.is_file():
-            for line in self._file.read_text(encoding="utf-8", errors="replace").splitlines():
+            for line in read_bytes_limited(self._file, MAX_TEXT_BYTES).decode("utf-8", "replace").splitlines():
                 try:
                     entry = json.loads(line)
                     self._known[entry["asked"]] = _GRADES[entry["grade"]]

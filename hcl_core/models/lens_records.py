@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hcl_core.atomic import atomic_file, atomic_folder
 from hcl_core.errors import RunFolderError
+from hcl_core.user_files import MAX_JSON_BYTES, read_text_limited
 
 SCHEMA_VERSION = 1
 
@@ -154,7 +155,7 @@ def read_lens(folder: Path) -> tuple[LensManifest, list[LensTable]]:
         RunFolderError: There is no lens here, or it is damaged or of another version.
     """
     try:
-        entries = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        entries = json.loads(read_text_limited(folder / "manifest.json", MAX_JSON_BYTES))
         if entries["kind"] != "token_lens" or entries["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"it is no token lens of schema version {SCHEMA_VERSION}")
         manifest = LensManifest(**entries)

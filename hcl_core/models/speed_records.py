@@ -9,6 +9,7 @@ from pathlib import Path
 from hcl_core.atomic import atomic_file
 from hcl_core.errors import RunFolderError
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
+from hcl_core.user_files import MAX_JSON_BYTES, read_text_limited
 
 SCHEMA_VERSION = 1
 
@@ -28,8 +29,9 @@ class SpeedRow:
         acceptance_rates: Of ``self_speculative``: share of drafts accepted, by position after the last verified token;
             else ``None``.
         exits: Of ``dynamic``: tokens by exit layer; else ``None``.
-        share_different: Of ``dynamic``: share of tokens that differ from the whole model's; 0 of ``self_speculative``,
-            ``None`` of ``early_exit``.
+        share_different: Share of tokens that differ from the whole model's; ``None`` where it was not measured. Of
+            ``dynamic``: at each of its tokens, given the same text before. Of ``self_speculative``: against the answers
+            of full decoding, at temperature 0 alone: above it, drafts draw other tokens of the same distribution.
     """
 
     strategy: str
@@ -131,7 +133,7 @@ def read_report(file: Path) -> SpeedReport:
         RunFolderError: The file is no speed report, or one of another version.
     """
     try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
+        entries = json.loads(read_text_limited(file, MAX_JSON_BYTES))
         if entries["kind"] != "speed" or entries["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"it is no speed report of schema version {SCHEMA_VERSION}")
         rows = []

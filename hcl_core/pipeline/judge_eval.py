@@ -17,6 +17,7 @@ from hcl_core.errors import QuestionFileError, SettingsError
 from hcl_core.ports import Judge
 from hcl_core.questions.readers import evouna_question
 from hcl_core.records import Question
+from hcl_core.user_files import MAX_TEXT_BYTES, read_text_limited
 
 HALVES = ("all", "tuned", "held-out")
 
@@ -98,7 +99,7 @@ def read_labelled(file: Path, half: str = "all") -> tuple[list[LabelledQuestion]
     """
     check_half(half)
     try:
-        entries = json.loads(file.read_text(encoding="utf-8-sig"))
+        entries = json.loads(read_text_limited(file, MAX_TEXT_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise QuestionFileError(f"cannot read {file} as JSON: {error}") from None
     if not isinstance(entries, list) or not entries:

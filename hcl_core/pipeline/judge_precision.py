@@ -15,6 +15,7 @@ from hcl_core.pipeline.judge_eval import check_half, is_tuning_half
 from hcl_core.ports import Judge
 from hcl_core.questions.files import starter_questions
 from hcl_core.records import Question
+from hcl_core.user_files import MAX_TEXT_BYTES, read_text_limited
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def read_labelled_answers(file: Path, half: str = "all") -> list[LabelledAnswer]
     check_half(half)
     questions = {question.id: question for question in starter_questions().load()}
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_text_limited(file, MAX_TEXT_BYTES).splitlines()
     except (OSError, ValueError) as error:
         raise QuestionFileError(f"cannot read {file}: {error}") from None
     answers = []

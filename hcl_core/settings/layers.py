@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hcl_core.errors import SettingsError
+from hcl_core.numerals import read_whole
 
 _FORMS = "layers must be 'all', start:stop[:step] or a list such as 24,28,30"
 
@@ -80,10 +81,10 @@ def parse_layer_choice(text: str) -> LayerChoice:
         return LayerRange()
     try:
         if ":" not in cleaned:
-            return LayerList(tuple(sorted({int(part) for part in cleaned.split(",")})))
+            return LayerList(tuple(sorted({read_whole(part) for part in cleaned.split(",")})))
         start, stop, *step = cleaned.split(":")
         if len(step) <= 1:
-            return LayerRange(int(start), int(stop) if stop.strip() else None, *map(int, step))
+            return LayerRange(read_whole(start), read_whole(stop) if stop.strip() else None, *map(read_whole, step))
     except ValueError:
         pass
     raise SettingsError(f"{_FORMS}; got {text!r}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hcl_core.errors import SettingsError
+from hcl_core.user_files import MAX_TEMPLATE_BYTES, read_text_limited
 
 PLACEHOLDER = "{question}"
 NO_CHAT_TEMPLATE = "this model's tokenizer has no chat template: use few_shot or instruction"
@@ -79,7 +80,7 @@ def load_template(name: str = "few_shot", file: Path | None = None) -> PromptTem
     """
     if file is not None:
         try:
-            return PromptTemplate("file", file.read_text(encoding="utf-8-sig"))
+            return PromptTemplate("file", read_text_limited(file, MAX_TEMPLATE_BYTES))
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"cannot read the template file {file}: {error}") from None
     if name not in _BUILT_IN:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from hcl_core.errors import SettingsError
+from hcl_core.numerals import read_decimal
 
 STRATEGY_NAMES = ("early_exit", "self_speculative", "dynamic")
 EXIT_RULES = ("probability", "entropy", "agreement")
@@ -99,6 +100,6 @@ def _drafts(text: str) -> int:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        return read_decimal(text)
     except ValueError:
         raise SettingsError(f"a threshold must be a number; got {text[:40]!r}") from None

@@ -12,6 +12,7 @@ from hcl_core.errors import SettingsError
 from hcl_core.models.head_records import FitSettings
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.prompts import PLACEHOLDER, load_template
+from hcl_core.user_files import MAX_TEXT_BYTES, read_bytes_limited
 
 # Two of ten texts are held out: one to choose the ridge strength by, one to report on.
 NUM_FOLDS, CHOOSING_FOLD, REPORTING_FOLD = 10, 8, 9
@@ -89,7 +90,7 @@ class TextFile:
         assert settings.texts is not None
         self._lm = lm
         try:
-            content = settings.texts.read_bytes()
+            content = read_bytes_limited(settings.texts, MAX_TEXT_BYTES)
             text = content.decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"cannot read the text file {settings.texts}: {error}") from None

@@ -1,0 +1,57 @@
+"""Calls of the page's events by programs, which may send anything: what cannot be read is refused in a sentence."""
+
+import logging
+import math
+from html import escape
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import BlockFunction
+
+from app.language import english_label
+from hcl_core.text import printable
+
+logger = logging.getLogger(__name__)
+
+# Of a refusal; a component's own refusal quotes the whole value.
+_MAX_LETTERS = 300
+
+
+class CheckedBlocks(gr.Blocks):
+    """Blocks whose events refuse values of the wrong type with a message, as they refuse values out of range.
+
+    Gradio hides any other error from the client, as ``{"error": null}``, and prints a traceback with the value in it.
+    """
+
+    async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **settings: Any) -> Any:
+        """What the handler is called with; raises ``gr.Error`` if the components cannot read ``inputs``."""
+        try:
+            _check_numbers(block_fn, inputs)
+            return await super().preprocess_data(block_fn, inputs, *rest, **settings)
+        except gr.Error as error:
+            refusal = error.message
+        except Exception as error:
+            refusal = f"this event needs {len(block_fn.inputs)} values of the kinds that its API page lists"
+            logger.warning("an event's values cannot be read: %s", type(error).__name__)
+        raise gr.Error(refusal[:_MAX_LETTERS], print_exception=False)
+
+    async def process_api(self, *positional: Any, event_data: gr.EventData | None = None, **named: Any) -> Any:
+        """As Gradio's. An event whose data are no object has none: Gradio looks names up in whatever was sent."""
+        if event_data is not None and not isinstance(event_data._data, dict):
+            event_data = type(event_data)(event_data.target, {})
+        return await super().process_api(*positional, event_data=event_data, **named)
+
+
+def _check_numbers(block_fn: BlockFunction, inputs: list[Any]) -> None:
+    """Raise ``gr.Error`` for the first box of a number that got something else; an empty box is the handler's."""
+    for block, value in zip(block_fn.inputs, inputs, strict=False):
+        if isinstance(block, gr.Number | gr.Slider) and not (value is None or _is_number(value)):
+            got = escape(printable(repr(value)[:42]))  # the page shows the message as HTML
+            raise gr.Error(f"{english_label(block.label)} must be a number; got {got}")
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return False

@@ -1,0 +1,149 @@
+"""The terminal at its edges: numbers, folders that cannot be used, near misses, Ctrl-C, and what a pipe gets."""
+
+import errno
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import run_command
+
+REPO = Path(__file__).parent.parent
+RUN = ("run", "--question", "Name a planet", "--accept", "Mars")
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Runs a command in an empty folder; gives exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HCL_RUNS", raising=False)
+    monkeypatch.setenv("HCL_CACHE", str(tmp_path / "cache"))
+    return lambda *arguments: run_command(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [("--samples", "1_0"), ("--seed", "1_0"), ("--temperature", "0_1.5"), ("--top-k", "٣"), ("--samples", "１０")],
+)
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_number_is_typed_in_digits(command, option, text, joined):
+    code, out, err = command(*RUN, *([f"{option}={text}"] if joined else [option, text]))
+    assert (code, out) == (2, "")
+    assert option in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("layers", ["1_0", "٣", "２:４", "1:1_0", "1::1_0", "²"])
+def test_layers_are_typed_in_digits(command, layers):
+    code, _, err = command(*RUN, "--layers", layers)
+    assert code == 2
+    assert "layers must be" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("score", "x", "--weights", "0_1,0.9"),
+        ("score", "x", "--weights", "nan,1"),
+        (*RUN, "--strategy", "dynamic:probability:0_1"),
+        (*RUN, "--strategy", "dynamic:probability:inf"),
+    ],
+)
+def test_numbers_inside_an_option_are_typed_in_digits(command, arguments):
+    code, _, err = command(*arguments)
+    assert code == 2
+    assert "number" in err
+
+
+@pytest.mark.parametrize("variable", ["HCL_CACHE", "HCL_RUNS"])
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_a_data_folder_that_is_a_file_is_one_line(command, tmp_path, monkeypatch, variable, below):
+    file = tmp_path / "file"
+    file.write_text("text")
+    monkeypatch.setenv(variable, str(file / below))
+    code, out, err = command("models") if variable == "HCL_CACHE" else command("restore", "0123456789abcdef")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {file} is no folder: set {variable} ")
+    assert len(err.splitlines()) == 1
+
+
+def test_what_the_system_refuses_is_one_line(command, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied", "/data/runs")
+
+    monkeypatch.setattr("hcl_core.runs.trash.restore_run", refuse)
+    assert command("restore", "0123456789abcdef") == (2, "", "error: /data/runs: Permission denied\n")
+
+
+def test_a_full_disk_says_how_to_go_on(command, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/runs")
+
+    monkeypatch.setattr("hcl_core.runs.trash.restore_run", refuse)
+    code, _, err = command("restore", "0123456789abcdef")
+    assert code == 2
+    assert err == "error: /data/runs: No space left on device; free some space, and give the same command again\n"
+
+
+def test_show_refuses_a_question_before_it_prints_anything(command, finished):
+    code, out, err = command("show", finished.path, "--question", "nope")
+    assert (code, out) == (2, "")
+    assert "has no question 'nope'" in err
+
+
+def test_show_suggests_the_nearest_questions(command, finished):
+    question_id = finished.questions()[0].question.id
+    _, _, err = command("show", finished.path, "--question", question_id[:-1])
+    assert f"did you mean {question_id}" in err
+
+
+def test_a_warning_says_so_once(command, monkeypatch, capsys):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    command("restore", "0123456789abcdef")
+    logging.getLogger("hcl_core").warning("ignored: a file")
+    assert capsys.readouterr().err.split() == ["WARNING", "ignored:", "a", "file"]
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device here")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (*RUN, "--template-file", "/dev/zero"),
+        ("fit-head", "--texts", "/dev/zero"),
+        ("judge-eval", "/dev/zero"),
+        ("judge-eval", "--precision", "/dev/zero"),
+        ("speed", "--show", "/dev/zero"),
+    ],
+)
+def test_an_endless_file_is_refused(command, arguments):
+    code, out, err = command(*arguments)
+    assert (code, out) == (2, "")
+    assert "/dev/zero" in err and len(err.splitlines()) == 1
+
+
+# The first import of a library takes long, as on a slow disk, and says that it has begun.
+SLOW_IMPORT = """
+import sys, time
+class Slow:
+    def find_spec(self, name, *_):
+        if name in ("typer", "gradio"):
+            print("importing", flush=True)
+            time.sleep(60)
+sys.meta_path.insert(0, Slow())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", [("-m", "hcl_core", "models"), ("app.py",)], ids=["terminal", "page"])
+def test_ctrl_c_while_the_program_starts_leaves_no_traceback(tmp_path, program):
+    (tmp_path / "sitecustomize.py").write_text(SLOW_IMPORT)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "HCL_CACHE": str(tmp_path / "cache")}
+    process = subprocess.Popen(
+        [sys.executable, *program], cwd=REPO, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.strip()) == (130, "error: stopped")
