@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hcl_core import pipeline
+from hcl_core.answer_rules import FIRST_LINE
 from hcl_core.ideas.accepted import AcceptedIdeas
 from hcl_core.judges.alias import AliasJudge
 from hcl_core.pipeline.scorer import Scorer
@@ -48,7 +49,7 @@ class InventingDecoder:
         tokens = tuple(range(sample_idx, sample_idx + NUM_TOKENS))
         key = SampleKey(question_id, exit_layer, sample_idx)
         logprobs = [-0.125 * (1 + sample_idx % 7 + step) for step in range(NUM_TOKENS)]
-        return Sample.of_completion(key, f" {answer}\n", tokens, logprobs, is_final=True)
+        return Sample.of_completion(key, f" {answer}\n", tokens, logprobs, rule=FIRST_LINE, is_final=True)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from hcl_core.answer_rules import AnswerRule
 from hcl_core.errors import SettingsError
 
 Outcome = Literal["correct", "incorrect", "not_attempted", "unjudged"]
@@ -153,11 +154,6 @@ class SamplingSettings:
         return self.temperature == 0
 
 
-def first_line(text: str) -> str:
-    """The first line of ``text`` that is not empty, stripped: the answer in a completion."""
-    return next((line.strip() for line in text.split("\n") if line.strip()), "")
-
-
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One sampled answer.
@@ -166,11 +162,11 @@ class Sample:
         question_id: Id of its question.
         exit_layer: Decoder blocks run for each token, from 1.
         sample_idx: Index of the sample at this question and exit layer, from 0.
-        answer: First non-empty line of ``completion_text``, stripped; may be empty.
+        answer: The line of ``completion_text`` that is judged, by the run's ``AnswerRule``; may be empty.
         completion_text: Text of the emitted tokens, without special tokens.
         completion_token_ids: All emitted tokens, the stopping one included; at least one.
         token_logprobs: Natural logarithm of each token's probability (temperature 1, no truncation).
-        finish_reason: ``"stop"`` at an end token or the end of the first line, ``"length"`` at the limit.
+        finish_reason: ``"stop"`` where the answer ended by the run's ``AnswerRule``, ``"length"`` at the limit.
     """
 
     question_id: str
@@ -184,10 +180,17 @@ class Sample:
 
     @classmethod
     def of_completion(
-        cls, key: "SampleKey", text: str, token_ids: tuple[int, ...], logprobs: Sequence[float], is_final: bool
+        cls,
+        key: "SampleKey",
+        text: str,
+        token_ids: tuple[int, ...],
+        logprobs: Sequence[float],
+        *,
+        rule: AnswerRule,
+        is_final: bool,
     ) -> "Sample":
         """The sample with the completion ``text``; ``is_final`` if it ended before the limit of new tokens."""
-        return cls(*key, first_line(text), text, token_ids, tuple(logprobs), "stop" if is_final else "length")
+        return cls(*key, rule.answer_in(text), text, token_ids, tuple(logprobs), "stop" if is_final else "length")
 
     @property
     def key(self) -> SampleKey:

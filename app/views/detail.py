@@ -81,11 +81,18 @@ def _row(view: QuestionView, same: list[Sample], words: Translator) -> str:
     outcome = f'<i aria-hidden="true">{SIGNS[verdict.outcome]}</i> {words(verdict.outcome)}'
     return (
         f'<tr class="{verdict.outcome}"><td>{outcome}</td>'
-        f'<td dir="auto">{_tokens(view, first, words)}</td>'
+        f'<td dir="auto">{_tokens(view, first, words)}{_judged_part(first, words)}</td>'
         f'<td title="{", ".join(map(str, numbers[:1000]))}"><b>×{len(same)}</b> <small>{listed}</small></td>'
         f"<td>{words.number(first.confidence)}</td><td>{words('finish_' + first.finish_reason)}</td>"
         f"<td>{shown(verdict.reason, 160)}{_idea(verdict, words)}</td></tr>"
     )
+
+
+def _judged_part(sample: Sample, words: Translator) -> str:
+    """The line that is judged, of a text with several."""
+    if sample.answer == sample.completion_text.strip():
+        return ""
+    return f"<br><small>{words('judged_part', answer=shown(sample.answer, 160))}</small>"
 
 
 def _idea(verdict: Verdict, words: Translator) -> str:

@@ -129,7 +129,8 @@ class EngineDecoder(ABC):
         prompt_token_ids = self.tokenize_checked(stored, settings)
         with explain_out_of_memory("decoding"):
             memory_budget = self.parts.budget_now()
-            prompt = PromptCache(self.parts.lm, prompt_token_ids)
+            answer_rule = self.parts.template.answer_rule(stored.prompt)
+            prompt = PromptCache(self.parts.lm, prompt_token_ids, answer_rule)
             yield from self._decode_waves(
                 prompt, stored.question.id, settings, map(self._checked, waves), memory_budget
             )

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hcl_core.answer_rules import FIRST_LINE, chat_rule
 from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.heads.hidden_states import read_text
 from hcl_core.decode.model.causal_lm import CausalLM
@@ -162,8 +163,9 @@ def read_layers_along_answer(
                 f"a prompt of {len(prompt_ids)} tokens and {max_new_tokens} more exceed this model's window of "
                 f"{lm.max_positions}"
             )
+        answer_rule = chat_rule(prompt) if is_chat else FIRST_LINE
         greedy = SamplingSettings(temperature=0, max_new_tokens=max_new_tokens)
-        session = PromptSession(PromptCache(lm, prompt_ids), head, greedy, question_id)
+        session = PromptSession(PromptCache(lm, prompt_ids, answer_rule), head, greedy, question_id)
         (sample,) = (sample for step in session.run([(lm.num_hidden_layers, 0)], 0) for sample in step.finished)
         token_ids, first = [*prompt_ids, *sample.completion_token_ids], len(prompt_ids)
     else:

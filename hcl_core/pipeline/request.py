@@ -1,5 +1,6 @@
 """From a checked request to a run that is ready to start; the terminal and the page both come this way."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import HeadChoice, check_exit_head
 from hcl_core.pipeline.runner import PreparedRun, new_manifest, with_prompts
 from hcl_core.pipeline.scorer import Embeddings, Scorer
-from hcl_core.records import Question, SamplingSettings
+from hcl_core.records import Question, SamplingSettings, StoredQuestion
 from hcl_core.runs.manifest import RunSettings, check_num_samples
 from hcl_core.settings.layers import LayerChoice
 from hcl_core.settings.prompts import PromptTemplate
@@ -95,6 +96,7 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         num_samples=request.num_samples,
         sampling=request.sampling,
         strategy=str(request.strategy),
+        answer_rule=_answer_rule(request.template, questions),
     )
     judge = registry.load_judge(judge_of(request.judge, request.questions), embeddings.of)
     finder = make_idea_finder(request.ideas, embeddings.of)
@@ -118,3 +120,8 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
     )
     whole_model = registry.whole_model(lm, request.template) if scorer.table.is_open else None
     return PreparedRun(manifest, questions, decoder, scorer, whole_model)
+
+
+def _answer_rule(template: PromptTemplate, questions: Sequence[StoredQuestion]) -> str:
+    """Name of the rule of all answers: a chat format ends each prompt alike."""
+    return template.answer_rule(questions[0].prompt).name

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+from hcl_core.answer_rules import FIRST_LINE, find_answer_rule
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.models.cost import ModelCost
 from hcl_core.models.head_records import HeadChoice
@@ -55,6 +56,7 @@ class RunSettings:
         num_samples: Answers a question and layer.
         sampling: How tokens are drawn.
         strategy: The text of a ``settings.strategies.Strategy``.
+        answer_rule: Name of the ``answer_rules.AnswerRule``: how an answer ends and where it stands.
     """
 
     model: str
@@ -67,8 +69,10 @@ class RunSettings:
     num_samples: int
     sampling: SamplingSettings
     strategy: str = "early_exit"
+    answer_rule: str = FIRST_LINE.name
 
     def __post_init__(self) -> None:
+        find_answer_rule(self.answer_rule)
         check_num_samples(self.num_samples)
         Strategy.parse(self.strategy)
         if not self.exit_layers or list(self.exit_layers) != sorted(set(self.exit_layers)) or self.exit_layers[0] < 1:
@@ -81,6 +85,8 @@ class RunSettings:
         made from it are.
         """
         settings = {name: value for name, value in asdict(self).items() if name != "template"}
+        if self.answer_rule == FIRST_LINE.name:  # that of all runs older than this field
+            del settings["answer_rule"]
         prompts = [(stored.question.id, stored.prompt) for stored in questions]
         hashed = {"engine": ENGINE_VERSION, "settings": settings, "prompts": prompts}
         canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hcl_core.answer_rules import FIRST_LINE, AnswerRule, chat_rule
 from hcl_core.errors import SettingsError
 from hcl_core.user_files import MAX_TEMPLATE_BYTES, read_text_limited
 
@@ -47,6 +48,10 @@ class PromptTemplate:
     def is_chat(self) -> bool:
         """Whether the text is a user's message that the tokenizer's chat template must wrap."""
         return self.name == "chat"
+
+    def answer_rule(self, prompt: str) -> AnswerRule:
+        """How the answers to ``prompt``, as ``render`` makes it, end, and where they stand."""
+        return chat_rule(prompt) if self.is_chat else FIRST_LINE
 
     def render(self, question_text: str, wrap_chat: Callable[[str], str] | None = None) -> str:
         """The exact text sent to the model.

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hcl_core.answer_rules import FIRST_LINE, find_answer_rule
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.ideas.names import num_accepted_ideas
 from hcl_core.judges.names import judge_stamp
@@ -23,7 +24,7 @@ from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.scorer import stamps_of
 from hcl_core.pipeline.stored import read_outcomes, stored_measures
 from hcl_core.pipeline.storing import sample_cells, store_layer_scores
-from hcl_core.records import OUTCOMES_WITH_IDEA, StoredQuestion, are_open, first_line
+from hcl_core.records import OUTCOMES_WITH_IDEA, StoredQuestion, are_open
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.metrics import OutcomeTable
@@ -115,14 +116,16 @@ def _check_samples(folder: RunFolder, manifest: Manifest, stored: Sequence[Store
         raise ValueError("a sample belongs to no question, layer or number of the run")
     if manifest.finished_at is not None and len(table) != num_expected:
         raise ValueError(f"it says that it is finished, and has {len(table)} of {num_expected} samples")
-    _check_answers(table)
+    _check_answers(table, settings.answer_rule)
 
 
-def _check_answers(table: pa.Table) -> None:
-    """Raise ``ValueError`` unless each answer, which is judged, is the first non-empty line of its completion."""
+def _check_answers(table: pa.Table, rule_name: str) -> None:
+    """Raise ``ValueError`` unless each answer, which is judged, is where the run's rule finds it in the completion."""
+    rule = find_answer_rule(rule_name)
     for answer, text in zip(*(table[name].to_pylist() for name in ("answer", "completion_text")), strict=True):
-        if answer != first_line(text):
-            raise ValueError(f"the answer {answer[:40]!r} is not the first line of what the model wrote")
+        if answer != rule.answer_in(text):
+            where = "the first line" if rule is FIRST_LINE else f"the answer by the rule {rule.name!r}"
+            raise ValueError(f"the answer {answer[:40]!r} is not {where} of what the model wrote")
 
 
 def _check_sizes(files: Sequence[Path], max_rows: int, max_values: int) -> None:

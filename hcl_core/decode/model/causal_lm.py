@@ -143,6 +143,11 @@ class CausalLM:
         """``user_turn`` in the model's chat format; see ``PromptTokens.wrap_chat``."""
         return self._tokens.wrap_chat(user_turn)
 
+    @property
+    def end_of_turn_ids(self) -> frozenset[int]:
+        """The token that ends a turn in the model's chat format; see ``PromptTokens.end_of_turn_ids``."""
+        return self._tokens.end_of_turn_ids
+
     def detokenize(self, token_ids: list[int]) -> str:
         """Text of ``token_ids``, special tokens left out."""
         return self._tokens.detokenize(token_ids)

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from transformers.utils.chat_template_utils import _compile_jinja_template
@@ -12,6 +13,7 @@ from hcl_core.settings.prompts import NO_CHAT_TEMPLATE
 # The date that every chat template prints: with today's, the same request would be another run tomorrow.
 CHAT_DATE = datetime(2025, 1, 1, 12)
 # What the templates of models that think call the switch for it; other templates ignore them.
+_TURN = "one-turn-of-the-model"
 _NO_THINKING = {"enable_thinking": False, "thinking": False}
 
 
@@ -76,6 +78,20 @@ class PromptTokens:
         if user_turn not in prompt and self._render(f"{user_turn} {user_turn}") == prompt:
             raise self._unusable("it prints a prompt without the question")
         return prompt
+
+    @cached_property
+    def end_of_turn_ids(self) -> frozenset[int]:
+        """The token that the chat template writes after a model's turn; empty where it writes none.
+
+        Some models end a message with it and do not list it among the tokens that end a text.
+        """
+        turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": _TURN}]
+        try:
+            after = self._tokenizer.apply_chat_template(turns, tokenize=False).rpartition(_TURN)[2].lstrip()
+        except Exception:  # a template may refuse a model's turn: the tokens that end a text are enough then
+            return frozenset()
+        added = self._tokenizer.added_tokens_decoder.items()
+        return frozenset(number for number, token in added if token.content.strip() and after.startswith(token.content))
 
     def _render(self, user_turn: str) -> str:
         turns = [{"role": "user", "content": user_turn}]

@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hcl_core.answer_rules import FIRST_LINE, AnswerRule
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.linear import MIN_ROWS
+from hcl_core.decode.trie.token_trie import TokenTrie
 from hcl_core.models.footprint import SCRATCH_BYTES
 
 
@@ -41,10 +43,16 @@ class PromptCache:
         num_tokens: Tokens of the prompt.
         layers: Keys and values, an entry a decoder block.
         last_states: ``[num_hidden_layers, hidden_size]`` hidden state of the last token after each block.
+
+    Args:
+        lm: The model.
+        prompt_token_ids: The prompt.
+        answer_rule: How the answers to it end, and where they stand.
     """
 
-    def __init__(self, lm: CausalLM, prompt_token_ids: Sequence[int]) -> None:
+    def __init__(self, lm: CausalLM, prompt_token_ids: Sequence[int], answer_rule: AnswerRule = FIRST_LINE) -> None:
         self.lm, self.num_tokens = lm, len(prompt_token_ids)
+        self._answer_rule = answer_rule
         self.layers: list[PromptKv] = []
         hidden = lm.embed(torch.tensor(prompt_token_ids))  # [P, hidden_size]
         rotary = lm.rotary(torch.arange(self.num_tokens))
@@ -53,6 +61,12 @@ class PromptCache:
             hidden = lm.block(layer, hidden.to(device), rotary, self._attend)
             last_states.append(hidden[-1:].to(lm.readout_device))
         self.last_states = torch.cat(last_states)
+
+    def new_trie(self) -> TokenTrie:
+        """An empty trie of texts that follow the prompt."""
+        lm, rule = self.lm, self._answer_rule
+        stop_token_ids = lm.stop_token_ids if rule.ends_at_line_break else lm.stop_token_ids | lm.end_of_turn_ids
+        return TokenTrie(lm.detokenize, stop_token_ids, rule)
 
     def rows_per_chunk(self, path_length: int) -> int:
         """How many nodes whose paths have ``path_length`` tokens fit into the scratch memory of a block together."""

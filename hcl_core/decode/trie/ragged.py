@@ -16,7 +16,7 @@ from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.finite import check_rows
 from hcl_core.decode.trie.kv_pool import GrowingRows, LayerKv
 from hcl_core.decode.trie.prompt_cache import PromptCache
-from hcl_core.decode.trie.token_trie import ROOT, IntArray, TokenTrie
+from hcl_core.decode.trie.token_trie import ROOT, IntArray
 from hcl_core.models.footprint import sample_bytes
 
 
@@ -50,7 +50,7 @@ class RaggedTrie:
     def __init__(self, prompt: PromptCache, head: ExitHead, num_nodes: int) -> None:
         lm = prompt.lm
         self._prompt, self._lm, self._head = prompt, lm, head
-        self.trie = TokenTrie(lm.detokenize, lm.stop_token_ids)
+        self.trie = prompt.new_trie()
         self.trie.num_computed[ROOT] = lm.num_hidden_layers
         self.blocks_run, self.num_hidden_layers = 0, lm.num_hidden_layers
         self._layers = [LayerKv(kv) for kv in prompt.layers]

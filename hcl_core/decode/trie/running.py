@@ -63,7 +63,9 @@ class Running:
         token_ids, text = trie.completion(node)
         key = SampleKey(self._question_id, int(self.exit_layers[row]), int(self.sample_idxs[row]))
         logprobs = self.logprobs[row, : len(token_ids)].tolist()
-        return Sample.of_completion(key, text, token_ids, logprobs, bool(trie.is_final[node]))
+        return Sample.of_completion(
+            key, text, token_ids, logprobs, rule=trie.answer_rule, is_final=bool(trie.is_final[node])
+        )
 
     def _keep_rows(self, mask: NDArray[np.bool_]) -> None:
         for name, column in vars(self).items():

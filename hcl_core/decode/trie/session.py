@@ -18,7 +18,7 @@ from hcl_core.decode.trie.kv_pool import GrowingRows, LayerKv
 from hcl_core.decode.trie.prompt_cache import PromptCache
 from hcl_core.decode.trie.running import LayerSample, Running
 from hcl_core.decode.trie.sampling import draw_tokens
-from hcl_core.decode.trie.token_trie import ROOT, IntArray, TokenTrie
+from hcl_core.decode.trie.token_trie import ROOT, IntArray
 from hcl_core.models.footprint import sample_bytes
 from hcl_core.ports import DecodeProgress
 from hcl_core.records import SamplingSettings
@@ -45,7 +45,7 @@ class PromptSession:
     def _start_trie(self) -> None:
         """Begin with an empty trie; keys, values and states of an earlier one are dropped."""
         lm = self._lm
-        self._trie = TokenTrie(lm.detokenize, lm.stop_token_ids)
+        self._trie = self._prompt.new_trie()
         for kv in self._layers:
             kv.clear()
         # States by (node, exit layer). A node has run exactly as deep as its deepest stored state.

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from hcl_core.answer_rules import FIRST_LINE, AnswerRule
+
 IntArray = NDArray[np.int64]
 
 ROOT = 0
@@ -23,13 +25,21 @@ class TokenTrie:
         num_computed: Decoder blocks run at the node.
         has_text: Whether the prefix has a character other than white space.
         is_final: Whether the answer ends at the node.
+        answer_rule: How an answer ends, and where it stands.
 
     Args:
         detokenize: Text of token ids, special tokens left out.
         stop_token_ids: Tokens that end a text.
+        answer_rule: How an answer ends, and where it stands.
     """
 
-    def __init__(self, detokenize: Callable[[list[int]], str], stop_token_ids: frozenset[int]) -> None:
+    def __init__(
+        self,
+        detokenize: Callable[[list[int]], str],
+        stop_token_ids: frozenset[int],
+        answer_rule: AnswerRule = FIRST_LINE,
+    ) -> None:
+        self.answer_rule = answer_rule
         self._detokenize = detokenize
         self._stop_token_ids = stop_token_ids
         self._children: dict[tuple[int, int], int] = {}
@@ -103,8 +113,9 @@ class TokenTrie:
         text = self._token_text(token)
         line = text if self.has_text[node] else text.lstrip()
         self.has_text[child] = self.has_text[node] or bool(line)
-        # An answer is its first non-empty line: a newline after text ends it.
-        self.is_final[child] = token in self._stop_token_ids or (self.has_text[child] and "\n" in line)
+        # Where the answer is the first non-empty line, a newline after text ends it.
+        ends_line = self.answer_rule.ends_at_line_break and self.has_text[child] and "\n" in line
+        self.is_final[child] = ends_line or token in self._stop_token_ids
         return child
 
     def _token_text(self, token: int) -> str:
