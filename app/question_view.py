@@ -45,6 +45,11 @@ class QuestionView:
     is_complete: bool
     num_bad_parts: int = 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the question has no accepted answers."""
+        return self.stored.question.is_open
+
     @classmethod
     def load(cls, run: StoredRun, question_id: str) -> "QuestionView":
         """A question of a stored run.

@@ -7,7 +7,7 @@ each row to a file and takes it from there when asked again.
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -192,14 +192,14 @@ def rows(scale: str, family: str, runs: int) -> dict[str, Callable[[], Row]]:
 COLUMNS = (*QUANTITIES, "holds", "size", "clear wrong", "score - truth", "mean - truth")
 
 
-def print_rows(made: dict[str, Row]) -> None:
+def print_rows(made: dict[str, Row], columns: Sequence[str] = COLUMNS) -> None:
     """A line a row, then the mean and the extremes, then how well ``p_optimal`` is calibrated."""
-    print("| questions, layers, answers | " + " | ".join(COLUMNS) + " | clear |\n" + "|---" * (len(COLUMNS) + 2) + "|")
+    print("| questions, layers, answers | " + " | ".join(columns) + " | clear |\n" + "|---" * (len(columns) + 2) + "|")
     for name, row in made.items():
-        cells = [f"{row.mean(column):.3f}" for column in COLUMNS]
+        cells = [f"{row.mean(column):.3f}" for column in columns]
         print(f"| {name} | {' | '.join(cells)} | {len(row.values.get('clear wrong', []))} |")
-    columns = [np.array([row.mean(column) for row in made.values()]) for column in COLUMNS]
-    cells = [f"{mean_known(each).item():.3f}" for each in columns]
+    means = [np.array([row.mean(column) for row in made.values()]) for column in columns]
+    cells = [f"{mean_known(each).item():.3f}" for each in means]
     print(f"| mean of the rows | {' | '.join(cells)} | |")
     clear = [value for row in made.values() for value in row.values.get("clear wrong", [])]
     print(f"\n`clear` and wrong: {np.mean(clear) if clear else np.nan:.3f} of {len(clear)}")

@@ -236,9 +236,9 @@ class LayerScore:
     Attributes:
         exit_layer: Decoder blocks run, from 1.
         hallucination_rate: Share of answers not judged correct, mean over questions, in [0, 1]; NaN of open questions.
-        creativity_raw: Different ideas among the correct answers (of open questions: among all attempts), mean over
-            the questions that have creativity (those with one accepted idea have none), from 0; NaN where no question
-            has it.
+        creativity_raw: Different ideas among the correct answers (of open questions: the expected number of plausible
+            ideas, see ``metrics.plausible_ideas``), mean over the questions that have creativity (those with one
+            accepted idea have none), from 0; NaN where no question has it.
         creativity: The same scaled to [0, 1]: over those ``possible`` (as many as answers or as accepted ideas,
             whichever are fewer), ``min_max`` over the layers of the run, or ``absolute``, over answers.
         hcb_score: ``w_c * creativity + w_h * (1 - hallucination_rate)``, in [0, 1]; NaN where creativity is.

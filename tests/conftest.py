@@ -161,7 +161,12 @@ def stored_question(decoder, question):
 
 
 def fake_answer(question: Question, exit_layer: int, sample_idx: int) -> str:
-    """Layer 1 is silent, 2 is wrong, 3 is right for even samples, deeper ones always; right answers take turns."""
+    """Layer 1 is silent, 2 is wrong, 3 is right for even samples, deeper ones always; right answers take turns.
+
+    Open questions get three ideas in turns, the first one in two wordings; layer 1 is silent too.
+    """
+    if question.is_open and exit_layer > 1:
+        return ("quilt", "mirror", "Quiet room", "drum")[sample_idx % 4]
     if exit_layer == 1:
         return ""
     if exit_layer == 2 or (exit_layer == 3 and sample_idx % 2):

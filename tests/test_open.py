@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import FakeEmbedder, run_command
-from fake_runs import PLANET
+from fake_runs import LAYERS, PLANET, Sitting
 
 from hcl_core import registry
 from hcl_core.errors import SettingsError
@@ -15,16 +15,17 @@ from hcl_core.ideas.accepted import AcceptedIdeas
 from hcl_core.judges.alias import AliasJudge
 from hcl_core.judges.names import judge_of
 from hcl_core.judges.open import OpenJudge
+from hcl_core.pipeline import WaveDone
 from hcl_core.pipeline.plausibility import read_plausibility
-from hcl_core.pipeline.scorer import Embeddings
+from hcl_core.pipeline.scorer import Embeddings, Scorer
 from hcl_core.pipeline.stored import read_outcomes, rescore
 from hcl_core.ports import RightAnswer
-from hcl_core.records import Question, Weights, are_open
+from hcl_core.records import SCALINGS, Question, Weights, are_open
 from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.comparison import compare_layers, compare_runs
 from hcl_core.scores.draws import draw_questions, draw_scores
 from hcl_core.scores.intervals import uncertainty
-from hcl_core.scores.metrics import MISSING, NOT_ATTEMPTED, OutcomeTable, score_layers
+from hcl_core.scores.metrics import INCORRECT, MISSING, NOT_ATTEMPTED, OutcomeTable, score_layers
 
 SEA = Question("sea", "Write a metaphor for the sea.", ())
 EQUAL = Weights()
@@ -89,9 +90,10 @@ def test_scores_by_hand():
     first, second = score_layers(BY_HAND, Weights(0.25, 0.75))
     # (0.5 + 0.25 + 0.125 + 0 for the refusal) / 4 and (0.5 + 0.3) / 2.
     assert [first.token_plausibility, second.token_plausibility] == pytest.approx([0.21875, 0.4])
-    # Three ideas in four answers, one in two.
-    assert [first.creativity, second.creativity] == [0.75, 0.5]
-    assert [first.hcb_score, second.hcb_score] == pytest.approx([0.25 * 0.75 + 0.75 * 0.21875, 0.25 * 0.5 + 0.75 * 0.4])
+    # Three ideas, each said once: 0.5 + 0.25 + 0.125. One idea, said twice: 1 - (1 - 0.5) * (1 - 0.3).
+    assert [first.creativity_raw, second.creativity_raw] == pytest.approx([0.875, 0.65])
+    assert [first.creativity, second.creativity] == pytest.approx([0.875 / 4, 0.65 / 2])
+    assert [first.hcb_score, second.hcb_score] == pytest.approx([0.21875, 0.25 * 0.325 + 0.75 * 0.4])
     assert math.isnan(first.hallucination_rate) and first.num_correct == 0
 
 
@@ -105,19 +107,59 @@ def test_scores_of_judged_questions_have_no_plausibility():
     assert all(math.isnan(score.token_plausibility) for score in score_layers(judged, EQUAL))
 
 
-def test_unknown_plausibility_leaves_creativity_alone():
+def test_improbable_ideas_are_no_creativity():
+    varied, plausible = [[0, 1, 2, 3]], [[0, 0, 0, 1]]
+    table = open_table([[*varied, *plausible]], [[[0.01] * 4, [0.5] * 4]])
+    first, second = score_layers(table, EQUAL)
+    assert first.creativity < second.creativity
+
+
+def test_certain_answers_are_scored_as_judged_ones():
+    # Probabilities of 0 and 1 are verdicts: as if those with 1 were right.
+    rng = np.random.default_rng(0)
+    ideas, verdicts = rng.integers(0, 4, (3, 5, 8)), rng.integers(0, 2, (3, 5, 8))
+    judged = replace(open_table(np.where(verdicts, ideas, INCORRECT), np.ones(ideas.shape)), is_open=False)
+    with np.errstate(divide="ignore"):
+        unjudged = open_table(ideas, verdicts)
+    for scaling in SCALINGS:
+        for mine, theirs in zip(
+            score_layers(unjudged, EQUAL, scaling), score_layers(judged, EQUAL, scaling), strict=True
+        ):
+            assert mine.token_plausibility == pytest.approx(1 - theirs.hallucination_rate)
+            assert (mine.creativity, mine.hcb_score) == pytest.approx((theirs.creativity, theirs.hcb_score))
+
+
+def test_unknown_plausibility_leaves_all_scores_unknown():
     unknown = replace(BY_HAND, plausibilities=np.full_like(BY_HAND.plausibilities, np.nan))
     scores, sure = score_layers(unknown, EQUAL), uncertainty(unknown, EQUAL)
-    assert [score.creativity for score in scores] == [0.75, 0.5]
-    assert all(math.isnan(score.hcb_score) for score in scores)
+    assert all(math.isnan(score.creativity) and math.isnan(score.hcb_score) for score in scores)
     assert sure.best.optimal_layer is None
 
 
-def test_draws_of_plausibility_are_a_bayesian_bootstrap():
-    # Dirichlet(1) weights over 0.2 and 0.6 make the mean uniform between them.
-    table = open_table([[[0, 1]]], [[[0.2, 0.6]]])
-    drawn = draw_scores(table, draw_questions(1, 20_000)).token_plausibility[:, 0]
-    assert np.quantile(drawn, [0.025, 0.5, 0.975]) == pytest.approx([0.21, 0.4, 0.59], abs=0.01)
+def widths(outcomes, probabilities):
+    layers = uncertainty(open_table(outcomes, probabilities), EQUAL).layers
+    return [layer.plausibility_ci[1] - layer.plausibility_ci[0] for layer in layers]
+
+
+def test_equal_answers_are_not_certain_and_more_of_them_are_surer():
+    # Layer 2 says what another answer may be like.
+    few, many = (widths([[[0] * n, [0, 1] * (n // 2)]], [[[0.4] * n, [0.1, 0.7] * (n // 2)]]) for n in (6, 60))
+    assert 0 < many[0] < few[0] < 1
+
+
+def test_a_single_answer_is_not_certain():
+    assert widths([[[0]]], [[[0.4]]])[0] > 0.1
+
+
+def test_draws_lie_about_the_scores():
+    rng = np.random.default_rng(0)
+    table = open_table(rng.integers(0, 9, (1, 3, 200)), rng.beta(2, 6, (1, 3, 200)))
+    drawn = draw_scores(table, draw_questions(1, 4_000))
+    scores = score_layers(table, EQUAL)
+    assert drawn.token_plausibility.mean(axis=0) == pytest.approx(
+        [each.token_plausibility for each in scores], abs=0.01
+    )
+    assert drawn.creativity_raw.mean(axis=0) == pytest.approx([each.creativity_raw for each in scores], rel=0.06)
 
 
 def test_layers_with_equal_answers_are_tied():
@@ -216,3 +258,61 @@ def test_an_open_run_comes_back_from_its_archive(asked, tmp_path):
     pack_run(folder, tmp_path / "run.zip")
     back = unpack_run(tmp_path / "run.zip", tmp_path / "runs").folder
     assert score_layers(read_outcomes(back), EQUAL) == score_layers(read_outcomes(folder), EQUAL)
+
+
+# Stopped and resumed.
+
+
+class OpenSitting(Sitting):
+    """A sitting of two open questions; an answer's second token is minus ten times its plausibility."""
+
+    def __init__(self, path):
+        super().__init__(path, questions=[SEA, Question("fog", "Write a metaphor for fog.", ())])
+        self.scorer = Scorer(self.questions, LAYERS, 6, OpenJudge(), AcceptedIdeas(FakeEmbedder().embed))
+        self.read: list[int] = []
+
+    def mean_logprobs(self, stored, completions):
+        self.read.append(len(completions))
+        return np.array([-0.1 * (1 + completion[1]) for completion in completions])
+
+    def prepared(self):
+        prepared = super().prepared()
+        return replace(prepared, manifest=replace(prepared.manifest, judge="none", ideas="accepted"), whole_model=self)
+
+
+@pytest.fixture
+def uninterrupted(tmp_path):
+    sitting = OpenSitting(tmp_path / "whole")
+    sitting.finish()
+    return sitting
+
+
+def test_each_wave_is_read_by_the_whole_model_once(uninterrupted):
+    # Waves of 2 and 4 samples, four layers, two questions.
+    assert uninterrupted.read == [8, 16, 8, 16]
+
+
+def test_plausibility_is_known_from_the_first_wave_on(tmp_path):
+    first = next(event for event in OpenSitting(tmp_path / "run").events() if isinstance(event, WaveDone))
+    assert not np.isnan(first.table.plausibilities[0, :, :2]).any()
+    assert uncertainty(first.table, EQUAL).best.optimal_layer is not None
+
+
+@pytest.mark.parametrize("num_events", range(1, 11))
+def test_a_resumed_open_run_ends_all_the_same(tmp_path, uninterrupted, num_events):
+    OpenSitting(tmp_path / "run").stop_after(num_events)
+    OpenSitting(tmp_path / "run").finish()
+    resumed, whole = (read_outcomes(RunFolder(tmp_path / name)) for name in ("run", "whole"))
+    assert resumed is not None and whole is not None
+    np.testing.assert_array_equal(resumed.outcomes, whole.outcomes)
+    np.testing.assert_array_equal(resumed.plausibilities, whole.plausibilities)
+    assert score_layers(resumed, EQUAL) == score_layers(whole, EQUAL)
+
+
+def test_an_open_run_killed_before_its_plausibility_was_stored_measures_it_when_resumed(tmp_path, uninterrupted):
+    OpenSitting(tmp_path / "run").finish()
+    (tmp_path / "run" / "plausibility.parquet").unlink()
+    again = OpenSitting(tmp_path / "run")
+    again.finish()
+    assert sum(again.read) == 48 and not again.decoder.waves
+    np.testing.assert_array_equal(read_plausibility(again.folder), read_plausibility(uninterrupted.folder))

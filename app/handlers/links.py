@@ -99,7 +99,7 @@ def _form(query: Mapping[str, str], answers: list[str]) -> dict[str, Any]:
         if value in (None, "") or (control in _CHOICES and value not in _CHOICES[control]):
             continue
         form[control] = value
-    if answers:
+    if answers or "question" in form:  # the answers of the question that stands in the form are no answers to this one
         form["accepted"] = "\n".join(" ".join(answer.split()) for answer in answers)[:_MOST_LETTERS]
     return form
 

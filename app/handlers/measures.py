@@ -3,22 +3,27 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from app import library
 from app.question_view import QuestionView
 from app.service import Service
 from hcl_core.errors import RunFolderError
 from hcl_core.records import Weights
-from hcl_core.scores.measures import MODEL_MEASURES, TEXT_MEASURES, measure_outcomes
+from hcl_core.scores.measures import MODEL_MEASURES, TEXT_MEASURES, measure_outcomes, plausibility
 from hcl_core.scores.metrics import score_layers
 
 _SCORES = ("confidence", "creativity_raw")
 _OUTCOMES = ("creativity_absolute", "not_attempted_rate", "calibration_error", "relative_flops")
 # Curves that can be added, in the order of the page; those of the texts need the embedder.
 MEASURES = (*_SCORES, *_OUTCOMES, *MODEL_MEASURES, *TEXT_MEASURES)
+# Of right and wrong answers: open questions have none.
+JUDGED_MEASURES = ("calibration_error",)
 
 
 def further_measures(view: QuestionView, names: Sequence[str], service: Service) -> dict[str, list[float]]:
-    """Values by layer of the measures that are asked for; ``names`` are of ``MEASURES``."""
+    """Values by layer of the measures that are asked for, of ``MEASURES``; without those that open questions lack."""
+    names = [name for name in names if not (view.is_open and name in JUDGED_MEASURES)]
     table, columns = view.outcomes.table, {}
     if set(names) & {*_SCORES, *_OUTCOMES}:
         scores, rows = score_layers(table, Weights()), measure_outcomes(table, view.manifest.cost)
@@ -34,6 +39,8 @@ def further_measures(view: QuestionView, names: Sequence[str], service: Service)
 
 def _stored_plausibility(view: QuestionView) -> list[float]:
     """By layer; NaN where the run has none stored: no model is loaded for it."""
+    if view.is_open:  # it is one of the scores, so the view has it
+        return plausibility(view.outcomes.table.plausibilities.astype(np.float64))
     nothing = [math.nan] * len(view.outcomes.table.exit_layers)
     if not view.is_complete:  # what is stored is of fewer answers
         return nothing

@@ -92,7 +92,7 @@ def _judged_part(sample: Sample, words: Translator) -> str:
     """The line that is judged, of a text with several."""
     if sample.answer == sample.completion_text.strip():
         return ""
-    return f"<br><small>{words('judged_part', answer=shown(sample.answer, 160))}</small>"
+    return f'<small class="hcl-judged">{words("judged_part", answer=shown(sample.answer, 160))}</small>'
 
 
 def _idea(verdict: Verdict, words: Translator) -> str:

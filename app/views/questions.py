@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hcl_core.records import Question
-from hcl_core.scores.metrics import OutcomeTable, accuracy, num_ideas
+from hcl_core.scores.metrics import OutcomeTable, accuracy, ideas_found
 from hcl_core.text import printable
 
 # The last column names the question for the page; people sort by the others.
@@ -14,7 +14,7 @@ OPEN_COLUMNS = (
     "question_asked",
     "most_plausible_layer",
     "plausibility_there",
-    "most_ideas",
+    "most_plausible_ideas",
     "plausibility_at_last",
     "question_id",
 )
@@ -41,8 +41,9 @@ def _row(question: Question, table: OutcomeTable, row: int) -> list[object]:
     text = printable(" ".join(question.text.split()))[:160]
     own = table.part(slice(row, row + 1))
     shares = accuracy(own)
-    ideas = int(num_ideas(own.outcomes).max())
-    cells: list[object] = ["", "", ideas if ideas and own.has_creativity[0] else "", _percent(shares[-1])]
+    ideas = np.nan_to_num(ideas_found(own)).max()
+    most_ideas = round(float(ideas), 1 if own.is_open else None) if ideas and own.has_creativity[0] else ""
+    cells: list[object] = ["", "", most_ideas, _percent(shares[-1])]
     if not np.isnan(shares).all() and np.nanmax(shares) > 0:
         highest = int(np.nanargmax(shares))
         cells[:2] = [own.exit_layers[highest], _percent(shares[highest])]

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from app.language import Translator
 from app.library import StoredRun
 from app.views.base import shown
+from hcl_core.judges.names import NO_JUDGE
 from hcl_core.settings.layers import format_layers
 
 COLUMNS = (
@@ -42,7 +43,7 @@ def _row(run: StoredRun, words: Translator) -> list[object]:
         settings.num_samples,
         manifest.num_questions,
         manifest.question_set[:80],
-        manifest.judge[:40],
+        words("open_kind") if manifest.judge == NO_JUDGE else manifest.judge[:40],
         manifest.created_at[:16].replace("T", " "),
     ]
 

@@ -19,8 +19,8 @@ from hcl_core.scores.metrics import OutcomeTable, score_layers
 from hcl_core.text import printable
 
 _OPEN_NOTE = (
-    "No answer is right or wrong here: plausibility says how probable the whole model finds it, and ideas are told "
-    "apart by meaning alone, so that noise counts as ideas too."
+    "No answer is right or wrong here: plausibility says how probable the whole model finds it. Ideas are told apart "
+    "by meaning, and count the more, the more plausible they are."
 )
 
 

@@ -174,7 +174,6 @@ def _run_locked(
     for stored in prepared.questions:
         if waves := _missing_waves(prepared.scorer, stored.question.id, first_wave):
             yield from session.decode(stored, waves)
-            session.measure(stored)
     session.measure_earlier()
     yield Finished(session.finish(), prepared.scorer.table)
 
@@ -205,7 +204,7 @@ class _RunSession:
         folder.update(self.manifest, questions)
         self.num_done = int((scorer.table.outcomes != MISSING).sum())
         if self.num_done == self.num_wanted:
-            # Only a run that was whole has it; in one that was not, each question is read anew, at its end.
+            # Only a run that was whole has it; in one that was not, all answers are read anew.
             if add_stored_plausibility(scorer.table, folder):
                 self._whole_model = None
             scorer.store(folder)
@@ -232,11 +231,12 @@ class _RunSession:
                 continue
             self._store(finished, seconds)
             self._scorer.add(finished)
+            self.measure(stored)
             yield WaveDone(question, tuple(finished), self._scorer.table, self.num_done, self.num_wanted)
             seconds, finished = 0.0, []
 
     def measure(self, stored: StoredQuestion) -> None:
-        """Read the answers to an open question, the one that was decoded last, with the whole model."""
+        """Read the answers to an open question, the one under way, that were not read yet with the whole model."""
         if self._whole_model is not None:
             self._scorer.measure_plausibility(stored, self._whole_model, self._scorer.samples)
 

@@ -240,7 +240,10 @@ class Scorer:
         return ScoredQuestion(table, tuple(each for each in samples if each.key in verdicts), verdicts, clusters)
 
     def measure_plausibility(self, stored: StoredQuestion, model: AnswerLikelihood, samples: Sequence[Sample]) -> None:
-        """Write the plausibility of ``samples``, answers to the question ``stored``, to the table."""
+        """Write the plausibility of ``samples``, answers to the question ``stored``, to the table where it lacks it."""
+        samples = [each for each in samples if np.isnan(self.table.plausibilities[self._cell(each.key)])]
+        if not samples:
+            return
         measured = model.mean_logprobs(stored, [sample.completion_token_ids for sample in samples])
         for sample, value in zip(samples, measured, strict=True):
             self.table.plausibilities[self._cell(sample.key)] = value

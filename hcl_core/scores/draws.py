@@ -16,11 +16,12 @@ from hcl_core.scores.metrics import (
     OutcomeTable,
     answer_probabilities,
     balance,
+    ideas_found,
     mean_known,
     min_max_scale,
-    num_ideas,
     num_possible_ideas,
 )
+from hcl_core.scores.open_posterior import draw_open_estimands
 from hcl_core.scores.posterior import draw_estimands
 
 NUM_DRAWS = 1000
@@ -133,9 +134,12 @@ def draw_scores(table: OutcomeTable, questions: QuestionDraws, seed: int = 0) ->
     """
     outcomes, creative = table.outcomes, table.has_creativity
     given = (outcomes != MISSING).sum(axis=2)
-    found = np.where(given > 0, num_ideas(outcomes), np.nan)
-    wrong = np.where(given > 0, 1 - (outcomes >= 0).sum(axis=2) / np.maximum(given, 1), np.nan)
-    wrong_draws, idea_draws = _posterior_draws(table, wrong, found, len(questions.counts), seed)
+    found = ideas_found(table)
+    if table.is_open:
+        rate = mean_known(answer_probabilities(table), axis=2)
+    else:
+        rate = np.where(given > 0, 1 - (outcomes >= 0).sum(axis=2) / np.maximum(given, 1), np.nan)
+    rate_draws, idea_draws = _posterior_draws(table, rate, found, len(questions.counts), seed)
     possible = np.maximum(num_possible_ideas(given, table.num_accepted_ideas), 1)
     answers = np.maximum(given, 1)
     all_questions = np.ones(len(outcomes), bool)
@@ -144,55 +148,31 @@ def draw_scores(table: OutcomeTable, questions: QuestionDraws, seed: int = 0) ->
         for unit, most in ((np.ones_like(given), given.max(initial=0)), (possible, 1), (answers, 1))
     )
     unknown = np.full((len(questions.counts), len(table.exit_layers)), np.nan)
-    if not table.is_open:
-        return ScoreDraws(table, _draw_means(wrong, wrong_draws, all_questions, questions, 1.0), unknown, *scaled)
-    probabilities = answer_probabilities(table)
-    drawn = _draw_plausibility(probabilities, len(idea_draws), table.is_greedy, np.random.default_rng([seed, 2]))
-    plausible = _draw_means(mean_known(probabilities, axis=2), drawn, all_questions, questions, 1.0)
-    return ScoreDraws(table, unknown, plausible, *scaled)
-
-
-def _draw_plausibility(
-    probabilities: FloatArray, num_draws: int, is_greedy: bool, rng: np.random.Generator
-) -> FloatArray:
-    """Draws of the mean of each question's answers: ``[B, num_questions, E]``; NaN where none is known.
-
-    A Bayesian bootstrap (Rubin 1981, https://doi.org/10.1214/aos/1176345338): a draw weighs the answers of a cell with
-    one draw of Dirichlet(1). Layers of a question with equal answers share their draws: equal evidence is a tie.
-
-    Args:
-        probabilities: ``[num_questions, E, num_samples]`` from ``answer_probabilities``.
-        num_draws: ``B``.
-        is_greedy: All answers of a cell are one draw, so its mean is known.
-        rng: Source of the draws.
-    """
-    if is_greedy:
-        return mean_known(probabilities, axis=2)[None]
-    drawn = np.full((num_draws, *probabilities.shape[:2]), np.nan)
-    for question, layers in enumerate(probabilities):
-        cells, group_of = np.unique(np.sort(layers, axis=1), axis=0, return_inverse=True, equal_nan=True)
-        for group, cell in enumerate(cells):
-            if len(values := cell[~np.isnan(cell)]):
-                weights = rng.dirichlet(np.ones(len(values)), num_draws)  # [B, answers]
-                drawn[:, question, group_of.ravel() == group] = (weights @ values)[:, None]
-    return drawn
+    rates = _draw_means(rate, rate_draws, all_questions, questions, 1.0)
+    return ScoreDraws(table, *((unknown, rates) if table.is_open else (rates, unknown)), *scaled)
 
 
 def _posterior_draws(
-    table: OutcomeTable, wrong: FloatArray, found: FloatArray, num_draws: int, seed: int
+    table: OutcomeTable, rate: FloatArray, found: FloatArray, num_draws: int, seed: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Draws of each question's share of wrong answers and number of ideas: ``[B, num_questions, E]`` each.
+    """Draws of each question's ``rate`` and number of ideas: ``[B, num_questions, E]`` each.
+
+    The rate is the share of wrong answers, of open questions the plausibility.
 
     Many questions need few draws of each, since a draw of the set holds one of every question.
     """
     if table.is_greedy:  # one draw is all that there is
-        return wrong[None], found[None]
+        return rate[None], found[None]
     rng = np.random.default_rng([seed, 1])
     num_each = min(num_draws, max(num_draws // len(table.outcomes), _FEWEST_PER_QUESTION))
-    drawn = [
-        draw_estimands(outcomes, int(accepted), num_each, rng)
-        for outcomes, accepted in zip(table.outcomes, table.num_accepted_ideas, strict=True)
-    ]
+    if table.is_open:
+        pairs = zip(table.outcomes, answer_probabilities(table), strict=True)
+        drawn = [draw_open_estimands(*each, num_each, rng) for each in pairs]
+    else:
+        drawn = [
+            draw_estimands(outcomes, int(accepted), num_each, rng)
+            for outcomes, accepted in zip(table.outcomes, table.num_accepted_ideas, strict=True)
+        ]
     return np.stack([each for each, _ in drawn], axis=1), np.stack([each for _, each in drawn], axis=1)
 
 

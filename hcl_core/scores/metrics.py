@@ -212,6 +212,32 @@ def token_plausibility(table: OutcomeTable) -> FloatArray:
     return mean_known(mean_known(answer_probabilities(table), axis=2))
 
 
+def plausible_ideas(table: OutcomeTable) -> FloatArray:
+    """Expected number of different plausible ideas, of open questions (ours).
+
+    What ``num_ideas`` is where answers are judged: there an idea counts where one of its answers is right. Here an
+    answer is taken as plausible with the probability ``p`` that ``answer_probabilities`` gives it, and an idea counts
+    with the probability that one of its answers is: ``1 - product(1 - p)``. So answers that the whole model finds
+    improbable add next to nothing, however many different ones a layer gives.
+
+    Returns:
+        ``[num_questions, E]`` from 0 to the number of answers; NaN where no answer's plausibility is known.
+    """
+    probabilities = answer_probabilities(table)
+    missed = 1 - np.nan_to_num(probabilities)
+    ideas = np.zeros(table.outcomes.shape[:2])
+    for idea in range(int(table.outcomes.max(initial=-1)) + 1):
+        ideas += 1 - np.where(table.outcomes == idea, missed, 1).prod(axis=2)
+    return np.where(np.isnan(probabilities).all(axis=2), np.nan, ideas)
+
+
+def ideas_found(table: OutcomeTable) -> FloatArray:
+    """What creativity counts: ``num_ideas``, of open questions ``plausible_ideas``; NaN without answers."""
+    if table.is_open:
+        return plausible_ideas(table)
+    return np.where((table.outcomes != MISSING).any(axis=2), num_ideas(table.outcomes), np.nan)
+
+
 def accuracy(table: OutcomeTable) -> FloatArray:
     """What stands beside creativity: the share of right answers, of open questions their plausibility; ``[E]``."""
     return token_plausibility(table) if table.is_open else 1 - hallucination_rate(table.outcomes)
@@ -235,6 +261,12 @@ def scaled_creativity(table: OutcomeTable, scaling: Scaling) -> FloatArray:
         where no answer is right at any layer.
     """
     outcomes = table.outcomes[table.has_creativity]
+    if table.is_open:
+        ideas = plausible_ideas(table)
+        if scaling != "min_max":  # possible are as many ideas as answers
+            return mean_known(ideas / np.maximum((outcomes != MISSING).sum(axis=2), 1))
+        has_ideas = (np.nan_to_num(ideas) > 0).any()
+        return min_max_scale(mean_known(ideas)) if has_ideas else np.full(ideas.shape[1], np.nan)
     if scaling == "possible":
         return creativity_possible(outcomes, table.num_accepted_ideas[table.has_creativity])
     if scaling == "absolute":
@@ -247,7 +279,7 @@ def score_layers(table: OutcomeTable, weights: Weights, scaling: Scaling = DEFAU
     outcomes = table.outcomes
     right, creativity = accuracy(table), scaled_creativity(table, scaling)
     hallucination = hallucination_rate(outcomes)
-    raw = creativity_raw(outcomes[table.has_creativity])
+    raw = mean_known(ideas_found(table)[table.has_creativity])
     hcb = balance(creativity, right, weights)
     confidence = mean_known(table.confidences, axis=(0, 2))
     return [

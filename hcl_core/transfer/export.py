@@ -19,7 +19,7 @@ from hcl_core.records import Weights, of_kind
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.tables import mean_logprobs
 from hcl_core.scores.intervals import uncertainty
-from hcl_core.scores.metrics import OutcomeTable, score_layers
+from hcl_core.scores.metrics import OutcomeTable, answer_probabilities, score_layers
 from hcl_core.transfer import notebook
 
 # What a spreadsheet reads as a formula: a sign at the start, in full width or small form too, whatever invisible letter
@@ -38,7 +38,8 @@ def export_csv(folder: RunFolder, target: Path, has_mark: bool = True) -> None:
     """Write a row a sample, in the order of questions, layers and samples; UTF-8.
 
     The columns are question_id, question, exit_layer, sample_idx, answer, outcome, reason, cluster_id (empty unless
-    correct), confidence (in (0, 1]), finish_reason, num_tokens and completion_text. A text that begins with one of
+    correct), confidence (in (0, 1]), finish_reason, num_tokens and completion_text; of open questions also plausibility
+    (in [0, 1]; empty where it is not known), and cluster_id is the idea of each attempt. A text that begins with one of
     ``= + - @`` gets an apostrophe before it, unless it is a number: a spreadsheet would run it as a formula, and the
     text comes from a model or from another person.
 
@@ -104,7 +105,8 @@ def answer_table(folder: RunFolder) -> pa.Table:
     Raises:
         RunFolderError: The run has not been judged, or is damaged.
     """
-    num_layers, num_samples = judged_outcomes(folder).outcomes.shape[1:]
+    outcomes = judged_outcomes(folder)
+    num_layers, num_samples = outcomes.outcomes.shape[1:]
     samples, verdicts, clusters = folder.sample_table(), folder.verdict_table(), folder.cluster_table()
     if verdicts is None or clusters is None:
         raise RunFolderError(_JUDGED_ANEW.format(folder.path))
@@ -117,7 +119,7 @@ def answer_table(folder: RunFolder) -> pa.Table:
     if verdict_rows.null_count:
         raise RunFolderError(f"{folder.path} has samples without a verdict: python -m hcl_core score {folder.path}")
     question_indices = cells // (num_layers * num_samples)
-    return pa.table(
+    made = pa.table(
         {
             "question_id": samples["question_id"],
             "question": pa.array([question.text for question in questions]).take(pa.array(question_indices)),
@@ -133,6 +135,10 @@ def answer_table(folder: RunFolder) -> pa.Table:
             "completion_text": samples["completion_text"],
         }
     )
+    if not outcomes.is_open:
+        return made
+    plausible = pa.array(answer_probabilities(outcomes).ravel()[cells], from_pandas=True)  # NaN becomes empty
+    return made.append_column("plausibility", plausible)
 
 
 def score_table(table: OutcomeTable) -> pa.Table:

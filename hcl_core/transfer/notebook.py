@@ -1,9 +1,11 @@
 """A Jupyter notebook that reads a run: its cells, and the file."""
 
+import json
 import re
 from pathlib import Path
 
 from hcl_core.folders import PROGRAM
+from hcl_core.judges.names import NO_JUDGE
 from hcl_core.runs.manifest import Manifest
 from hcl_core.text import printable
 
@@ -44,14 +46,31 @@ print(describe_best(sure.best))
 intervals = pd.DataFrame([asdict(each) for each in sure.layers]).set_index("exit_layer")
 intervals"""
 
+# Open questions have no share of wrong answers.
+_OPEN_SCORES = _SCORES.replace("asdict(each)", "of_kind(asdict(each), is_open=True)").replace(
+    "import Weights", "import Weights, of_kind"
+)
+_OPEN_INTERVALS = """\
+from hcl_core.scores.best_layers import describe_best
+from hcl_core.scores.intervals import uncertainty
+
+sure = uncertainty(outcomes, weights)
+has_best = sure.best.optimal_layer is not None
+print(describe_best(sure.best) if has_best else "No layer is the best: plausibility is not known, or 0.")
+intervals = pd.DataFrame([of_kind(asdict(each), is_open=True) for each in sure.layers]).set_index("exit_layer")
+intervals"""
+
 _FIGURE = """\
 import plotly.graph_objects as go
 
 figure = go.Figure()
-for name, label in {"hallucination_rate": "hallucination", "creativity": "creativity", "hcb_score": "HCB"}.items():
+for name, label in {curves}.items():
     figure.add_scatter(x=scores.index, y=scores[name], name=label, mode="lines+markers")
 figure.update_layout(xaxis_title="exit layer", yaxis_range=[0, 1])
 figure"""
+
+_CURVES = {"hallucination_rate": "hallucination", "creativity": "creativity", "hcb_score": "HCB"}
+_OPEN_CURVES = {"token_plausibility": "plausibility", "creativity": "creativity", "hcb_score": "balance"}
 
 _ANSWERS = """\
 from hcl_core.runs.answers import group_answers
@@ -82,11 +101,12 @@ def notebook_text(path: Path, manifest: Manifest, question_id: str) -> str:
         "Scores of every exit layer, their intervals, and the answers behind them. The run is only read."
     )
     cells = [nbformat.v4.new_markdown_cell(header)]
+    is_open = manifest.judge == NO_JUDGE
+    curves = json.dumps(_OPEN_CURVES if is_open else _CURVES)
     code = [
         _OPEN.format(program=str(PROGRAM), path=str(path)),
-        _SCORES,
-        _INTERVALS,
-        _FIGURE,
+        *((_OPEN_SCORES, _OPEN_INTERVALS) if is_open else (_SCORES, _INTERVALS)),
+        _FIGURE.replace("{curves}", curves),
         _ANSWERS.format(question_id=question_id),
     ]
     cells += [nbformat.v4.new_code_cell(source) for source in code]
