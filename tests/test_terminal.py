@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import run_command
 
+from hcl_core.quiet import no_bars_in_a_pipe
+
 REPO = Path(__file__).parent.parent
 RUN = ("run", "--question", "Name a planet", "--accept", "Mars")
 
@@ -121,6 +123,24 @@ def test_an_endless_file_is_refused(command, arguments):
     code, out, err = command(*arguments)
     assert (code, out) == (2, "")
     assert "/dev/zero" in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("is_terminal", "expected"), [(True, None), (False, "1")])
+def test_libraries_draw_no_progress_bars_in_a_pipe(monkeypatch, is_terminal, expected):
+    monkeypatch.delenv("HF_HUB_DISABLE_PROGRESS_BARS", raising=False)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal, raising=False)
+    no_bars_in_a_pipe()
+    found = [os.environ.pop(name, None) for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE")]
+    assert found == [expected, expected]
+
+
+@pytest.mark.slow
+def test_the_embedder_is_loaded_in_silence_in_a_pipe():
+    code = "from hcl_core.quiet import no_bars_in_a_pipe; no_bars_in_a_pipe()\n"
+    code += "from hcl_core.embedders.minilm import MiniLmEmbedder; MiniLmEmbedder()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 # The first import of a library takes long, as on a slow disk, and says that it has begun.
