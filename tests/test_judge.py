@@ -498,11 +498,14 @@ def test_a_word_that_the_question_leaves_open_means_nothing_within_a_sentence():
 @pytest.mark.parametrize("gap", [" ", "\t", "\n", " ,", "(", "a "])
 def test_a_long_accepted_answer_is_judged_at_once(gap):
     # The work grows with the length, not with its square: 40 times the length may cost 400 times, not 1,600.
-    def seconds(length):
+    def once(length):
         question = Question("q", "Which?", (f"x{gap * length}y",))
         started = time.perf_counter()
         AliasJudge().judge_one(question, "z")
         return time.perf_counter() - started
+
+    def seconds(length):  # the least of several: other work on the machine only adds
+        return min(once(length) for _ in range(5))
 
     assert seconds(8_000) < 400 * max(seconds(200), 1e-4)
 
