@@ -5,11 +5,14 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-from hcl_core.spelling import one_spelling, unmark
+from hcl_core.spelling import one_spelling, take_signs_apart, unmark
 
 # Letters that Unicode does not take apart into a base letter and an accent, and two Arabic letters with two spellings.
 _PLAIN_LETTERS = str.maketrans(
     {"ø": "o", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th", "ł": "l", "đ": "d", "ı": "i", "⁄": "/", "ة": "ه", "ى": "ي"}
+    | {"‐": "-", "−": "-", "٫": ".", "٬": ",", "،": ",", "٪": "%", "؟": "?", "।": "."}
+    # Katakana as hiragana.
+    | {chr(code): chr(code - 0x60) for code in range(0x30A1, 0x30F7)}
 )
 _ARTICLES = frozenset({"a", "an", "the"})
 _QUOTES = "'’‘ʼʻ`´"
@@ -54,13 +57,16 @@ _PIECES = re.compile(
     re.VERBOSE,
 )
 _CLAUSE_ENDS = frozenset(",.;:!?()\u2013\u2014\u3001\u3002\n")
-# What follows a name in Korean: "is", and the particles of subject, object, place and company.
+# What follows a name in Korean: "city", then "is" or a particle.
 _KOREAN_ENDING = re.compile(
-    r"(?<=[가-힣]{2})(?:입니다|이에요|예요|이다|에서|으로|은|는|이|가|을|를|에|의|도|로|와|과)$"
+    r"(?<=[가-힣]{2})(?:특별시|광역시|시)?(?:입니다|이에요|예요|이다|이었습니다|이었다|였다|이라고|라고|이며|이고"
+    r"|에서|까지|부터|으로|은|는|이|가|을|를|에|의|도|로|와|과|만)?$"
 )
 # "Vitamin A is" has a letter where "Once Upon A Time" has an article.
 _LETTER_A = re.compile(r"(?<=\w )A(?= [a-z])")
 _LETTER_A_KEY = "ʘ"  # a letter that no text has, while articles are taken out
+
+_ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)$")
 
 # Words that say little by themselves.
 FUNCTION_WORDS = frozenset(
@@ -108,7 +114,7 @@ def split_words(text: str) -> Words:
     words: list[str] = []
     clauses: list[int] = []
     clause = 0
-    plain = text if text.isascii() else _without_accents(text)
+    plain = text if text.isascii() else _without_accents(take_signs_apart(text))
     for piece in _PIECES.findall(one_spelling(fold(unmark(_LETTER_A.sub(_LETTER_A_KEY, plain))))):
         if piece in _CLAUSE_ENDS:
             clause += 1
@@ -122,6 +128,17 @@ def split_words(text: str) -> Words:
         tuple("a" if words[index] == _LETTER_A_KEY else words[index] for index in kept),
         tuple(clauses[index] for index in kept),
     )
+
+
+def numbers_in(text: str) -> frozenset[str]:
+    """The words of ``text`` that have digits, ordinals as their numbers: ``8`` for "8th"."""
+    words = split_words(text).words
+    return frozenset(number_of(word) for word in words if any(letter.isdigit() for letter in word))
+
+
+def number_of(word: str) -> str:
+    """``word``, an ordinal such as ``8th`` as its number."""
+    return _ORDINAL.sub("", word)
 
 
 @lru_cache(maxsize=50_000)

@@ -141,7 +141,10 @@ def _sampling(parts: dict[str, Any]) -> None:
             info=say("info_exit_head"),
         )
         parts["judge"] = gr.Radio(
-            [(say(f"judge_{name}"), name) for name in JUDGES], value=JUDGES[0], label=say("label_judge")
+            [(say(f"judge_{name}"), name) for name in JUDGES],
+            value=JUDGES[0],
+            label=say("label_judge"),
+            info=say("info_judge"),
         )
         parts["strategy"] = gr.Radio(
             [(say(f"strategy_{name}"), name) for name in STRATEGY_NAMES],

@@ -5,7 +5,7 @@ from html import escape
 
 from app.language import SIGNS, Translator
 from app.views.base import shown
-from hcl_core.runs.answers import LayerAnswers
+from hcl_core.runs.answers import LayerAnswers, num_unreadable
 from hcl_core.runs.meanings import AnswerGroup, Meaning, follow_meanings
 from hcl_core.text import printable
 
@@ -49,10 +49,12 @@ def answer_columns(
     )
     hint = words("follow_hint")
     live = f'<p class="hcl-followed" aria-live="polite" data-hint="{escape(hint)}">{hint}</p>' if is_live else ""
+    count = num_unreadable(layers)
+    unreadable = f'<p class="hcl-note">{words.plural("unreadable", count)}</p>' if count else ""
     start = "" if chosen is None else f' data-chosen="{chosen}"'
     return (
         f'<div class="hcl-answers-head"><h3>{words("answers_by_layer")}</h3><p>{signs}</p>'
-        f"{live}{_thinning(len(layers), words) if is_live else ''}</div>"
+        f"{live}{unreadable}{_thinning(len(layers), words) if is_live else ''}</div>"
         f'<div class="hcl-columns" role="group" aria-label="{escape(words("answers_by_layer"))}"{start}>{columns}</div>'
     )
 

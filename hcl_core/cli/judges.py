@@ -21,8 +21,14 @@ from hcl_core.pipeline.judge_eval import HALVES, JudgeReport, evaluate, read_lab
 from hcl_core.pipeline.judge_precision import Precision, measure_precision, read_labelled_answers
 from hcl_core.text import printable
 
-IDEAS_HELP = "accepted (an idea is an accepted answer), embedding (clusters of meaning, as the paper counts)."
-JUDGE_HELP = "alias (by rule), semantic (and by meaning), paper (the published rule), llm:MODEL (an endpoint)."
+IDEAS_HELP = (
+    "accepted (an idea is an accepted answer), meaning (words first, then clusters of meaning), embedding (clusters of "
+    "meaning alone, as the paper counts)."
+)
+JUDGE_HELP = (
+    "alias (by rule), semantic (and by meaning), paper (the published rule), llm:MODEL (an endpoint). The first two "
+    "read English, other languages in part: docs/judges.md."
+)
 
 
 @app.command("judge-eval")

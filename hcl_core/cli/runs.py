@@ -13,7 +13,14 @@ from hcl_core import registry
 from hcl_core.cli.as_json import comparison_as_json, difference_as_json, finite, scores_as_json
 from hcl_core.cli.judges import IDEAS_HELP, JUDGE_HELP
 from hcl_core.cli.measures import MEASURES_HELP, measure_columns, parse_measures
-from hcl_core.cli.tables import answer_line, print_comparison, print_layer_comparison, print_measures, print_scores
+from hcl_core.cli.tables import (
+    UNREADABLE_NOTE,
+    answer_line,
+    print_comparison,
+    print_layer_comparison,
+    print_measures,
+    print_scores,
+)
 from hcl_core.cli.terminal import app, loading, stderr, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.ideas.names import check_idea_finder, listed_ideas
@@ -97,8 +104,11 @@ def show(
     for question_id in chosen[:limit]:
         stdout.print()
         stdout.print(Text(printable(by_id[question_id].text), style="bold"))
-        for layer_answers in _grouped_answers(folder, manifest, by_id[question_id], scorer):
+        layers = _grouped_answers(folder, manifest, by_id[question_id], scorer)
+        for layer_answers in layers:
             stdout.print(answer_line(layer_answers))
+        if count := answers.num_unreadable(layers):
+            stdout.print(UNREADABLE_NOTE.format(count=count), highlight=False)
     if len(chosen) > limit:
         stdout.print(f"\n{len(chosen) - limit} more questions: --limit N, or --question ID for one.", highlight=False)
 

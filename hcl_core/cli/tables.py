@@ -184,6 +184,10 @@ def bounds(interval: Interval) -> str:
     return "{:.2f}-{:.2f}".format(*interval)
 
 
+UNREADABLE_NOTE = (
+    "{count} answers here are in a script that the sentence embedder does not know (it reads English): only answers "
+    "with the same words are surely one idea."
+)
 _SIGNS = {"correct": ("✓", "green"), "incorrect": ("✗", "red"), "unjudged": ("•", "cyan")}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hcl_core.ideas.embedding import EmbeddingIdeas
+from hcl_core.ideas.meaning import MeaningIdeas
 from hcl_core.ports import Embed, RightAnswer
 from hcl_core.records import Question
 from hcl_core.words import split_words
@@ -18,14 +18,14 @@ MOST_WORDS_OF_AN_IDEA = 5
 class AcceptedIdeas:
     """The idea whose name the judge matched; else the nearest one by meaning; else an idea that is not listed.
 
-    Answers to an open question, where no idea is listed, are told apart as ``EmbeddingIdeas`` does.
+    Answers to an open question, where no idea is listed, are told apart as ``MeaningIdeas`` does.
 
     Args:
         embed: Unit vectors of texts; called only for answers without a matched name.
     """
 
     name = "accepted"
-    stamp = f"accepted 1 at {NEAREST_COSINE}, {MOST_WORDS_OF_AN_IDEA} words"
+    stamp = f"accepted 2 at {NEAREST_COSINE}, {MOST_WORDS_OF_AN_IDEA} words; open questions: {MeaningIdeas.stamp}"
 
     def __init__(self, embed: Embed) -> None:
         self._embed = embed
@@ -33,7 +33,7 @@ class AcceptedIdeas:
     def find(self, question: Question, layers: Sequence[Sequence[RightAnswer]]) -> list[list[int]]:
         """The idea of each answer; see ``ports.IdeaFinder``."""
         if question.is_open:
-            return EmbeddingIdeas(self._embed).find(question, layers)
+            return MeaningIdeas(self._embed).find(question, layers)
         idea_of = {name: number for number, names in enumerate(question.ideas) for name in names}
         return [self._find_in_layer(idea_of, len(question.ideas), answers) for answers in layers]
 

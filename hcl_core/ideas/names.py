@@ -8,17 +8,18 @@ from numpy.typing import NDArray
 from hcl_core.errors import SettingsError
 from hcl_core.ideas.accepted import AcceptedIdeas
 from hcl_core.ideas.embedding import EmbeddingIdeas
+from hcl_core.ideas.meaning import MeaningIdeas
 from hcl_core.ports import Embed, IdeaFinder
 from hcl_core.records import Question
 
-_FINDERS = {finder.name: finder for finder in (AcceptedIdeas, EmbeddingIdeas)}
+_FINDERS = {finder.name: finder for finder in (AcceptedIdeas, MeaningIdeas, EmbeddingIdeas)}
 IDEA_FINDER_NAMES = tuple(_FINDERS)
 
 
 def check_idea_finder(name: str) -> None:
     """Raise ``SettingsError`` unless ``name`` is one of ``IDEA_FINDER_NAMES``."""
     if name not in _FINDERS:
-        raise SettingsError(f"ideas must be {' or '.join(IDEA_FINDER_NAMES)}; got {name[:80]!r}")
+        raise SettingsError(f"ideas must be one of {', '.join(IDEA_FINDER_NAMES)}; got {name[:80]!r}")
 
 
 def make_idea_finder(name: str, embed: Embed) -> IdeaFinder:

@@ -14,9 +14,11 @@ from hcl_core.judges.versions import INITIALS, LIST, is_name, versions
 from hcl_core.records import Question
 from hcl_core.words import FUNCTION_WORDS, singular, split_words
 
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
+_SPELLED_UMLAUT = re.compile(r"(?<=.)([aou])e(?=.)")  # within a word
 # As ``split_words`` gives them.
 TRUE, FALSE = "true", singular("false")
-YES, NO = frozenset({"yes", TRUE}), frozenset({"no", FALSE})
+YES, NO = frozenset({"yes", TRUE, "ja"}), frozenset({"no", FALSE, "nein"})
 CONTAINS = "contains"
 # Rules that hold unless another year follows, and unless the answer tells another day or month.
 WITHOUT_THE_YEAR = "without the year"
@@ -121,6 +123,8 @@ def _patterns(alias: str, rule: str, text: str, asked: frozenset[str]) -> Iterat
     yield from _yes_or_no(alias, words)
     yield from _none(alias, words, asked)
     yield from _numeral(alias, words)
+    yield from _number(alias, text, words)
+    yield from _other_letters(alias, words)
     yield from _listed(alias, text, asked)
     yield from _dates(alias, words, asked)
     together = "".join(words)
@@ -189,6 +193,9 @@ def _new_to(question: Question, alias: str, text: str) -> Iterator[Pattern]:
     if len(new) > 1 or (new and (is_own or _is_after_of(words, new[0], asked))):
         is_whole = len(new) == 1 and not _says_itself(alias, new[0])
         yield Pattern(alias, "the question says the rest of", (new,), is_whole=is_whole)
+        if len(new) == 1 and (number := tables.NUMBERS.get(new[0])) is not None:
+            forms = {tables.ROMAN[number], str(number), tables.ordinal(number)} - {new[0]}
+            yield from (Pattern(alias, "numeral", ((form,),), is_whole=True) for form in sorted(forms))
 
 
 def _is_after_of(words: tuple[str, ...], name: str, asked: frozenset[str]) -> bool:
@@ -204,8 +211,8 @@ def _yes_or_no(alias: str, words: tuple[str, ...]) -> Iterator[Pattern]:
 
 def _none(alias: str, words: tuple[str, ...], asked: frozenset[str]) -> Iterator[Pattern]:
     """``0`` as "none", and as "no countries" where it is asked how many countries there are."""
-    if words in (("none",), ("0",)):
-        yield from (Pattern(alias, "means", ((word,),)) for word in ("none", "0"))
+    if words in (("none",), ("0",), ("nil",)):
+        yield from (Pattern(alias, "means", ((word,),)) for word in ("none", "0", "nil"))
         yield from (Pattern(alias, "means", (("no", word),)) for word in sorted(content_words(asked)))
 
 
@@ -214,6 +221,39 @@ def _numeral(alias: str, words: tuple[str, ...]) -> Iterator[Pattern]:
     if len(words) > 1 and (number := tables.NUMBERS.get(words[-1])) is not None:
         forms = (tables.ROMAN[number], str(number), tables.ordinal(number))
         yield from (Pattern(alias, "numeral", ((*words[:-1], form),)) for form in forms)
+
+
+def _number(alias: str, text: str, words: tuple[str, ...]) -> Iterator[Pattern]:
+    """A number as a Roman numeral, in German, in thousands (``120K``) or, if an amount of money, without its unit."""
+    first, *others = words
+    if len(words) == 2 and first.replace(".", "").isdigit() and others[0] in tables.AMOUNTS:
+        yield Pattern(alias, "without the unit", ((first,),), is_whole=True)
+    if len(words) == 2 and first[0].isdigit() and tables.NUMBERS.get(first) and not first.isdigit():
+        yield Pattern(alias, "numeral", ((tables.ROMAN[tables.NUMBERS[first]], *others),))  # XIX century
+    if others:
+        return
+    if (value := tables.ROMAN_VALUES.get(first)) is not None and text.strip().isupper():
+        yield Pattern(alias, "numeral", ((str(value),),), is_whole=True)
+    if not (first.isdigit() and first.isascii()) or len(first) > 15:
+        return
+    number = int(first)
+    if 0 < number < 4000 and (numeral := tables.roman(number)) in tables.ROMAN_VALUES:
+        yield Pattern(alias, "numeral", ((numeral,),), is_whole=True)
+    if first in tables.GERMAN_NUMBERS:
+        yield Pattern(alias, "numeral", ((tables.GERMAN_NUMBERS[first],),))
+    if number and number % 1000 == 0:
+        yield Pattern(alias, "in thousands", ((f"{number // 1000}k",),))
+
+
+def _other_letters(alias: str, words: tuple[str, ...]) -> Iterator[Pattern]:
+    """``Müller`` as ``Mueller`` and the other way round; ``L'Alsace`` for ``Alsace``."""
+    longer = split_words(alias.translate(_UMLAUTS)).words
+    if longer != words and len(longer) == len(words):
+        yield Pattern(alias, "written without umlauts", (longer,))
+    if alias[:1].isupper() and (shorter := tuple(_SPELLED_UMLAUT.sub(r"\1", word) for word in words)) != words:
+        yield Pattern(alias, "written with umlauts", (shorter,))
+    if alias[:1].isupper() and words[0][0] in "aeiouh" and len(words[0]) > 3:
+        yield from (Pattern(alias, "with an article", ((letter + words[0], *words[1:]),)) for letter in "ld")
 
 
 def _without(words: tuple[str, ...], asked: frozenset[str]) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
 """The alias judge: an answer is right when it says an accepted answer in words that people count as the same."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
+from hcl_core.judges import tables
 from hcl_core.judges.accepted import (
     NO,
     YES,
@@ -70,6 +72,30 @@ _REFUSAL = re.compile(
     """,
     re.VERBOSE,
 )
+# The same in other languages; some are written without spaces.
+_REFUSAL_ELSEWHERE = re.compile(
+    r"""
+    \s*(?:
+        (?:leider\ |(?:es\ )?tut\ mir\ leid,?\ )?(?:
+            (?:ich\ )?(?:weiss|kenne)\ (?:es\ |das\ |die\ antwort\ )?(?:leider\ )?nicht
+          | (?:das|dies)\ (?:weiss|kann)\ ich\ (?:leider\ )?nicht
+          | ich\ kann\ (?:es\ |das\ |(?:die|diese)\ frage\ )?(?:leider\ )?nicht
+          | (?:ich\ habe\ )?keine\ ahnung | keine\ antwort | unbekannt | ich\ bin\ (?:mir\ )?nicht\ sicher
+        )
+      | je\ ne\ sais\ pas | aucune\ idee | no\ (?:lo\ )?se | non\ (?:lo\ )?so | nao\ sei | ik\ weet\ het\ niet
+      | (?:я\ )?не\ знаю | δεν\ (?:ξερω|γνωριζω) | לא\ יודע | لا\ (?:اعرف|اعلم|ادري)
+    )(?!\w)
+  | \s*(?:
+        我?(?:不知道|不清楚|不确定|无法回答)
+      | (?:わか|分か)り(?:ません|かねます) | (?:わか|分か)らない | 知り?ません | 知らない
+      | (?:잘\ )?모르겠 | 모릅니다 | 몰라
+      | (?:ผม|ฉัน)?ไม่(?:ทราบ|รู้)
+      | (?:मुझे\ )?नहीं\ पता | पता\ नहीं
+    )
+    """,
+    re.VERBOSE,
+)
+_STRUCK = re.compile(r"~~[^~\n]+~~(?=\s*\S)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 # After a search that found nothing, only this is an answer; "However, there was another" tells of something else.
 _TURNS_AWAY = re.compile(r"[.!?]\s+However\b", re.IGNORECASE)
@@ -102,7 +128,7 @@ class AliasJudge:
     """
 
     name = "alias"
-    stamp = "alias 4"
+    stamp = "alias 5"
 
     def judge(self, question: Question, answers: Sequence[str]) -> list[Judgement]:
         """One judgement an answer, in order; see ``judge_one`` for the rules."""
@@ -123,14 +149,15 @@ class AliasJudge:
 
 
 def text_of_its_own(answer: str) -> str:
-    """``answer`` without a leading ``Answer:``, without what follows a ``Question:``, and without footnote marks."""
+    """``answer`` without a leading ``Answer:``, what follows a ``Question:``, footnote marks and text struck out."""
     text = _PROMPT_LABEL.split(_ANSWER_LABEL.sub("", answer), maxsplit=1)[0]
-    return _NOTE_MARK.sub("", text)
+    return _STRUCK.sub("", _NOTE_MARK.sub("", text))
 
 
 def is_refusal(text: str) -> bool:
     """Whether ``text`` begins as a refusal does: "I don't know"; it may still go on to answer."""
-    return bool(_REFUSAL.match(" ".join(re.findall(r"\w+", fold(text[:_REFUSAL_REACH])))))
+    beginning = fold(text[:_REFUSAL_REACH])
+    return bool(_REFUSAL.match(" ".join(re.findall(r"\w+", beginning))) or _REFUSAL_ELSEWHERE.match(beginning))
 
 
 def _judge_text(question: Question, text: str) -> Judgement:
@@ -182,14 +209,21 @@ def _answer_after_refusal(text: str) -> str:
 
 def _sign_in(question: Question, text: str) -> str | None:
     """The accepted answer without words (``£``, an emoji) that stands alone in ``text``, or is all of it."""
-    signs = accepted_signs(question)
-    if not signs:
+    signs = {_plain_sign(sign): sign for sign in accepted_signs(question)}
+    words = split_words(text).words if signs else ()
+    if not signs or not (tables.NEGATIONS | tables.OR).isdisjoint(words):
         return None
     marks = "\"'“”‘’()[]*`"
-    tokens = [text.strip(), *(token.strip(marks).rstrip(".") for token in text.split())]
-    return next(
-        (token for token in tokens if token in signs and (token == text.strip() or token not in "?!.,;:-")), None
-    )
+    whole = _plain_sign(text.strip())
+    tokens = (whole, *(_plain_sign(token).strip(marks).rstrip(".!?,;") for token in text.split()))
+    if (sign := signs.get(whole) or signs.get(whole.strip(marks))) is not None:
+        return sign
+    return next((signs[token] for token in tokens if token in signs and token not in "?!.,;:-"), None)
+
+
+def _plain_sign(sign: str) -> str:
+    """``sign`` in one form: as wide as usual, without a mark that chooses the picture."""
+    return unicodedata.normalize("NFKC", sign).replace("\ufe0f", "").replace("\ufe0e", "")
 
 
 def _longest(patterns: Sequence[Pattern]) -> Pattern:

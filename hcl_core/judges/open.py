@@ -14,7 +14,7 @@ class OpenJudge:
     """Empty answers and refusals are not attempted; all others are left unjudged."""
 
     name = NO_JUDGE
-    stamp = "open 1"
+    stamp = "open 2"
 
     def judge(self, question: Question, answers: Sequence[str]) -> list[Judgement]:
         """One judgement an answer, in order; raises ``ValueError`` for a question with accepted answers."""

@@ -20,6 +20,8 @@ def is_part_of_another(reading: Reading, pattern: Pattern, start: int, stop: int
     following = after[0] if after else ""
     if stop - start == 1 and reading.is_short and _is_of_another_person(reading, pattern, before, following):
         return True
+    if _is_within_characters(reading, start):
+        return True
     is_number = reading.words[start].isdigit() and "how" not in reading.asked
     if is_number and reading.is_short and following not in tables.ERAS:
         return reading.is_new(following)
@@ -29,6 +31,14 @@ def is_part_of_another(reading: Reading, pattern: Pattern, start: int, stop: int
         or _is_another_number(reading, pattern)
         or _is_in_a_phrase(reading, pattern, start, after)
     )
+
+
+def _is_within_characters(reading: Reading, start: int) -> bool:
+    """Whether a clause of Chinese characters begins with one more than the accepted name: "京都" in "東京都"."""
+    before, is_first = reading.before(start), reading.before(start - 1) == "" if start else True
+    both = before + reading.words[start]
+    is_han = bool(before) and all("\u4e00" <= letter <= "\u9fff" for letter in both)
+    return is_han and is_first and before not in tables.BEFORE_A_NAME
 
 
 def _is_another_number(reading: Reading, pattern: Pattern) -> bool:

@@ -16,8 +16,9 @@ from hcl_core.folders import PROGRAM
 from hcl_core.judges.accepted import content_words, literal_patterns, words_asked
 from hcl_core.judges.alias import NOTHING_FOUND, AliasJudge, text_of_its_own
 from hcl_core.ports import Embed, Judgement
+from hcl_core.readable import is_readable
 from hcl_core.records import Question
-from hcl_core.words import split_words
+from hcl_core.words import numbers_in, split_words
 
 FEATURES = ("answer_like_accepted", "nearer_with_accepted", "share_of_words", "log_num_words")
 
@@ -59,7 +60,7 @@ class SemanticJudge:
     """
 
     name = "semantic"
-    stamp = f"semantic {hashlib.blake2b(_FILE.read_bytes(), digest_size=4).hexdigest()}, {AliasJudge.stamp}"
+    stamp = f"semantic 2 {hashlib.blake2b(_FILE.read_bytes(), digest_size=4).hexdigest()}, {AliasJudge.stamp}"
 
     def __init__(self, embed: Embed) -> None:
         self._embed, self._alias = embed, AliasJudge()
@@ -67,7 +68,11 @@ class SemanticJudge:
     def judge(self, question: Question, answers: Sequence[str]) -> list[Judgement]:
         """One judgement an answer, in order."""
         judgements = self._alias.judge(question, answers)
-        undecided = [index for index, judgement in enumerate(judgements) if judgement.reason == NOTHING_FOUND]
+        undecided = [
+            index
+            for index, judgement in enumerate(judgements)
+            if judgement.reason == NOTHING_FOUND and _can_be_weighed(question, answers[index])
+        ]
         if not undecided:
             return judgements
         weights = fitted_weights()
@@ -79,6 +84,15 @@ class SemanticJudge:
             else:
                 judgements[index] = Judgement("incorrect", f"{NOTHING_FOUND}, nor its meaning ({probability:.2f})")
         return judgements
+
+
+def _can_be_weighed(question: Question, answer: str) -> bool:
+    """Whether the embedder can read the answer and some accepted answer, and these are not different numbers."""
+    readable = [name for name in question.accepted_answers if is_readable(name)]
+    if not readable or not is_readable(answer):
+        return False
+    said = numbers_in(answer)
+    return not said or any(not (asked := numbers_in(name)) or asked & said for name in readable)
 
 
 def features(question: Question, answers: Sequence[str], embed: Embed) -> list[tuple[float, ...]]:

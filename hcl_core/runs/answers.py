@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from hcl_core.errors import RunFolderError
 from hcl_core.ideas.names import listed_ideas
+from hcl_core.readable import is_readable
 from hcl_core.records import Outcome, Sample, SampleKey, Verdict
 from hcl_core.runs.folder import RunFolder
 
@@ -96,6 +97,16 @@ def count_answers(
         )
         for exit_layer, by_text in sorted(by_layer.items())
     ]
+
+
+def num_unreadable(layers: Sequence[LayerAnswers]) -> int:
+    """Answers whose ideas were told apart by meaning, in a script that the sentence embedder does not know."""
+    return sum(
+        answer.count
+        for layer in layers
+        for answer in layer.answers
+        if answer.cluster_id is not None and answer.idea is None and not is_readable(answer.text)
+    )
 
 
 def group_answers(folder: RunFolder, question_id: str) -> list[LayerAnswers]:
