@@ -26,7 +26,7 @@ _SCALES = {
     "tausend": 10**3, "mio": 10**6, "millionen": 10**6, "mrd": 10**9, "milliarden": 10**9,
     "万": 10**4, "萬": 10**4, "만": 10**4, "亿": 10**8, "億": 10**8, "억": 10**8,
 }  # fmt: skip
-_SHORT_SCALES = {"k": "thousand", "mn": "million", "m": "million", "bn": "billion", "b": "billion", "tn": "trillion"}
+_SHORT_SCALES = {"k": "thousand", "mn": "million", "bn": "billion", "tn": "trillion"}
 _MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
     *("july", "august", "september", "october", "november", "december"),
@@ -71,7 +71,7 @@ _COMMAND = re.compile(r"\\[A-Za-z]+|\\(?=\W)")  # \boxed{7}
 _SUBSCRIPT = re.compile(r"(?<=\w)[_^](?=[\d{])")  # H_2O, x^2
 _UNDERSCORES = re.compile(r"_+")  # __Paris__
 _LETTER_SIGN = re.compile(r"(?<=[A-Za-z])[!$](?=[A-Za-z])")  # P!nk
-_SHORT_SCALE = re.compile(r"(?<=\d)(?: ?(mn|bn|tn|k)|([MB]))\b")  # 5bn, 120k, 3B; K is a unit of temperature
+_SHORT_SCALE = re.compile(r"(?<=\d) ?(mn|bn|tn|k)\b")  # 5bn, 120k; K is a unit of temperature
 _DECADE_APOSTROPHE = re.compile(r"(?<=\d0)['’](?=s\b)")  # 1960's
 
 # Folded.
@@ -120,9 +120,8 @@ _ZERO_DECIMALS = re.compile(r"(?<![\d.])(\d+)\.0+(?![\d.])")  # 29.00
 _NUMBER_SIGN = re.compile(r"\bno\.?\s*(?=\d)")  # No. 1, which denies nothing
 _MINUS = re.compile(r"(?<!\d )\b(?:minus|negative) (?=\d)")  # minus 39
 _MINUS_SIGN = re.compile(r"(?<!\d )(?<![\w).\]%/-])[−–](?=\d)")  # −39
-_SCALED = re.compile(
-    rf"\b(\d+(?:\.\d+)?)[ -]?({'|'.join(sorted(_SCALES, key=len, reverse=True))})s?(?![^\W\d_])\.?"
-)  # 2.5 million
+_SCALE = "|".join(sorted(_SCALES, key=len, reverse=True))
+_SCALED = re.compile(rf"\b(\d+(?:\.\d+)?)[ -]?({_SCALE})s?(?![^\W\d_])")  # 2.5 million
 _YEAR_RANGE = re.compile(r"\b(1\d|20)(\d\d)\s?[-–/]\s?(\d\d)\b(?![-–/]?\d)")  # 1951–52
 _RANGE_DASH = re.compile(r"(?<=\d)\s?[–—]\s?(?=\d)")  # 5 – 10
 _RANGE_IN_WORDS = re.compile(
@@ -178,7 +177,7 @@ def unmark(text: str) -> str:
         text = _LETTER_SIGN.sub(lambda match: _LETTER_SIGNS[match.group()], text)
     if _DIGIT.search(text):
         text = _DECADE_APOSTROPHE.sub("", text)
-        text = _SHORT_SCALE.sub(lambda match: f" {_SHORT_SCALES[(match[1] or match[2]).lower()]}", text)
+        text = _SHORT_SCALE.sub(lambda match: f" {_SHORT_SCALES[match[1]]}", text)
         text = _TEMPERATURE.sub(r" °\1", text)
     return text
 

@@ -243,6 +243,8 @@ def _number(alias: str, text: str, words: tuple[str, ...]) -> Iterator[Pattern]:
         yield Pattern(alias, "numeral", ((tables.GERMAN_NUMBERS[first],),))
     if number and number % 1000 == 0:
         yield Pattern(alias, "in thousands", ((f"{number // 1000}k",),))
+        yield Pattern(alias, "in millions", ((f"{number / 10**6:g}", "meter"),))  # as 1.4M is read
+        yield Pattern(alias, "in billions", ((f"{number / 10**9:g}b",),))
 
 
 def _other_letters(alias: str, words: tuple[str, ...]) -> Iterator[Pattern]:
