@@ -4,6 +4,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from hcl_core.roman import ROMAN_VALUES
 from hcl_core.words import number_of, numbers_in, split_words
 
 _INTRODUCED = re.compile(
@@ -11,7 +12,6 @@ _INTRODUCED = re.compile(
 )
 # "Henry VIII", "XLII"; one capital is a letter: "Vitamin C".
 _ROMAN = re.compile(r"\b(?=[IVXLCDM]{2})M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})\b(?!['’])")
-_ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 
 
 def _words(text: str) -> frozenset[str]:
@@ -60,11 +60,4 @@ def _tells(text: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
 
 
 def _in_digits(text: str) -> str:
-    return _ROMAN.sub(lambda match: str(_value(match.group())), text)
-
-
-def _value(numeral: str) -> int:
-    values = [_ROMAN_DIGITS[digit] for digit in numeral]
-    return sum(
-        -value if index + 1 < len(values) and value < values[index + 1] else value for index, value in enumerate(values)
-    )
+    return _ROMAN.sub(lambda match: str(ROMAN_VALUES[match.group().lower()]), text)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from hcl_core.judges import tables
 from hcl_core.judges.versions import INITIALS, LIST, is_name, versions
 from hcl_core.records import Question
+from hcl_core.roman import ROMAN_VALUES, roman
 from hcl_core.words import FUNCTION_WORDS, singular, split_words
 
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
@@ -232,12 +233,12 @@ def _number(alias: str, text: str, words: tuple[str, ...]) -> Iterator[Pattern]:
         yield Pattern(alias, "numeral", ((tables.ROMAN[tables.NUMBERS[first]], *others),))  # XIX century
     if others:
         return
-    if (value := tables.ROMAN_VALUES.get(first)) is not None and text.strip().isupper():
+    if (value := ROMAN_VALUES.get(first)) is not None and text.strip().isupper():
         yield Pattern(alias, "numeral", ((str(value),),), is_whole=True)
     if not (first.isdigit() and first.isascii()) or len(first) > 15:
         return
     number = int(first)
-    if 0 < number < 4000 and (numeral := tables.roman(number)) in tables.ROMAN_VALUES:
+    if 0 < number < 4000 and (numeral := roman(number)) in ROMAN_VALUES:
         yield Pattern(alias, "numeral", ((numeral,),), is_whole=True)
     if first in tables.GERMAN_NUMBERS:
         yield Pattern(alias, "numeral", ((tables.GERMAN_NUMBERS[first],),))

@@ -2,27 +2,8 @@
 
 import itertools
 
+from hcl_core.roman import roman
 from hcl_core.words import FUNCTION_WORDS, singular, split_words
-
-_ROMAN_DIGITS = (
-    *((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc")),
-    (50, "l"),
-    (40, "xl"),
-    (10, "x"),
-    (9, "ix"),
-    (5, "v"),
-    (4, "iv"),
-    (1, "i"),
-)
-
-
-def roman(number: int) -> str:
-    """``number``, from 1 to 3999, as a Roman numeral in lower case."""
-    digits = ""
-    for value, digit in _ROMAN_DIGITS:
-        digits += digit * (number // value)
-        number %= value
-    return digits
 
 
 def ordinal(number: int) -> str:
@@ -35,8 +16,6 @@ def ordinal(number: int) -> str:
 ROMAN = {number: roman(number) for number in range(1, 61)}
 # A number by each of its forms: vii, 7, 7th.
 NUMBERS = {form: number for number in ROMAN for form in (ROMAN[number], str(number), ordinal(number))}
-# A number by its Roman numeral of at least two letters, years among them.
-ROMAN_VALUES = {numeral: number for number in range(1, 4000) if len(numeral := roman(number)) > 1}
 # Not "elf", which is English too.
 GERMAN_NUMBERS = {
     "0": "null", "1": "eins", "2": "zwei", "3": "drei", "4": "vier", "5": "funf", "6": "sechs", "7": "sieben",
