@@ -28,6 +28,21 @@ class DecodeProgress:
     wave_done: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodeRequest:
+    """A question to answer; equal to itself alone.
+
+    Attributes:
+        stored: What to answer.
+        settings: How tokens are drawn.
+        waves: Each a list of ``(exit_layer, sample_idx)``; taken one at a time, as needed.
+    """
+
+    stored: StoredQuestion
+    settings: SamplingSettings
+    waves: Iterable[Sequence[tuple[int, int]]]
+
+
 class NamedExitHead(Protocol):
     """What a run stores of an exit head.
 
@@ -98,6 +113,23 @@ class Decoder(Protocol):
             SettingsError: A wave has a layer that the model lacks.
             NotEnoughMemoryError: Memory ran out.
             NotFiniteError: A layer computes infinite or undefined numbers; no sample of them is reported.
+        """
+        ...
+
+    def decode_many(
+        self, requests: Iterable[DecodeRequest], at_once: int | None = None
+    ) -> Iterator[tuple[DecodeRequest, DecodeProgress]]:
+        """Answer several questions beside each other; the answers are those of ``decode``.
+
+        Args:
+            requests: Taken one at a time, as places get free.
+            at_once: The most questions under way; ``None``: as many as make the model fast and fit its memory.
+
+        Yields:
+            A request and its progress. Progress of different requests alternates; that of one comes in order.
+
+        Raises:
+            HclError: As ``decode``, of any of the requests.
         """
         ...
 

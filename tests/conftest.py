@@ -229,6 +229,21 @@ class FakeDecoder:
             yield DecodeProgress(samples[:half], len(samples) - half, 1, wave_done=False)
             yield DecodeProgress(samples[half:], 0, 2, wave_done=True)
 
+    def decode_many(self, requests, at_once=None):
+        """Steps of ``at_once`` questions in turn."""
+        waiting: Any = iter(requests)
+        under_way: dict[Any, Any] = {}
+        while True:
+            while len(under_way) < (at_once or 1) and (request := next(waiting, None)) is not None:
+                under_way[request] = self.decode(request.stored, request.settings, request.waves)
+            if not under_way:
+                return
+            for request, steps in list(under_way.items()):
+                if (progress := next(steps, None)) is None:
+                    del under_way[request]
+                else:
+                    yield request, progress
+
 
 class FakeEmbedder:
     """One axis a first letter: texts mean the same when they start alike, whatever the case."""

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm, stored_question
 from test_speculative import QUESTION, answers, prompt_cache
+from test_tree import read
 
 from hcl_core.decode import dynamic as dynamic_module
 from hcl_core.decode.dynamic import DynamicExitDecoder
-from hcl_core.decode.trie.ragged import RaggedTrie
+from hcl_core.decode.trie.tree import PromptTree
 from hcl_core.errors import SettingsError
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.strategies import ExitRule
@@ -58,13 +59,12 @@ def test_a_token_leaves_where_its_rule_first_holds(rule):
     decoder = make_decoder(make_lm(seed=2))
     dynamic = DynamicExitDecoder(decoder.parts, rule)
     sample = answers(dynamic, [(1, 0)])[1, 0]
-    ragged = RaggedTrie(prompt_cache(decoder), decoder.exit_head, 100)
+    tree = PromptTree(prompt_cache(decoder))
     node, layers = np.array([0]), []
     for token in sample.completion_token_ids:
         streak, before = 0, None
         for layer in range(1, NUM_LAYERS + 1):
-            ragged.compute(node, layer)
-            log_probs = ragged.logits(node, layer).log_softmax(-1)[0]
+            log_probs = read(tree, node, layer, decoder.exit_head).log_softmax(-1)[0]
             top = int(log_probs.argmax())
             streak, before = (streak + 1 if top == before else 1), top
             entropy = float(-(log_probs.exp() * log_probs).sum())
@@ -77,7 +77,7 @@ def test_a_token_leaves_where_its_rule_first_holds(rule):
                 layers.append(layer)
                 assert top == token
                 break
-        node = ragged.children(node, np.array([token]))
+        node = tree.children(node, np.array([token]))
     assert np.bincount(layers, minlength=NUM_LAYERS + 1)[1:].tolist() == dynamic.report.exits.tolist()
     assert len(set(layers)) > 1
 
@@ -137,13 +137,15 @@ def test_a_layer_that_does_not_exist_is_refused():
 
 @pytest.mark.parametrize("compares", [False, True])
 def test_a_wave_that_exceeds_the_budget_is_split_and_answers_as_before(compares, monkeypatch):
-    sizes = []  # of the parts decoded together: each has a trie, which makes room for 10 tokens a sample
+    sizes = []  # of the parts decoded together: each has a tree, which makes room for 10 tokens a sample
 
-    def spy(prompt, head, num_nodes):
-        sizes.append(num_nodes // DRAWN.max_new_tokens)
-        return RaggedTrie(prompt, head, num_nodes)
+    class Spied(PromptTree):
+        def reserve_for(self, exit_layers, num_nodes, num_states=1):
+            sizes.append(len(exit_layers))
+            assert num_nodes == DRAWN.max_new_tokens
+            super().reserve_for(exit_layers, num_nodes, num_states)
 
-    monkeypatch.setattr(dynamic_module, "RaggedTrie", spy)
+    monkeypatch.setattr(dynamic_module, "PromptTree", Spied)
     lm, rule, tries = make_lm(), ExitRule("probability", 0.5), 2 if compares else 1
     keys = [(layer, number) for layer in (2, 3) for number in range(8)]
     whole = answers(DynamicExitDecoder(make_decoder(lm).parts, rule, compares), keys, DRAWN)

@@ -15,7 +15,7 @@ from bench.engine import cut_to
 from hcl_core.decode.engine import EngineParts, TrieDecoder
 from hcl_core.decode.heads.exit_heads import SharedHead
 from hcl_core.decode.strategy import decoder_of
-from hcl_core.decode.trie import kv_pool, session
+from hcl_core.decode.trie import kv_pool, tree
 from hcl_core.decode.trie.kv_pool import GrowingRows
 from hcl_core.errors import ContextTooLongError, SettingsError, UnsupportedArchitectureError
 from hcl_core.records import Question, SamplingSettings
@@ -280,7 +280,7 @@ def test_a_split_wave_stays_within_its_budget(monkeypatch):
             return row
 
     monkeypatch.setattr(kv_pool, "GrowingRows", Spied)
-    monkeypatch.setattr(session, "GrowingRows", Spied)
+    monkeypatch.setattr(tree, "GrowingRows", Spied)
     lm, budget = make_lm(initializer_range=0.05), 400_000
     settings = SamplingSettings(temperature=1.5, top_p=1.0, max_new_tokens=12)
     decode(make_decoder(lm, budget), settings, [wave(ALL_LAYERS, range(30))])

@@ -13,8 +13,8 @@ from hcl_core.decode import plausibility
 from hcl_core.decode.engine import EngineParts, TrieDecoder
 from hcl_core.decode.heads.exit_heads import load_exit_head
 from hcl_core.decode.plausibility import WholeModel
-from hcl_core.decode.trie import prompt_cache
-from hcl_core.decode.trie.ragged import RaggedTrie
+from hcl_core.decode.trie import blocks
+from hcl_core.decode.trie.tree import PromptTree
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.footprint import SCRATCH_BYTES
 from hcl_core.pipeline.plausibility import measure_plausibility, plausibility_stamp, read_plausibility
@@ -70,7 +70,7 @@ def test_logprobs_do_not_depend_on_batches(monkeypatch, memory_budget, scratch_b
     decoder = make_decoder(make_lm())
     samples = sampled(decoder, num_samples=10)
     whole = read(decoder, samples)
-    monkeypatch.setattr(prompt_cache, "SCRATCH_BYTES", scratch_bytes)
+    monkeypatch.setattr(blocks, "SCRATCH_BYTES", scratch_bytes)
     assert_close(read(decoder, samples, memory_budget), whole)
 
 
@@ -84,18 +84,18 @@ def test_an_answer_is_as_probable_alone_as_among_others():
 def test_each_prefix_is_run_once(monkeypatch):
     tries = []
 
-    class Counted(RaggedTrie):
+    class Counted(PromptTree):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             tries.append(self)
 
-    monkeypatch.setattr(plausibility, "RaggedTrie", Counted)
+    monkeypatch.setattr(plausibility, "PromptTree", Counted)
     decoder = make_decoder(make_lm())
     samples = sampled(decoder)
     read(decoder, samples)
     completions = [sample.completion_token_ids for sample in samples]
     prefixes = {completion[:length] for completion in completions for length in range(1, len(completion))}
-    assert [ragged.blocks_run for ragged in tries] == [NUM_LAYERS * len(prefixes)]
+    assert [tree.blocks_run for tree in tries] == [NUM_LAYERS * len(prefixes)]
 
 
 def test_groups_count_the_nodes_that_they_need():

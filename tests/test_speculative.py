@@ -7,6 +7,7 @@ import pytest
 import torch
 from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm, stored_question
 from scipy.stats import chisquare
+from test_tree import read
 
 from hcl_core.decode import speculative
 from hcl_core.decode.engine import EngineParts, TrieDecoder
@@ -14,9 +15,9 @@ from hcl_core.decode.heads.exit_heads import LinearHead, QuantizedMaps
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.speculative import SelfSpeculativeDecoder
 from hcl_core.decode.trie.prompt_cache import PromptCache
-from hcl_core.decode.trie.ragged import RaggedTrie
 from hcl_core.decode.trie.sampling import truncated_distribution
 from hcl_core.decode.trie.token_trie import ROOT
+from hcl_core.decode.trie.tree import PromptTree
 from hcl_core.errors import SettingsError
 from hcl_core.records import Question, SamplingSettings
 
@@ -37,7 +38,7 @@ def linear_decoder(lm: CausalLM):
 
 def prompt_cache(decoder):
     """The prompt of ``QUESTION``, run through the decoder's model."""
-    return PromptCache(decoder.parts.lm, decoder.tokenize_checked(stored_question(decoder, QUESTION), GREEDY))
+    return PromptCache.of(decoder.parts.lm, decoder.tokenize_checked(stored_question(decoder, QUESTION), GREEDY))
 
 
 def answers(decoder, keys, settings=GREEDY, question=QUESTION):
@@ -95,15 +96,14 @@ def test_samples_in_a_batch_are_those_drawn_alone():
 
 def exact_first_two(decoder, layer, settings):
     """Probability of each first token, and of each pair of first tokens, ``[V]`` and ``[V, V]``, at one exit layer."""
-    ragged = RaggedTrie(prompt_cache(decoder), decoder.exit_head, 100)
+    tree = PromptTree(prompt_cache(decoder))
     root = np.array([ROOT])
-    first = truncated_distribution(ragged.logits(root, layer), settings)[0]
+    first = truncated_distribution(read(tree, root, layer, decoder.exit_head), settings)[0]
     tokens = np.flatnonzero(first.numpy() > 0)
-    nodes = ragged.children(np.repeat(root, len(tokens)), tokens)
-    ragged.compute(nodes, layer)
+    nodes = tree.children(np.repeat(root, len(tokens)), tokens)
     pairs = torch.zeros(len(first), len(first), dtype=torch.float64)
-    ends = torch.from_numpy(ragged.trie.is_final[nodes])
-    second = truncated_distribution(ragged.logits(nodes, layer), settings)
+    ends = torch.from_numpy(tree.trie.is_final[nodes])
+    second = truncated_distribution(read(tree, nodes, layer, decoder.exit_head), settings)
     pairs[torch.from_numpy(tokens)] = first[tokens, None] * torch.where(ends[:, None], 0.0, second)
     pairs[torch.from_numpy(tokens[ends.numpy()]), 0] = first[tokens[ends.numpy()]]  # ended: counted under token 0
     return first.numpy(), pairs.numpy()
@@ -191,13 +191,15 @@ def test_a_layer_that_does_not_exist_is_refused():
 
 
 def test_a_wave_that_exceeds_the_budget_is_split_and_answers_as_before(monkeypatch):
-    sizes = []  # of the groups decoded together: each has a trie, which makes room for 10 tokens x (1 + 3) a sample
+    sizes = []  # of the groups decoded together: each has a tree, which makes room for 10 tokens x (1 + 3) a sample
 
-    def spy(prompt, head, num_nodes):
-        sizes.append(num_nodes // 40)
-        return RaggedTrie(prompt, head, num_nodes)
+    class Spied(PromptTree):
+        def reserve_for(self, exit_layers, num_nodes, num_states=1):
+            sizes.append(len(exit_layers))
+            assert num_nodes == 40
+            super().reserve_for(exit_layers, num_nodes, num_states)
 
-    monkeypatch.setattr(speculative, "RaggedTrie", spy)
+    monkeypatch.setattr(speculative, "PromptTree", Spied)
     lm, settings = make_lm(), SamplingSettings(max_new_tokens=10)
     keys = [(layer, number) for layer in (2, 3) for number in range(8)]
     whole = answers(SelfSpeculativeDecoder(make_decoder(lm).parts, 3), keys, settings)

@@ -8,8 +8,9 @@ a layer is the whole model's; only the layer at which it is read is early.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +19,11 @@ from torch import Tensor
 
 from hcl_core.decode.engine import EngineDecoder, EngineParts
 from hcl_core.decode.trie.prompt_cache import PromptCache
-from hcl_core.decode.trie.ragged import RaggedTrie, max_samples
+from hcl_core.decode.trie.requests import Admit, Policy, Read, Request
 from hcl_core.decode.trie.running import LayerSample, Running
 from hcl_core.decode.trie.sampling import draw_tokens
 from hcl_core.decode.trie.token_trie import ROOT, IntArray
+from hcl_core.decode.trie.tree import PromptTree, node_bytes
 from hcl_core.ports import DecodeProgress
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.strategies import ExitRule
@@ -94,49 +96,40 @@ class DynamicExitDecoder(EngineDecoder):
         question_id: str,
         settings: SamplingSettings,
         waves: Iterable[list[LayerSample]],
-        memory_budget: int,
-    ) -> Iterator[DecodeProgress]:
-        num_nodes = settings.max_new_tokens * (2 if self.compares else 1)
+    ) -> Policy:
+        lm, num_nodes = prompt.lm, settings.max_new_tokens
         # A sample has a row of logits from the layer at which it exits, and one from the layer under test.
-        part_size = max_samples(prompt.lm, memory_budget, num_nodes, 2 * 4 * prompt.lm.vocab_size)
+        most = num_nodes * (2 if self.compares else 1) * node_bytes(lm) + 2 * 4 * lm.vocab_size
         for wave in waves:
-            for start in range(0, len(wave), part_size):
-                part, num_waiting = wave[start : start + part_size], max(0, len(wave) - start - part_size)
-                yield from self._run(prompt, question_id, settings, part, num_waiting)
-
-    def _run(
-        self,
-        prompt: PromptCache,
-        question_id: str,
-        settings: SamplingSettings,
-        samples: Sequence[LayerSample],
-        num_waiting: int,
-    ) -> Iterator[DecodeProgress]:
-        """Decode ``samples`` to their ends; ``num_waiting`` more of the wave come later."""
-        num_nodes = len(samples) * settings.max_new_tokens
-        ragged = RaggedTrie(prompt, self.exit_head, num_nodes)
-        # The whole model's tokens have a trie of their own: their blocks are no cost of dynamic exit.
-        whole = RaggedTrie(prompt, self.exit_head, num_nodes) if self.compares else None
-        running = Running(samples, question_id, settings)
-        for step in range(settings.max_new_tokens):
-            self._step(ragged, whole, running, settings, step)
-            finished = running.pop_finished(ragged.trie)
-            num_running = len(running) + num_waiting
-            yield DecodeProgress(finished, num_running, len(ragged.trie), wave_done=num_running == 0)
-            if not len(running):
-                return
+            waiting = wave
+            while waiting:
+                tree = PromptTree(prompt)
+                count = yield Admit(tree, np.full(len(waiting), most))
+                running, waiting = Running(waiting[:count], question_id, settings), waiting[count:]
+                tree.reserve_for(np.full(count, lm.num_hidden_layers), num_nodes)
+                # The whole model's tokens have a tree of their own: their blocks are no cost of dynamic exit.
+                whole = PromptTree(prompt) if self.compares else None
+                if whole is not None:
+                    whole.reserve_for(np.full(count, lm.num_hidden_layers), num_nodes)
+                for step in range(settings.max_new_tokens):
+                    yield from self._step(tree, whole, running, settings, step)
+                    finished = running.pop_finished(tree.trie)
+                    num_running = len(running) + len(waiting)
+                    yield DecodeProgress(finished, num_running, len(tree.trie), wave_done=num_running == 0)
+                    if not len(running):
+                        break
 
     def _step(
-        self, ragged: RaggedTrie, whole: RaggedTrie | None, running: Running, settings: SamplingSettings, step: int
-    ) -> None:
+        self, tree: PromptTree, whole: PromptTree | None, running: Running, settings: SamplingSettings, step: int
+    ) -> Policy:
         """Read every sample's node at the layer where it exits, and move the sample on by one token."""
         by_layer, row_of_sample = np.unique(
             np.stack([running.exit_layers, running.nodes]), axis=1, return_inverse=True
         )  # [2, m]; [s]
         row_of_sample = row_of_sample.reshape(-1)
-        blocks_before = ragged.blocks_run
-        logits, exits = self._read(ragged, nodes=by_layer[1], first_layers=by_layer[0])
-        self.report.blocks_run += ragged.blocks_run - blocks_before
+        blocks_before = tree.blocks_run
+        logits, exits = yield from self._read(tree, nodes=by_layer[1], first_layers=by_layer[0])
+        self.report.blocks_run += tree.blocks_run - blocks_before
         self.report.num_nodes += int((np.unique(by_layer[1]) != ROOT).sum())
         np.add.at(self.report.exits, exits[row_of_sample] - 1, 1)
         rows = torch.from_numpy(row_of_sample).to(logits.device)
@@ -144,12 +137,14 @@ class DynamicExitDecoder(EngineDecoder):
         drawn, logprobs = draw_tokens(logits, rows, uniforms, settings)
         tokens = drawn.cpu().numpy()
         if whole is not None:
-            self._compare(whole, running.nodes, uniforms, settings, drawn)
+            yield from self._compare(whole, running.nodes, uniforms, settings, drawn)
             whole.children(running.nodes, tokens)  # adds the same nodes in the same order, so with the same numbers
         running.logprobs[:, step] = logprobs.cpu().numpy()
-        running.nodes = ragged.children(running.nodes, tokens)
+        running.nodes = tree.children(running.nodes, tokens)
 
-    def _read(self, ragged: RaggedTrie, nodes: IntArray, first_layers: IntArray) -> tuple[Tensor, IntArray]:
+    def _read(
+        self, tree: PromptTree, nodes: IntArray, first_layers: IntArray
+    ) -> Generator[Request, Any, tuple[Tensor, IntArray]]:
         """Logits ``[n, vocab_size]`` of each node at the layer where it exits, and that layer ``[n]``."""
         last = self.num_hidden_layers
         exit_logits = torch.empty(len(nodes), self.parts.lm.vocab_size, device=self.parts.lm.readout_device)
@@ -161,8 +156,7 @@ class DynamicExitDecoder(EngineDecoder):
             rows = waiting[first_layers[waiting] <= layer]
             if not len(rows):
                 continue
-            ragged.compute(nodes[rows], layer)
-            logits = ragged.logits(nodes[rows], layer)
+            logits = yield Read(tree, nodes[rows], np.full(len(rows), layer), self.exit_head)
             top = logits.argmax(-1).cpu().numpy()
             num_agreeing[rows] = np.where(top == top_tokens[rows], num_agreeing[rows] + 1, 1)
             top_tokens[rows] = top
@@ -177,13 +171,13 @@ class DynamicExitDecoder(EngineDecoder):
         return exit_logits, exits
 
     def _compare(
-        self, whole: RaggedTrie, nodes: IntArray, uniforms: Tensor, settings: SamplingSettings, tokens: Tensor
-    ) -> None:
+        self, whole: PromptTree, nodes: IntArray, uniforms: Tensor, settings: SamplingSettings, tokens: Tensor
+    ) -> Policy:
         """Count the samples whose ``tokens [s]`` differ from what the whole model would have drawn."""
         last = self.num_hidden_layers
         unique, row_of_sample = np.unique(nodes, return_inverse=True)
-        whole.compute(unique, last)
+        logits = yield Read(whole, unique, np.full(len(unique), last), self.exit_head)
         rows = torch.from_numpy(row_of_sample.reshape(-1)).to(tokens.device)
-        whole_tokens, _ = draw_tokens(whole.logits(unique, last), rows, uniforms, settings)
+        whole_tokens, _ = draw_tokens(logits, rows, uniforms, settings)
         self.report.num_different += int((whole_tokens != tokens).sum())
         self.report.num_compared += len(tokens)

@@ -1,7 +1,7 @@
-"""The engine: one token trie a prompt, every exit layer at once (DESIGN section 3).
+"""The engine: one token trie a prompt, every exit layer and many questions at once (DESIGN section 3).
 
-``EngineDecoder.decode`` begins every decoding strategy: check, run the prompt once, hand it on. ``TrieDecoder`` is true
-early exit. ``speculative`` and ``dynamic`` are the other two strategies; all of them run on ``trie``.
+An ``EngineDecoder`` makes a policy of each question (``early_exit``, ``speculative``, ``dynamic``), and a ``forest``
+moves the questions on together, over the trees in ``trie``.
 """
 
 from abc import ABC, abstractmethod
@@ -9,17 +9,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
-
+from hcl_core.decode.early_exit import early_exit
+from hcl_core.decode.forest import Forest, decode_many
 from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.model.causal_lm import CausalLM
-from hcl_core.decode.model.memory import explain_out_of_memory, free_memory
+from hcl_core.decode.model.memory import free_memory
 from hcl_core.decode.trie.prompt_cache import PromptCache
+from hcl_core.decode.trie.requests import Policy, Prefill
 from hcl_core.decode.trie.running import LayerSample
-from hcl_core.decode.trie.session import PromptSession
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.cost import ModelCost
-from hcl_core.ports import DecodeProgress
+from hcl_core.ports import DecodeProgress, DecodeRequest
 from hcl_core.records import Question, SamplingSettings, StoredQuestion
 from hcl_core.settings.prompts import PromptTemplate, one_line
 
@@ -34,8 +34,8 @@ class EngineParts:
         lm: The model.
         exit_head: How early layers are read.
         template: How a question becomes a prompt.
-        memory_budget: Bytes for the keys, values and hidden states that follow one prompt; a wave that could need
-            more is split. ``None``: half of the memory that is free when the prompt begins, at most 4 GiB on a CPU.
+        memory_budget: Bytes for the keys, values and hidden states that follow the prompts; a wave that could need
+            more is split. ``None``: half of the memory that is free when decoding begins, at most 4 GiB on a CPU.
     """
 
     lm: CausalLM
@@ -121,19 +121,32 @@ class EngineDecoder(ABC):
             )
         return prompt_token_ids
 
-    @torch.inference_mode()
     def decode(
         self, stored: StoredQuestion, settings: SamplingSettings, waves: Iterable[Sequence[LayerSample]]
     ) -> Iterator[DecodeProgress]:
         """Sample answers wave by wave; see ``ports.Decoder``."""
-        prompt_token_ids = self.tokenize_checked(stored, settings)
-        with explain_out_of_memory("decoding"):
-            memory_budget = self.parts.budget_now()
-            answer_rule = self.parts.template.answer_rule(stored.prompt)
-            prompt = PromptCache(self.parts.lm, prompt_token_ids, answer_rule)
-            yield from self._decode_waves(
-                prompt, stored.question.id, settings, map(self._checked, waves), memory_budget
-            )
+        for _, progress in self.decode_many([DecodeRequest(stored, settings, waves)]):
+            yield progress
+
+    def decode_many(
+        self, requests: Iterable[DecodeRequest], at_once: int | None = None
+    ) -> Iterator[tuple[DecodeRequest, DecodeProgress]]:
+        """Answer several questions beside each other; see ``ports.Decoder``."""
+        return decode_many(Forest(self.parts.lm, self.parts.budget_now), self, requests, at_once)
+
+    def policy(self, request: DecodeRequest) -> Policy:
+        """How the request is answered, as a forest follows it.
+
+        Raises:
+            ContextTooLongError: Prompt and longest answer exceed what the model can attend over.
+        """
+        token_ids = self.tokenize_checked(request.stored, request.settings)
+        return self._policy(request, Prefill(token_ids, self.parts.template.answer_rule(request.stored.prompt)))
+
+    def _policy(self, request: DecodeRequest, prefill: Prefill) -> Policy:
+        prompt = yield prefill
+        waves = map(self._checked, request.waves)
+        yield from self._decode_waves(prompt, request.stored.question.id, request.settings, waves)
 
     @abstractmethod
     def _decode_waves(
@@ -142,8 +155,7 @@ class EngineDecoder(ABC):
         question_id: str,
         settings: SamplingSettings,
         waves: Iterable[list[LayerSample]],
-        memory_budget: int,
-    ) -> Iterator[DecodeProgress]:
+    ) -> Policy:
         """Decode the waves of one prompt; their layers are checked as they are taken."""
 
     def _checked(self, wave: Sequence[LayerSample]) -> list[LayerSample]:
@@ -160,11 +172,5 @@ class TrieDecoder(EngineDecoder):
         question_id: str,
         settings: SamplingSettings,
         waves: Iterable[list[LayerSample]],
-        memory_budget: int,
-    ) -> Iterator[DecodeProgress]:
-        session = PromptSession(prompt, self.exit_head, settings, question_id)
-        for wave in waves:
-            waiting: Sequence[LayerSample] = wave
-            while waiting:
-                part, waiting = session.plan(waiting, memory_budget)
-                yield from session.run(part, num_waiting=len(waiting))
+    ) -> Policy:
+        return early_exit(prompt, self.exit_head, settings, question_id, waves)

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from hcl_core.decode.engine import EngineParts
 from hcl_core.decode.heads.exit_heads import SharedHead
 from hcl_core.decode.model.memory import explain_out_of_memory
+from hcl_core.decode.trie.blocks import grow
 from hcl_core.decode.trie.prompt_cache import PromptCache
-from hcl_core.decode.trie.ragged import RaggedTrie, max_samples
+from hcl_core.decode.trie.readouts import logits_of
+from hcl_core.decode.trie.requests import Read
 from hcl_core.decode.trie.token_trie import ROOT, IntArray
+from hcl_core.decode.trie.tree import PromptTree, node_bytes
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.records import StoredQuestion
 
@@ -58,8 +61,8 @@ class WholeModel:
         self._check(stored, len(prompt_token_ids), distinct)
         logprobs: dict[TokenIds, NDArray[np.float32]] = {}
         with explain_out_of_memory("reading the answers"):
-            max_nodes = max_samples(lm, self._parts.budget_now(), num_nodes=1)
-            prompt = PromptCache(lm, prompt_token_ids)
+            max_nodes = max(1, self._parts.budget_now() // node_bytes(lm))
+            prompt = PromptCache.of(lm, prompt_token_ids)
             for group, num_nodes in _groups(distinct, max_nodes):
                 logprobs |= zip(group, _read(prompt, group, num_nodes), strict=True)
         return [logprobs[completion] for completion in completions]
@@ -109,7 +112,8 @@ def _num_shared(first: TokenIds, second: TokenIds) -> int:
 
 def _read(prompt: PromptCache, completions: Sequence[TokenIds], num_nodes: int) -> list[NDArray[np.float32]]:
     """Log-probabilities of the tokens of ``completions``, whose trie has ``num_nodes`` nodes."""
-    ragged = RaggedTrie(prompt, SharedHead(), num_nodes)
+    tree = PromptTree(prompt)
+    tree.reserve_for(np.array([prompt.lm.num_hidden_layers]), num_nodes)
     lengths = [len(completion) for completion in completions]
     tokens: IntArray = np.concatenate(completions).astype(np.int64)  # [t] of all completions, one after another
     steps = np.concatenate([np.arange(length) for length in lengths])  # [t] tokens before each in its completion
@@ -117,19 +121,23 @@ def _read(prompt: PromptCache, completions: Sequence[TokenIds], num_nodes: int) 
     # By step, so that nodes of near numbers, which run together, have paths of near lengths.
     for step in range(1, max(lengths)):
         at_step = np.flatnonzero(steps == step)
-        nodes[at_step] = ragged.children(nodes[at_step - 1], tokens[at_step - 1])
-    ragged.compute(nodes, ragged.num_hidden_layers)
-    logprobs = _logprobs(ragged, nodes, tokens, prompt.lm.readout_rows())
+        nodes[at_step] = tree.children(nodes[at_step - 1], tokens[at_step - 1])
+    logprobs = _logprobs(tree, nodes, tokens)
     return np.split(logprobs, np.cumsum(lengths)[:-1])
 
 
-def _logprobs(ragged: RaggedTrie, nodes: IntArray, tokens: IntArray, chunk: int) -> NDArray[np.float32]:
-    """Log-probability of each of ``tokens [t]`` at its node of ``nodes [t]``: ``[t]``; ``chunk`` nodes at a time."""
+def _logprobs(tree: PromptTree, nodes: IntArray, tokens: IntArray) -> NDArray[np.float32]:
+    """Log-probability of each of ``tokens [t]`` at its node of ``nodes [t]``: ``[t]``."""
+    lm = tree.prompt.lm
     unique, node_of_token = np.unique(nodes, return_inverse=True)
+    exit_layers = np.full(len(unique), lm.num_hidden_layers)
+    grow(lm, [(tree, unique, exit_layers)])
+    buffer, head = lm.logits_buffer(lm.readout_rows()), SharedHead()
     logprobs = np.empty(len(tokens), dtype=np.float32)
-    for begin in range(0, len(unique), chunk):
-        logits = ragged.logits(unique[begin : begin + chunk], ragged.num_hidden_layers)
-        chosen = np.flatnonzero((node_of_token >= begin) & (node_of_token < begin + chunk))
+    for begin in range(0, len(unique), len(buffer)):
+        part = slice(begin, begin + len(buffer))
+        logits = logits_of(lm, Read(tree, unique[part], exit_layers[part], head), buffer)
+        chosen = np.flatnonzero((node_of_token >= begin) & (node_of_token < begin + len(buffer)))
         rows = torch.from_numpy(node_of_token[chosen] - begin).to(logits.device)
         token_logits = logits[rows, torch.from_numpy(tokens[chosen]).to(logits.device)]
         logprobs[chosen] = (token_logits - logits.logsumexp(-1)[rows]).cpu().numpy()

@@ -8,8 +8,9 @@ from ``p``, whatever ``e``: the layer decides the speed and never the answer. ``
 this holds for the truncated distribution of the whole model.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hcl_core.decode.engine import EngineDecoder, EngineParts
+from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.trie.prompt_cache import PromptCache
-from hcl_core.decode.trie.ragged import RaggedTrie, max_samples
+from hcl_core.decode.trie.requests import Admit, Compute, Policy, Read, Request
 from hcl_core.decode.trie.running import LayerSample, Running
 from hcl_core.decode.trie.sampling import draw_from, truncated_distribution
 from hcl_core.decode.trie.token_trie import IntArray
+from hcl_core.decode.trie.tree import PromptTree, node_bytes
 from hcl_core.errors import SettingsError
 from hcl_core.ports import DecodeProgress
 from hcl_core.records import Sample, SamplingSettings
@@ -109,39 +112,39 @@ class SelfSpeculativeDecoder(EngineDecoder):
         question_id: str,
         settings: SamplingSettings,
         waves: Iterable[list[LayerSample]],
-        memory_budget: int,
-    ) -> Iterator[DecodeProgress]:
+    ) -> Policy:
         # A round adds its drafts, refused ones among them, and one token more.
         num_nodes = settings.max_new_tokens * (1 + (self.num_speculations or MAX_SPECULATIONS))
-        group_size = max_samples(prompt.lm, memory_budget, num_nodes)
         for wave in waves:
             num_running = len(wave)
-            for group in _groups_of_one_layer(wave, group_size):
-                ragged = RaggedTrie(prompt, self.exit_head, len(group) * num_nodes)
-                drafting = _Drafting(group, question_id, settings, self.num_speculations or _FIRST_ADAPTIVE)
-                rounds = _Rounds(ragged, drafting, settings, self.report, is_adaptive=not self.num_speculations)
-                for finished in rounds.run():
-                    num_running -= len(finished)
-                    yield DecodeProgress(finished, num_running, len(ragged.trie), wave_done=num_running == 0)
+            for waiting in _by_layer(wave):
+                while waiting:
+                    tree = PromptTree(prompt)
+                    count = yield Admit(tree, np.full(len(waiting), node_bytes(prompt.lm) * num_nodes))
+                    group, waiting = waiting[:count], waiting[count:]
+                    tree.reserve_for(np.full(len(group), prompt.lm.num_hidden_layers), num_nodes, num_states=2)
+                    drafting = _Drafting(group, question_id, settings, self.num_speculations or _FIRST_ADAPTIVE)
+                    rounds = _Rounds(tree, self.exit_head, drafting, settings, self.report, not self.num_speculations)
+                    while len(drafting):
+                        finished = yield from rounds.run_one()
+                        num_running -= len(finished)
+                        yield DecodeProgress(finished, num_running, len(tree.trie), wave_done=num_running == 0)
 
 
-def _groups_of_one_layer(wave: list[LayerSample], group_size: int) -> list[list[LayerSample]]:
-    """``wave`` by exit layer, in parts of at most ``group_size`` samples."""
+def _by_layer(wave: list[LayerSample]) -> list[list[LayerSample]]:
+    """``wave`` by exit layer, in the order of their first samples."""
     by_layer: dict[int, list[LayerSample]] = {}
     for exit_layer, sample_idx in wave:
         by_layer.setdefault(exit_layer, []).append((exit_layer, sample_idx))
-    return [
-        samples[start : start + group_size]
-        for samples in by_layer.values()
-        for start in range(0, len(samples), group_size)
-    ]
+    return list(by_layer.values())
 
 
 class _Rounds:
     """Rounds of draft and verification for samples of one exit layer.
 
     Args:
-        ragged: An empty trie of the prompt.
+        tree: An empty tree of the prompt.
+        head: How early layers are read.
         drafting: The samples.
         settings: How tokens are drawn.
         report: Counted into.
@@ -150,28 +153,28 @@ class _Rounds:
 
     def __init__(
         self,
-        ragged: RaggedTrie,
+        tree: PromptTree,
+        head: ExitHead,
         drafting: _Drafting,
         settings: SamplingSettings,
         report: SpeculationReport,
-        *,
         is_adaptive: bool,
     ) -> None:
-        self._ragged, self._trie, self._drafting = ragged, ragged.trie, drafting
+        self._tree, self._trie, self._head, self._drafting = tree, tree.trie, head, drafting
         self._settings, self._report, self._is_adaptive = settings, report, is_adaptive
-        self._exit_layer, self._last_layer = int(drafting.exit_layers[0]), ragged.num_hidden_layers
+        self._exit_layer, self._last_layer = int(drafting.exit_layers[0]), len(tree.layers)
 
-    def run(self) -> Iterator[tuple[Sample, ...]]:
-        """Decode to the end; the finished samples of each round."""
-        while len(self._drafting):
-            blocks_before = self._ragged.blocks_run
-            self._verify(self._draft())
-            self._report.blocks_run += self._ragged.blocks_run - blocks_before
-            finished = self._drafting.pop_finished(self._trie)
-            self._report.num_tokens += sum(len(sample.completion_token_ids) for sample in finished)
-            yield finished
+    def run_one(self) -> Generator[Request, Any, tuple[Sample, ...]]:
+        """One round; its finished samples."""
+        blocks_before = self._tree.blocks_run
+        drafts = yield from self._draft()
+        yield from self._verify(drafts)
+        self._report.blocks_run += self._tree.blocks_run - blocks_before
+        finished = self._drafting.pop_finished(self._trie)
+        self._report.num_tokens += sum(len(sample.completion_token_ids) for sample in finished)
+        return finished
 
-    def _draft(self) -> IntArray:
+    def _draft(self) -> Generator[Request, Any, IntArray]:
         """Draft with the exit layer: ``[s, k]`` nodes, -1 where a sample drafts no further."""
         drafting, trie = self._drafting, self._trie
         # The token after the last draft is the verifier's.
@@ -184,32 +187,34 @@ class _Rounds:
             if not len(rows):
                 break
             unique, node_of_row = np.unique(nodes[rows], return_inverse=True)
-            self._ragged.compute(unique, self._exit_layer)
             uniforms = drafting.uniforms[rows, trie.depths[nodes[rows]], _DRAFT]
-            tokens = self._draw_drafts(unique, node_of_row.reshape(-1), uniforms)
-            nodes[rows] = self._ragged.children(nodes[rows], tokens)
+            tokens = yield from self._draw_drafts(unique, node_of_row.reshape(-1), uniforms)
+            nodes[rows] = self._tree.children(nodes[rows], tokens)
             drafts[rows, position] = nodes[rows]
         return drafts
 
-    def _draw_drafts(self, nodes: IntArray, node_of_row: IntArray, uniforms: NDArray[np.float64]) -> IntArray:
+    def _draw_drafts(
+        self, nodes: IntArray, node_of_row: IntArray, uniforms: NDArray[np.float64]
+    ) -> Generator[Request, Any, IntArray]:
         """Draw from the exit layer's distributions: ``[r]``, row ``i`` from that of ``nodes[node_of_row[i]]``."""
         tokens = np.empty(len(node_of_row), dtype=np.int64)
         for begin in range(0, len(nodes), _MAX_DISTRIBUTIONS):
             rows = np.flatnonzero((node_of_row >= begin) & (node_of_row < begin + _MAX_DISTRIBUTIONS))
-            probs = self._distribution(nodes[begin : begin + _MAX_DISTRIBUTIONS], self._exit_layer)
+            probs = yield from self._distribution(nodes[begin : begin + _MAX_DISTRIBUTIONS], self._exit_layer)
             for part in np.array_split(rows, -(-len(rows) // _MAX_DISTRIBUTIONS)):
                 of_part = torch.from_numpy(node_of_row[part] - begin).to(probs.device)
                 drawn = draw_from(probs[of_part], torch.from_numpy(uniforms[part]).to(probs.device))
                 tokens[part] = drawn.cpu().numpy()
         return tokens
 
-    def _verify(self, drafts: IntArray) -> None:
+    def _verify(self, drafts: IntArray) -> Generator[Request, Any, None]:
         """Accept each sample's ``drafts [s, k]`` up to the first refused one, and add one token of the verifier's."""
         drafting, trie = self._drafting, self._trie
         nodes = np.unique(np.concatenate([drafting.nodes, drafts[drafts >= 0]]))
         nodes = nodes[~trie.is_final[nodes]]  # nothing follows the end of an answer
-        self._ragged.compute(nodes, self._exit_layer)  # the last draft's state there is needed too
-        self._ragged.compute(nodes, self._last_layer)
+        # The last draft's state at the exit layer is needed too.
+        exit_layers = np.repeat([self._exit_layer, self._last_layer], len(nodes))
+        yield Compute(self._tree, np.tile(nodes, 2), exit_layers)
         self._report.num_verifications += len(drafting)
         is_open = np.ones(len(drafting), dtype=bool)
         num_accepted = np.zeros(len(drafting), dtype=np.int64)
@@ -218,13 +223,15 @@ class _Rounds:
             rows = np.flatnonzero(is_open)
             for part in np.array_split(rows, max(1, -(-len(rows) // _MAX_DISTRIBUTIONS))):
                 if len(part):
-                    accepted = self._accept_or_resample(part, drafted[part], position)
+                    accepted = yield from self._accept_or_resample(part, drafted[part], position)
                     num_accepted[part] += accepted
                     is_open[part] = accepted & ~trie.is_final[drafting.nodes[part]]
         if self._is_adaptive:
             drafting.num_drafts = np.clip(num_accepted + 1, 1, MAX_SPECULATIONS)
 
-    def _accept_or_resample(self, rows: IntArray, drafted: IntArray, position: int) -> NDArray[np.bool_]:
+    def _accept_or_resample(
+        self, rows: IntArray, drafted: IntArray, position: int
+    ) -> Generator[Request, Any, NDArray[np.bool_]]:
         """Add one token to each sample in ``rows [r]``: its draft if accepted, else one of the verifier's.
 
         Args:
@@ -238,7 +245,7 @@ class _Rounds:
         drafting, trie = self._drafting, self._trie
         nodes = drafting.nodes[rows]
         unique, node_of_row = np.unique(nodes, return_inverse=True)
-        logits = self._ragged.logits(unique, self._last_layer)
+        logits = yield self._read(unique, self._last_layer)
         device = logits.device
         of_row = torch.from_numpy(node_of_row.reshape(-1)).to(device)
         target_probs = truncated_distribution(logits, self._settings)[of_row]  # p: [r, vocab_size]
@@ -248,7 +255,7 @@ class _Rounds:
         tokens = torch.from_numpy(trie.tokens[np.maximum(drafted, 0)]).clamp_min(0).to(device)
         is_accepted = torch.zeros_like(has_draft)
         if bool(has_draft.any()):
-            draft_probs = self._distribution(unique, self._exit_layer)[of_row]  # q: [r, vocab_size]
+            draft_probs = (yield from self._distribution(unique, self._exit_layer))[of_row]  # q: [r, vocab_size]
             p_token, q_token = (probs.gather(1, tokens[:, None])[:, 0] for probs in (target_probs, draft_probs))
             is_accepted = has_draft & (uniforms[:, _ACCEPT] * q_token < p_token)
             residual = (target_probs - draft_probs).clamp_min(0)
@@ -261,10 +268,14 @@ class _Rounds:
         chosen = torch.where(is_accepted, tokens, replacements)
         logprobs = logits[of_row].log_softmax(-1).gather(1, chosen[:, None])[:, 0]
         drafting.logprobs[rows, depths] = logprobs.double().cpu().numpy()
-        drafting.nodes[rows] = self._ragged.children(nodes, chosen.cpu().numpy())
+        drafting.nodes[rows] = self._tree.children(nodes, chosen.cpu().numpy())
         accepted: NDArray[np.bool_] = is_accepted.cpu().numpy()
         return accepted
 
-    def _distribution(self, nodes: IntArray, exit_layer: int) -> Tensor:
+    def _distribution(self, nodes: IntArray, exit_layer: int) -> Generator[Request, Any, Tensor]:
         """``[n, vocab_size]`` float64, truncated as the settings say."""
-        return truncated_distribution(self._ragged.logits(nodes, exit_layer), self._settings)
+        logits = yield self._read(nodes, exit_layer)
+        return truncated_distribution(logits, self._settings)
+
+    def _read(self, nodes: IntArray, exit_layer: int) -> Read:
+        return Read(self._tree, nodes, np.full(len(nodes), exit_layer), self._head)

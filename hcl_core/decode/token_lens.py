@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from hcl_core.answer_rules import FIRST_LINE, chat_rule
+from hcl_core.decode.early_exit import early_exit
+from hcl_core.decode.forest import follow
 from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.heads.hidden_states import read_text
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.finite import check_rows
 from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.decode.trie.prompt_cache import PromptCache
-from hcl_core.decode.trie.session import PromptSession
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.lens_records import LensTable
 from hcl_core.records import SamplingSettings
@@ -165,8 +166,10 @@ def read_layers_along_answer(
             )
         answer_rule = chat_rule(prompt) if is_chat else FIRST_LINE
         greedy = SamplingSettings(temperature=0, max_new_tokens=max_new_tokens)
-        session = PromptSession(PromptCache(lm, prompt_ids, answer_rule), head, greedy, question_id)
-        (sample,) = (sample for step in session.run([(lm.num_hidden_layers, 0)], 0) for sample in step.finished)
+        policy = early_exit(
+            PromptCache.of(lm, prompt_ids, answer_rule), head, greedy, question_id, [[(lm.num_hidden_layers, 0)]]
+        )
+        (sample,) = (sample for progress in follow(lm, policy) for sample in progress.finished)
         token_ids, first = [*prompt_ids, *sample.completion_token_ids], len(prompt_ids)
     else:
         if not answer.strip():

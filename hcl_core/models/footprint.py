@@ -106,7 +106,8 @@ def footprint(
 def sample_bytes(shape: ModelShape, number_bytes: int, max_new_tokens: int, exit_layer: int) -> int:
     """The most that one answer can add: a new node each step, run to ``exit_layer`` and read out once."""
     numbers = exit_layer * shape.kv_numbers + shape.hidden_size
-    index = 2 * 8 * shape.num_hidden_layers  # a node's row number in each layer; the index grows by doubling
+    # A node's row numbers: of its keys in each layer, and of its states; both tables grow by doubling.
+    index = 2 * (8 * shape.num_hidden_layers + 4 * (shape.num_hidden_layers + 1))
     return max_new_tokens * (numbers * number_bytes + index)
 
 

@@ -1,4 +1,4 @@
-"""One prompt run through the model once: its keys, values and last-token states, which every trie borrows."""
+"""A prompt run through the model once: its keys, values and last-token states, which every trie borrows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from hcl_core.answer_rules import FIRST_LINE, AnswerRule
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.linear import MIN_ROWS
 from hcl_core.decode.trie.token_trie import TokenTrie
-from hcl_core.models.footprint import SCRATCH_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +45,49 @@ class PromptCache:
 
     Args:
         lm: The model.
-        prompt_token_ids: The prompt.
-        answer_rule: How the answers to it end, and where they stand.
+        num_tokens: See above.
+        layers: See above.
+        last_states: See above.
+        answer_rule: How the answers to the prompt end, and where they stand.
     """
 
-    def __init__(self, lm: CausalLM, prompt_token_ids: Sequence[int], answer_rule: AnswerRule = FIRST_LINE) -> None:
-        self.lm, self.num_tokens = lm, len(prompt_token_ids)
+    def __init__(
+        self, lm: CausalLM, num_tokens: int, layers: list[PromptKv], last_states: Tensor, answer_rule: AnswerRule
+    ) -> None:
+        self.lm, self.num_tokens, self.layers, self.last_states = lm, num_tokens, layers, last_states
         self._answer_rule = answer_rule
-        self.layers: list[PromptKv] = []
-        hidden = lm.embed(torch.tensor(prompt_token_ids))  # [P, hidden_size]
-        rotary = lm.rotary(torch.arange(self.num_tokens))
+
+    @classmethod
+    def of(cls, lm: CausalLM, prompt_token_ids: Sequence[int], answer_rule: AnswerRule = FIRST_LINE) -> "PromptCache":
+        """Run one prompt through the model."""
+        return cls.of_many(lm, [(prompt_token_ids, answer_rule)])[0]
+
+    @classmethod
+    def of_many(cls, lm: CausalLM, prompts: Sequence[tuple[Sequence[int], AnswerRule]]) -> "list[PromptCache]":
+        """Run several prompts through the model together: token ids of each, and the rule of its answers."""
+        lengths = [len(token_ids) for token_ids, _ in prompts]
+        layers: list[list[PromptKv]] = [[] for _ in prompts]
+
+        def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            mixed = []
+            by_prompt = zip(query.split(lengths), key.split(lengths), value.split(lengths), strict=True)
+            for of_prompt, (queries, keys, values) in zip(layers, by_prompt, strict=True):
+                of_prompt.append(PromptKv(keys.permute(1, 2, 0).contiguous(), values.transpose(0, 1).contiguous()))
+                mixed.append(_attend_causally(queries, keys, values))
+            return torch.cat(mixed)
+
+        hidden = lm.embed(torch.tensor([token_id for token_ids, _ in prompts for token_id in token_ids]))  # [P, hidden]
+        cos, sin = lm.rotary(torch.cat([torch.arange(length) for length in lengths]))
+        last_rows = torch.tensor(lengths).cumsum(0) - 1
         last_states = []
         for layer, device in enumerate(lm.layer_devices):
-            hidden = lm.block(layer, hidden.to(device), rotary, self._attend)
-            last_states.append(hidden[-1:].to(lm.readout_device))
-        self.last_states = torch.cat(last_states)
+            hidden = lm.block(layer, hidden.to(device), (cos, sin), attend)
+            last_states.append(hidden[last_rows.to(device)].to(lm.readout_device))
+        by_prompt = torch.stack(last_states, dim=1)  # [number of prompts, num_hidden_layers, hidden_size]
+        return [
+            cls(lm, length, of_prompt, states, answer_rule)
+            for length, of_prompt, states, (_, answer_rule) in zip(lengths, layers, by_prompt, prompts, strict=True)
+        ]
 
     def new_trie(self) -> TokenTrie:
         """An empty trie of texts that follow the prompt."""
@@ -68,22 +95,20 @@ class PromptCache:
         stop_token_ids = lm.stop_token_ids if rule.ends_at_line_break else lm.stop_token_ids | lm.end_of_turn_ids
         return TokenTrie(lm.detokenize, stop_token_ids, rule)
 
-    def rows_per_chunk(self, path_length: int) -> int:
-        """How many nodes whose paths have ``path_length`` tokens fit into the scratch memory of a block together."""
+    def scratch_bytes(self, path_length: int) -> int:
+        """Short-lived bytes of a block for each node whose path has ``path_length`` tokens."""
         lm = self.lm
         path = 2 * path_length * lm.num_key_value_heads * lm.head_dim
         activations = 3 * lm.intermediate_size + 6 * lm.hidden_size + path
         scores = 3 * lm.num_heads * (self.num_tokens + path_length)
-        return max(MIN_ROWS, SCRATCH_BYTES // (4 * (activations + scores)))
+        return 4 * (activations + scores)
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Store the next layer's keys and values and attend causally within the prompt; see ``CausalLM.block``."""
-        keys = key.permute(1, 2, 0).contiguous()
-        values = value.transpose(0, 1).contiguous()
-        self.layers.append(PromptKv(keys, values))
-        by_head = [heads.transpose(0, 1)[None] for heads in (query, key, value)]
-        mixed = F.scaled_dot_product_attention(by_head[0], by_head[1], by_head[2], is_causal=True, enable_gqa=True)
-        return mixed[0].transpose(0, 1).flatten(1)
+
+def _attend_causally(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention within one prompt: ``query [P, heads, head_dim]``, ``key`` and ``value [P, kv_heads, head_dim]``."""
+    by_head = [heads.transpose(0, 1)[None] for heads in (query, key, value)]
+    mixed = F.scaled_dot_product_attention(by_head[0], by_head[1], by_head[2], is_causal=True, enable_gqa=True)
+    return mixed[0].transpose(0, 1).flatten(1)
 
 
 def _product_by_head(left: Tensor, right: Tensor) -> Tensor:

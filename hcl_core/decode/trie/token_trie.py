@@ -10,6 +10,8 @@ from hcl_core.answer_rules import FIRST_LINE, AnswerRule
 IntArray = NDArray[np.int64]
 
 ROOT = 0
+# Bits of a token id in a key of node and token.
+_TOKEN_BITS = 32
 
 
 class TokenTrie:
@@ -42,7 +44,7 @@ class TokenTrie:
         self.answer_rule = answer_rule
         self._detokenize = detokenize
         self._stop_token_ids = stop_token_ids
-        self._children: dict[tuple[int, int], int] = {}
+        self._children: dict[int, int] = {}  # by node and token in one number
         self._token_texts: dict[int, str] = {}
         self._completions: dict[int, tuple[tuple[int, ...], str]] = {}
         self._size = 1
@@ -58,9 +60,10 @@ class TokenTrie:
 
     def children(self, nodes: IntArray, tokens: IntArray) -> IntArray:
         """Children of ``nodes [s]`` by ``tokens [s]``, made where missing: ``[s]``."""
-        pairs, inverse = np.unique(np.stack([nodes, tokens]), axis=1, return_inverse=True)
-        unique = [self._child(int(node), int(token)) for node, token in pairs.T]
-        return np.asarray(unique, dtype=np.int64)[inverse.reshape(-1)]
+        keys, inverse = np.unique(nodes << _TOKEN_BITS | tokens, return_inverse=True)
+        known = self._children
+        unique = [known[key] if key in known else self._add_child(key) for key in keys.tolist()]
+        return np.asarray(unique, dtype=np.int64)[inverse]
 
     def paths(self, nodes: IntArray, num_tokens: int) -> IntArray:
         """Node numbers from the first token to each of ``nodes [n]``, all of depth ``num_tokens``: ``[n, num_tokens]``.
@@ -99,15 +102,13 @@ class TokenTrie:
             self._completions[node] = token_ids, self._detokenize(list(token_ids))
         return self._completions[node]
 
-    def _child(self, node: int, token: int) -> int:
-        known = self._children.get((node, token))
-        if known is not None:
-            return known
+    def _add_child(self, key: int) -> int:
+        node, token = divmod(key, 1 << _TOKEN_BITS)
         child = self._size
         if child == len(self.parents):
             self._grow()
         self._size += 1
-        self._children[node, token] = child
+        self._children[key] = child
         self.parents[child], self.tokens[child] = node, token
         self.depths[child] = self.depths[node] + 1
         text = self._token_text(token)

@@ -1,0 +1,58 @@
+"""True early exit: every token of an answer comes from the sample's exit layer."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from hcl_core.decode.heads.exit_heads import ExitHead
+from hcl_core.decode.trie.prompt_cache import PromptCache
+from hcl_core.decode.trie.requests import Admit, Draw, Policy
+from hcl_core.decode.trie.running import LayerSample, Running
+from hcl_core.decode.trie.tree import PromptTree
+from hcl_core.models.footprint import sample_bytes
+from hcl_core.ports import DecodeProgress
+from hcl_core.records import SamplingSettings
+
+
+def early_exit(
+    prompt: PromptCache,
+    head: ExitHead,
+    settings: SamplingSettings,
+    question_id: str,
+    waves: Iterable[Sequence[LayerSample]],
+) -> Policy:
+    """The policy of one prompt.
+
+    Args:
+        prompt: Its keys, values and last states.
+        head: How early layers are read.
+        settings: How tokens are drawn.
+        question_id: Part of the samples' noise and keys.
+        waves: Samples to decode; all of them share one tree, unless memory is too small.
+    """
+    lm, tree = prompt.lm, PromptTree(prompt)
+    for wave in waves:
+        waiting = wave
+        while waiting:
+            most = [sample_bytes(lm.shape, lm.dtype.itemsize, settings.max_new_tokens, layer) for layer, _ in waiting]
+            count = yield Admit(tree, np.array(most))
+            running, waiting = Running(waiting[:count], question_id, settings), waiting[count:]
+            tree.reserve_for(running.exit_layers, settings.max_new_tokens)
+            for step in range(settings.max_new_tokens):
+                yield from _step(tree, head, running, settings, step)
+                finished = running.pop_finished(tree.trie)
+                num_running = len(running) + len(waiting)
+                yield DecodeProgress(finished, num_running, len(tree.trie), wave_done=num_running == 0)
+                if not len(running):
+                    break
+
+
+def _step(tree: PromptTree, head: ExitHead, running: Running, settings: SamplingSettings, step: int) -> Policy:
+    """Move every running sample on by one token. Samples on one node and layer are read out once."""
+    num_layers = tree.prompt.lm.num_hidden_layers + 1
+    readouts, row_of_sample = np.unique(running.nodes * num_layers + running.exit_layers, return_inverse=True)
+    nodes, exit_layers = np.divmod(readouts, num_layers)
+    tokens, running.logprobs[:, step] = yield Draw(
+        tree, nodes, exit_layers, head, row_of_sample, running.uniforms[:, step], settings
+    )
+    running.nodes = tree.children(running.nodes, tokens)

@@ -1,0 +1,230 @@
+"""The forest: questions of all visitors and sets, each a lane with a tree of its own, moved on by one step together.
+
+A lane follows a policy: the strategy as a generator of requests (``trie.requests``). A step serves the requests of all
+lanes at once, so that the blocks' and the readouts' weights are read once for all of their rows. Lanes join and leave
+between steps. A row's result does not depend on the other rows (``model.linear``), so an answer does not depend on who
+else is there.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.memory import explain_out_of_memory
+from hcl_core.decode.trie.blocks import grow
+from hcl_core.decode.trie.prompt_cache import PromptCache
+from hcl_core.decode.trie.readouts import read_out
+from hcl_core.decode.trie.requests import Admit, Compute, Policy, Prefill, Read, Request
+from hcl_core.decode.trie.tree import PromptTree
+from hcl_core.errors import HclError
+from hcl_core.ports import DecodeProgress, DecodeRequest
+
+if TYPE_CHECKING:
+    from hcl_core.decode.engine import EngineDecoder
+
+# Questions at once where the caller does not say.
+DEFAULT_AT_ONCE = 32
+
+Event = tuple["Lane", DecodeProgress | HclError]
+
+
+class Lane:
+    """A question under way.
+
+    Attributes:
+        policy: Its strategy.
+        pending: What it waits for; ``None`` before its first step, and between two waves.
+        tree: What its samples add to; ``None`` before they are admitted.
+        bytes_at_most: What its tree can grow to with the samples that run; 0 while none does.
+        num_samples: Samples that run.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.pending: Request | None = None
+        self.tree: PromptTree | None = None
+        self.bytes_at_most = self.num_samples = 0
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that it has, or may come to have."""
+        return max(self.bytes_at_most, self.tree.num_bytes if self.tree else 0)
+
+
+class Forest:
+    """The questions that one model decodes together. One thread at a time may use it.
+
+    Args:
+        lm: The model.
+        budget_now: Bytes for what grows with the samples; asked for when the first lane of some is opened.
+        most_samples: Samples that run at once, ``None`` for as many as fit the memory. Fewer make a step shorter, so
+            that a newcomer's first wave comes sooner.
+    """
+
+    def __init__(self, lm: CausalLM, budget_now: Callable[[], int], most_samples: int | None = None) -> None:
+        self._lm, self._budget_now, self._most_samples = lm, budget_now, most_samples
+        self._budget = 0
+        self._lanes: list[Lane] = []
+        # Lanes whose next samples have not begun, the one whose turn is next in front: a lane that has had its turn
+        # goes to the end, so a small wave never waits for more than one wave of each other lane.
+        self._queue: deque[Lane] = deque()
+        # One buffer for all steps: newly mapped memory at every step would cost more than filling it.
+        self._logits = lm.logits_buffer(lm.readout_rows())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no lane is open."""
+        return not self._lanes
+
+    @property
+    def num_lanes(self) -> int:
+        """Lanes that are open."""
+        return len(self._lanes)
+
+    def open(self, decoder: "EngineDecoder", request: DecodeRequest) -> Lane:
+        """A lane for ``request``; nothing is computed before the next step.
+
+        Raises:
+            ContextTooLongError: Prompt and answer are longer than the model can attend over.
+        """
+        return self.open_policy(decoder.policy(request))
+
+    def open_policy(self, policy: Policy) -> Lane:
+        """A lane that follows ``policy``."""
+        if self.is_idle:
+            self._budget = self._budget_now()
+        lane = Lane(policy)
+        self._lanes.append(lane)
+        return lane
+
+    def close(self, lane: Lane) -> None:
+        """End a lane, finished or not; its memory is free."""
+        if lane in self._lanes:
+            self._lanes.remove(lane)
+        if lane in self._queue:
+            self._queue.remove(lane)
+        lane.policy.close()
+        lane.pending = lane.tree = None
+
+    @torch.inference_mode()
+    def step(self) -> list[Event]:
+        """Serve every lane's request once; what came of it. A lane that ends or fails leaves by itself."""
+        events: list[Event] = []
+        for lane in [lane for lane in self._lanes if lane.pending is None]:
+            events += self._resume(lane, None)
+        while self._queue and (count := self._num_admitted(self._queue[0])):
+            events += self._resume(self._queue.popleft(), count)
+        serving = [lane for lane in self._lanes if lane.pending is not None and not isinstance(lane.pending, Admit)]
+        try:
+            with explain_out_of_memory("decoding"):
+                replies = self._serve([lane.pending for lane in serving])
+        except HclError as error:
+            for lane in serving:
+                self.close(lane)
+            return [*events, *((lane, error) for lane in serving)]
+        for lane, reply in zip(serving, replies, strict=True):
+            events += self._resume(lane, reply)
+        return events
+
+    def _serve(self, requests: "list[Request | None]") -> list[Any]:
+        """The replies to all requests but those for admission."""
+        replies: list[Any] = [None] * len(requests)
+        prefills = {index: each for index, each in enumerate(requests) if isinstance(each, Prefill)}
+        if prefills:
+            prompts = PromptCache.of_many(self._lm, [(each.token_ids, each.answer_rule) for each in prefills.values()])
+            for index, prompt in zip(prefills, prompts, strict=True):
+                replies[index] = prompt
+        grow(self._lm, [(each.tree, each.nodes, each.exit_layers) for each in requests if isinstance(each, Compute)])
+        reads = {index: each for index, each in enumerate(requests) if isinstance(each, Read)}
+        for index, reply in zip(reads, read_out(self._lm, list(reads.values()), self._logits), strict=True):
+            replies[index] = reply
+        return replies
+
+    def _resume(self, lane: Lane, reply: Any) -> list[Event]:
+        """Give a lane its reply, and go on to its next request."""
+        events: list[Event] = []
+        try:
+            asked = lane.policy.throw(reply) if isinstance(reply, HclError) else lane.policy.send(reply)
+            while isinstance(asked, DecodeProgress):
+                events.append((lane, asked))
+                if asked.wave_done:  # the next wave is taken when it is its turn
+                    lane.pending = None
+                    return events
+                asked = next(lane.policy)
+        except StopIteration:
+            self.close(lane)
+            return events
+        except HclError as error:
+            self.close(lane)
+            return [*events, (lane, error)]
+        lane.pending = asked
+        if isinstance(asked, Admit):
+            lane.tree, lane.bytes_at_most, lane.num_samples = asked.tree, 0, 0
+            self._queue.append(lane)
+        return events
+
+    def _num_admitted(self, lane: Lane) -> int:
+        """How many of the lane's next samples begin now: all that fit; 0 if it is better to wait until others end.
+
+        Where nothing runs, at least one begins, for which trees of other waves are dropped if need be.
+        """
+        asked = lane.pending
+        assert isinstance(asked, Admit)
+        running = [other for other in self._lanes if other.num_samples]
+        num_running = sum(other.num_samples for other in running)
+        if not running and self._bytes_left() < asked.sample_bytes[0]:
+            asked.tree.clear()
+            for waiting in self._queue:
+                if waiting.tree is not None and self._bytes_left() < asked.sample_bytes[0]:
+                    waiting.tree.clear()
+        count = int(np.searchsorted(np.cumsum(asked.sample_bytes), self._bytes_left(), side="right"))
+        if self._most_samples is not None:
+            count = min(count, self._most_samples - num_running)
+        if not running:
+            count = max(1, count)
+        elif 4 * count < len(asked.sample_bytes):  # too small a part is not worth its steps
+            return 0
+        lane.num_samples = count
+        lane.bytes_at_most = asked.tree.num_bytes + int(asked.sample_bytes[:count].sum())
+        return count
+
+    def _bytes_left(self) -> int:
+        return self._budget - sum(lane.num_bytes for lane in self._lanes)
+
+
+def follow(lm: CausalLM, policy: Policy) -> Iterator[DecodeProgress]:
+    """Follow one policy alone to its end, without a bound on its memory; raises what it raises."""
+    forest = Forest(lm, lambda: 2**62)
+    forest.open_policy(policy)
+    while not forest.is_idle:
+        for _, progress in forest.step():
+            if isinstance(progress, HclError):
+                raise progress
+            yield progress
+
+
+def decode_many(
+    forest: Forest, decoder: "EngineDecoder", requests: Iterable[DecodeRequest], at_once: int | None
+) -> Iterator[tuple[DecodeRequest, DecodeProgress]]:
+    """Answer ``requests`` in an idle forest; see ``ports.Decoder.decode_many``."""
+    lanes: dict[Lane, DecodeRequest] = {}
+    waiting = iter(requests)
+    try:
+        while True:
+            while forest.num_lanes < (at_once or DEFAULT_AT_ONCE):
+                if (request := next(waiting, None)) is None:
+                    break
+                lanes[forest.open(decoder, request)] = request
+            if forest.is_idle:
+                return
+            for lane, progress in forest.step():
+                if isinstance(progress, HclError):
+                    raise progress
+                yield lanes[lane], progress
+    finally:
+        for lane in lanes:
+            forest.close(lane)

@@ -1,0 +1,215 @@
+"""Decoder blocks over the nodes of many trees: matrix products once over all rows, attention by tree."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.linear import MIN_ROWS
+from hcl_core.decode.trie.token_trie import IntArray
+from hcl_core.decode.trie.tree import Growth, PromptTree
+from hcl_core.models.footprint import SCRATCH_BYTES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """Rows of one tree's growth that run together with rows of others: those from ``begin`` to ``end``."""
+
+    tree: PromptTree
+    growth: Growth
+    begin: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.begin
+
+    def of(self, column: IntArray) -> IntArray:
+        """The piece's entries of a column of the growth."""
+        return column[self.begin : self.end]
+
+    def stored(self) -> tuple[IntArray, IntArray]:
+        """Rows, from 0, and exit layers of the states to store."""
+        growth = self.growth
+        inside = (growth.stored_rows >= self.begin) & (growth.stored_rows < self.end)
+        return growth.stored_rows[inside] - self.begin, growth.stored_layers[inside]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """The rows of one tree that run some layers; the paths on every device that has one of those layers."""
+
+    tree: PromptTree
+    num_rows: int
+    paths: dict[torch.device, Tensor]
+    padding: dict[torch.device, Tensor] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Segment:
+    """Successive layers that the same rows run.
+
+    Attributes:
+        layers: The layers.
+        rows: ``[k]`` of all rows; ``None``: all of them.
+        rotary: Cosines and sines of their positions.
+        parts: The rows by tree, one after another.
+        stored: ``[m]`` of the segment's rows, whose states are stored after the last layer.
+    """
+
+    layers: range
+    rows: Tensor | None
+    rotary: tuple[Tensor, Tensor]
+    parts: list[_Part]
+    stored: Tensor
+
+
+def grow(lm: CausalLM, asked: Sequence[tuple[PromptTree, IntArray, IntArray]]) -> None:
+    """Compute and store the states of nodes after their exit layers, those of all trees together.
+
+    Args:
+        lm: The model of all trees.
+        asked: A tree, nodes ``[m]`` of it and their exit layers ``[m]``; no tree twice.
+    """
+    growths = [(tree, growth) for tree, nodes, layers in asked if (growth := tree.growth(nodes, layers)) is not None]
+    for tree, _ in growths:
+        for kv in tree.layers:
+            kv.grow_index(len(tree.trie))
+    for pieces in _chunks(growths):
+        _run(lm, pieces)
+    for tree, growth in growths:
+        computed = tree.trie.num_computed
+        computed[growth.nodes] = np.maximum(computed[growth.nodes], growth.stops)
+        tree.blocks_run += int((growth.stops - growth.starts).sum())
+
+
+def _chunks(growths: Sequence[tuple[PromptTree, Growth]]) -> Iterator[list[_Piece]]:
+    """The rows of all growths, in pieces that fit the scratch memory together."""
+    pieces: list[_Piece] = []
+    left, num_rows = SCRATCH_BYTES, 0
+    for tree, growth in growths:
+        row_bytes, begin = tree.prompt.scratch_bytes(growth.paths.shape[1]), 0
+        while begin < len(growth.nodes):
+            fitting = max(left // row_bytes, MIN_ROWS - num_rows)
+            if fitting < 1:
+                yield pieces
+                pieces, left, num_rows = [], SCRATCH_BYTES, 0
+                continue
+            end = min(begin + fitting, len(growth.nodes))
+            pieces.append(_Piece(tree, growth, begin, end))
+            left, num_rows, begin = left - (end - begin) * row_bytes, num_rows + end - begin, end
+    if pieces:
+        yield pieces
+
+
+def _run(lm: CausalLM, pieces: Sequence[_Piece]) -> None:
+    """Run the blocks of all pieces, and store the states."""
+    # Every upload comes before the layer loop, so that the loop never synchronises with a GPU.
+    hidden = _starting_states(lm, pieces)  # [n, hidden_size]
+    stored = [piece.stored() for piece in pieces]
+    segments = list(_segments(lm, pieces, stored))
+    states = []
+    for segment in segments:
+        moving = hidden if segment.rows is None else hidden[segment.rows]
+        for layer in segment.layers:
+            moving = lm.block(
+                layer, moving.to(lm.layer_devices[layer]), segment.rotary, _Attention(layer, segment.parts)
+            )
+        states.append(moving[segment.stored.to(moving.device)].to(lm.readout_device))
+        moving = moving.to(hidden.device)
+        hidden = moving if segment.rows is None else hidden.index_copy_(0, segment.rows, moving)
+    _store(pieces, stored, torch.cat(states))
+
+
+@dataclass(frozen=True, slots=True)
+class _Attention:
+    """Attention of one layer: each tree's rows to its own prompt and paths; see ``CausalLM.block``."""
+
+    layer: int
+    parts: list[_Part]
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        mixed, begin = [], 0
+        for part in self.parts:
+            end = begin + part.num_rows
+            padding = None if part.padding is None else part.padding[query.device]
+            kv = part.tree.layers[self.layer]
+            mixed.append(
+                kv.attend(query[begin:end], key[begin:end], value[begin:end], part.paths[query.device], padding)
+            )
+            begin = end
+        return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+
+
+def _starting_states(lm: CausalLM, pieces: Sequence[_Piece]) -> Tensor:
+    """``[n, hidden_size]``: a node's embedding if it starts at block 0, else its stored state."""
+    tokens = np.concatenate([piece.tree.trie.tokens[piece.of(piece.growth.nodes)] for piece in pieces])
+    hidden, offset = lm.embed(torch.from_numpy(tokens)), 0
+    for piece in pieces:
+        starts = piece.of(piece.growth.starts)
+        if len(resumed := np.flatnonzero(starts)):
+            states = piece.tree.states(piece.of(piece.growth.nodes)[resumed], starts[resumed]).to(hidden.device)
+            hidden.index_copy_(0, torch.from_numpy(offset + resumed).to(hidden.device), states)
+        offset += len(piece)
+    return hidden
+
+
+def _segments(
+    lm: CausalLM, pieces: Sequence[_Piece], stored: Sequence[tuple[IntArray, IntArray]]
+) -> Iterator[_Segment]:
+    """The layers in order, cut where rows begin or end, or where states are stored."""
+    starts, stops = (
+        np.concatenate([piece.of(getattr(piece.growth, name)) for piece in pieces]) for name in ("starts", "stops")
+    )
+    offsets = np.cumsum([0, *map(len, pieces)])
+    stored_rows = np.concatenate([rows + offset for (rows, _), offset in zip(stored, offsets, strict=False)])
+    stored_layers = np.concatenate([layers for _, layers in stored])
+    cos, sin = lm.rotary(torch.from_numpy(_positions(pieces)))
+    cuts = np.unique(np.concatenate([starts, stops, stored_layers])).tolist()
+    for begin, end in zip(cuts, cuts[1:], strict=False):
+        moving = np.flatnonzero((starts <= begin) & (stops > begin))
+        if not len(moving):
+            continue
+        devices = {lm.layer_devices[layer] for layer in range(begin, end)}
+        bounds = np.searchsorted(moving, offsets)
+        parts = [
+            _part(piece, moving[first:last] - offset, devices)
+            for piece, offset, first, last in zip(pieces, offsets, bounds, bounds[1:], strict=False)
+            if last > first
+        ]
+        rows = None if len(moving) == len(starts) else torch.from_numpy(moving).to(cos.device)
+        rotary = (cos, sin) if rows is None else (cos[rows], sin[rows])
+        kept = np.searchsorted(moving, stored_rows[stored_layers == end])
+        yield _Segment(range(begin, end), rows, rotary, parts, torch.from_numpy(kept).to(lm.layer_devices[end - 1]))
+
+
+def _positions(pieces: Sequence[_Piece]) -> IntArray:
+    """``[n]`` position of each row's token in its text."""
+    return np.concatenate(
+        [piece.tree.prompt.num_tokens + piece.tree.trie.depths[piece.of(piece.growth.nodes)] - 1 for piece in pieces]
+    )
+
+
+def _part(piece: _Piece, rows: IntArray, devices: set[torch.device]) -> _Part:
+    """``rows`` of a piece, from 0, with their paths uploaded to ``devices``."""
+    paths, padding = piece.of(piece.growth.paths)[rows], piece.of(piece.growth.padding)[rows]
+    return _Part(
+        piece.tree,
+        len(rows),
+        {device: torch.from_numpy(paths).to(device) for device in devices},
+        {device: torch.from_numpy(padding).to(device) for device in devices} if piece.growth.padding.any() else None,
+    )
+
+
+def _store(pieces: Sequence[_Piece], stored: Sequence[tuple[IntArray, IntArray]], states: Tensor) -> None:
+    """Give each tree its rows of ``states``, which are ordered by layer, then by piece, then by row."""
+    layers = np.concatenate([layers for _, layers in stored])
+    place = np.empty(len(layers), dtype=np.int64)
+    place[np.argsort(layers, kind="stable")] = np.arange(len(layers))
+    begin = 0
+    for piece, (rows, exit_layers) in zip(pieces, stored, strict=True):
+        of_piece = torch.from_numpy(place[begin : begin + len(rows)]).to(states.device)
+        piece.tree.store(piece.of(piece.growth.nodes)[rows], exit_layers, states[of_piece])
+        begin += len(rows)

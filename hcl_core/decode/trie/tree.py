@@ -1,0 +1,138 @@
+"""One prompt's tree: the texts that follow it, and the keys, values and hidden states computed for them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.trie.kv_pool import GrowingRows, LayerKv
+from hcl_core.decode.trie.prompt_cache import PromptCache
+from hcl_core.decode.trie.token_trie import ROOT, IntArray
+from hcl_core.models.footprint import sample_bytes
+
+
+def node_bytes(lm: CausalLM) -> int:
+    """The most bytes of a node that runs every block and has three states stored."""
+    return sample_bytes(lm.shape, lm.dtype.itemsize, 1, lm.num_hidden_layers) + 2 * lm.hidden_size * lm.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Growth:
+    """What has to be computed in one tree.
+
+    Attributes:
+        nodes: ``[n]`` ascending, so ancestors come before the nodes that attend to their keys.
+        starts: ``[n]`` blocks that each has run before.
+        stops: ``[n]`` blocks that each will have run.
+        stored_rows: ``[m]`` a row of ``nodes`` for each hidden state that will be stored.
+        stored_layers: ``[m]`` blocks after which it is stored.
+        paths: ``[n, t]`` from the first token to each node, padded on the left.
+        padding: ``[n]`` columns of ``paths`` that are padding.
+    """
+
+    nodes: IntArray
+    starts: IntArray
+    stops: IntArray
+    stored_rows: IntArray
+    stored_layers: IntArray
+    paths: IntArray
+    padding: IntArray
+
+
+class PromptTree:
+    """The texts that follow one prompt. A node's hidden state at a layer is the whole model's, whoever asks for it.
+
+    Attributes:
+        prompt: Its keys, values and last states.
+        trie: The texts, as nodes; its ``num_computed`` says how many blocks each has run.
+        layers: Keys and values of the nodes, an entry a decoder block.
+        blocks_run: Blocks run so far, each node's once; the prompt's are not counted.
+
+    Args:
+        prompt: See above.
+    """
+
+    def __init__(self, prompt: PromptCache) -> None:
+        self.prompt, self.blocks_run = prompt, 0
+        self.layers = [LayerKv(kv) for kv in prompt.layers]
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop all nodes. As noise belongs to the sample, later answers are the same without them."""
+        lm = self.prompt.lm
+        self.trie = self.prompt.new_trie()
+        self.trie.num_computed[ROOT] = lm.num_hidden_layers
+        for kv in self.layers:
+            kv.clear()
+        # A node's state after the last block that it has run is always stored, so that it can go on from there.
+        self._states = GrowingRows(lm.hidden_size, lm.dtype, lm.readout_device)
+        self._states.append(self.prompt.last_states)
+        # Row of each stored state, by node and exit layer; -1 where there is none.
+        self._state_rows = np.full((256, lm.num_hidden_layers + 1), -1, dtype=np.int32)
+        self._state_rows[ROOT, 1:] = np.arange(lm.num_hidden_layers)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes in use for nodes."""
+        return sum(kv.num_bytes for kv in self.layers) + self._states.num_bytes + self._state_rows.nbytes
+
+    def reserve_for(self, exit_layers: IntArray, num_nodes: int, num_states: int = 1) -> None:
+        """Prepare for samples at ``exit_layers [s]``, each of at most ``num_nodes`` nodes of ``num_states`` states."""
+        self._states.reserve_for(num_states * num_nodes * len(exit_layers))
+        for layer, kv in enumerate(self.layers):
+            kv.reserve_for(num_nodes * int((exit_layers > layer).sum()))
+
+    def children(self, nodes: IntArray, tokens: IntArray) -> IntArray:
+        """Children of ``nodes [s]`` by ``tokens [s]``, made where missing: ``[s]``."""
+        children = self.trie.children(nodes, tokens)
+        if (missing := len(self.trie) - len(self._state_rows)) > 0:
+            grown = np.full((max(missing, len(self._state_rows)), self._state_rows.shape[1]), -1, dtype=np.int32)
+            self._state_rows = np.concatenate([self._state_rows, grown])
+        return children
+
+    def states(self, nodes: IntArray, exit_layers: IntArray) -> Tensor:
+        """Stored hidden states ``[k, hidden_size]``."""
+        rows = torch.from_numpy(self._state_rows[nodes, exit_layers]).to(self.prompt.lm.readout_device)
+        return self._states.gather(rows)
+
+    def store(self, nodes: IntArray, exit_layers: IntArray, states: Tensor) -> None:
+        """Keep ``states [k, hidden_size]`` of ``nodes [k]`` after ``exit_layers [k]`` blocks."""
+        start = self._states.append(states)
+        self._state_rows[nodes, exit_layers] = np.arange(start, start + len(nodes))
+
+    def growth(self, nodes: IntArray, exit_layers: IntArray) -> Growth | None:
+        """What is missing for the states of ``nodes [m]`` after ``exit_layers [m]`` blocks; ``None`` if nothing is."""
+        missing = self._state_rows[nodes, exit_layers] < 0
+        if not missing.any():
+            return None
+        nodes, exit_layers = nodes[missing], exit_layers[missing]
+        stops = self._stops(nodes, exit_layers)  # by node number; 0 where nothing is to do
+        rows = np.flatnonzero(stops)
+        starts = self.trie.num_computed[rows]
+        asked = np.searchsorted(rows, nodes)
+        shallowest = np.full(len(rows), len(self.layers))
+        np.minimum.at(shallowest, asked, exit_layers)
+        # A node that ran deeper, without the state that is asked for now, starts anew.
+        starts = np.where(shallowest > starts, starts, 0)
+        stored = np.zeros((len(rows), len(self.layers) + 1), dtype=bool)
+        stored[asked, exit_layers] = True
+        stored[np.arange(len(rows)), stops[rows]] |= self._state_rows[rows, stops[rows]] < 0
+        stored_rows, stored_layers = np.nonzero(stored)
+        depths = self.trie.depths[rows]
+        padding = depths.max() - depths
+        paths = self.trie.padded_paths(rows) if padding.any() else self.trie.paths(rows, int(depths[0]))
+        return Growth(rows, starts, stops[rows], stored_rows, stored_layers, paths, padding)
+
+    def _stops(self, nodes: IntArray, exit_layers: IntArray) -> IntArray:
+        """``[number of nodes]`` blocks that each node has to run; its ancestors run as many, for their keys."""
+        stops = np.zeros(len(self.trie), dtype=np.int64)
+        np.maximum.at(stops, nodes, exit_layers)
+        computed, parents = self.trie.num_computed, self.trie.parents
+        while len(nodes):
+            above = parents[nodes]
+            lacking = np.maximum(computed[above], stops[above]) < stops[nodes]
+            np.maximum.at(stops, above[lacking], stops[nodes[lacking]])
+            nodes = np.unique(above[lacking])
+        return stops
