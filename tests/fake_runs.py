@@ -70,7 +70,7 @@ class Sitting:
         return pipeline.PreparedRun(manifest, stored, self.decoder, self.scorer)
 
     def events(self, **options):
-        return pipeline.run(self.folder, self.prepared(), **{"first_wave": self.first_wave} | options)
+        return pipeline.run(self.folder, self.prepared(), **{"first_wave": self.first_wave, "at_once": 1} | options)
 
     def finish(self):
         return list(self.events())

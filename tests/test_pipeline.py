@@ -1,7 +1,9 @@
 """A run as events: in order, stopped anywhere and gone on with, live and from its folder, always the same."""
 
 import itertools
+import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -323,6 +325,64 @@ def test_question_that_cannot_be_decoded_leaves_the_ones_before(tmp_path):
     with pytest.raises(ContextTooLongError):
         sitting.finish()
     assert {key.question_id for key in sitting.folder.sample_keys()} == {"planet"}
+
+
+# Questions at once.
+
+FIVE = tuple(Question(f"q{number}", f"Name a planet, please, {number}.", ("Mars", "Venus")) for number in range(5))
+
+
+def five_at_once(path, lm, at_once, first_wave=2):
+    sitting = Sitting(path, FIVE, decoder=make_decoder(lm), sampling=SAMPLING, first_wave=first_wave)
+    return sitting, sitting.events(at_once=at_once)
+
+
+@pytest.mark.parametrize("first_wave", [None, 2])
+@pytest.mark.parametrize("at_once", [2, 3, 5, 24])
+def test_questions_at_once_are_stored_as_one_after_another(tmp_path, at_once, first_wave):
+    lm, stored = make_lm(), []
+    for number in (1, at_once):
+        sitting, events = five_at_once(tmp_path / str(number), lm, number, first_wave)
+        waves = [(event.question.id, event.samples) for event in events if isinstance(event, WaveDone)]
+        # Samples of a wave end in the order of their steps, whoever else is there.
+        stored.append((waves, sitting.folder.samples(), sitting.scorer.table.outcomes.tolist()))
+    assert stored[0] == stored[1]
+
+
+def test_questions_at_once_count_each_sample_as_it_ends(tmp_path):
+    _, events = five_at_once(tmp_path / "run", make_lm(), 3)
+    counts = [event.num_done for event in events if isinstance(event, Decoding | WaveDone)]
+    assert counts == sorted(counts) and counts[-1] == 5 * 6 * len(LAYERS)
+
+
+@pytest.mark.parametrize("num_events", [1, 3, 9, 20])
+def test_stopped_among_questions_at_once_and_resumed_is_the_same_run(tmp_path, num_events):
+    lm = make_lm()
+    whole, events = five_at_once(tmp_path / "whole", lm, 1)
+    list(events)
+    _, events = five_at_once(tmp_path / "parts", lm, 3)
+    for _ in zip(range(num_events), events, strict=False):
+        pass
+    events.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "decoding"]
+    second, events = five_at_once(tmp_path / "parts", lm, 3)
+    list(events)
+    assert samples_by_key(second.folder) == samples_by_key(whole.folder)
+    assert second.scorer.table.outcomes.tolist() == whole.scorer.table.outcomes.tolist()
+
+
+def test_fewer_than_one_question_at_once_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="at least 1 question"):
+        next(five_at_once(tmp_path / "run", make_lm(), 0)[1])
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_questions_are_decoded_at_once_where_their_samples_are_few():
+    def at_once(layers, samples):
+        return runner.questions_at_once(SimpleNamespace(num_total_samples=100 * layers * samples, num_questions=100))
+
+    assert at_once(30, 50) < at_once(15, 50) < at_once(6, 50) <= at_once(1, 1) == 24
+    assert at_once(1_000, 1_000) == 1
 
 
 # Scores, live and stored.

@@ -80,10 +80,9 @@ class Forest:
         """Whether no lane is open."""
         return not self._lanes
 
-    @property
-    def num_lanes(self) -> int:
-        """Lanes that are open."""
-        return len(self._lanes)
+    def has(self, lane: Lane) -> bool:
+        """Whether the lane is open."""
+        return lane in self._lanes
 
     def open(self, decoder: "EngineDecoder", request: DecodeRequest) -> Lane:
         """A lane for ``request``; nothing is computed before the next step.
@@ -210,21 +209,37 @@ def follow(lm: CausalLM, policy: Policy) -> Iterator[DecodeProgress]:
 def decode_many(
     forest: Forest, decoder: "EngineDecoder", requests: Iterable[DecodeRequest], at_once: int | None
 ) -> Iterator[tuple[DecodeRequest, DecodeProgress]]:
-    """Answer ``requests`` in an idle forest; see ``ports.Decoder.decode_many``."""
-    lanes: dict[Lane, DecodeRequest] = {}
-    waiting = iter(requests)
+    """Answer ``requests`` in an idle forest; see ``ports.Decoder.decode_many``.
+
+    If one fails, those after it are dropped, and those before it are finished before the error is raised.
+    """
+    lanes: dict[Lane, DecodeRequest] = {}  # in the order of the requests
+    waiting, error = iter(requests), None
     try:
         while True:
-            while forest.num_lanes < (at_once or DEFAULT_AT_ONCE):
+            while error is None and len(lanes) < (at_once or DEFAULT_AT_ONCE):
                 if (request := next(waiting, None)) is None:
                     break
-                lanes[forest.open(decoder, request)] = request
-            if forest.is_idle:
-                return
+                try:
+                    lanes[forest.open(decoder, request)] = request
+                except HclError as refused:
+                    error = refused
+            if not lanes:
+                break
             for lane, progress in forest.step():
-                if isinstance(progress, HclError):
-                    raise progress
-                yield lanes[lane], progress
+                if isinstance(progress, DecodeProgress):
+                    if lane in lanes:
+                        yield lanes[lane], progress
+                elif lane in lanes:
+                    error = progress
+                    order = list(lanes)
+                    for later in order[order.index(lane) :]:
+                        forest.close(later)
+                        del lanes[later]
+            for lane in [lane for lane in lanes if not forest.has(lane)]:
+                del lanes[lane]
+        if error is not None:
+            raise error
     finally:
         for lane in lanes:
             forest.close(lane)

@@ -2,25 +2,33 @@
 
 import importlib.metadata
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
 
 from hcl_core.allocator import release_freed_memory
+from hcl_core.errors import SettingsError
 from hcl_core.models.cost import ModelCost
 from hcl_core.models.head_records import HeadChoice
+from hcl_core.pipeline.ahead import ahead
 from hcl_core.pipeline.plausibility import add_stored_plausibility, write_plausibility
 from hcl_core.pipeline.scorer import Scorer
 from hcl_core.pipeline.stored import add_stored
-from hcl_core.ports import AnswerLikelihood, Decoder
+from hcl_core.ports import AnswerLikelihood, DecodeProgress, Decoder, DecodeRequest
 from hcl_core.records import Question, Sample, StoredQuestion
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest, RunSettings
 from hcl_core.runs.sample_stream import SampleStream
 from hcl_core.scores.metrics import MISSING, OutcomeTable
 
+# Beyond so many samples a step has rows enough for a processor (``bench.sets``), and beyond so many questions the
+# attention of each, which is not joined, takes most of the time.
+_SAMPLES_AT_ONCE = 16_000
+_MOST_AT_ONCE = 24
 _RECORDED_PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy", "pyarrow")
 
 
@@ -133,14 +141,22 @@ def wave_bounds(num_samples: int, first_wave: int | None) -> list[tuple[int, int
     return bounds
 
 
+def questions_at_once(manifest: Manifest) -> int:
+    """How many questions of a run are decoded at once by default: more while their samples are few."""
+    of_question = manifest.num_total_samples // manifest.num_questions
+    return min(max(1, _SAMPLES_AT_ONCE // of_question), _MOST_AT_ONCE)
+
+
 def run(
     folder: RunFolder,
     prepared: PreparedRun,
     first_wave: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    at_once: int | None = None,
 ) -> Generator[Event, None, None]:
     """Decode, judge and store all samples of a run that are not stored yet.
 
+    Several questions are decoded at once, while finished ones are judged and stored, in the order of the questions.
     A wave is stored only when all its answers are finished. Closing the generator (Stop) or a crash drops the wave
     under way: storing its finished answers would favour short ones.
 
@@ -149,21 +165,27 @@ def run(
         prepared: The run, with every prompt rendered: a template that cannot be rendered leaves no folder behind.
         first_wave: See ``wave_bounds``.
         clock: Seconds; for the time spent decoding.
+        at_once: The most questions that are decoded at once; ``None``: see ``questions_at_once``.
 
     Raises:
+        SettingsError: ``at_once`` is below 1.
         RunFolderError: The folder holds something else, or another process writes to it.
         HclError: A question cannot be decoded; what was stored before stays.
     """
+    if at_once is None:
+        at_once = questions_at_once(prepared.manifest)
+    if at_once < 1:
+        raise SettingsError(f"at least 1 question is decoded at once; got {at_once}")
     folder.check_free_for(prepared.manifest.run_id)  # before a lock file is left in another run's folder
     try:
         with folder.writing():
-            yield from _run_locked(folder, prepared, first_wave, clock)
+            yield from _run_locked(folder, prepared, first_wave, clock, at_once)
     finally:
         release_freed_memory()
 
 
 def _run_locked(
-    folder: RunFolder, prepared: PreparedRun, first_wave: int | None, clock: Callable[[], float]
+    folder: RunFolder, prepared: PreparedRun, first_wave: int | None, clock: Callable[[], float], at_once: int
 ) -> Iterator[Event]:
     """``run``, once the folder is locked."""
     session = _RunSession(folder, prepared, clock)
@@ -171,9 +193,7 @@ def _run_locked(
     if prepared.manifest.head_choice is not None:
         prepared.manifest.head_choice.warn(prepared.manifest.settings.model)
     yield Started(session.manifest, session.num_done, session.num_wanted)
-    for stored in prepared.questions:
-        if waves := _missing_waves(prepared.scorer, stored.question.id, first_wave):
-            yield from session.decode(stored, waves)
+    yield from session.decode(first_wave, at_once)
     session.measure_earlier()
     yield Finished(session.finish(), prepared.scorer.table)
 
@@ -209,31 +229,57 @@ class _RunSession:
                 self._whole_model = None
             scorer.store(folder)
 
-    def decode(
-        self, stored: StoredQuestion, waves: Sequence[Sequence[tuple[int, int]]]
-    ) -> Iterator[Decoding | WaveDone]:
-        """Decode ``waves`` of a question; store and score each when its last answer is finished."""
-        question, seconds = stored.question, 0.0
-        self._scorer.resume(question.id, self._folder)
-        finished: list[Sample] = []
-        steps = iter(self._decoder.decode(stored, self.manifest.settings.sampling, waves))
+    def decode(self, first_wave: int | None, at_once: int) -> Iterator[Decoding | WaveDone]:
+        """Decode the waves that are missing; store and score each when its last answer is finished.
+
+        Waves are stored in the order of the questions: one that is finished sooner waits.
+        """
+        under_way: deque[_Decoding] = deque()
+        by_request: dict[DecodeRequest, _Decoding] = {}
+
+        def requests() -> Iterator[DecodeRequest]:
+            for stored in self._prepared.questions:
+                if waves := _missing_waves(self._scorer, stored.question.id, first_wave):
+                    request = DecodeRequest(stored, self.manifest.settings.sampling, waves)
+                    by_request[request] = question = _Decoding(stored, len(waves))
+                    under_way.append(question)
+                    yield request
+
+        seconds, steps = 0.0, self._timed(self._decoder.decode_many(requests(), at_once))
+        # With one question there is nothing to store or judge while another is decoded.
+        with closing(ahead(steps) if at_once > 1 and len(self._prepared.questions) > 1 else steps) as steps:
+            for request, progress, spent in steps:
+                seconds += spent
+                self.num_done += len(progress.finished)
+                by_request[request].add(progress)
+                if not under_way[0].waves:
+                    yield Decoding(under_way[0].stored.question, self.num_done, self.num_wanted)
+                while under_way and (waves := under_way[0].waves):
+                    yield self._finish_wave(under_way[0].stored, waves.popleft(), seconds)
+                    seconds = 0.0
+                    if under_way[0].is_done:
+                        under_way.popleft()
+                if by_request[request].is_done:
+                    del by_request[request]
+
+    def _timed(
+        self, steps: Iterator[tuple[DecodeRequest, DecodeProgress]]
+    ) -> Generator[tuple[DecodeRequest, DecodeProgress, float], None, None]:
+        """The steps, each with the decoder's own seconds: what others do between two steps is none of them."""
         while True:
-            # The decoder's own time: what the caller does between two steps, a page its drawing, is none of it.
             started = self._clock()
-            progress = next(steps, None)
-            seconds += self._clock() - started
-            if progress is None:
+            step = next(steps, None)
+            spent = self._clock() - started
+            if step is None:
                 return
-            finished += progress.finished
-            self.num_done += len(progress.finished)
-            if not progress.wave_done:
-                yield Decoding(question, self.num_done, self.num_wanted)
-                continue
-            self._store(finished, seconds)
-            self._scorer.add(finished)
-            self.measure(stored)
-            yield WaveDone(question, tuple(finished), self._scorer.table, self.num_done, self.num_wanted)
-            seconds, finished = 0.0, []
+            yield *step, spent
+
+    def _finish_wave(self, stored: StoredQuestion, samples: list[Sample], seconds: float) -> WaveDone:
+        self._scorer.resume(stored.question.id, self._folder)
+        self._store(samples, seconds)
+        self._scorer.add(samples)
+        self.measure(stored)
+        return WaveDone(stored.question, tuple(samples), self._scorer.table, self.num_done, self.num_wanted)
 
     def measure(self, stored: StoredQuestion) -> None:
         """Read the answers to an open question, the one under way, that were not read yet with the whole model."""
@@ -265,6 +311,35 @@ class _RunSession:
         self._folder.add_token_texts({token_id: self._decoder.token_text(token_id) for token_id in new})
         self._known_tokens |= new
         self._folder.write_manifest(self.manifest)
+
+
+@dataclass(slots=True)
+class _Decoding:
+    """A question that is being decoded.
+
+    Attributes:
+        stored: The question.
+        num_waves: That are still to be decoded.
+        waves: Decoded, and not stored yet.
+        finished: Samples of the wave under way.
+    """
+
+    stored: StoredQuestion
+    num_waves: int
+    waves: deque[list[Sample]] = field(default_factory=deque)
+    finished: list[Sample] = field(default_factory=list)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to decode or to store."""
+        return not self.num_waves and not self.waves
+
+    def add(self, progress: DecodeProgress) -> None:
+        """Take what a step brought."""
+        self.finished += progress.finished
+        if progress.wave_done:
+            self.waves.append(self.finished)
+            self.finished, self.num_waves = [], self.num_waves - 1
 
 
 def _missing_waves(scorer: Scorer, question_id: str, first_wave: int | None) -> list[list[tuple[int, int]]]:
