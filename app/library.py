@@ -9,13 +9,14 @@ from threading import Lock
 from cachetools import LRUCache, cached
 
 from app.outcomes import ScoredOutcomes
-from hcl_core.errors import RunFolderError
+from hcl_core.errors import HclError, RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.records import Scaling, StoredQuestion, Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
+from hcl_core.runs.question_rows import parse_rows
 from hcl_core.scores.comparison import RunComparison, compare_runs
 from hcl_core.scores.measures import plausibility
 from hcl_core.scores.metrics import OutcomeTable
@@ -131,26 +132,27 @@ def question_id_of(run: StoredRun, text: str) -> str | None:
     """The id under which ``run`` has asked the question of that text; ``None`` if it has not."""
     try:
         return _ids_by_text(run).get(text)
-    except (OSError, RunFolderError):  # damaged: `score` says what is wrong with it
+    except (OSError, ValueError, HclError):  # damaged: `score` says what is wrong with it
         return None
-
-
-# Runs of the same questions have equal files: these are parsed once, and the runs share what was read.
-_by_content: LRUCache[bytes, dict[str, str]] = LRUCache(_MOST_TEXTS, getsizeof=len)
-_by_content_lock = Lock()
 
 
 @cached(LRUCache(maxsize=_MOST_RUNS), key=_by_questions, lock=Lock())
 def _ids_by_text(run: StoredRun) -> dict[str, str]:
-    content = run.folder.questions_content()
-    key = hashlib.blake2b(content, digest_size=16).digest()
-    with _by_content_lock:
-        known = _by_content.get(key)
-    if known is None:
-        known = {stored.question.text: stored.question.id for stored in run.folder.questions()}
-        with _by_content_lock:
-            _by_content[key] = known
-    return known
+    return _read_ids(run.folder.questions_content(), run.manifest.num_questions)
+
+
+def _by_content(content: bytes, num_questions: int) -> Hashable:
+    return hashlib.blake2b(content, digest_size=16).digest(), num_questions
+
+
+# Runs of the same questions have equal files: these are parsed once, and the runs share what was read.
+@cached(LRUCache(_MOST_TEXTS, getsizeof=len), key=_by_content, lock=Lock())
+def _read_ids(content: bytes, num_questions: int) -> dict[str, str]:
+    """The id of each question by its text; raises ``ValueError`` or ``SettingsError`` if the file is damaged."""
+    rows = parse_rows(content)
+    if len(rows) != num_questions:
+        raise ValueError(f"the file has {len(rows)} of {num_questions} questions")
+    return {row.question.text: row.question.id for row in rows}
 
 
 @cached(LRUCache(maxsize=8), key=by_answers, lock=Lock())

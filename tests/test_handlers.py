@@ -473,6 +473,16 @@ def test_questions_that_were_damaged_since_are_read_again(service):
         explore.show(by(service), ShownQuestion(own.manifest.run_id, "x"), EQUAL)
 
 
+@pytest.mark.parametrize("content", ["broken", ""])
+def test_a_run_whose_questions_are_damaged_has_asked_none(service, content):
+    list(run(service))
+    own = own_run()
+    question = library.questions_of(own)[0].question
+    assert library.question_id_of(own, question.text) == question.id
+    (own.folder.path / "questions.jsonl").write_text(content, encoding="utf-8")
+    assert library.question_id_of(own, question.text) is None
+
+
 @pytest.mark.parametrize("run_id", ["../../etc", "0" * 16, "", "nothing", ".lock", "0BE6B1CADD189061"])
 def test_a_run_id_that_is_none_is_an_error_and_no_path(reader, run_id):
     with pytest.raises(RunFolderError, match="no longer on this machine"):

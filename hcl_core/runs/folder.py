@@ -16,7 +16,6 @@ plausibility with the run's language model, the rest without one. All but the sc
 what made them.
 """
 
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,7 +34,7 @@ from hcl_core.runs.derived_tables import DerivedTables
 from hcl_core.runs.half_manifest import read_half_manifest
 from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.parts import BadPart, SampleParts, describe_repeat
-from hcl_core.runs.question_rows import format_row, parse_row
+from hcl_core.runs.question_rows import format_row, parse_rows
 from hcl_core.runs.set_aside import set_aside
 from hcl_core.runs.tables import KEY, SAMPLE_SCHEMA, TOKEN_SCHEMA, has_repeats, read_derived, samples_of
 from hcl_core.user_files import read_bytes_limited
@@ -205,7 +204,7 @@ class RunFolder(DerivedTables):
     def read_questions(self) -> list[StoredQuestion]:
         """``questions``, of a folder whose manifest cannot be read too; their number is not checked."""
         try:
-            return [parse_row(line) for line in io.StringIO(self.questions_content().decode("utf-8-sig"))]
+            return parse_rows(self.questions_content())
         except (OSError, ValueError, SettingsError) as error:
             raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: {error}") from None
 
