@@ -14,6 +14,7 @@ from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.records import Scaling, StoredQuestion, Weights
+from hcl_core.runs.file_version import file_version
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.question_rows import parse_rows
@@ -73,15 +74,11 @@ def stored_runs(with_own: bool) -> list[StoredRun]:
     return sorted(runs, key=lambda run: (not run.is_shipped, _order(run), run.manifest.created_at))
 
 
-def _manifest_key(folder: RunFolder) -> Hashable:
-    try:
-        stat = (folder.path / "manifest.json").stat()
-    except OSError:  # gone meanwhile: reading it says so
-        return (folder.path, 0, 0)
-    return (folder.path, stat.st_mtime_ns, stat.st_size)
+def _manifest_version(folder: RunFolder) -> Hashable:
+    return file_version(folder.path / "manifest.json")
 
 
-@cached(LRUCache(maxsize=_MOST_RUNS), key=_manifest_key, lock=Lock())
+@cached(LRUCache(maxsize=_MOST_RUNS), key=_manifest_version, lock=Lock())
 def _manifest_of(folder: RunFolder) -> Manifest:
     """The manifest as it is on disk, read again only after it has changed."""
     return folder.manifest()
@@ -111,8 +108,7 @@ def version_of(*files: str) -> Callable[..., Hashable]:
     """Key of a cache of what is read of a run: until one of ``files`` changes, nothing of it is read again."""
 
     def key(run: StoredRun, *others: Hashable) -> Hashable:
-        paths = [run.folder.path / file for file in files]
-        return (run.folder.path, *(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths), *others)
+        return (*(file_version(run.folder.path / file) for file in files), *others)
 
     return key
 

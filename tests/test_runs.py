@@ -18,6 +18,7 @@ from fake_runs import make_settings
 from hcl_core.cli.as_json import finite
 from hcl_core.errors import DiskError, RunBusyError, RunFolderError, SettingsError
 from hcl_core.records import ClusterMember, Question, SampleKey, SamplingSettings, StoredQuestion, Verdict
+from hcl_core.runs.file_version import file_version
 from hcl_core.runs.folder import MAX_BYTES, RunFolder
 from hcl_core.runs.manifest import RunSettings
 from hcl_core.runs.parts import SampleParts
@@ -782,3 +783,19 @@ def test_byte_order_mark_of_an_edited_manifest_is_read(folder):
     file = folder.path / "manifest.json"
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
     assert folder.manifest() == before
+
+
+# Versions of files, for caches.
+
+
+def test_the_version_of_a_file_changes_with_it(tmp_path):
+    file = tmp_path / "file"
+    file.write_bytes(b"one")
+    first = file_version(file)
+    assert file_version(file) == first
+    file.write_bytes(b"three")
+    assert file_version(file) != first
+
+
+def test_a_missing_file_has_a_version(tmp_path):
+    assert file_version(tmp_path / "none") == (str(tmp_path / "none"), 0, 0)
