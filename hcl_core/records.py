@@ -1,6 +1,6 @@
 """The records that flow from question to score: frozen, and checked on construction.
 
-``Question`` -> decode -> ``Sample`` -> judge -> ``Verdict`` -> embed, cluster -> ``ClusterMember`` -> ``LayerScore``
+``Question`` -> decode -> ``Sample`` -> judge -> ``Verdict`` -> find ideas, score -> ``LayerScore``
 """
 
 import math
@@ -219,14 +219,6 @@ class Verdict:
     outcome: Outcome
     reason: str
     matched: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterMember:
-    """The idea of a sample that ``has_idea``, numbered within question and exit layer (see ``ports.IdeaFinder``)."""
-
-    key: SampleKey
-    cluster_id: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_lm
+from fake_runs import sample_keys, write_derived
 
 from app import library
 from app.handlers import compare, dataset, explore, learn, lens, opening, questions, runs
@@ -523,8 +524,9 @@ def test_plausibility_is_shown_where_the_run_has_it_stored(service):
     list(run(service))
     assert np.isnan(further_measures(own_view(), ["plausibility"], service)["plausibility"]).all()
     folder = library.find_run(own_view().manifest.run_id).folder
-    keys = sorted(folder.sample_keys())
-    folder.write_plausibility(keys, [-0.5 * key.exit_layer for key in keys], plausibility_stamp(folder.manifest()))
+    keys = sorted(sample_keys(folder))
+    stamp = plausibility_stamp(folder.manifest())
+    write_derived(folder, "plausibility", keys, stamp, mean_logprob=[-0.5 * key.exit_layer for key in keys])
     assert further_measures(own_view(), ["plausibility"], service)["plausibility"] == [-0.5, -1.0, -1.5, -2.0]
 
 

@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 
 from hcl_core.atomic import atomic_file, disk_errors
 from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError, SettingsError
-from hcl_core.records import Sample, SampleKey, StoredQuestion
+from hcl_core.records import Sample, StoredQuestion
 from hcl_core.runs.derived_tables import DerivedTables
 from hcl_core.runs.half_manifest import read_half_manifest
 from hcl_core.runs.manifest import Manifest
@@ -254,11 +254,6 @@ class RunFolder(DerivedTables):
     def sample_batches(self, columns: Sequence[str] = SAMPLE_SCHEMA.names) -> Iterator[pa.Table]:
         """The rows of ``sample_table``, in tables of bounded size; whether a sample stands twice is not checked."""
         yield from self.parts.read_batches(columns)
-
-    def sample_keys(self) -> set[SampleKey]:
-        """Keys of all stored samples."""
-        table = self.sample_table(["question_id", "exit_layer", "sample_idx"])
-        return {SampleKey(*key) for key in zip(*(column.to_pylist() for column in table.columns), strict=True)}
 
     def add_token_texts(self, texts: Mapping[int, str]) -> None:
         """Add the text of each token id to ``tokens.parquet``."""
