@@ -255,6 +255,11 @@ class LayerScore:
     num_samples: int
     token_plausibility: float = math.nan
 
+    @property
+    def num_attempted(self) -> int:
+        """Answers that were neither empty nor a refusal, over all questions."""
+        return self.num_samples - self.num_not_attempted
+
 
 _OF_OPEN = frozenset({"token_plausibility", "plausibility_ci"})
 _OF_JUDGED = frozenset({"hallucination_rate", "hallucination_ci", "num_correct"})

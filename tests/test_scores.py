@@ -160,6 +160,7 @@ def test_score_layers_counts_outcomes_over_all_questions():
     low, high = score_layers(make_table(OUTCOMES, (2, 4)), Weights())
     assert (low.num_correct, low.num_not_attempted, low.num_samples) == (2, 1, 8)
     assert (high.num_correct, high.num_not_attempted, high.num_samples) == (6, 1, 8)
+    assert (low.num_attempted, high.num_attempted) == (7, 7)
 
 
 def test_score_layers_confidence_is_the_mean_over_the_answers_that_came():
