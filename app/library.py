@@ -9,13 +9,15 @@ from threading import Lock
 from cachetools import LRUCache, cached
 
 from app.outcomes import ScoredOutcomes
-from hcl_core.errors import RunFolderError
+from hcl_core.errors import HclError, RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.records import Scaling, StoredQuestion, Weights
+from hcl_core.runs.file_version import file_version
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
+from hcl_core.runs.question_rows import parse_rows
 from hcl_core.scores.comparison import RunComparison, compare_runs
 from hcl_core.scores.measures import plausibility
 from hcl_core.scores.metrics import OutcomeTable
@@ -72,15 +74,11 @@ def stored_runs(with_own: bool) -> list[StoredRun]:
     return sorted(runs, key=lambda run: (not run.is_shipped, _order(run), run.manifest.created_at))
 
 
-def _manifest_key(folder: RunFolder) -> Hashable:
-    try:
-        stat = (folder.path / "manifest.json").stat()
-    except OSError:  # gone meanwhile: reading it says so
-        return (folder.path, 0, 0)
-    return (folder.path, stat.st_mtime_ns, stat.st_size)
+def _manifest_version(folder: RunFolder) -> Hashable:
+    return file_version(folder.path / "manifest.json")
 
 
-@cached(LRUCache(maxsize=_MOST_RUNS), key=_manifest_key, lock=Lock())
+@cached(LRUCache(maxsize=_MOST_RUNS), key=_manifest_version, lock=Lock())
 def _manifest_of(folder: RunFolder) -> Manifest:
     """The manifest as it is on disk, read again only after it has changed."""
     return folder.manifest()
@@ -110,8 +108,7 @@ def version_of(*files: str) -> Callable[..., Hashable]:
     """Key of a cache of what is read of a run: until one of ``files`` changes, nothing of it is read again."""
 
     def key(run: StoredRun, *others: Hashable) -> Hashable:
-        paths = [run.folder.path / file for file in files]
-        return (run.folder.path, *(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths), *others)
+        return (*(file_version(run.folder.path / file) for file in files), *others)
 
     return key
 
@@ -131,26 +128,27 @@ def question_id_of(run: StoredRun, text: str) -> str | None:
     """The id under which ``run`` has asked the question of that text; ``None`` if it has not."""
     try:
         return _ids_by_text(run).get(text)
-    except (OSError, RunFolderError):  # damaged: `score` says what is wrong with it
+    except (OSError, ValueError, HclError):  # damaged: `score` says what is wrong with it
         return None
-
-
-# Runs of the same questions have equal files: these are parsed once, and the runs share what was read.
-_by_content: LRUCache[bytes, dict[str, str]] = LRUCache(_MOST_TEXTS, getsizeof=len)
-_by_content_lock = Lock()
 
 
 @cached(LRUCache(maxsize=_MOST_RUNS), key=_by_questions, lock=Lock())
 def _ids_by_text(run: StoredRun) -> dict[str, str]:
-    content = run.folder.questions_content()
-    key = hashlib.blake2b(content, digest_size=16).digest()
-    with _by_content_lock:
-        known = _by_content.get(key)
-    if known is None:
-        known = {stored.question.text: stored.question.id for stored in run.folder.questions()}
-        with _by_content_lock:
-            _by_content[key] = known
-    return known
+    return _read_ids(run.folder.questions_content(), run.manifest.num_questions)
+
+
+def _by_content(content: bytes, num_questions: int) -> Hashable:
+    return hashlib.blake2b(content, digest_size=16).digest(), num_questions
+
+
+# Runs of the same questions have equal files: these are parsed once, and the runs share what was read.
+@cached(LRUCache(_MOST_TEXTS, getsizeof=len), key=_by_content, lock=Lock())
+def _read_ids(content: bytes, num_questions: int) -> dict[str, str]:
+    """The id of each question by its text; raises ``ValueError`` or ``SettingsError`` if the file is damaged."""
+    rows = parse_rows(content)
+    if len(rows) != num_questions:
+        raise ValueError(f"the file has {len(rows)} of {num_questions} questions")
+    return {row.question.text: row.question.id for row in rows}
 
 
 @cached(LRUCache(maxsize=8), key=by_answers, lock=Lock())

@@ -1,6 +1,6 @@
 """The records that flow from question to score: frozen, and checked on construction.
 
-``Question`` -> decode -> ``Sample`` -> judge -> ``Verdict`` -> embed, cluster -> ``ClusterMember`` -> ``LayerScore``
+``Question`` -> decode -> ``Sample`` -> judge -> ``Verdict`` -> find ideas, score -> ``LayerScore``
 """
 
 import math
@@ -222,14 +222,6 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterMember:
-    """The idea of a sample that ``has_idea``, numbered within question and exit layer (see ``ports.IdeaFinder``)."""
-
-    key: SampleKey
-    cluster_id: int
-
-
-@dataclass(frozen=True, slots=True)
 class LayerScore:
     """The scores of one exit layer over all questions of a run (DESIGN section 2).
 
@@ -262,6 +254,11 @@ class LayerScore:
     num_not_attempted: int
     num_samples: int
     token_plausibility: float = math.nan
+
+    @property
+    def num_attempted(self) -> int:
+        """Answers that were neither empty nor a refusal, over all questions."""
+        return self.num_samples - self.num_not_attempted
 
 
 _OF_OPEN = frozenset({"token_plausibility", "plausibility_ci"})

@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+import pyarrow as pa
 from conftest import FakeDecoder, FakeEmbedder
 
 from hcl_core import pipeline
@@ -12,12 +13,14 @@ from hcl_core.pipeline.scorer import Embeddings, Scorer
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import RunSettings
+from hcl_core.runs.tables import CLUSTER_SCHEMA, KEY, PLAUSIBILITY_SCHEMA, VERDICT_SCHEMA
 from hcl_core.settings.prompts import PromptTemplate
 
 PLANET = Question("planet", "Name a planet.", ("Mars", "Venus", "Mercury"))
 COLOUR = Question("colour", "Name a colour.", ("Red", "Blue"))
 QUESTIONS = [PLANET, COLOUR]
 LAYERS = (1, 2, 3, 4)
+SCHEMAS = {"verdicts": VERDICT_SCHEMA, "clusters": CLUSTER_SCHEMA, "plausibility": PLAUSIBILITY_SCHEMA}
 
 
 def make_settings(**changes):
@@ -88,3 +91,30 @@ def finished_run(path, **settings):
     sitting = Sitting(path, **settings)
     sitting.finish()
     return sitting.folder
+
+
+def sample_keys(folder):
+    """Keys of all stored samples."""
+    return {sample.key for sample in folder.samples()}
+
+
+def write_derived(folder, name, keys, stamp, **columns):
+    """Replace ``NAME.parquet`` by one row for each of ``keys``, with the values of the other columns by name."""
+    folder.write_by_sample(name, [derived_table(name, keys, **columns)], stamp)
+
+
+def write_verdicts(folder, verdicts, stamp):
+    """Replace ``verdicts.parquet``."""
+    folder.write_by_sample("verdicts", [verdict_table(verdicts)], stamp)
+
+
+def verdict_table(verdicts):
+    """Verdicts as the rows of ``verdicts.parquet``."""
+    columns = {name: [getattr(each, name) for each in verdicts] for name in ("outcome", "reason", "matched")}
+    return derived_table("verdicts", [each.key for each in verdicts], **columns)
+
+
+def derived_table(name, keys, **columns):
+    """The rows of ``NAME.parquet``: one for each of ``keys``."""
+    values = {column: [key[place] for key in keys] for place, column in enumerate(KEY)} | columns
+    return pa.table([pa.array(values[field.name], field.type) for field in SCHEMAS[name]], schema=SCHEMAS[name])

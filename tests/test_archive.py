@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import FakeEmbedder, contents, fake_sample
-from fake_runs import PLANET, Sitting
+from fake_runs import PLANET, Sitting, sample_keys, write_derived, write_verdicts
 
 from hcl_core import registry
 from hcl_core.errors import RunFolderError
@@ -604,7 +604,7 @@ def taken_files(folder, into):
 
 
 def test_verdicts_of_another_run_are_dropped(folder, into):
-    folder.write_verdicts(list(judged(folder)), "alias 2; run 0000000000000000")
+    write_verdicts(folder, list(judged(folder)), "alias 2; run 0000000000000000")
     assert taken_files(folder, into) & DERIVED == set()
 
 
@@ -719,8 +719,8 @@ def with_plausibility(folder):
 
 
 def write_plausibility(folder, stamp, value=-1.5):
-    keys = sorted(folder.sample_keys())
-    folder.write_plausibility(keys, [value] * len(keys), stamp)
+    keys = sorted(sample_keys(folder))
+    write_derived(folder, "plausibility", keys, stamp, mean_logprob=[value] * len(keys))
 
 
 def test_plausibility_of_the_run_is_kept(with_plausibility, into):
@@ -748,8 +748,9 @@ def test_plausibility_that_is_no_log_probability_is_dropped(folder, into):
 
 
 def test_plausibility_with_more_rows_than_samples_is_dropped(folder, into):
-    keys = sorted(folder.sample_keys()) * 2
-    folder.write_plausibility(keys, [-1.0] * len(keys), plausibility_stamp(folder.manifest()))
+    keys = sorted(sample_keys(folder)) * 2
+    stamp = plausibility_stamp(folder.manifest())
+    write_derived(folder, "plausibility", keys, stamp, mean_logprob=[-1.0] * len(keys))
     assert "plausibility.parquet" not in taken_files(folder, into)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import NUM_LAYERS, FakeEmbedder, make_model, make_tokenizer
+from fake_runs import sample_keys, write_derived, write_verdicts
 
 from hcl_core import cli, pipeline, registry
 from hcl_core.judges.alias import AliasJudge
@@ -179,7 +180,7 @@ def test_run_stores_the_settings_that_were_given(run_tiny, tmp_path):
 
 def test_run_stores_every_sample(finished_run):
     keys = {(layer, idx) for layer in range(1, NUM_LAYERS + 1) for idx in range(3)}
-    assert {key[1:] for key in RunFolder(finished_run).sample_keys()} == keys
+    assert {key[1:] for key in sample_keys(RunFolder(finished_run))} == keys
 
 
 def test_run_asks_the_questions_of_a_file(run_tiny, tmp_path):
@@ -349,8 +350,9 @@ def test_score_says_that_the_runs_model_is_not_here(command, finished_run):
 def test_all_measures_have_plausibility_where_it_is_stored(command, finished_run, tiny, no_model):
     assert "plausibility" not in scored(command, finished_run, "--measures", "all")["layers"][0]
     folder = RunFolder(finished_run)
-    keys = sorted(folder.sample_keys())
-    folder.write_plausibility(keys, [-1.5] * len(keys), plausibility_stamp(folder.manifest()))
+    keys = sorted(sample_keys(folder))
+    stamp = plausibility_stamp(folder.manifest())
+    write_derived(folder, "plausibility", keys, stamp, mean_logprob=[-1.5] * len(keys))
     assert scored(command, finished_run, "--measures", "all")["layers"][0]["plausibility"] == -1.5
 
 
@@ -669,7 +671,7 @@ def test_score_judges_anew_and_keeps_it(command, run_tiny, tmp_path):
 def test_verdicts_of_an_older_version_of_a_judge_are_made_again(command, run_tiny, tmp_path):
     run_tiny("--question", "Name a city.", "--accept", "Rome", "--out", tmp_path / "own")
     folder = RunFolder(tmp_path / "own")
-    folder.write_verdicts([], "alias 1")
+    write_verdicts(folder, [], "alias 1")
     assert command("score", tmp_path / "own", "--json")[0] == 0
     assert folder.stamps()[0].startswith(f"{AliasJudge.stamp}; run ") and len(folder.verdict_table()) == 12
 

@@ -12,7 +12,7 @@ import nbformat
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from fake_runs import QUESTIONS, Sitting
+from fake_runs import QUESTIONS, Sitting, write_verdicts
 
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import precomputed_folder
@@ -222,7 +222,7 @@ def test_csv_of_a_run_whose_verdicts_are_replaced_meanwhile_is_refused(folder, t
     monkeypatch.setattr(export, "read_outcomes", lambda _: outcomes)
     (folder.path / "verdicts.parquet").unlink()
     if verdicts is not None:
-        folder.write_verdicts(verdicts, "judge 1")
+        write_verdicts(folder, verdicts, "judge 1")
     with pytest.raises(RunFolderError, match="is being judged anew: export it when that is done"):
         export_csv(folder, tmp_path / "run.csv")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_lm
+from fake_runs import sample_keys, write_derived
 
 from app import library
 from app.handlers import compare, dataset, explore, learn, lens, opening, questions, runs
@@ -473,6 +474,16 @@ def test_questions_that_were_damaged_since_are_read_again(service):
         explore.show(by(service), ShownQuestion(own.manifest.run_id, "x"), EQUAL)
 
 
+@pytest.mark.parametrize("content", ["broken", ""])
+def test_a_run_whose_questions_are_damaged_has_asked_none(service, content):
+    list(run(service))
+    own = own_run()
+    question = library.questions_of(own)[0].question
+    assert library.question_id_of(own, question.text) == question.id
+    (own.folder.path / "questions.jsonl").write_text(content, encoding="utf-8")
+    assert library.question_id_of(own, question.text) is None
+
+
 @pytest.mark.parametrize("run_id", ["../../etc", "0" * 16, "", "nothing", ".lock", "0BE6B1CADD189061"])
 def test_a_run_id_that_is_none_is_an_error_and_no_path(reader, run_id):
     with pytest.raises(RunFolderError, match="no longer on this machine"):
@@ -513,8 +524,9 @@ def test_plausibility_is_shown_where_the_run_has_it_stored(service):
     list(run(service))
     assert np.isnan(further_measures(own_view(), ["plausibility"], service)["plausibility"]).all()
     folder = library.find_run(own_view().manifest.run_id).folder
-    keys = sorted(folder.sample_keys())
-    folder.write_plausibility(keys, [-0.5 * key.exit_layer for key in keys], plausibility_stamp(folder.manifest()))
+    keys = sorted(sample_keys(folder))
+    stamp = plausibility_stamp(folder.manifest())
+    write_derived(folder, "plausibility", keys, stamp, mean_logprob=[-0.5 * key.exit_layer for key in keys])
     assert further_measures(own_view(), ["plausibility"], service)["plausibility"] == [-0.5, -1.0, -1.5, -2.0]
 
 

@@ -25,6 +25,7 @@ from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.comparison import compare_layers, compare_runs
 from hcl_core.scores.draws import draw_questions, draw_scores
 from hcl_core.scores.intervals import uncertainty
+from hcl_core.scores.measures import measure_outcomes
 from hcl_core.scores.metrics import INCORRECT, MISSING, NOT_ATTEMPTED, OutcomeTable, score_layers
 
 SEA = Question("sea", "Write a metaphor for the sea.", ())
@@ -95,6 +96,11 @@ def test_scores_by_hand():
     assert [first.creativity, second.creativity] == pytest.approx([0.875 / 4, 0.65 / 2])
     assert [first.hcb_score, second.hcb_score] == pytest.approx([0.21875, 0.25 * 0.325 + 0.75 * 0.4])
     assert math.isnan(first.hallucination_rate) and first.num_correct == 0
+
+
+def test_the_measure_of_creativity_counts_plausible_ideas():
+    first, second = measure_outcomes(BY_HAND, None)
+    assert [first.creativity_absolute, second.creativity_absolute] == pytest.approx([0.875 / 4, 0.65 / 2])
 
 
 def test_a_set_is_the_mean_of_its_questions():

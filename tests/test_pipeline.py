@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import FakeDecoder, FakeEmbedder, fake_sample, make_decoder, make_lm
-from fake_runs import COLOUR, LAYERS, PLANET, QUESTIONS, Sitting
+from fake_runs import COLOUR, LAYERS, PLANET, QUESTIONS, Sitting, sample_keys, write_derived
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,7 +100,7 @@ def test_wave_done_brings_its_samples(sitting):
 def test_wave_done_comes_after_its_samples_are_stored(sitting):
     for event in sitting.events():
         if isinstance(event, WaveDone):
-            assert {sample.key for sample in event.samples} <= sitting.folder.sample_keys()
+            assert {sample.key for sample in event.samples} <= sample_keys(sitting.folder)
 
 
 def test_wave_done_table_has_the_wave_and_no_more(sitting):
@@ -220,7 +220,7 @@ def test_run_stopped_after_every_event_ends_all_the_same(tmp_path, uninterrupted
 def test_run_stopped_in_a_wave_drops_that_wave(sitting):
     seen = sitting.stop_after(4)
     assert [type(event) for event in seen] == [Started, Decoding, WaveDone, Decoding]
-    assert sitting.folder.sample_keys() == {fake_sample(PLANET, layer, idx).key for layer in LAYERS for idx in (0, 1)}
+    assert sample_keys(sitting.folder) == {fake_sample(PLANET, layer, idx).key for layer in LAYERS for idx in (0, 1)}
 
 
 class CrashingDecoder(FakeDecoder):
@@ -237,7 +237,7 @@ def test_run_that_crashed_in_a_wave_drops_that_wave(tmp_path):
     sitting = Sitting(tmp_path / "run", decoder=CrashingDecoder())
     with pytest.raises(MemoryError):
         sitting.finish()
-    assert len(sitting.folder.sample_keys()) == 8
+    assert len(sample_keys(sitting.folder)) == 8
 
 
 def test_run_that_crashed_goes_on(tmp_path, uninterrupted):
@@ -324,7 +324,7 @@ def test_question_that_cannot_be_decoded_leaves_the_ones_before(tmp_path):
     sitting = Sitting(tmp_path / "run", decoder=ShortWindow())
     with pytest.raises(ContextTooLongError):
         sitting.finish()
-    assert {key.question_id for key in sitting.folder.sample_keys()} == {"planet"}
+    assert {key.question_id for key in sample_keys(sitting.folder)} == {"planet"}
 
 
 # Questions at once.
@@ -455,7 +455,7 @@ def test_outcomes_without_a_derived_file_are_none(sitting, name):
 
 def test_outcomes_with_clusters_of_an_older_scoring_are_none(sitting):
     sitting.finish()
-    sitting.folder.write_clusters([], sitting.folder.stamps()[1])
+    write_derived(sitting.folder, "clusters", [], sitting.folder.stamps()[1], cluster_id=[])
     assert read_outcomes(sitting.folder) is None
 
 
@@ -515,7 +515,7 @@ def test_missing_embedder_leaves_what_was_decoded(tmp_path):
     sitting.scorer = Scorer(QUESTIONS, LAYERS, 6, AliasJudge(), EmbeddingIdeas(Embeddings(load).of))
     with pytest.raises(NoNetworkError):
         sitting.finish()
-    assert len(sitting.folder.sample_keys()) == 8
+    assert len(sample_keys(sitting.folder)) == 8
 
 
 # The engine itself behind the same pipeline.

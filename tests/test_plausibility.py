@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm, stored_question
-from fake_runs import Sitting
+from fake_runs import Sitting, sample_keys, write_derived
 from test_engine import ALL_LAYERS, QUESTION, decode, wave
 
 from hcl_core.decode import plausibility
@@ -184,8 +184,9 @@ def test_plausibility_of_a_run_that_went_on_is_not_read(tmp_path):
 
 @pytest.mark.parametrize("value", [0.5, np.nan, -np.inf])
 def test_what_is_no_log_probability_is_not_read(measured, value):
-    keys = sorted(measured.sample_keys())
-    measured.write_plausibility(keys, [value] * len(keys), plausibility_stamp(measured.manifest()))
+    keys = sorted(sample_keys(measured))
+    stamp = plausibility_stamp(measured.manifest())
+    write_derived(measured, "plausibility", keys, stamp, mean_logprob=[value] * len(keys))
     assert read_plausibility(measured) is None
 
 

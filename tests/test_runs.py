@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import fake_sample
-from fake_runs import make_settings
+from fake_runs import make_settings, verdict_table, write_derived, write_verdicts
 
 from hcl_core.cli.as_json import finite
 from hcl_core.errors import DiskError, RunBusyError, RunFolderError, SettingsError
-from hcl_core.records import ClusterMember, Question, SampleKey, SamplingSettings, StoredQuestion, Verdict
+from hcl_core.records import Question, SampleKey, SamplingSettings, StoredQuestion, Verdict
+from hcl_core.runs.file_version import file_version
 from hcl_core.runs.folder import MAX_BYTES, RunFolder
 from hcl_core.runs.manifest import RunSettings
 from hcl_core.runs.parts import SampleParts
@@ -403,13 +404,8 @@ def test_part_number_is_never_used_again(folder):
     assert files_of(folder.path / "samples")[-1] == "part-00003.parquet"
 
 
-def test_sample_keys_are_those_of_the_samples(folder):
-    folder.append_samples(SAMPLES)
-    assert folder.sample_keys() == {sample.key for sample in SAMPLES}
-
-
 def test_new_folder_has_no_samples(folder):
-    assert (folder.samples(), folder.sample_keys()) == ([], set())
+    assert folder.samples() == []
 
 
 def test_sample_table_can_be_read_in_part(folder):
@@ -485,12 +481,12 @@ def test_part_without_a_column_is_left_out_and_named(folder, column):
 
 # Derived tables.
 
-VERDICTS = [Verdict(SampleKey("planet", 3, 0), "correct", "contains “Mars”", "Mars")]
-MEMBERS = [ClusterMember(SampleKey("planet", 3, 0), 2)]
+KEY = SampleKey("planet", 3, 0)
+VERDICTS = [Verdict(KEY, "correct", "contains “Mars”", "Mars")]
 
 
 def test_verdicts_are_read_back(folder):
-    folder.write_verdicts(VERDICTS, "judge 1")
+    write_verdicts(folder, VERDICTS, "judge 1")
     assert folder.verdict_table().to_pylist() == [
         {
             "question_id": "planet",
@@ -504,15 +500,15 @@ def test_verdicts_are_read_back(folder):
 
 
 def test_clusters_are_read_back(folder):
-    folder.write_clusters(MEMBERS, "judge 1; embedder")
+    write_derived(folder, "clusters", [KEY], "judge 1; embedder", cluster_id=[2])
     row = {"question_id": "planet", "exit_layer": 3, "sample_idx": 0, "cluster_id": 2}
     assert folder.cluster_table().to_pylist() == [row]
 
 
 def test_stamps_are_read_back(folder):
     assert folder.stamps() == (None, None)
-    folder.write_verdicts(VERDICTS, "judge 1")
-    folder.write_clusters(MEMBERS, "judge 1; embedder")
+    write_verdicts(folder, VERDICTS, "judge 1")
+    write_derived(folder, "clusters", [KEY], "judge 1; embedder", cluster_id=[2])
     assert folder.stamps() == ("judge 1", "judge 1; embedder")
 
 
@@ -528,23 +524,26 @@ def test_damaged_derived_tables_are_none(folder, content):
 
 
 def test_derived_table_without_a_column_is_none(folder):
-    folder.write_verdicts(VERDICTS, "judge 1")
+    write_verdicts(folder, VERDICTS, "judge 1")
     path = folder.path / "verdicts.parquet"
     pq.write_table(pq.read_table(path).drop(["outcome"]), path)
     assert folder.verdict_table() is None
 
 
 def test_derived_tables_are_replaced(folder):
-    folder.write_verdicts(VERDICTS * 3, "judge 1")
-    folder.write_verdicts(VERDICTS, "judge 1")
+    write_verdicts(folder, VERDICTS * 3, "judge 1")
+    write_verdicts(folder, VERDICTS, "judge 1")
     assert len(folder.verdict_table()) == 1
 
 
-def test_crash_while_writing_verdicts_leaves_the_old_ones(folder, monkeypatch):
-    folder.write_verdicts(VERDICTS, "judge 1")
-    with monkeypatch.context() as patch, pytest.raises(DiskError):
-        crash_while_writing(patch, OSError(28, "No space left on device"))
-        folder.write_verdicts(VERDICTS * 3, "judge 1")
+def test_crash_while_writing_verdicts_leaves_the_old_ones(folder):
+    def tables():
+        yield verdict_table(VERDICTS * 3)
+        raise OSError(28, "No space left on device")
+
+    write_verdicts(folder, VERDICTS, "judge 1")
+    with pytest.raises(DiskError):
+        folder.write_by_sample("verdicts", tables(), "judge 1")
     assert len(folder.verdict_table()) == 1
 
 
@@ -573,7 +572,7 @@ def test_next_writer_is_let_in(folder):
         pass
     with folder.writing():
         folder.append_samples(SAMPLES)
-    assert len(folder.sample_keys()) == len(SAMPLES)
+    assert len(folder.samples()) == len(SAMPLES)
 
 
 def test_writer_that_failed_lets_the_next_one_in(folder):
@@ -581,7 +580,7 @@ def test_writer_that_failed_lets_the_next_one_in(folder):
         raise ZeroDivisionError
     with folder.writing():
         folder.append_samples(SAMPLES)
-    assert len(folder.sample_keys()) == len(SAMPLES)
+    assert len(folder.samples()) == len(SAMPLES)
 
 
 def test_writing_where_a_file_stands_is_refused(tmp_path):
@@ -782,3 +781,19 @@ def test_byte_order_mark_of_an_edited_manifest_is_read(folder):
     file = folder.path / "manifest.json"
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
     assert folder.manifest() == before
+
+
+# Versions of files, for caches.
+
+
+def test_the_version_of_a_file_changes_with_it(tmp_path):
+    file = tmp_path / "file"
+    file.write_bytes(b"one")
+    first = file_version(file)
+    assert file_version(file) == first
+    file.write_bytes(b"three")
+    assert file_version(file) != first
+
+
+def test_a_missing_file_has_a_version(tmp_path):
+    assert file_version(tmp_path / "none") == (str(tmp_path / "none"), 0, 0)

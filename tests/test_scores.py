@@ -16,13 +16,12 @@ from hcl_core.scores.metrics import (
     NOT_ATTEMPTED,
     OutcomeTable,
     answered,
-    creativity_absolute,
-    creativity_possible,
     creativity_raw,
     hallucination_rate,
     hcb_score,
     mean_known,
     min_max_scale,
+    scaled_creativity,
     score_layers,
 )
 
@@ -38,10 +37,19 @@ OUTCOMES = np.array(
 )
 
 
-def make_table(outcomes, layers=None, confidence=0.5):
+def make_table(outcomes, layers=None, confidence=0.5, num_accepted_ideas=()):
     outcomes = np.array(outcomes, dtype=np.int16)
     confidences = np.where(outcomes == MISSING, np.nan, confidence).astype(np.float32)
-    return OutcomeTable(layers or tuple(range(1, outcomes.shape[1] + 1)), outcomes, confidences)
+    layers = layers or tuple(range(1, outcomes.shape[1] + 1))
+    return OutcomeTable(layers, outcomes, confidences, np.array(num_accepted_ideas, np.int32))
+
+
+def creativity_absolute(outcomes):
+    return scaled_creativity(make_table(outcomes), "absolute")
+
+
+def creativity_possible(outcomes, num_accepted_ideas):
+    return scaled_creativity(make_table(outcomes, num_accepted_ideas=num_accepted_ideas), "possible")
 
 
 def test_hallucination_rate_is_the_mean_over_questions():
@@ -92,7 +100,7 @@ def test_creativity_absolute_is_clusters_over_answers():
 
 def test_creativity_absolute_divides_by_the_answers_that_came():
     # 2 of 2 and 1 of 2: (1 + 1/2) / 2
-    assert creativity_absolute(np.array([[[0, 1, M, M]], [[0, X, M, M]]])).tolist() == [0.75]
+    assert creativity_absolute([[[0, 1, M, M]], [[0, X, M, M]]]).tolist() == [0.75]
 
 
 def test_absolute_scores_are_worked_by_hand():
@@ -152,6 +160,7 @@ def test_score_layers_counts_outcomes_over_all_questions():
     low, high = score_layers(make_table(OUTCOMES, (2, 4)), Weights())
     assert (low.num_correct, low.num_not_attempted, low.num_samples) == (2, 1, 8)
     assert (high.num_correct, high.num_not_attempted, high.num_samples) == (6, 1, 8)
+    assert (low.num_attempted, high.num_attempted) == (7, 7)
 
 
 def test_score_layers_confidence_is_the_mean_over_the_answers_that_came():
@@ -193,16 +202,16 @@ def test_sample_confidence_is_the_geometric_mean_probability():
 
 def test_creativity_possible_is_ideas_over_those_possible():
     # Layer 2: {0, 1} of min(4 answers, 3 ideas), none of min(4, 20): (2/3 + 0) / 2. Layer 4: (1/3 + 2/4) / 2.
-    assert creativity_possible(OUTCOMES, np.array([3, 20])).tolist() == pytest.approx([1 / 3, 5 / 12])
+    assert creativity_possible(OUTCOMES, [3, 20]).tolist() == pytest.approx([1 / 3, 5 / 12])
 
 
 def test_creativity_possible_of_unknown_ideas_is_over_answers():
-    assert creativity_possible(OUTCOMES, np.zeros(2, int)).tolist() == creativity_absolute(OUTCOMES).tolist()
+    assert creativity_possible(OUTCOMES, [0, 0]).tolist() == creativity_absolute(OUTCOMES).tolist()
 
 
 def test_creativity_possible_is_at_most_1():
     # Two accepted ideas, and two that no accepted answer names.
-    assert creativity_possible(np.array([[[0, 1, 2, 3]]]), np.array([2])).tolist() == [1.0]
+    assert creativity_possible([[[0, 1, 2, 3]]], [2]).tolist() == [1.0]
 
 
 def test_possible_is_the_default_scaling():

@@ -74,8 +74,7 @@ def _detail(scored: Scored, field: str, score: LayerScore, words: Translator) ->
     if field == "creativity":
         return words.ideas(score.creativity_raw, scored.is_open)
     if field == "token_plausibility":
-        num_attempted = score.num_samples - score.num_not_attempted
-        return words("attempted_of", attempted=words.count(num_attempted), all=words.count(score.num_samples))
+        return words("attempted_of", attempted=words.count(score.num_attempted), all=words.count(score.num_samples))
     return words("balance_of_both")
 
 

@@ -100,7 +100,7 @@ def _nothing_best(scored: Scored) -> str:
     """Why no layer is the best, as a key of the words."""
     if not scored.is_open:
         return "nothing_right"
-    has_attempts = any(score.num_samples > score.num_not_attempted for score in scored.scores)
+    has_attempts = any(score.num_attempted > 0 for score in scored.scores)
     return "plausibility_unknown" if has_attempts else "nothing_attempted"
 
 

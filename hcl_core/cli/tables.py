@@ -75,9 +75,8 @@ def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, s
     for column in table.columns:
         column.justify = "right"
     for score, layer in zip(scores, sure.layers, strict=True):
-        num_attempted = score.num_samples - score.num_not_attempted
         judged = (score.hallucination_rate, layer.hallucination_ci, score.num_correct)
-        unjudged = (score.token_plausibility, layer.plausibility_ci, num_attempted)
+        unjudged = (score.token_plausibility, layer.plausibility_ci, score.num_attempted)
         value, interval, count = unjudged if outcomes.is_open else judged
         cells = [
             str(score.exit_layer),

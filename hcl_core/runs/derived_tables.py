@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hcl_core.atomic import atomic_file
-from hcl_core.records import ClusterMember, LayerScore, SampleKey, Verdict, of_kind
+from hcl_core.records import LayerScore, of_kind
 from hcl_core.runs.tables import (
     CLUSTER_SCHEMA,
     PLAUSIBILITY_SCHEMA,
@@ -17,7 +17,6 @@ from hcl_core.runs.tables import (
     read_derived,
     read_stamp,
     stamped,
-    write_table,
     write_tables,
 )
 
@@ -33,22 +32,6 @@ class DerivedTables:
     """
 
     path: Path
-
-    def write_verdicts(self, verdicts: Sequence[Verdict], stamp: str) -> None:
-        """Replace ``verdicts.parquet``; ``stamp`` says which judge made them."""
-        columns: dict[str, list[Any]] = {
-            "outcome": [verdict.outcome for verdict in verdicts],
-            "reason": [verdict.reason for verdict in verdicts],
-            "matched": [verdict.matched for verdict in verdicts],
-        }
-        keys = [verdict.key for verdict in verdicts]
-        write_table(self.path / "verdicts.parquet", keys, columns, VERDICT_SCHEMA, stamp)
-
-    def write_clusters(self, members: Sequence[ClusterMember], stamp: str) -> None:
-        """Replace ``clusters.parquet``; ``stamp`` says which judge and embedder made them."""
-        columns = {"cluster_id": [member.cluster_id for member in members]}
-        keys = [member.key for member in members]
-        write_table(self.path / "clusters.parquet", keys, columns, CLUSTER_SCHEMA, stamp)
 
     def write_by_sample(
         self, name: Literal["verdicts", "clusters", "plausibility"], tables: Iterable[pa.Table], stamp: str
@@ -77,11 +60,6 @@ class DerivedTables:
         except (pa.ArrowException, OSError):
             return None
         return rows
-
-    def write_plausibility(self, keys: Sequence[SampleKey], mean_logprobs: Sequence[float], stamp: str) -> None:
-        """Replace ``plausibility.parquet``; ``stamp`` names the weights that computed it."""
-        columns = {"mean_logprob": list(mean_logprobs)}
-        write_table(self.path / "plausibility.parquet", keys, columns, PLAUSIBILITY_SCHEMA, stamp)
 
     def plausibility_table(self, stamp: str, question_id: str | None = None) -> pa.Table | None:
         """``plausibility.parquet``, or one question's rows; ``None`` if missing, damaged, or of another stamp."""

@@ -16,7 +16,6 @@ plausibility with the run's language model, the rest without one. All but the sc
 what made them.
 """
 
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,12 +29,12 @@ from filelock import FileLock, Timeout
 
 from hcl_core.atomic import atomic_file, disk_errors
 from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError, SettingsError
-from hcl_core.records import Sample, SampleKey, StoredQuestion
+from hcl_core.records import Sample, StoredQuestion
 from hcl_core.runs.derived_tables import DerivedTables
 from hcl_core.runs.half_manifest import read_half_manifest
 from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.parts import BadPart, SampleParts, describe_repeat
-from hcl_core.runs.question_rows import format_row, parse_row
+from hcl_core.runs.question_rows import format_row, parse_rows
 from hcl_core.runs.set_aside import set_aside
 from hcl_core.runs.tables import KEY, SAMPLE_SCHEMA, TOKEN_SCHEMA, has_repeats, read_derived, samples_of
 from hcl_core.user_files import read_bytes_limited
@@ -205,7 +204,7 @@ class RunFolder(DerivedTables):
     def read_questions(self) -> list[StoredQuestion]:
         """``questions``, of a folder whose manifest cannot be read too; their number is not checked."""
         try:
-            return [parse_row(line) for line in io.StringIO(self.questions_content().decode("utf-8-sig"))]
+            return parse_rows(self.questions_content())
         except (OSError, ValueError, SettingsError) as error:
             raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: {error}") from None
 
@@ -255,11 +254,6 @@ class RunFolder(DerivedTables):
     def sample_batches(self, columns: Sequence[str] = SAMPLE_SCHEMA.names) -> Iterator[pa.Table]:
         """The rows of ``sample_table``, in tables of bounded size; whether a sample stands twice is not checked."""
         yield from self.parts.read_batches(columns)
-
-    def sample_keys(self) -> set[SampleKey]:
-        """Keys of all stored samples."""
-        table = self.sample_table(["question_id", "exit_layer", "sample_idx"])
-        return {SampleKey(*key) for key in zip(*(column.to_pylist() for column in table.columns), strict=True)}
 
     def add_token_texts(self, texts: Mapping[int, str]) -> None:
         """Add the text of each token id to ``tokens.parquet``."""

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from cachetools import LRUCache, cached
 from hcl_core.atomic import new_file
 from hcl_core.errors import RunBusyError, RunFolderError
 from hcl_core.records import Sample
+from hcl_core.runs.file_version import file_version
 from hcl_core.runs.tables import KEY, SAMPLE_SCHEMA, check_samples, read_batches, read_table, table_of
 
 # Five digits, or more of them without a leading zero: each number has one name.
@@ -152,15 +153,7 @@ def _number_of(file: Path) -> int:
     return int(file.stem.removeprefix("part-"))
 
 
-def _version_of(file: Path) -> Hashable:
-    try:
-        state = file.stat()
-    except OSError:  # a link to nowhere
-        return str(file)
-    return str(file), state.st_mtime_ns, state.st_size
-
-
-@cached(LRUCache(maxsize=_MOST_CHECKED), key=_version_of, lock=Lock())
+@cached(LRUCache(maxsize=_MOST_CHECKED), key=file_version, lock=Lock())
 def _problem_of(file: Path) -> str | None:
     """Why a part is bad; ``None`` if all of it can be read. Checked once for each state of the file."""
     try:

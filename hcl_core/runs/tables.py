@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hcl_core.atomic import atomic_file
-from hcl_core.records import FinishReason, Sample, SampleKey
+from hcl_core.records import FinishReason, Sample
 
 _STAMP = b"made_by"
 # Rounding can bring the logarithm of a probability of 1 a little above 0.
@@ -119,30 +119,6 @@ def mean_logprobs(table: pa.Table) -> NDArray[np.float64]:
     sums = np.concatenate([[0.0], np.cumsum(values)])
     means: NDArray[np.float64] = (sums[offsets[1:]] - sums[offsets[:-1]]) / np.maximum(np.diff(offsets), 1)
     return means
-
-
-def write_table(
-    path: Path,
-    keys: Iterable[SampleKey],
-    columns: dict[str, list[Any]],
-    schema: pa.Schema,
-    stamp: str | None = None,
-) -> None:
-    """Write a table atomically.
-
-    Args:
-        path: The file; replaced if it exists.
-        keys: One a row.
-        columns: Values of the other columns, by name.
-        schema: Schema of the table.
-        stamp: Stored in the file's metadata, if any.
-    """
-    keys = list(keys)
-    key_columns = {name: [key[index] for key in keys] for index, (name, _) in enumerate(_KEY_FIELDS)}
-    values = key_columns | columns
-    table = pa.table([pa.array(values[field.name], field.type) for field in schema], schema=schema)
-    with atomic_file(path) as temporary:
-        pq.write_table(stamped(table, stamp), temporary, compression="zstd")
 
 
 def write_tables(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, stamp: str) -> None:

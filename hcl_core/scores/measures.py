@@ -21,8 +21,8 @@ from hcl_core.scores.metrics import (
     NOT_ATTEMPTED,
     FloatArray,
     OutcomeTable,
-    creativity_absolute,
     mean_known,
+    scaled_creativity,
 )
 from hcl_core.words import split_words
 
@@ -75,7 +75,7 @@ class OutcomeMeasures:
     Attributes:
         exit_layer: Decoder blocks run, from 1.
         not_attempted_rate: Share of answers that were empty or a refusal, mean over questions, in [0, 1].
-        creativity_absolute: See ``metrics.creativity_absolute``.
+        creativity_absolute: See ``metrics.scaled_creativity``.
         calibration_error: Expected calibration error of the confidence, in [0, 1] (arXiv 1706.04599); NaN of open
             questions, where no answer is right or wrong.
         blocks_per_token: Decoder blocks run for each token; NaN where the exit layer does not decide it.
@@ -103,7 +103,7 @@ def measure_outcomes(table: OutcomeTable, cost: ModelCost | None) -> list[Outcom
     outcomes = table.outcomes
     silent = mean_known(np.where(outcomes == MISSING, np.nan, outcomes == NOT_ATTEMPTED), axis=2)
     silent_rate = mean_known(silent)
-    absolute = creativity_absolute(outcomes[table.has_creativity])
+    absolute = scaled_creativity(table, "absolute")
     return [
         OutcomeMeasures(
             exit_layer=exit_layer,

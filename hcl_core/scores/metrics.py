@@ -127,35 +127,6 @@ def creativity_raw(outcomes: NDArray[np.int16]) -> FloatArray:
     return mean_known(np.where((outcomes != MISSING).any(axis=2), num_ideas(outcomes), np.nan))
 
 
-def creativity_absolute(outcomes: NDArray[np.int16]) -> FloatArray:
-    """Different ideas among the correct answers over answers given, mean over questions (ours).
-
-    1 where every answer is right and another idea. It depends on no other layer, so it does not move when a
-    layer is added; it does depend on the number of samples, since fifty answers seldom find fifty ideas.
-
-    Args:
-        outcomes: ``[num_questions, E, num_samples]`` as in ``OutcomeTable``.
-
-    Returns:
-        ``[E]`` in [0, 1]; NaN at a layer without any answer.
-    """
-    return mean_known(_shares(num_ideas(outcomes), (outcomes != MISSING).sum(axis=2)))
-
-
-def creativity_possible(outcomes: NDArray[np.int16], num_accepted_ideas: NDArray[np.int32]) -> FloatArray:
-    """Different ideas among the correct answers over those possible, mean over questions (ours).
-
-    Args:
-        outcomes: ``[num_questions, E, num_samples]`` as in ``OutcomeTable``.
-        num_accepted_ideas: ``[num_questions]`` as in ``OutcomeTable``.
-
-    Returns:
-        ``[E]`` in [0, 1]; NaN at a layer without any answer.
-    """
-    possible = num_possible_ideas((outcomes != MISSING).sum(axis=2), num_accepted_ideas)
-    return mean_known(np.minimum(_shares(num_ideas(outcomes), possible), 1))
-
-
 def num_possible_ideas(given: NDArray[np.int64], num_accepted_ideas: NDArray[np.int32]) -> NDArray[np.int64]:
     """The most ideas that ``given [num_questions, E]`` answers can have: one each, and no more than are accepted."""
     accepted = num_accepted_ideas[:, None]
@@ -171,7 +142,7 @@ def num_ideas(outcomes: NDArray[np.int16]) -> NDArray[np.int64]:
     return count
 
 
-def _shares(counts: NDArray[np.int64], of: NDArray[np.int64]) -> FloatArray:
+def _shares(counts: NDArray[np.int64] | FloatArray, of: NDArray[np.int64]) -> FloatArray:
     """``counts / of``, NaN where ``of`` is 0."""
     shares: FloatArray = np.divide(counts, of, out=np.full(counts.shape, np.nan), where=of > 0)
     return shares
@@ -256,22 +227,21 @@ def balance(creativity: FloatArray, accuracy: FloatArray, weights: Weights) -> F
 def scaled_creativity(table: OutcomeTable, scaling: Scaling) -> FloatArray:
     """Creativity of every layer, mean over the questions that have one (DESIGN section 2).
 
+    ``possible``: ideas over those possible (ours). ``absolute``: ideas over answers given (ours); 1 where every answer
+    is right and another idea. Neither moves when a layer is added. Both depend on the number of samples, since fifty
+    answers seldom find fifty ideas. ``min_max``: ideas, min-max scaled over the layers (paper).
+
     Returns:
         ``[E]`` in [0, 1]; NaN at a layer without any answer, where no question has creativity, and, min-max scaled,
         where no answer is right at any layer.
     """
-    outcomes = table.outcomes[table.has_creativity]
-    if table.is_open:
-        ideas = plausible_ideas(table)
-        if scaling != "min_max":  # possible are as many ideas as answers
-            return mean_known(ideas / np.maximum((outcomes != MISSING).sum(axis=2), 1))
+    creative = table.has_creativity
+    ideas, given = ideas_found(table)[creative], (table.outcomes[creative] != MISSING).sum(axis=2)
+    if scaling == "min_max":
         has_ideas = (np.nan_to_num(ideas) > 0).any()
         return min_max_scale(mean_known(ideas)) if has_ideas else np.full(ideas.shape[1], np.nan)
-    if scaling == "possible":
-        return creativity_possible(outcomes, table.num_accepted_ideas[table.has_creativity])
-    if scaling == "absolute":
-        return creativity_absolute(outcomes)
-    return min_max_scale(creativity_raw(outcomes)) if (outcomes >= 0).any() else np.full(outcomes.shape[1], np.nan)
+    most = num_possible_ideas(given, table.num_accepted_ideas[creative]) if scaling == "possible" else given
+    return mean_known(np.minimum(_shares(ideas, most), 1))
 
 
 def score_layers(table: OutcomeTable, weights: Weights, scaling: Scaling = DEFAULT_SCALING) -> list[LayerScore]:

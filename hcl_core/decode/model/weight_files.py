@@ -15,6 +15,7 @@ from typing import Any
 from hcl_core.atomic import atomic_file
 from hcl_core.errors import DamagedModelError, UnsafeWeightsError
 from hcl_core.folders import cache_folder
+from hcl_core.user_files import read_text_limited
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _INDEX_SUFFIX = ".safetensors.index.json"
@@ -30,9 +31,7 @@ _MAX_JSON_BYTES = 64 * 2**20
 def read_json_object(file: Path) -> dict[str, Any]:
     """The JSON object in a small file of a model folder; raises ``DamagedModelError`` if there is none."""
     try:
-        if file.stat().st_size > _MAX_JSON_BYTES:
-            raise ValueError("it is too large")
-        entries = json.loads(file.read_text(encoding="utf-8"))
+        entries = json.loads(read_text_limited(file, _MAX_JSON_BYTES, "utf-8"))
         if not isinstance(entries, dict):
             raise ValueError("it is no JSON object")
         return entries
