@@ -1,11 +1,12 @@
 """Questions of a forest: each has the answers that it has alone, whoever else is there, and whoever leaves."""
 
+import inspect
 from dataclasses import replace
 
 import pytest
 from conftest import make_decoder, make_lm, stored_question
 
-from hcl_core.decode.forest import Forest
+from hcl_core.decode.forest import Forest, Lane
 from hcl_core.decode.strategy import decoder_of
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.ports import DecodeProgress, DecodeRequest
@@ -46,7 +47,7 @@ def alone(decoder, request):
 
 def together(decoder, asked, at_once=None):
     """The progress of each request in the company of the others."""
-    progress = {request: [] for request in asked}
+    progress: dict[DecodeRequest, list[DecodeProgress]] = {request: [] for request in asked}
     for request, step in decoder.decode_many(asked, at_once):
         progress[request].append(step)
     return [progress[request] for request in asked]
@@ -58,7 +59,7 @@ def opened(forest, decoder, asked):
 
 def run(forest, lanes):
     """Events of each lane until none is left."""
-    events = {lane: [] for lane in lanes}
+    events: dict[Lane, list[Any]] = {lane: [] for lane in lanes}
     while not forest.is_idle:
         for lane, event in forest.step():
             events[lane].append(event)
@@ -88,7 +89,8 @@ def test_a_question_that_joins_later_changes_nothing():
     decoder = make_decoder(make_lm())
     asked = requests(decoder)
     forest = Forest(decoder.parts.lm, decoder.parts.budget_now)
-    events, waiting = {}, list(asked)
+    events: dict[Lane, list[Any]] = {}
+    waiting = list(asked)
     while waiting or not forest.is_idle:
         if waiting:
             events[forest.open(decoder, waiting.pop(0))] = []
@@ -102,7 +104,7 @@ def test_a_question_that_leaves_changes_nothing():
     asked = requests(decoder)
     forest = Forest(decoder.parts.lm, decoder.parts.budget_now)
     lanes = opened(forest, decoder, asked)
-    events = {lane: [] for lane in lanes}
+    events: dict[Lane, list[Any]] = {lane: [] for lane in lanes}
     for number in range(1_000):
         if number == 4:
             forest.close(lanes[1])
@@ -170,7 +172,7 @@ def test_questions_before_one_that_fails_are_finished_first(wrong):
     decoder = make_decoder(make_lm())
     asked = requests(decoder)
     asked[2] = replace(asked[2], **wrong)
-    progress = {request: [] for request in asked}
+    progress: dict[DecodeRequest, list[DecodeProgress]] = {request: [] for request in asked}
     with pytest.raises((SettingsError, ContextTooLongError)):
         for request, step in decoder.decode_many(asked):
             progress[request].append(step)
@@ -194,4 +196,4 @@ def test_a_closed_generator_ends_every_policy(monkeypatch):
     next(steps)
     steps.close()
     assert len(lanes) == len(NAMES)
-    assert all(lane.policy.gi_frame is None and lane.tree is None for lane in lanes)
+    assert all(inspect.getgeneratorstate(lane.policy) == inspect.GEN_CLOSED and lane.tree is None for lane in lanes)
