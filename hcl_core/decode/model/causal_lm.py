@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hcl_core.decode.model.families import check_architecture, max_positions
-from hcl_core.decode.model.linear import MIN_ROWS, Product, pad_rows, product_with
+from hcl_core.decode.model.linear import Product, pad_rows, product_with
 from hcl_core.decode.model.prompt_tokens import PromptTokens
-from hcl_core.models.footprint import SCRATCH_BYTES
+from hcl_core.models.footprint import readout_rows
 from hcl_core.models.shapes import ModelShape
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -199,7 +199,7 @@ class CausalLM:
 
     def readout_rows(self, num_tables: int = 1) -> int:
         """Rows ``n`` at a time so that ``num_tables`` float32 tables ``[n, vocab_size]`` fit the scratch memory."""
-        return max(MIN_ROWS, SCRATCH_BYTES // (4 * num_tables * self.vocab_size))
+        return readout_rows(self.vocab_size, num_tables, self.readout_device.type)
 
     def logits_buffer(self, num_rows: int) -> Tensor:
         """Uninitialised float32 ``[num_rows, vocab_size]`` for ``unembed`` to fill."""
