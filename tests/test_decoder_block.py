@@ -1,5 +1,7 @@
 """Blocks with merged products and fused norms, as a GPU runs them, against a CPU's blocks and transformers' own."""
 
+from typing import Any
+
 import pytest
 import torch
 from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm, make_model, make_tokenizer
@@ -14,7 +16,7 @@ from hcl_core.decode.model.decoder_block import DecoderBlock, rms_norm
 def fused_lm(family, seed=0, dtype=torch.float32):
     """``make_lm`` with fused blocks."""
     model = make_model(family, seed).to(dtype)
-    lm = CausalLM(model, make_tokenizer(), is_fused=True)
+    lm: Any = CausalLM(model, make_tokenizer(), is_fused=True)
     lm.peer = model
     return lm
 

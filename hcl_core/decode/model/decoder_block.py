@@ -90,7 +90,7 @@ def _merged(linears: Sequence[nn.Module], release: bool) -> Products:
     if len(plain) < len(linears) or len(biases) not in (0, len(linears)):
         return _separate(linears, release)
     sizes = [linear.out_features for linear in plain]
-    product = affine(torch.cat([linear.weight for linear in plain]), torch.cat(biases) if biases else None)
+    product = affine(torch.cat(tuple(linear.weight for linear in plain)), torch.cat(biases) if biases else None)
     if release:
         for linear in plain:
             linear.weight = nn.Parameter(linear.weight.new_empty(0), requires_grad=False)
