@@ -31,9 +31,27 @@ from hcl_core.models.shapes import ModelShape
 from hcl_core.settings.layers import parse_layers
 
 MODELS = ("layerskip-llama3.2-1b", "layerskip-llama2-7b", "layerskip-llama3-8b", "layerskip-llama2-13b")
-LAYERS, SAMPLES, TOKENS, PROMPT_TOKENS = "2::2", 50, 50, 128
+LAYERS = "2::2"
 # Reported for one model, by second-hand notes on the paper.
 REPORTED_HOURS = 1066
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """What a question asks for; the defaults are the paper's.
+
+    Attributes:
+        samples: Answers a layer.
+        tokens: Longest answer.
+        prompt_tokens: Length of the prompt.
+    """
+
+    samples: int = 50
+    tokens: int = 50
+    prompt_tokens: int = 128
+
+
+PAPER = Protocol()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +113,15 @@ class Estimate:
         return self.weights + self.readouts + self.keys_values + self.launches
 
 
-def blocks_read(shape: ModelShape, exits: Sequence[int], sharing: Sharing, scratch: int) -> float:
+def blocks_read(
+    shape: ModelShape, exits: Sequence[int], sharing: Sharing, scratch: int, protocol: Protocol = PAPER
+) -> int:
     """How often a block's matrices are read for a question: once for each block of each chunk of each step."""
     deepest_first = sorted(exits, reverse=True)
-    rows_an_exit = SAMPLES * sharing.blocks
+    rows_an_exit = protocol.samples * sharing.blocks
     num_read = 0
-    for path_tokens in range(1, TOKENS + 1):
-        chunk = rows_per_chunk(shape, PROMPT_TOKENS, path_tokens, scratch)
+    for path_tokens in range(1, protocol.tokens + 1):
+        chunk = rows_per_chunk(shape, protocol.prompt_tokens, path_tokens, scratch)
         starts = range(0, math.ceil(rows_an_exit * len(exits)), chunk)
         num_read += sum(deepest_first[int(start / rows_an_exit)] for start in starts)
     return num_read
@@ -112,29 +132,31 @@ def estimate(
     gpu: Gpu,
     sharing: Sharing,
     exits: Sequence[int],
+    *,
     number_bytes: int = 2,
     scratch: int = scratch_bytes("cuda"),
+    protocol: Protocol = PAPER,
 ) -> Estimate:
-    """Seconds a question on ``gpu``, in bfloat16, with ``scratch`` bytes for the activations of a chunk."""
-    deepest = max(exits)
-    rows = SAMPLES * sum(exits) * sharing.blocks  # a step's rows, summed over blocks
+    """Seconds a question on ``gpu``; ``number_bytes`` of a weight, ``scratch`` bytes for a chunk's activations."""
+    deepest, samples, tokens = max(exits), protocol.samples, protocol.tokens
+    rows = samples * sum(exits) * sharing.blocks  # a step's rows, summed over blocks
     block_bytes = shape.matrix_weights * number_bytes
-    num_read = blocks_read(shape, exits, sharing, scratch)
-    weights = gpu.seconds(num_read * block_bytes, TOKENS * 2 * shape.matrix_weights * rows)
+    num_read = blocks_read(shape, exits, sharing, scratch, protocol)
+    weights = gpu.seconds(num_read * block_bytes, tokens * 2 * shape.matrix_weights * rows)
     head = shape.vocab_size * shape.hidden_size
-    readouts = SAMPLES * len(exits) * sharing.readouts
+    readouts = samples * len(exits) * sharing.readouts
     chunks = math.ceil(readouts / readout_rows(shape.vocab_size, 1, "cuda"))
     logits = 6 * 4 * shape.vocab_size * readouts
-    reading = TOKENS * gpu.seconds(chunks * head * number_bytes + logits, 2 * head * readouts)
-    path = rows * (TOKENS / 2) * shape.kv_numbers * number_bytes
-    prompt = deepest * PROMPT_TOKENS * shape.kv_numbers * number_bytes
-    keys_values = TOKENS * gpu.seconds(3 * path + prompt, 0)
-    launches = gpu.launch * (num_read * KERNELS_A_BLOCK + TOKENS * chunks * KERNELS_A_READOUT)
+    reading = tokens * gpu.seconds(chunks * head * number_bytes + logits, 2 * head * readouts)
+    path = rows * (tokens / 2) * shape.kv_numbers * number_bytes
+    prompt = deepest * protocol.prompt_tokens * shape.kv_numbers * number_bytes
+    keys_values = tokens * gpu.seconds(3 * path + prompt, 0)
+    launches = gpu.launch * (num_read * KERNELS_A_BLOCK + tokens * chunks * KERNELS_A_READOUT)
     alone = sum(
         gpu.seconds(e * block_bytes + head * number_bytes, 0) + gpu.launch * (e * KERNELS_A_BLOCK + KERNELS_A_READOUT)
         for e in exits
     )
-    return Estimate(weights, reading, keys_values, launches, SAMPLES * TOKENS * alone)
+    return Estimate(weights, reading, keys_values, launches, samples * tokens * alone)
 
 
 def measured_sharing() -> Sharing:
@@ -166,10 +188,11 @@ def assumptions(scratch: int) -> str:
         for gpu in GPUS
     )
     return (
-        f"An estimate, not measured. Assumed: bfloat16; {SAMPLES} answers of {TOKENS} tokens at layers {LAYERS} after "
-        f"{PROMPT_TOKENS} tokens of prompt; {scratch / 2**20:.0f} MiB for the activations of a chunk of rows, each of "
-        f"which reads the weights again; {KERNELS_A_BLOCK} kernels a block of a chunk, {KERNELS_A_READOUT} a readout; "
-        f"no overlap of the terms; the prompt itself and the host's own work are left out. {cards}."
+        f"An estimate, not measured. Assumed: bfloat16; {PAPER.samples} answers of {PAPER.tokens} tokens at layers "
+        f"{LAYERS} after {PAPER.prompt_tokens} tokens of prompt; {scratch / 2**20:.0f} MiB for the activations of a "
+        f"chunk of rows, each of which reads the weights again; {KERNELS_A_BLOCK} kernels a block of a chunk, "
+        f"{KERNELS_A_READOUT} a readout; no overlap of the terms; the prompt itself and the host's own work are left "
+        f"out. {cards}."
     )
 
 

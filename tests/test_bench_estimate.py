@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.estimate import GPUS, LAYERS, SAMPLES, TOKENS, Sharing, assumptions, blocks_read, estimate
+from bench.estimate import GPUS, LAYERS, PAPER, Sharing, assumptions, blocks_read, estimate
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.footprint import scratch_bytes
 from hcl_core.settings.layers import parse_layers
@@ -12,14 +12,14 @@ EXITS = parse_layers(LAYERS, SHAPE.num_hidden_layers)
 
 
 def test_with_memory_for_all_rows_a_step_reads_each_block_once():
-    assert blocks_read(SHAPE, EXITS, Sharing(), scratch=2**40) == TOKENS * max(EXITS)
+    assert blocks_read(SHAPE, EXITS, Sharing(), scratch=2**40) == PAPER.tokens * max(EXITS)
 
 
 def test_with_memory_for_the_fewest_rows_each_chunk_reads_its_blocks():
     # Chunks of 16 rows, each as deep as its deepest row: rows 0, 16, 32 and so on, 50 an exit layer, the deepest first.
-    starts = range(0, SAMPLES * len(EXITS), 16)
-    assert blocks_read(SHAPE, EXITS, Sharing(), scratch=1) == TOKENS * sum(
-        sorted(EXITS, reverse=True)[start // SAMPLES] for start in starts
+    starts = range(0, PAPER.samples * len(EXITS), 16)
+    assert blocks_read(SHAPE, EXITS, Sharing(), scratch=1) == PAPER.tokens * sum(
+        sorted(EXITS, reverse=True)[start // PAPER.samples] for start in starts
     )
 
 

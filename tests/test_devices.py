@@ -47,7 +47,7 @@ def test_quantised_weights_are_refused_on_an_apple_gpu(dtype):
 
 @pytest.mark.parametrize(("of_machine", "of_gpu", "free"), [(100, 70, 50), (30, 70, 30)])
 def test_an_apple_gpu_has_no_more_memory_than_its_machine(monkeypatch, of_machine, of_gpu, free):
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: type("Memory", (), {"available": of_machine}))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": of_machine}))
     monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: of_gpu)
     monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 20)
     assert memory.free_memory(MPS) == free

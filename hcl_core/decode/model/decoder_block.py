@@ -86,11 +86,12 @@ def _separate(linears: Sequence[nn.Module], release: bool) -> Products:
 def _merged(linears: Sequence[nn.Module], release: bool) -> Products:
     """One product with the matrices of ``linears`` below each other; quantised ones stay separate."""
     plain = [linear for linear in linears if type(linear) is nn.Linear]
-    biases = [linear.bias for linear in plain if linear.bias is not None]
+    biases: list[Tensor] = [linear.bias for linear in plain if linear.bias is not None]
     if len(plain) < len(linears) or len(biases) not in (0, len(linears)):
         return _separate(linears, release)
     sizes = [linear.out_features for linear in plain]
-    product = affine(torch.cat(tuple(linear.weight for linear in plain)), torch.cat(biases) if biases else None)
+    weights: list[Tensor] = [linear.weight for linear in plain]
+    product = affine(torch.cat(weights), torch.cat(biases) if biases else None)
     if release:
         for linear in plain:
             linear.weight = nn.Parameter(linear.weight.new_empty(0), requires_grad=False)
