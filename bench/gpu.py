@@ -21,9 +21,8 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +31,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.engine import generate, generate_all, ours, seconds, with_prompt
-from bench.estimate import LAYERS, PAPER, Gpu, Protocol, Sharing, estimate
+from bench.estimate import LAYERS, PAPER, Gpu, Protocol, estimate
 from bench.machine import describe
 from bench.random_models import random_model, set_spread, word_tokenizer
+from bench.recorded import recorded, replay, sharing_of
 from hcl_core.decode.engine import EngineDecoder
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.memory import free_memory
@@ -53,8 +53,7 @@ from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 SPREADS = {"nothing shared": 1.0, "much shared": 12.0}
 TINY = {"tiny": ModelShape(4, 64, 128, 4, 2, 16, 2048)}
 TINY_PROTOCOL = Protocol(samples=3, tokens=4, prompt_tokens=32)
-_DTYPE, _NUMBER_BYTES = torch.bfloat16, 2
-_TIMES_LOGITS_MOVE = 6
+_DTYPE = torch.bfloat16
 _ROOT = Path(__file__).parent.parent
 
 
@@ -220,76 +219,6 @@ def speculation(
     *_, report = benchmark_strategies(decoder.parts, "", questions, settings, strategies, repeats)
     assert isinstance(report, SpeedReport)  # the last event
     return [asdict(row) for row in report.rows]
-
-
-@dataclass(slots=True)
-class Work:
-    """The calls that a run made.
-
-    Attributes:
-        blocks: Layer and rows of each call of a block; the prompt's come first.
-        readouts: Rows of each readout.
-    """
-
-    blocks: list[tuple[int, int]] = field(default_factory=list)
-    readouts: list[int] = field(default_factory=list)
-
-    def operations(self, shape: ModelShape) -> int:
-        """Floating-point operations of the products, attention left out."""
-        head = shape.vocab_size * shape.hidden_size
-        return 2 * (shape.matrix_weights * sum(rows for _, rows in self.blocks) + head * sum(self.readouts))
-
-    def bytes_moved(self, shape: ModelShape) -> int:
-        """Weights once a call; float32 logits written once and read five times."""
-        head = shape.vocab_size * shape.hidden_size
-        weights = len(self.blocks) * shape.matrix_weights + len(self.readouts) * head
-        return _NUMBER_BYTES * weights + _TIMES_LOGITS_MOVE * 4 * shape.vocab_size * sum(self.readouts)
-
-
-@contextmanager
-def recorded(lm: CausalLM) -> Iterator[Work]:
-    """Notes the calls of blocks and readouts while it lasts."""
-    work, block, unembed = Work(), lm.block, lm.unembed
-
-    def noting_block(layer: int, hidden: Any, *others: Any) -> Any:
-        work.blocks.append((layer, len(hidden)))
-        return block(layer, hidden, *others)
-
-    def noting_unembed(normed: Any, out: Any) -> Any:
-        work.readouts.append(len(normed))
-        return unembed(normed, out)
-
-    vars(lm).update(block=noting_block, unembed=noting_unembed)  # in front of the methods
-    try:
-        yield work
-    finally:
-        del vars(lm)["block"], vars(lm)["unembed"]
-
-
-@torch.inference_mode()
-def replay(lm: CausalLM, work: Work) -> dict[str, float]:
-    """Seconds of the calls of ``work`` made again: blocks without attention, readouts without draws."""
-    most = max(*(rows for _, rows in work.blocks), *work.readouts)
-    hidden = torch.randn(most, lm.hidden_size, device=lm.readout_device).to(lm.dtype)
-    rotary, logits = lm.rotary(torch.tensor([0])), lm.logits_buffer(max(work.readouts))
-
-    def blocks() -> None:
-        for layer, rows in work.blocks:
-            lm.block(layer, hidden[:rows], rotary, lambda query, key, value: query.flatten(1))
-
-    def readouts() -> None:
-        for rows in work.readouts:
-            lm.unembed(lm.final_norm(hidden[:rows]), out=logits)
-
-    return {"blocks": min(seconds(blocks) for _ in range(2)), "readouts": min(seconds(readouts) for _ in range(2))}
-
-
-def sharing_of(work: Work, layers: Sequence[int], protocol: Protocol) -> Sharing:
-    """What is left of the work of answers that share nothing and never end early; the prompt's rows are not counted."""
-    of_prompt = max(layer for layer, _ in work.blocks) + 1
-    rows = sum(rows for _, rows in work.blocks[of_prompt:])
-    unshared = protocol.samples * protocol.tokens
-    return Sharing(rows / (unshared * sum(layers)), sum(work.readouts) / (unshared * len(layers)))
 
 
 def as_table(models: dict[str, Any]) -> Table:

@@ -45,7 +45,7 @@ def main() -> None:
         table.add_row(f"{shape[0]} x {shape[1]}", str(num_rows), *cells)
     console.print(table)
     if options.engine:
-        console.print(whole_question(options.repeats), highlight=False)
+        console.print(whole_question(options.repeats), highlight=False, soft_wrap=True)
     console.print(f"GFLOP/s; --dtype fastest takes {str(fastest_dtype()).removeprefix('torch.')} here", highlight=False)
 
 

@@ -12,13 +12,13 @@ from bench import gpu
 from bench.engine import counted, ours
 from bench.estimate import Gpu, Protocol
 from bench.random_models import random_model, set_spread, word_tokenizer
+from bench.recorded import Work, recorded, sharing_of
 from hcl_core.models.shapes import ModelShape
 from hcl_core.records import Question, SamplingSettings
 
 SHAPE = gpu.TINY["tiny"]
 
 
-@pytest.mark.slow
 def test_the_command_writes_every_measurement_and_prints_the_table(tmp_path, monkeypatch, capsys):
     out = tmp_path / "gpu.json"
     options = ["--device", "cpu", "--tiny", "--repeats", "1", "--questions-at-once", "2", "--out", str(out)]
@@ -66,14 +66,14 @@ def test_a_model_is_measured_where_it_fits(monkeypatch, free, does_fit):
 def test_operations_and_bytes_are_those_of_the_calls():
     shape = ModelShape(2, 8, 16, 2, 1, 4, 100)
     matrices, head = 8 * (2 * 3 * 4 + 3 * 16), 100 * 8
-    work = gpu.Work(blocks=[(0, 5), (1, 5), (0, 3)], readouts=[7, 1])
+    work = Work(blocks=[(0, 5), (1, 5), (0, 3)], readouts=[7, 1])
     assert work.operations(shape) == 2 * (13 * matrices + 8 * head)
     assert work.bytes_moved(shape) == 2 * (3 * matrices + 2 * head) + 6 * 4 * 100 * 8
 
 
 def test_the_calls_of_a_run_are_recorded():
     lm, question, settings = make_lm(), Question("q", "Name a planet", ("Mars",)), SamplingSettings(max_new_tokens=4)
-    with gpu.recorded(lm) as work:
+    with recorded(lm) as work:
         ours(lm, question, (2, 4), 3, settings)
     with counted(lm) as count:
         ours(lm, question, (2, 4), 3, settings)
@@ -84,8 +84,8 @@ def test_the_calls_of_a_run_are_recorded():
 
 def test_sharing_is_what_is_left_of_the_unshared_work():
     # A prompt of 9 tokens through 2 blocks; then 3 rows through both, of 2 answers of 3 tokens at 2 layers.
-    work = gpu.Work(blocks=[(0, 9), (1, 9), (0, 3), (1, 3)], readouts=[2, 4])
-    sharing = gpu.sharing_of(work, (1, 2), Protocol(samples=2, tokens=3))
+    work = Work(blocks=[(0, 9), (1, 9), (0, 3), (1, 3)], readouts=[2, 4])
+    sharing = sharing_of(work, (1, 2), Protocol(samples=2, tokens=3))
     assert (sharing.blocks, sharing.readouts) == (6 / (2 * 3 * 3), 6 / (2 * 3 * 2))
 
 

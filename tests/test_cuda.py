@@ -1,10 +1,10 @@
-"""The engine on a CUDA GPU, against transformers there; the same tests on a CPU show that they test something."""
+"""The engine on a CUDA GPU, beside the tests of ``test_engine`` that run there; a CPU runs them too, but for memory."""
 
 import numpy as np
 import pytest
 import torch
 from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm
-from test_engine import ALL_LAYERS, QUESTION, assert_greedy_is_that_of_transformers, decode, states_by_layer, wave
+from test_engine import ALL_LAYERS, DEVICES, QUESTION, assert_states_are_those_of_transformers, decode, wave
 
 from bench.random_models import random_model, word_tokenizer
 from hcl_core.decode.model.causal_lm import CausalLM
@@ -14,30 +14,13 @@ from hcl_core.models.shapes import ModelShape
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.strategies import Strategy
 
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
-CUDA = pytest.param("cuda", marks=[pytest.mark.cuda, needs_cuda])
-on_each_device = pytest.mark.parametrize("device", ["cpu", CUDA])
-
-
-@on_each_device
-@pytest.mark.parametrize("family", FAMILIES)
-def test_greedy_answers_are_those_of_generate(family, device):
-    lm = make_lm(family, device=device)
-    assert_greedy_is_that_of_transformers(lm, make_decoder(lm), ALL_LAYERS, QUESTION, 24, generated=ALL_LAYERS)
+on_each_device = pytest.mark.parametrize("device", DEVICES)
 
 
 @on_each_device
 @pytest.mark.parametrize("family", FAMILIES)
 def test_states_in_bfloat16_are_those_of_transformers(family, device):
-    lm = make_lm(family, dtype="bfloat16", device=device)
-    prompt = lm.tokenize(make_decoder(lm).prompt_for(QUESTION))
-    for layer, (tokens, states) in states_by_layer(lm, max_new_tokens=6).items():
-        with torch.inference_mode():
-            ids = torch.tensor([[*prompt, *tokens[:-1]]], device=device)
-            theirs = lm.peer(ids, output_hidden_states=True).hidden_states[layer][0, len(prompt) - 1 :].float()
-            ours = (lm.final_norm(states) if layer == NUM_LAYERS else states).float()  # transformers norms the last
-        # Each block rounds a few times: two units in the last place a block, relative to the whole state.
-        assert (ours - theirs).norm() < 2 * layer * torch.finfo(lm.dtype).eps * theirs.norm()
+    assert_states_are_those_of_transformers(make_lm(family, dtype="bfloat16", device=device))
 
 
 @on_each_device
@@ -61,7 +44,7 @@ def test_greedy_self_speculation_is_full_decoding(device):
 
 
 @pytest.mark.cuda
-@needs_cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_model_and_a_wave_take_the_memory_that_was_estimated():
     shape, settings = ModelShape(4, 1024, 2816, 8, 8, 128, 32_000), SamplingSettings(1.0, 1.0, max_new_tokens=8)
     torch.cuda.empty_cache()

@@ -4,8 +4,14 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm, make_model, make_tokenizer
-from test_engine import ALL_LAYERS, QUESTION, assert_greedy_is_that_of_transformers, states_by_layer
+from conftest import FAMILIES, make_decoder, make_lm, make_model, make_tokenizer
+from test_engine import (
+    ALL_LAYERS,
+    QUESTION,
+    assert_greedy_is_that_of_transformers,
+    assert_states_are_those_of_transformers,
+    states_by_layer,
+)
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -38,15 +44,7 @@ def test_states_of_fused_blocks_are_those_of_separate_products(family):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_states_of_fused_blocks_are_those_of_transformers_in_half_precision(family, dtype):
-    lm = fused_lm(family, dtype=dtype)
-    prompt = lm.tokenize(make_decoder(lm).prompt_for(QUESTION))
-    for layer, (tokens, states) in states_by_layer(lm, max_new_tokens=6).items():
-        with torch.inference_mode():
-            output = lm.peer(torch.tensor([[*prompt, *tokens[:-1]]]), output_hidden_states=True)
-            theirs = output.hidden_states[layer][0, len(prompt) - 1 :].float()
-            ours = (lm.final_norm(states) if layer == NUM_LAYERS else states).float()  # transformers norms the last
-        # Each block rounds a few times: two units in the last place a block, relative to the whole state.
-        assert (ours - theirs).norm() < 2 * layer * torch.finfo(dtype).eps * theirs.norm()
+    assert_states_are_those_of_transformers(fused_lm(family, dtype=dtype))
 
 
 def test_a_fused_norm_in_bfloat16_is_rounded_once():

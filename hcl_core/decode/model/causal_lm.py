@@ -108,6 +108,11 @@ class CausalLM:
         return self._quantized or str(self.dtype).removeprefix("torch.")
 
     @property
+    def device_name(self) -> str:
+        """Device of the last block, such as ``"cuda:0"``; ``"mps:0"`` on an Apple GPU, though the CPU reads out."""
+        return str(self.layer_devices[-1])
+
+    @property
     def block_flops(self) -> int:
         """Floating-point operations of one token in one decoder block: two for each weight of its matrices."""
         return 2 * self.shape.matrix_weights
