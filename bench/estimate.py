@@ -4,8 +4,8 @@ Arithmetic on the models' shapes, the GPU's data sheet and stated assumptions; n
 ``bench.gpu`` measures there. A question is 50 answers of 50 tokens at every second layer. Each term is the longer of
 moving its bytes and doing its operations:
 
-- weights: a step's rows go through the blocks in chunks whose activations fit the scratch memory, the deepest rows
-  first; each chunk reads the matrices of the blocks up to its deepest row, and they multiply the rows;
+- weights: a step's rows go through the blocks in chunks whose activations fit the scratch memory, rows of near depth
+  together; each chunk reads the matrices of the blocks up to its deepest row, and they multiply the rows;
 - readouts: the unembedding is read once a chunk of rows; each row's logits are written once and read five times;
 - keys and values: each row gathers its own path (read, written, read again) in each layer;
 - launches: kernels that a block of a chunk and a readout of a chunk start, one after another.
@@ -26,7 +26,7 @@ from rich.table import Table
 
 from bench.curves import OUT
 from hcl_core.models.catalogue import find_model
-from hcl_core.models.footprint import readout_rows, rows_per_chunk, scratch_bytes
+from hcl_core.models.footprint import MIN_READOUT_ROWS, readout_rows, row_scratch, scratch_bytes
 from hcl_core.models.shapes import ModelShape
 from hcl_core.settings.layers import parse_layers
 
@@ -121,7 +121,7 @@ def blocks_read(
     rows_an_exit = protocol.samples * sharing.blocks
     num_read = 0
     for path_tokens in range(1, protocol.tokens + 1):
-        chunk = rows_per_chunk(shape, protocol.prompt_tokens, path_tokens, scratch)
+        chunk = max(MIN_READOUT_ROWS, scratch // row_scratch(shape, protocol.prompt_tokens, path_tokens))
         starts = range(0, math.ceil(rows_an_exit * len(exits)), chunk)
         num_read += sum(deepest_first[int(start / rows_an_exit)] for start in starts)
     return num_read

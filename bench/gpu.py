@@ -9,8 +9,8 @@ bfloat16 and with the paper's protocol (50 answers of 50 tokens at every second 
 - its terms: the calls of that run made again, blocks without attention and readouts without draws; the rest is
   attention, draws and the host's work;
 - ``bench.estimate`` with the card's measured limits and the sharing that this run had;
-- a set of questions, self-speculation, and ``transformers``' ``generate`` layer by layer, all answers of a layer as one
-  batch and one at a time.
+- a set of questions at once, self-speculation, and ``transformers``' ``generate`` layer by layer, with all answers of a
+  layer as one batch and one at a time.
 
 Sharing is set by sharpened logits (``bench.random_models``): nothing shared, and much. The result is one JSON and one
 table. ``--device cpu --tiny`` takes a minute and shows that it runs; its numbers say nothing of a GPU.
@@ -22,7 +22,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from hcl_core.models.catalogue import CATALOGUE
 from hcl_core.models.footprint import WEIGHT_FORMATS, footprint, scratch_bytes
 from hcl_core.models.shapes import ModelShape
 from hcl_core.models.speed_records import SpeedReport
+from hcl_core.ports import DecodeRequest
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.registry import load_questions, make_decoder
 from hcl_core.settings.layers import parse_layers
@@ -52,7 +53,7 @@ from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 # Standard deviation of the logits by what answers share.
 SPREADS = {"nothing shared": 1.0, "much shared": 12.0}
 TINY = {"tiny": ModelShape(4, 64, 128, 4, 2, 16, 2048)}
-TINY_PROTOCOL = Protocol(samples=3, tokens=4, prompt_tokens=32)
+TINY_PROTOCOL = Protocol(samples=3, tokens=4)
 _DTYPE = torch.bfloat16
 _ROOT = Path(__file__).parent.parent
 
@@ -71,12 +72,13 @@ def main() -> None:
     for name, shape in shapes.items():
         if name in found["left_out"]:
             console.print(f"{name} does not fit the free memory")
-            continue
-        found["models"][name] = measure_model(shape, card, options)
+        else:
+            found["models"][name] = measure_model(shape, card, options)
         options.out.write_text(json.dumps(found, indent=1), encoding="utf-8")  # what is there when a later model fails
     console.print(
         f"{card.name}: {card.bandwidth / 1e9:.0f} GB/s by a copy, {card.flops / 1e12:.2f} TFLOP/s by a product, "
-        f"{card.launch * 1e6:.1f} us a kernel; {options.protocol}",
+        f"{card.launch * 1e6:.1f} us a kernel; {options.protocol.samples} answers of {options.protocol.tokens} tokens "
+        f"at layers {LAYERS}; seconds, of a set for each of its {options.questions_at_once} questions",
         highlight=False,
     )
     console.print(as_table(found["models"]))
@@ -84,7 +86,7 @@ def main() -> None:
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="CUDA_VISIBLE_DEVICES chooses a card")
     parser.add_argument("--tiny", action="store_true", help="a tiny model and few answers")
     parser.add_argument(
         "--models",
@@ -180,9 +182,8 @@ def measure_engine(
     took = statistics.median(seconds(one_question) for _ in range(options.repeats))
     replayed = replay(lm, work)
     shared = sharing_of(work, layers, protocol)
-    expected = estimate(
-        lm.shape, card, shared, layers, scratch=scratch_bytes(lm.readout_device.type), protocol=protocol
-    )
+    asked = replace(protocol, prompt_tokens=work.blocks[0][1])
+    expected = estimate(lm.shape, card, shared, layers, scratch=scratch_bytes(options.device), protocol=asked)
     limit = card.seconds(work.bytes_moved(lm.shape), work.operations(lm.shape))
     decoder = make_decoder(lm, "shared", load_template())
     wave = [(layer, sample_idx) for layer in layers for sample_idx in range(protocol.samples)]
@@ -203,10 +204,10 @@ def measure_engine(
 def answer_set(
     decoder: EngineDecoder, questions: Sequence[Question], wave: Sequence[tuple[int, int]], settings: SamplingSettings
 ) -> None:
-    """The answers of ``wave`` to every question: one question after another, as the decoder takes them."""
-    for question in questions:
-        for _ in decoder.decode(with_prompt(decoder, question), settings, [wave]):
-            pass
+    """The answers of ``wave`` to every question, all questions at once."""
+    requests = [DecodeRequest(with_prompt(decoder, question), settings, [wave]) for question in questions]
+    for _ in decoder.decode_many(requests, at_once=len(requests)):
+        pass
 
 
 def speculation(
