@@ -1,13 +1,14 @@
 """What the paper's protocol would cost on one GPU, term by term: ``python -m bench.estimate``.
 
-Arithmetic on the models' shapes, the GPU's data sheet and stated assumptions; nothing here was run on a GPU. A
-question is 50 answers of 50 tokens at every second layer. Each term is the longer of moving its bytes and doing its
-operations:
+Arithmetic on the models' shapes, the GPU's data sheet and stated assumptions; nothing here was measured on a GPU;
+``bench.gpu`` measures there. A question is 50 answers of 50 tokens at every second layer. Each term is the longer of
+moving its bytes and doing its operations:
 
-- weights: every block's matrices are read once a step, and multiply the rows that run through them;
+- weights: a step's rows go through the blocks in chunks whose activations fit the scratch memory, rows of near depth
+  together; each chunk reads the matrices of the blocks up to its deepest row, and they multiply the rows;
 - readouts: the unembedding is read once a chunk of rows; each row's logits are written once and read five times;
 - keys and values: each row gathers its own path (read, written, read again) in each layer;
-- launches: kernels that a block and a readout start, one after another.
+- launches: kernels that a block of a chunk and a readout of a chunk start, one after another.
 
 Two rows a model: nothing is shared (every answer is unlike every other from its first token, and none ends early),
 and the sharing that SmolLM2 with its linear head showed at T 0.6 (``bench.curves``). The published script's method, one
@@ -16,6 +17,7 @@ answer after another, is estimated alike: each token reads all weights below its
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,14 +26,32 @@ from rich.table import Table
 
 from bench.curves import OUT
 from hcl_core.models.catalogue import find_model
-from hcl_core.models.footprint import SCRATCH_BYTES
+from hcl_core.models.footprint import MIN_READOUT_ROWS, readout_rows, row_scratch, scratch_bytes
 from hcl_core.models.shapes import ModelShape
 from hcl_core.settings.layers import parse_layers
 
 MODELS = ("layerskip-llama3.2-1b", "layerskip-llama2-7b", "layerskip-llama3-8b", "layerskip-llama2-13b")
-LAYERS, SAMPLES, TOKENS, PROMPT_TOKENS = "2::2", 50, 50, 128
+LAYERS = "2::2"
 # Reported for one model, by second-hand notes on the paper.
 REPORTED_HOURS = 1066
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """What a question asks for; the defaults are the paper's.
+
+    Attributes:
+        samples: Answers a layer.
+        tokens: Longest answer.
+        prompt_tokens: Length of the prompt.
+    """
+
+    samples: int = 50
+    tokens: int = 50
+    prompt_tokens: int = 128
+
+
+PAPER = Protocol()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +80,8 @@ class Gpu:
 
 
 GPUS = (Gpu("A100 80 GB SXM", 2.039e12, 312e12), Gpu("H100 80 GB SXM", 3.35e12, 989e12))
-# Counted by reading `CausalLM.block`, `LayerKv.attend` and `draw_tokens`, rounded up.
-KERNELS_A_BLOCK, KERNELS_A_READOUT = 60, 40
+# Counted by reading `DecoderBlock`, `LayerKv.attend` and `draw_tokens`, rounded up.
+KERNELS_A_BLOCK, KERNELS_A_READOUT = 50, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +113,50 @@ class Estimate:
         return self.weights + self.readouts + self.keys_values + self.launches
 
 
-def estimate(shape: ModelShape, gpu: Gpu, sharing: Sharing, exits: Sequence[int], number_bytes: int = 2) -> Estimate:
-    """Seconds a question on ``gpu``, in bfloat16."""
-    deepest = max(exits)
-    rows = SAMPLES * sum(exits) * sharing.blocks  # a step's rows, summed over blocks
+def blocks_read(
+    shape: ModelShape, exits: Sequence[int], sharing: Sharing, scratch: int, protocol: Protocol = PAPER
+) -> int:
+    """How often a block's matrices are read for a question: once for each block of each chunk of each step."""
+    deepest_first = sorted(exits, reverse=True)
+    rows_an_exit = protocol.samples * sharing.blocks
+    num_read = 0
+    for path_tokens in range(1, protocol.tokens + 1):
+        chunk = max(MIN_READOUT_ROWS, scratch // row_scratch(shape, protocol.prompt_tokens, path_tokens))
+        starts = range(0, math.ceil(rows_an_exit * len(exits)), chunk)
+        num_read += sum(deepest_first[int(start / rows_an_exit)] for start in starts)
+    return num_read
+
+
+def estimate(
+    shape: ModelShape,
+    gpu: Gpu,
+    sharing: Sharing,
+    exits: Sequence[int],
+    *,
+    number_bytes: int = 2,
+    scratch: int = scratch_bytes("cuda"),
+    protocol: Protocol = PAPER,
+) -> Estimate:
+    """Seconds a question on ``gpu``; ``number_bytes`` of a weight, ``scratch`` bytes for a chunk's activations."""
+    deepest, samples, tokens = max(exits), protocol.samples, protocol.tokens
+    rows = samples * sum(exits) * sharing.blocks  # a step's rows, summed over blocks
     block_bytes = shape.matrix_weights * number_bytes
-    weights = TOKENS * gpu.seconds(deepest * block_bytes, 2 * shape.matrix_weights * rows)
+    num_read = blocks_read(shape, exits, sharing, scratch, protocol)
+    weights = gpu.seconds(num_read * block_bytes, tokens * 2 * shape.matrix_weights * rows)
     head = shape.vocab_size * shape.hidden_size
-    readouts = SAMPLES * len(exits) * sharing.readouts
-    chunks = -(-readouts // (SCRATCH_BYTES // (4 * shape.vocab_size)))
+    readouts = samples * len(exits) * sharing.readouts
+    chunks = math.ceil(readouts / readout_rows(shape.vocab_size, 1, "cuda"))
     logits = 6 * 4 * shape.vocab_size * readouts
-    reading = TOKENS * gpu.seconds(chunks * head * number_bytes + logits, 2 * head * readouts)
-    path = rows * (TOKENS / 2) * shape.kv_numbers * number_bytes
-    prompt = deepest * PROMPT_TOKENS * shape.kv_numbers * number_bytes
-    keys_values = TOKENS * gpu.seconds(3 * path + prompt, 0)
-    launches = TOKENS * gpu.launch * (deepest * KERNELS_A_BLOCK + chunks * KERNELS_A_READOUT)
+    reading = tokens * gpu.seconds(chunks * head * number_bytes + logits, 2 * head * readouts)
+    path = rows * (tokens / 2) * shape.kv_numbers * number_bytes
+    prompt = deepest * protocol.prompt_tokens * shape.kv_numbers * number_bytes
+    keys_values = tokens * gpu.seconds(3 * path + prompt, 0)
+    launches = gpu.launch * (num_read * KERNELS_A_BLOCK + tokens * chunks * KERNELS_A_READOUT)
     alone = sum(
         gpu.seconds(e * block_bytes + head * number_bytes, 0) + gpu.launch * (e * KERNELS_A_BLOCK + KERNELS_A_READOUT)
         for e in exits
     )
-    return Estimate(weights, reading, keys_values, launches, SAMPLES * TOKENS * alone)
+    return Estimate(weights, reading, keys_values, launches, samples * tokens * alone)
 
 
 def measured_sharing() -> Sharing:
@@ -123,7 +167,7 @@ def measured_sharing() -> Sharing:
     return Sharing(point["block_rows"] / (unshared * sum(exits)), point["readouts"] / (unshared * len(exits)))
 
 
-def rows() -> list[tuple[str, str, str, Estimate]]:
+def rows(scratch: int = scratch_bytes("cuda")) -> list[tuple[str, str, str, Estimate]]:
     """GPU, model, sharing, estimate."""
     estimates = []
     for gpu in GPUS:
@@ -132,13 +176,32 @@ def rows() -> list[tuple[str, str, str, Estimate]]:
             assert known is not None
             exits = parse_layers(LAYERS, known.num_hidden_layers)
             for label, sharing in (("nothing shared", Sharing()), ("shared as in SmolLM2", measured_sharing())):
-                estimates.append((gpu.name, name, label, estimate(known.shape, gpu, sharing, exits)))
+                estimates.append((gpu.name, name, label, estimate(known.shape, gpu, sharing, exits, scratch=scratch)))
     return estimates
 
 
+def assumptions(scratch: int) -> str:
+    """What the numbers rest on, in a few lines."""
+    cards = "; ".join(
+        f"{gpu.name}: {gpu.bandwidth_reach:.0%} of {gpu.bandwidth / 1e12:.2f} TB/s, {gpu.flops_reach:.0%} of "
+        f"{gpu.flops / 1e12:.0f} TFLOP/s, {gpu.launch * 1e6:.0f} us a kernel"
+        for gpu in GPUS
+    )
+    return (
+        f"An estimate, not measured. Assumed: bfloat16; {PAPER.samples} answers of {PAPER.tokens} tokens at layers "
+        f"{LAYERS} after {PAPER.prompt_tokens} tokens of prompt; {scratch / 2**20:.0f} MiB for the activations of a "
+        f"chunk of rows, each of which reads the weights again; {KERNELS_A_BLOCK} kernels a block of a chunk, "
+        f"{KERNELS_A_READOUT} a readout; no overlap of the terms; the prompt itself and the host's own work are left "
+        f"out. {cards}."
+    )
+
+
 def main() -> None:
-    """Print the table."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    """Print the assumptions and the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = scratch_bytes("cuda") // 2**20
+    parser.add_argument("--scratch-mib", type=int, default=default, help=f"of a chunk; a GPU's: {default}")
+    scratch = parser.parse_args().scratch_mib * 2**20
     heads = (
         "GPU",
         "model",
@@ -152,11 +215,13 @@ def main() -> None:
         "ratio",
     )
     table = Table(*heads, box=None)
-    for gpu, model, label, each in rows():
+    for gpu, model, label, each in rows(scratch):
         terms = (each.weights, each.readouts, each.keys_values, each.launches, each.total, each.one_at_a_time)
         ratio = each.one_at_a_time / each.total
         table.add_row(gpu, model, label, *(f"{term:.2f}" for term in terms), f"{ratio:.0f}x")
-    Console(width=160).print(table)
+    console = Console(width=160)
+    console.print(assumptions(scratch), highlight=False)
+    console.print(table)
 
 
 if __name__ == "__main__":

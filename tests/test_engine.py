@@ -26,7 +26,7 @@ QUESTION = Question("q1", "Name a planet", ("Mars",))
 ALL_LAYERS = tuple(range(1, NUM_LAYERS + 1))
 DEVICES = [
     "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
+    pytest.param("cuda", marks=[pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]),
 ]
 
 
@@ -58,6 +58,19 @@ def states_by_layer(lm, max_new_tokens):
     settings = SamplingSettings(temperature=0, max_new_tokens=max_new_tokens)
     samples = decode(decoder, settings, [wave(ALL_LAYERS, [0])])
     return {layer: (samples[layer, 0].completion_token_ids, torch.stack(head.states[layer])) for layer in ALL_LAYERS}
+
+
+def assert_states_are_those_of_transformers(lm):
+    """In half precision, up to its rounding."""
+    prompt = lm.tokenize(make_decoder(lm).prompt_for(QUESTION))
+    for layer, (tokens, states) in states_by_layer(lm, max_new_tokens=6).items():
+        with torch.inference_mode():
+            ids = torch.tensor([[*prompt, *tokens[:-1]]], device=lm.peer.device)
+            output = lm.peer(ids, output_hidden_states=True)
+            theirs = output.hidden_states[layer][0, len(prompt) - 1 :].float()
+            ours = (lm.final_norm(states) if layer == NUM_LAYERS else states).float()  # transformers norms the last
+        # Each block rounds a few times: two units in the last place a block, relative to the whole state.
+        assert (ours - theirs).norm() < 2 * layer * torch.finfo(lm.dtype).eps * theirs.norm()
 
 
 def wave(layers, sample_idxs):
@@ -294,15 +307,7 @@ def test_a_split_wave_stays_within_its_budget(monkeypatch):
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_half_precision_states_are_those_of_transformers_in_half_precision(family, dtype):
-    lm = make_lm(family, dtype=dtype)
-    prompt = lm.tokenize(make_decoder(lm).prompt_for(QUESTION))
-    for layer, (tokens, states) in states_by_layer(lm, max_new_tokens=6).items():
-        with torch.inference_mode():
-            output = lm.peer(torch.tensor([[*prompt, *tokens[:-1]]]), output_hidden_states=True)
-            theirs = output.hidden_states[layer][0, len(prompt) - 1 :].float()
-            ours = (lm.final_norm(states) if layer == NUM_LAYERS else states).float()  # transformers norms the last
-        # Each block rounds a few times: two units in the last place a block, relative to the whole state.
-        assert (ours - theirs).norm() < 2 * layer * torch.finfo(lm.dtype).eps * theirs.norm()
+    assert_states_are_those_of_transformers(make_lm(family, dtype=dtype))
 
 
 def test_an_answer_ends_at_the_first_newline_after_text():

@@ -97,6 +97,10 @@ def test_the_footprint_knows_the_smallest_number_of_rows():
     assert footprint.MIN_READOUT_ROWS == MIN_ROWS
 
 
+def test_rows_are_padded_on_a_cpu_only():
+    assert [len(pad_rows(torch.ones(count, 1, device="meta"), MIN_ROWS)) for count in (1, 3, 17)] == [1, 3, 17]
+
+
 def test_rows_are_padded_to_few_numbers():
     padded = [len(pad_rows(torch.ones(count, 1))) for count in range(1, 1025)]
     assert all(count <= padded[count - 1] <= max(2, 2 * count) for count in range(1, 1025))

@@ -16,7 +16,7 @@ from hcl_core.decode.plausibility import WholeModel
 from hcl_core.decode.trie import blocks
 from hcl_core.decode.trie.tree import PromptTree
 from hcl_core.errors import ContextTooLongError, SettingsError
-from hcl_core.models.footprint import SCRATCH_BYTES
+from hcl_core.models import footprint
 from hcl_core.pipeline.plausibility import measure_plausibility, plausibility_stamp, read_plausibility
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.runs.compact import write_compact_copy
@@ -65,12 +65,12 @@ def test_logprobs_of_the_last_layers_samples_are_the_stored_ones(family):
 
 
 @pytest.mark.parametrize("memory_budget", [1, 30_000, None])
-@pytest.mark.parametrize("scratch_bytes", [1, 100_000, SCRATCH_BYTES])
+@pytest.mark.parametrize("scratch_bytes", [1, 100_000, footprint.scratch_bytes("cpu")])
 def test_logprobs_do_not_depend_on_batches(monkeypatch, memory_budget, scratch_bytes):
     decoder = make_decoder(make_lm())
     samples = sampled(decoder, num_samples=10)
     whole = read(decoder, samples)
-    monkeypatch.setattr(blocks, "SCRATCH_BYTES", scratch_bytes)
+    monkeypatch.setattr(blocks, "scratch_bytes", lambda device_type: scratch_bytes)
     assert_close(read(decoder, samples, memory_budget), whole)
 
 

@@ -22,7 +22,7 @@ _GIB = 2**30
 @app.command()
 def memory(
     model: Annotated[str, typer.Option(help="Catalogue name, or a model on this machine.")] = DEFAULT_MODEL.name,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     layers: Annotated[str, typer.Option(help="As `run` takes them.")] = "all",
     samples: Annotated[int, typer.Option(help="Answers per question and layer.")] = 50,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 50,

@@ -78,7 +78,7 @@ def run(
         str, typer.Option(help="early_exit, self_speculative[:DRAFTS] or dynamic[:RULE:THRESHOLD].")
     ] = "early_exit",
     dtype: Annotated[str, typer.Option(help=DTYPE_HELP)] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     template: Annotated[str, typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}.")] = "few_shot",
     template_file: Annotated[Path | None, typer.Option(help="Your own template with {question}.")] = None,
     judge: Annotated[str, typer.Option(help=JUDGE_HELP)] = "alias",
@@ -148,7 +148,7 @@ def fit_head(
     ] = _FIT.refine_steps,
     seed: Annotated[int, typer.Option(help="Of the self-written text.")] = _FIT.seed,
     dtype: Annotated[str, typer.Option(help=DTYPE_HELP)] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     out: Annotated[
         Path | None, typer.Option(help="The head's file; default: in the cache, where auto finds it.")
     ] = None,
@@ -179,7 +179,7 @@ def lens(
     whole_text: Annotated[bool, typer.Option("--whole-text", help="Look at the prompt's tokens too.")] = False,
     max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Longest greedy answer.")] = 20,
     dtype: Annotated[str, typer.Option(help=DTYPE_HELP)] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     template: Annotated[str, typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}.")] = "few_shot",
     template_file: Annotated[Path | None, typer.Option(help="Your own template with {question}.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -35,7 +35,7 @@ def speed(
     ] = 3,
     exit_head: Annotated[str, typer.Option(help=f"{', '.join(EXIT_HEAD_NAMES)} or a file of fit-head.")] = "auto",
     dtype: Annotated[str, typer.Option(help=DTYPE_HELP)] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     template: Annotated[
         str,
         typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}; default chat, which has long answers, if the model has it."),

@@ -171,7 +171,7 @@ def _report(
         model=lm.name,
         model_revision=revision,
         dtype=lm.dtype_name,
-        device=str(lm.readout_device),
+        device=lm.device_name,
         exit_head=parts.exit_head.name,
         num_threads=torch.get_num_threads(),
         num_prompts=num_prompts,

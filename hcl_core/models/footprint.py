@@ -8,8 +8,13 @@ from dataclasses import dataclass
 
 from hcl_core.models.shapes import ModelShape
 
-# Short-lived tensors of one step: so much for activations, and so much for logits.
-SCRATCH_BYTES = 96 * 2**20
+# Of a CPU: more would leave the caches, and newly mapped memory costs page faults.
+_CPU_SCRATCH_BYTES = 96 * 2**20
+# Of other devices: each chunk of rows reads all weights again. 1 GiB holds 440 rows or more of every model of the
+# catalogue (paths of 50 tokens), and from about 300 rows on, the operations of a product take longer than reading its
+# weights (989e12 operations and 3.35e12 bytes a second on an H100). A fixed number: an estimate made before loading
+# would otherwise change with what is free.
+_OTHER_SCRATCH_BYTES = 2**30
 # ``decode.model.linear.MIN_ROWS``, repeated because that module loads torch; a test holds both equal.
 MIN_READOUT_ROWS = 16
 
@@ -69,6 +74,42 @@ class Footprint:
         return self.weights + self.exit_head + self.prompt + self.sample + self.readouts
 
 
+def scratch_bytes(device_type: str) -> int:
+    """Bytes for short-lived tensors of one step: so much for activations, and so much for logits.
+
+    Args:
+        device_type: As torch names it: ``"cpu"``, ``"cuda"``, ``"mps"``.
+    """
+    return _CPU_SCRATCH_BYTES if device_type == "cpu" else _OTHER_SCRATCH_BYTES
+
+
+def row_scratch(shape: ModelShape, prompt_tokens: int, path_tokens: int) -> int:
+    """Short-lived bytes of a trie's node in a block, as if all numbers were float32.
+
+    Args:
+        shape: Of the model.
+        prompt_tokens: Length of the prompt.
+        path_tokens: Tokens from the prompt's end to the node.
+    """
+    path = path_tokens * shape.kv_numbers
+    activations = 3 * shape.intermediate_size + 6 * shape.hidden_size + path
+    scores = 3 * shape.num_attention_heads * (prompt_tokens + path_tokens)
+    return 4 * (activations + scores)
+
+
+def readout_rows(vocab_size: int, num_tables: int, device_type: str) -> int:
+    """How many rows are read out together, so that their tables over the vocabulary fit the scratch memory.
+
+    Args:
+        vocab_size: Width of a table.
+        num_tables: Float32 tables of a row that the caller holds.
+        device_type: As for ``scratch_bytes``. Off the CPU, a product and a draw make up to three more such tables of
+            all rows; on a CPU they work in small blocks.
+    """
+    tables = num_tables if device_type == "cpu" else num_tables + 3
+    return max(MIN_READOUT_ROWS, scratch_bytes(device_type) // (4 * tables * vocab_size))
+
+
 def footprint(
     shape: ModelShape,
     weight_format: WeightFormat,
@@ -84,7 +125,7 @@ def footprint(
     Args:
         shape: Of the model.
         weight_format: Of its weights.
-        on_cpu: On a CPU the packed copy of the unembedding is held beside the original.
+        on_cpu: On a CPU the packed copy of the unembedding is held beside the original, and scratch memory is small.
         has_linear_head: Whether the exit head has a map for each layer.
         prompt_tokens: Length of the prompt.
         max_new_tokens: Longest answer.
@@ -94,12 +135,13 @@ def footprint(
     matrices = shape.num_hidden_layers * shape.matrix_weights
     weights = matrices * weight_format.matrix_bytes + (shape.num_weights - matrices) * number
     head = shape.vocab_size * shape.hidden_size * number
+    scratch = scratch_bytes("cpu" if on_cpu else "cuda")
     return Footprint(
         weights=int(weights) + (head if on_cpu else 0),
         exit_head=(shape.num_hidden_layers - 1) * shape.hidden_size**2 * number if has_linear_head else 0,
         prompt=prompt_tokens * shape.num_hidden_layers * shape.kv_numbers * number,
         sample=sample_bytes(shape, number, max_new_tokens, exit_layer or shape.num_hidden_layers),
-        readouts=SCRATCH_BYTES + max(SCRATCH_BYTES, 4 * MIN_READOUT_ROWS * shape.vocab_size),
+        readouts=scratch + max(scratch, 4 * MIN_READOUT_ROWS * shape.vocab_size),
     )
 
 

@@ -105,7 +105,7 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         questions,
         num_hidden_layers=lm.num_hidden_layers,
         question_set=request.question_set,
-        device=str(lm.readout_device),
+        device=lm.device_name,
         judge=judge.name,
         ideas=request.ideas,
         embedder=registry.EMBEDDER_NAMES[0],

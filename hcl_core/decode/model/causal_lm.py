@@ -1,38 +1,17 @@
 """A causal language model, split into the parts that early exit needs. ``pretrained`` reads one from disk."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hcl_core.decode.model.decoder_block import Attend, DecoderBlock, fuses_on, rms_norm
 from hcl_core.decode.model.families import check_architecture, max_positions
-from hcl_core.decode.model.linear import MIN_ROWS, Product, pad_rows, product_with
+from hcl_core.decode.model.linear import product_with
 from hcl_core.decode.model.prompt_tokens import PromptTokens
-from hcl_core.models.footprint import SCRATCH_BYTES
+from hcl_core.models.footprint import readout_rows
 from hcl_core.models.shapes import ModelShape
-
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """One decoder block: its norms and its products with fixed matrices."""
-
-    input_norm: Any
-    query: Product
-    key: Product
-    value: Product
-    query_norm: Any | None  # Qwen3
-    key_norm: Any | None
-    output: Product
-    post_attention_norm: Any
-    gate: Product
-    up: Product
-    activation: Any
-    down: Product
 
 
 class CausalLM:
@@ -65,6 +44,7 @@ class CausalLM:
         weights_hash: str = "",
         revision: str = "",
         release: bool = False,
+        is_fused: bool | None = None,
     ) -> None:
         """Split ``model`` into its parts.
 
@@ -74,7 +54,8 @@ class CausalLM:
             name: For people and messages.
             weights_hash: See the attribute.
             revision: See the attribute.
-            release: Free the weights of ``model`` that are packed here in another order; it can't be used afterwards.
+            release: Free the weights of ``model`` that are kept here in another form; it can't be used afterwards.
+            is_fused: See ``DecoderBlock``; of the final norm too.
 
         Raises:
             UnsupportedArchitectureError: The family or its position scaling is unknown here.
@@ -98,10 +79,11 @@ class CausalLM:
         self.head_dim = int(decoder.layers[0].self_attn.head_dim)
         self.max_positions = max_positions(config)
         self.stop_token_ids = _stop_token_ids(model, tokenizer)
-        self.layer_devices = [block.input_layernorm.weight.device for block in decoder.layers]
         self.readout_device = self._norm.weight.device
         self.dtype: torch.dtype = self._norm.weight.dtype
-        self._blocks = [_split_block(block, release) for block in decoder.layers]
+        self._blocks = [DecoderBlock(block, release=release, is_fused=is_fused) for block in decoder.layers]
+        self.layer_devices = [block.device for block in self._blocks]
+        self._fuses_norm = fuses_on(self.readout_device) if is_fused is None else is_fused
         lm_head: Any = model.lm_head
         self.vocab_size = int(lm_head.weight.shape[0])
         self._tokens = PromptTokens(tokenizer, self.vocab_size, name)
@@ -124,6 +106,11 @@ class CausalLM:
     def dtype_name(self) -> str:
         """Number format of the weights, as ``--dtype`` names it, such as ``"float32"`` or ``"nf4"``."""
         return self._quantized or str(self.dtype).removeprefix("torch.")
+
+    @property
+    def device_name(self) -> str:
+        """Device of the last block, such as ``"cuda:0"``; ``"mps:0"`` on an Apple GPU, though the CPU reads out."""
+        return str(self.layer_devices[-1])
 
     @property
     def block_flops(self) -> int:
@@ -174,32 +161,20 @@ class CausalLM:
             layer: Which block.
             hidden: ``[n, hidden_size]``, on the block's device.
             rotary: From ``rotary``; broadcasts over rows.
-            attend: ``(query [n, heads, head_dim], key [n, kv_heads, head_dim], value like key) ->
-                [n, heads * head_dim]``; stores the keys and values.
+            attend: Stores the keys and values, and mixes the values.
 
         Returns:
             ``[n, hidden_size]``.
         """
-        block, num_rows = self._blocks[layer], hidden.shape[0]
-        hidden = pad_rows(hidden)  # once for all products
-        normed = _rms_norm(block.input_norm, hidden)
-        query = block.query(normed)[:num_rows].view(num_rows, self.num_heads, self.head_dim)
-        key = block.key(normed)[:num_rows].view(num_rows, self.num_key_value_heads, self.head_dim)
-        value = block.value(normed)[:num_rows].view(num_rows, self.num_key_value_heads, self.head_dim)
-        if block.query_norm is not None:
-            query, key = _rms_norm(block.query_norm, query), _rms_norm(block.key_norm, key)
-        mixed = attend(_rotate(query, *rotary), _rotate(key, *rotary), value)
-        hidden = hidden + block.output(pad_rows(mixed))
-        normed = _rms_norm(block.post_attention_norm, hidden)
-        return (hidden + block.down(block.activation(block.gate(normed)) * block.up(normed)))[:num_rows]
+        return self._blocks[layer](hidden, rotary, attend)
 
     def final_norm(self, hidden: Tensor) -> Tensor:
         """``[n, hidden_size]`` to the same, ready for ``unembed``."""
-        return _rms_norm(self._norm, hidden)
+        return rms_norm(self._norm, hidden, is_fused=self._fuses_norm)
 
     def readout_rows(self, num_tables: int = 1) -> int:
         """Rows ``n`` at a time so that ``num_tables`` float32 tables ``[n, vocab_size]`` fit the scratch memory."""
-        return max(MIN_ROWS, SCRATCH_BYTES // (4 * num_tables * self.vocab_size))
+        return readout_rows(self.vocab_size, num_tables, self.readout_device.type)
 
     def logits_buffer(self, num_rows: int) -> Tensor:
         """Uninitialised float32 ``[num_rows, vocab_size]`` for ``unembed`` to fill."""
@@ -251,44 +226,8 @@ def _unmap(model: nn.Module) -> None:
             weights.data = weights.data.clone()
 
 
-def _split_block(block: Any, release: bool) -> _Block:
-    attention, mlp = block.self_attn, block.mlp
-
-    def product(linear: nn.Module) -> Product:
-        return product_with(linear, release=release)
-
-    return _Block(
-        input_norm=block.input_layernorm,
-        query=product(attention.q_proj),
-        key=product(attention.k_proj),
-        value=product(attention.v_proj),
-        query_norm=getattr(attention, "q_norm", None),
-        key_norm=getattr(attention, "k_norm", None),
-        output=product(attention.o_proj),
-        post_attention_norm=block.post_attention_layernorm,
-        gate=product(mlp.gate_proj),
-        up=product(mlp.up_proj),
-        activation=mlp.act_fn,
-        down=product(mlp.down_proj),
-    )
-
-
 def _stop_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     """What ``generate`` stops at, and the tokenizer's own end token."""
     end = getattr(model.generation_config, "eos_token_id", None)
     listed = end if isinstance(end, (list, tuple)) else [end]
     return frozenset(token for token in (*listed, getattr(tokenizer, "eos_token_id", None)) if token is not None)
-
-
-def _rms_norm(norm: Any, hidden: Tensor) -> Tensor:
-    """The block's own RMS norm over the last axis; fused for float32, where the result is the same bit for bit."""
-    if hidden.dtype == torch.float32:
-        return F.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
-    normed: Tensor = norm(hidden)
-    return normed
-
-
-def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding of ``[n, heads, head_dim]`` (Su et al. 2021, halves convention)."""
-    first, second = heads.chunk(2, dim=-1)
-    return heads * cos.to(heads.device) + torch.cat((-second, first), dim=-1) * sin.to(heads.device)

@@ -5,6 +5,8 @@ available, torch's own elsewhere. Both are independent from a smallest number of
 
 oneDNN compiles and caches a kernel for each number of rows: 3 ms and half a megabyte each. So rows are padded to one of
 few numbers, see ``pad_rows``.
+
+On other devices rows are not padded, and whether a row's last bits depend on the other rows is up to the library there.
 """
 
 import time
@@ -97,8 +99,10 @@ def pad_rows(rows: Tensor, minimum: int = 2) -> Tensor:
     """``[n, width]`` with zero rows added: to at least ``minimum`` rows, and to one of few numbers of rows.
 
     Those are 2, 4 and 8, then every 8th up to 64, every 16th up to 256, and every 32nd. At least 2, because oneDNN sums
-    a single row in another order.
+    a single row in another order. Rows that are not on a CPU come back as they are.
     """
+    if rows.device.type != "cpu":
+        return rows
     count = max(len(rows), minimum)
     step = next((step for stop, step in ((2, 2), (4, 4), (64, 8), (256, 16)) if count <= stop), 32)
     missing = -(-count // step) * step - len(rows)

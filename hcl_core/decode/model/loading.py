@@ -27,10 +27,11 @@ def load_model(
 
     Args:
         name: A catalogue name, Hub id or local folder.
-        dtype: A name of ``models.footprint.WEIGHT_FORMATS``; ``"auto"``: float32 on a CPU, and on a GPU bfloat16 if it
-            can, else float16; ``"fastest"``: the faster of the two on this machine, measured now.
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or ``"auto"``: a GPU if there is one. A model larger
-            than the first GPU is spread over all of them.
+        dtype: A name of ``models.footprint.WEIGHT_FORMATS``; ``"auto"``: float32 on a CPU and on an Apple GPU, and
+            on another GPU bfloat16 if it can, else float16; ``"fastest"``: on a CPU the faster of float32 and bfloat16,
+            measured now.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``, or ``"auto"``: a CUDA GPU if there is one, else the CPU.
+            A model larger than the first GPU is spread over all of them.
         revision: Of the weights that are wanted; ``None``: any.
 
     Returns:
@@ -72,8 +73,10 @@ def choose_device(device: str) -> torch.device:
         chosen = torch.device(device)
     except RuntimeError:
         chosen = None
-    if chosen is None or chosen.type not in ("cpu", "cuda"):
-        raise SettingsError(f"device must be auto, cpu, cuda or cuda:N; got {device!r}")
+    if chosen is None or chosen.type not in ("cpu", "cuda", "mps"):
+        raise SettingsError(f"device must be auto, cpu, cuda, cuda:N or mps; got {device!r}")
+    if chosen.type == "mps" and not torch.backends.mps.is_available():
+        raise SettingsError("device mps is not here: torch found no Apple GPU; use cpu")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise SettingsError(
             f"device {device} is not here: {torch.cuda.device_count()} CUDA devices were found; use cpu"
@@ -85,13 +88,17 @@ def choose_format(dtype: str, device: torch.device) -> WeightFormat:
     """The number format that ``dtype`` means on ``device``.
 
     Raises:
-        SettingsError: ``dtype`` is unknown, or needs ``bitsandbytes``, which is not installed.
+        SettingsError: ``dtype`` is unknown, or needs ``bitsandbytes``, which is not installed or not for the device.
     """
     if dtype in ("auto", "fastest"):
         return WEIGHT_FORMATS[str(_best_dtype(dtype, device)).removeprefix("torch.")]
     if dtype not in WEIGHT_FORMATS:
         raise SettingsError(f"dtype must be auto, fastest, {', '.join(WEIGHT_FORMATS)}; got {dtype!r}")
     chosen = WEIGHT_FORMATS[dtype]
+    if chosen.is_quantized and device.type == "mps":
+        raise SettingsError(
+            f"dtype {dtype} is not made for device mps: use float32, bfloat16 or float16, or device cpu"
+        )
     if chosen.is_quantized and importlib.util.find_spec("bitsandbytes") is None:
         raise SettingsError(f"dtype {dtype} needs bitsandbytes: pip install -r requirements-quantized.txt")
     return chosen
@@ -117,7 +124,7 @@ def _best_dtype(dtype: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         # GPUs before Ampere imitate bfloat16, slowly.
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return fastest_dtype() if dtype == "fastest" else torch.float32
+    return fastest_dtype() if dtype == "fastest" and device.type == "cpu" else torch.float32
 
 
 def _number_dtype(weight_format: WeightFormat, device: torch.device) -> torch.dtype:

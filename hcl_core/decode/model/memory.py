@@ -15,13 +15,16 @@ _CGROUP = Path("/sys/fs/cgroup")
 def free_memory(device: torch.device) -> int:
     """Bytes that a new tensor on ``device`` could take.
 
-    On a GPU: what the driver has left plus what torch has cached. On a CPU: what the machine has left, or its
-    container if that is less.
+    On a GPU: what the driver has left plus what torch has cached; on an Apple GPU, which shares the machine's memory,
+    not more than the machine has left. On a CPU: what the machine has left, or its container if that is less.
     """
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
-    return min(int(psutil.virtual_memory().available), _left_in_container())
+    left = int(psutil.virtual_memory().available)
+    if device.type == "mps":
+        return min(left, torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
+    return min(left, _left_in_container())
 
 
 def _left_in_container() -> int:

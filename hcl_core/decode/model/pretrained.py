@@ -114,10 +114,31 @@ def load_causal_lm(
         tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
     if spread_over and any(parameter.device.type != "cuda" for parameter in model.parameters()):
         raise NotEnoughMemoryError(f"{checkpoint.model} does not fit on the GPUs together: choose a smaller model")
-    model = model if placement else model.to(device)
+    if not placement:
+        place(model, device, readout_device(device))
     return CausalLM(
         model, tokenizer, checkpoint.model, weights_hash=weights, revision=checkpoint.revision, release=True
     )
+
+
+def readout_device(device: torch.device) -> torch.device:
+    """Where a model whose blocks are on ``device`` is read out: on the CPU for an Apple GPU.
+
+    Draws are made in float64, which Metal lacks.
+    """
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def place(model: Any, device: torch.device, readouts: torch.device) -> None:
+    """Move the blocks of ``model`` to ``device``, its final norm and unembedding to ``readouts``.
+
+    An embedding that is the unembedding too stays with it.
+    """
+    decoder = model.model
+    for part in (decoder.embed_tokens, decoder.rotary_emb, decoder.layers):
+        part.to(device)
+    for part in (decoder.norm, model.lm_head):
+        part.to(readouts)
 
 
 def _check_report(checkpoint: Checkpoint, report: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.linear import MIN_ROWS
 from hcl_core.decode.trie.token_trie import IntArray
 from hcl_core.decode.trie.tree import Growth, PromptTree
-from hcl_core.models.footprint import SCRATCH_BYTES
+from hcl_core.models.footprint import scratch_bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +77,7 @@ def grow(lm: CausalLM, asked: Sequence[tuple[PromptTree, IntArray, IntArray]]) -
     for tree, _ in growths:
         for kv in tree.layers:
             kv.grow_index(len(tree.trie))
-    for pieces in _chunks(growths):
+    for pieces in _chunks(growths, scratch_bytes(lm.layer_devices[0].type)):
         _run(lm, pieces)
     for tree, growth in growths:
         computed = tree.trie.num_computed
@@ -85,17 +85,17 @@ def grow(lm: CausalLM, asked: Sequence[tuple[PromptTree, IntArray, IntArray]]) -
         tree.blocks_run += int((growth.stops - growth.starts).sum())
 
 
-def _chunks(growths: Sequence[tuple[PromptTree, Growth]]) -> Iterator[list[_Piece]]:
-    """The rows of all growths, in pieces that fit the scratch memory together."""
+def _chunks(growths: Sequence[tuple[PromptTree, Growth]], scratch: int) -> Iterator[list[_Piece]]:
+    """The rows of all growths, in pieces that fit ``scratch`` bytes together."""
     pieces: list[_Piece] = []
-    left, num_rows = SCRATCH_BYTES, 0
+    left, num_rows = scratch, 0
     for tree, growth in growths:
         row_bytes, begin = tree.prompt.scratch_bytes(growth.paths.shape[1]), 0
         while begin < len(growth.nodes):
             fitting = max(left // row_bytes, MIN_ROWS - num_rows)
             if fitting < 1:
                 yield pieces
-                pieces, left, num_rows = [], SCRATCH_BYTES, 0
+                pieces, left, num_rows = [], scratch, 0
                 continue
             end = min(begin + fitting, len(growth.nodes))
             pieces.append(_Piece(tree, growth, begin, end))

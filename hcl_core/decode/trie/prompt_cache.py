@@ -11,6 +11,7 @@ from hcl_core.answer_rules import FIRST_LINE, AnswerRule
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.linear import MIN_ROWS
 from hcl_core.decode.trie.token_trie import TokenTrie
+from hcl_core.models.footprint import row_scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,7 @@ class PromptCache:
 
     def scratch_bytes(self, path_length: int) -> int:
         """Short-lived bytes of a block for each node whose path has ``path_length`` tokens."""
-        lm = self.lm
-        path = 2 * path_length * lm.num_key_value_heads * lm.head_dim
-        activations = 3 * lm.intermediate_size + 6 * lm.hidden_size + path
-        scores = 3 * lm.num_heads * (self.num_tokens + path_length)
-        return 4 * (activations + scores)
+        return row_scratch(self.lm.shape, self.num_tokens, path_length)
 
 
 def _attend_causally(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
