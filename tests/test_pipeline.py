@@ -4,6 +4,7 @@ import itertools
 import threading
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -379,7 +380,8 @@ def test_fewer_than_one_question_at_once_is_refused(tmp_path):
 
 def test_more_questions_are_decoded_at_once_where_their_samples_are_few():
     def at_once(layers, samples):
-        return runner.questions_at_once(SimpleNamespace(num_total_samples=100 * layers * samples, num_questions=100))
+        manifest: Any = SimpleNamespace(num_total_samples=100 * layers * samples, num_questions=100)
+        return runner.questions_at_once(manifest)
 
     assert at_once(30, 50) < at_once(15, 50) < at_once(6, 50) <= at_once(1, 1) == 24
     assert at_once(1_000, 1_000) == 1

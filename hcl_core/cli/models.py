@@ -84,6 +84,9 @@ def run(
     judge: Annotated[str, typer.Option(help=JUDGE_HELP)] = "alias",
     ideas: Annotated[str, typer.Option(help=IDEAS_HELP)] = "accepted",
     measures: Annotated[str | None, typer.Option(help=MEASURES_HELP)] = None,
+    questions_at_once: Annotated[
+        int | None, typer.Option(min=1, help="Decoded together; default by their samples. Changes no answer.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<run id>.")] = None,
 ) -> None:
     """Sample answers at every exit layer, judge and score them. Stopped, it goes on where it was."""
@@ -122,7 +125,7 @@ def run(
         lm, checkpoint = registry.load_model(model, dtype, device)
     prepared = prepare(request, lm, checkpoint, Embeddings(registry.load_embedder))
     folder = RunFolder(out or runs_folder() / prepared.manifest.run_id)
-    finished = follow_run(pipeline.run(folder, prepared))
+    finished = follow_run(pipeline.run(folder, prepared, at_once=questions_at_once))
     columns = measure_columns(
         folder, finished.manifest, finished.table, names, lambda: registry.whole_model(lm, prompt_template)
     )
