@@ -1,8 +1,8 @@
-"""Jobs: what a press of Run or Look started, each stopped by its own Stop, and their turns with the model."""
+"""Jobs: what a press of Run or Look started, each stopped by its own Stop, and the queue for loading a model."""
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -34,6 +34,7 @@ class Job:
     def __init__(self, visitor: str, kind: JobKind) -> None:
         self.visitor, self.kind = visitor, kind
         self._stopped = threading.Event()
+        self._waits_for: threading.Condition | None = None
 
     @property
     def is_stopped(self) -> bool:
@@ -41,23 +42,36 @@ class Job:
         return self._stopped.is_set()
 
     def stop(self) -> None:
-        """End its work at the next step."""
+        """End its work at the next step, or at once where it waits for something."""
         self._stopped.set()
+        if (condition := self._waits_for) is not None:
+            with condition:
+                condition.notify_all()
 
     def check(self) -> None:
         """Raise ``StoppedError`` if it is stopped."""
         if self.is_stopped:
             raise StoppedError
 
+    def wait_for(self, condition: threading.Condition, predicate: Callable[[], bool]) -> None:
+        """Wait until ``predicate()`` holds; ``condition``, which is held, is notified of what may change it.
+
+        Raises:
+            StoppedError: The job is stopped, or was.
+        """
+        self._waits_for = condition
+        condition.wait_for(lambda: self.is_stopped or predicate())
+        self.check()
+
 
 class Jobs:
-    """The jobs of all visitors. One has the model at a time; the others wait in the order in which they came."""
+    """The jobs of all visitors, and the queue of those that need a model which is not in memory."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._pressed: LRUCache[tuple[str, JobKind], Job] = LRUCache(_MOST_PRESSED)
         self._active: list[Job] = []
-        # The first one has the model.
+        # The first one may load its model.
         self._queue: deque[Job] = deque()
 
     def press(self, visitor: str, kind: JobKind) -> None:
@@ -95,10 +109,10 @@ class Jobs:
 
     @contextmanager
     def queued(self, job: Job) -> Iterator[Iterator[int]]:
-        """Wait for the model and hold it; others are served when the block ends.
+        """Wait until the job is the first in the queue; the next one is served when the block ends.
 
         The block gets the number of jobs before this one, again whenever it has changed; when these numbers end, the
-        model is the job's. They raise ``StoppedError`` if the job is stopped first.
+        job is the first. They raise ``StoppedError`` if the job is stopped first.
         """
         with self._changed:
             self._queue.append(job)
@@ -112,10 +126,12 @@ class Jobs:
     def _places(self, job: Job) -> Iterator[int]:
         num_before = -1
         while num_before:
-            with self._changed:
-                while not job.is_stopped and self._queue.index(job) == num_before:
-                    self._changed.wait()
-                job.check()
-                num_before = self._queue.index(job)
+            num_before = self._next_place(job, num_before)
             if num_before:
                 yield num_before
+
+    def _next_place(self, job: Job, num_before: int) -> int:
+        """The number of jobs before this one, once it is not ``num_before``."""
+        with self._changed:
+            job.wait_for(self._changed, lambda: self._queue.index(job) != num_before)
+            return self._queue.index(job)

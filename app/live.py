@@ -1,6 +1,7 @@
 """A run under way, as the page sees it, and what comes before."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from app.question_view import QuestionView
 from hcl_core import pipeline
@@ -46,13 +47,18 @@ class LiveEvent:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Others have the model first.
+    """Others come first.
 
     Attributes:
-        num_before: Of them.
+        num_before: Jobs of them.
+        seconds: An estimate of the time left; ``None`` where it is unknown.
+        reason: ``"model"``: models are loaded for others. ``"memory"``: the model fits once another one is not used any
+            more. ``"folder"``: a run with the same answers, judged otherwise, writes the same folder.
     """
 
     num_before: int
+    seconds: float | None = None
+    reason: Literal["model", "memory", "folder"] = "model"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What is going on, in no language yet: handlers return these records, views make sentences of them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -53,10 +54,16 @@ class Problem:
 Status = Message | Progress | Problem
 
 
+_WAITING = {"model": "waiting_place", "memory": "waiting_memory", "folder": "waiting_folder"}
+
+
 def message_of(notice: Notice) -> Message:
     """What a visitor is told before their work begins."""
     if isinstance(notice, Waiting):
-        return Message("waiting_place", {"before": notice.num_before})
+        key = _WAITING[notice.reason]
+        if notice.seconds is None:
+            return Message(key, {"before": notice.num_before})
+        return Message(f"{key}_seconds", {"before": notice.num_before, "seconds": math.ceil(notice.seconds)})
     if isinstance(notice, Loading):
         return Message("loading_model", {"model": notice.model[:200]})
     return Message("looking")

@@ -2,18 +2,20 @@
 
 import hashlib
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from cachetools import LRUCache
 
 from app import library
 from app.jobs import JobKind, Jobs
 from app.limits import check_public_model, check_public_request
-from app.live import LiveEvent, LiveRun, Loading, Notice, Ready, Waiting
+from app.live import LiveEvent, LiveRun, Notice, Ready
+from app.models_in_memory import LoadedModel, ModelsInMemory
 from app.question_view import QuestionView
 from app.sets import QuestionSets
+from app.shared_runs import SharedRun, SharedRuns
 from hcl_core import pipeline, registry
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import runs_folder
@@ -26,10 +28,6 @@ from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.measures import TextMeasures, measure_texts
 from hcl_core.settings.prompts import PromptTemplate
 
-if TYPE_CHECKING:
-    from hcl_core.decode.model.causal_lm import CausalLM
-    from hcl_core.decode.model.checkpoints import Checkpoint
-
 # Small first waves show something soon; each further one doubles.
 _FIRST_WAVE = 8
 # Bytes of a prompt that is read through the token lens, each a token at most; with its own tokens shown, a quarter.
@@ -41,11 +39,12 @@ _MOST_MEASURED = 64
 
 
 class Service:
-    """One for the whole program: the loaded model, the judge and the embedder, shared by all visitors.
+    """One for the whole program: the models, the runs under way and the embedder, shared by all visitors.
 
     Attributes:
         sets: The question sets that each visitor has.
         jobs: What the visitors' buttons have started.
+        models: In memory.
         is_public: See below.
 
     Args:
@@ -54,9 +53,9 @@ class Service:
     """
 
     def __init__(self, is_public: bool = False, dtype: str = "auto") -> None:
-        self.is_public, self._dtype = is_public, dtype
-        self.sets, self.jobs = QuestionSets(is_public), Jobs()
-        self._loaded: tuple[str, CausalLM, Checkpoint] | None = None
+        self.is_public = is_public
+        self.sets, self.jobs, self._runs = QuestionSets(is_public), Jobs(), SharedRuns()
+        self.models = ModelsInMemory(dtype, self.jobs, self._runs.seconds_left)
         self._embeddings = Embeddings(registry.load_embedder)
         # Guards the caches: the page calls from many threads.
         self._lock = threading.RLock()
@@ -72,11 +71,6 @@ class Service:
             library.question_id_of(run, "")
         if not self.is_public:
             trash.empty_trash(runs_folder())
-
-    def loaded_model(self) -> str | None:
-        """Name of the model in memory."""
-        loaded = self._loaded
-        return loaded[0] if loaded else None
 
     def model_choices(self) -> list[tuple[str, str]]:
         """Label and name of the models that can be chosen."""
@@ -102,7 +96,7 @@ class Service:
     def run(
         self, request: RunRequest, visitor: str, kind: JobKind = "explore"
     ) -> Generator[Notice | LiveEvent, None, None]:
-        """Wait for the model, load it if need be and do the run, wave by wave, until it is stopped.
+        """Load the model if need be and do the run, or join it if it is under way, wave by wave, until it is stopped.
 
         Raises:
             HclError: Anything that the visitor can mend.
@@ -110,17 +104,38 @@ class Service:
         """
         if self.is_public:
             check_public_request(request)
-        with self.jobs.work(visitor, kind) as job, self.jobs.queued(job) as places:
-            yield from self._until_loaded(places, request.model)
-            ready = prepare(request, *self._model(request.model), self._embeddings)
-            folder = RunFolder(runs_folder() / ready.manifest.run_id)
+        with self.jobs.work(visitor, kind) as job, (yield from self.models.take(request.model, job)) as model:
+            job.check()
+
+            def start(shared: SharedRun) -> Generator[Notice | LiveEvent, None, None]:
+                return self._events(request, model, shared)
+
+            with closing(self._runs.watch(request, job, start)) as events:
+                for event in events:
+                    if isinstance(event, LiveEvent):
+                        with self._lock:
+                            job.check()  # nothing is kept of a visitor who has left meanwhile
+                            self._live[visitor, kind] = event.run
+                    yield event
+
+    def _events(
+        self, request: RunRequest, model: LoadedModel, shared: SharedRun
+    ) -> Generator[Notice | LiveEvent, None, None]:
+        """The events of a run, which its thread takes."""
+        with model.use():
+            # In the scheduler's thread: tokenizers must not be used by two threads at once.
+            ready = model.scheduler.call(lambda: prepare(request, model.lm, model.checkpoint, self._embeddings))
+            ready = replace(
+                ready,
+                decoder=model.scheduler.scheduled_decoder(ready.decoder, shared.check),
+                whole_model=ready.whole_model and model.scheduler.scheduled_likelihood(ready.whole_model),
+            )
+            run_id = ready.manifest.run_id
+            yield from self._runs.wait_for_folder(run_id, shared)
+            folder = RunFolder(runs_folder() / run_id)
             live = LiveRun(folder, ready.manifest, ready.questions, ready.scorer)
-            with self._lock:
-                job.check()  # nothing is kept of a visitor who has left meanwhile
-                self._live[visitor, kind] = live
             with closing(pipeline.run(folder, ready, first_wave=_FIRST_WAVE)) as events:
                 for event in events:
-                    job.check()
                     yield LiveEvent(event, live)
 
     def live_run(self, visitor: str, run_id: str) -> LiveRun:
@@ -157,15 +172,18 @@ class Service:
         most = _LENS_BYTES // 4 if whole_text else _LENS_BYTES
         if (size := len(prompt.encode())) > most:
             raise SettingsError(f"this prompt has {size:,} bytes; the token lens takes {most:,} here: shorten it")
-        with self.jobs.work(visitor, "lens") as job, self.jobs.queued(job) as places:
-            yield from self._until_loaded(places, model)
-            lm, _ = self._model(model)
+        with self.jobs.work(visitor, "lens") as job, (yield from self.models.take(model, job)) as loaded:
             job.check()
             yield Ready()
-            head = registry.load_exit_head(exit_head, lm)
-            table = registry.read_layers_along_answer(
-                lm, head, "prompt", prompt, max_new_tokens=max_new_tokens, whole_text=whole_text
-            )
+
+            def read() -> LensTable:
+                job.check()
+                head = registry.load_exit_head(exit_head, loaded.lm)
+                return registry.read_layers_along_answer(
+                    loaded.lm, head, "prompt", prompt, max_new_tokens=max_new_tokens, whole_text=whole_text
+                )
+
+            table = loaded.scheduler.call(read)
             with self._lock:
                 job.check()
                 self._lenses[visitor] = table
@@ -196,19 +214,7 @@ class Service:
 
     def exact_prompt(self, model: str, question: str, template: PromptTemplate) -> str | None:
         """The text that would be sent; ``None`` where only the model's tokenizer knows and is not in memory."""
-        loaded = self._loaded
         if not template.is_chat:
             return template.render(question)
-        return template.render(question, loaded[1].wrap_chat) if loaded and loaded[0] == model else None
-
-    def _until_loaded(self, places: Iterator[int], model: str) -> Iterator[Notice]:
-        """What a visitor is told before their work begins: the place in the queue, and that the model is loaded."""
-        yield from map(Waiting, places)
-        if self.loaded_model() != model:
-            yield Loading(model)
-
-    def _model(self, name: str) -> "tuple[CausalLM, Checkpoint]":
-        if self._loaded is None or self._loaded[0] != name:
-            self._loaded = None  # free the old weights before the new ones come
-            self._loaded = (name, *registry.load_model(name, self._dtype))
-        return self._loaded[1], self._loaded[2]
+        loaded = self.models.find(model)
+        return template.render(question, loaded.lm.wrap_chat) if loaded else None

@@ -22,15 +22,19 @@ if TYPE_CHECKING:
     from hcl_core.decode.model.causal_lm import CausalLM
     from hcl_core.decode.model.checkpoints import is_available as is_available
     from hcl_core.decode.model.loading import load_model as load_model
+    from hcl_core.decode.scheduler import Scheduler as Scheduler
+    from hcl_core.decode.scheduler import Turn as Turn
     from hcl_core.decode.timing import benchmark_strategies as benchmark_strategies
     from hcl_core.decode.token_lens import read_layers_along_answer as read_layers_along_answer
     from hcl_core.questions.report import OnReport
 else:
-    # Functions handed on as they are, by their modules. Type checkers see the imports above.
+    # Functions and classes handed on as they are, by their modules. Type checkers see the imports above.
     _LAZY = {
         "load_exit_head": "hcl_core.decode.heads.exit_heads",
         "is_available": "hcl_core.decode.model.checkpoints",
         "load_model": "hcl_core.decode.model.loading",
+        "Scheduler": "hcl_core.decode.scheduler",
+        "Turn": "hcl_core.decode.scheduler",
         "benchmark_strategies": "hcl_core.decode.timing",
         "read_layers_along_answer": "hcl_core.decode.token_lens",
     }

@@ -224,6 +224,6 @@ def estimate(visit: Visit, form: Form) -> Estimate:
     seconds = None
     if layers and request.strategy == EARLY_EXIT:
         seconds = estimate_seconds(request, layers, [run.manifest for run in visit.service.all_runs()])
-    needs_loading = visit.service.loaded_model() != request.model
+    needs_loading = visit.service.models.find(request.model) is None
     is_open = request.questions[0].is_open
     return Estimate(len(layers) or None, request.num_samples, seconds, needs_loading, is_open)

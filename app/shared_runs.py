@@ -1,0 +1,235 @@
+"""Runs under way, each watched by everybody who asked for the same: it is decoded once, and all see it.
+
+A thread of its own drives a run. It takes the run's next step when a watcher has seen all before, so it is never ahead
+of the fastest one. The model decodes on meanwhile (``decode.scheduler``).
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import closing
+
+from app.jobs import Job, StoppedError
+from app.live import LiveEvent, Notice, Waiting
+from hcl_core import pipeline
+from hcl_core.pipeline.request import RunRequest
+
+RunEvent = Notice | LiveEvent
+Start = Callable[["SharedRun"], Generator[RunEvent, None, None]]
+
+
+class _Watcher:
+    """What somebody has not taken yet: every wave, and only the last of the steps between two waves."""
+
+    def __init__(self) -> None:
+        self.untaken: deque[RunEvent] = deque()
+        self.waits = False
+
+    def add(self, event: RunEvent) -> None:
+        if self.untaken and _is_step(self.untaken[-1]):
+            self.untaken.pop()
+        self.untaken.append(event)
+
+
+class SharedRun:
+    """A run under way.
+
+    Attributes:
+        model: Name of its model.
+
+    Args:
+        model: See above.
+        lock: Of ``SharedRuns``; held by whoever calls a method that says so.
+    """
+
+    def __init__(self, model: str, lock: threading.RLock) -> None:
+        self.model = model
+        self._news = threading.Condition(lock)  # for watchers: an event, or the end
+        self._asked = threading.Condition(lock)  # for the run's thread: a watcher waits, or has left
+        self._watchers: list[_Watcher] = []
+        self._latest: RunEvent | None = None
+        self._progress = _Progress()
+        self._is_ended = False
+        self._error: BaseException | None = None
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody watches it."""
+        return not self._watchers
+
+    def check(self) -> None:
+        """Raise ``StoppedError`` if nobody watches it."""
+        if self.is_abandoned:
+            raise StoppedError
+
+    def seconds_left(self) -> float | None:
+        """Estimate of the time until it is finished; ``None`` before the first answers."""
+        return self._progress.seconds_left()
+
+    def join(self) -> _Watcher:
+        """A new watcher, who gets the latest state at once and everything after it. The lock is held."""
+        watcher = _Watcher()
+        if self._latest is not None:
+            watcher.add(self._latest)
+        self._watchers.append(watcher)
+        return watcher
+
+    def leave(self, watcher: _Watcher) -> None:
+        """``watcher`` takes nothing more. The lock is held."""
+        self._watchers.remove(watcher)
+        self._asked.notify_all()
+
+    def take(self, watcher: _Watcher, job: Job) -> RunEvent | None:
+        """The next event for ``watcher``; ``None`` at the end.
+
+        Raises:
+            StoppedError: ``job`` was stopped.
+            Exception: Whatever ended the run.
+        """
+        with self._news:
+            watcher.waits = True
+            self._asked.notify_all()
+            job.wait_for(self._news, lambda: bool(watcher.untaken) or self._is_ended)
+            watcher.waits = False
+            if watcher.untaken:
+                return watcher.untaken.popleft()
+            if self._error is not None:
+                raise self._error
+            return None
+
+    def publish(self, event: RunEvent) -> None:
+        """Give ``event`` to all watchers, and wait until one of them has taken all; the run's thread calls it.
+
+        Raises:
+            StoppedError: Nobody watches.
+        """
+        with self._news:
+            self._progress.add(event)
+            if not _is_step(event):
+                self._latest = event
+            for watcher in self._watchers:
+                watcher.add(event)
+            self._news.notify_all()
+            self._asked.wait_for(lambda: self.is_abandoned or any(each.waits for each in self._up_to_date()))
+            self.check()
+
+    def end(self, error: BaseException | None) -> None:
+        """No event comes any more. The lock is held."""
+        self._is_ended, self._error = True, error
+        self._news.notify_all()
+
+    def _up_to_date(self) -> list[_Watcher]:
+        return [watcher for watcher in self._watchers if not watcher.untaken]
+
+
+class SharedRuns:
+    """The runs under way of all visitors, by what was asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._by_request: dict[RunRequest, SharedRun] = {}
+        self._writers: dict[str, SharedRun] = {}  # by the id of the run that they write
+        self._changed = threading.Condition(self._lock)  # a run has ended, or nobody watches it any more
+
+    def watch(self, request: RunRequest, job: Job, start: Start) -> Generator[RunEvent, None, None]:
+        """The events of the run that was asked for, joined where it is under way, else begun.
+
+        When the last watcher leaves, it ends at its next step.
+
+        Args:
+            request: What was asked for.
+            job: Of the watcher.
+            start: Makes the run's events, in a thread of the run.
+
+        Raises:
+            StoppedError: ``job`` was stopped.
+            Exception: Whatever ended the run.
+        """
+        with self._lock:
+            shared = self._by_request.get(request)
+            is_new = shared is None
+            if shared is None:
+                shared = self._by_request[request] = SharedRun(request.model, self._lock)
+            watcher = shared.join()
+        if is_new:
+            threading.Thread(target=self._drive, args=(shared, request, start), name="run", daemon=True).start()
+        try:
+            while (event := shared.take(watcher, job)) is not None:
+                yield event
+        finally:
+            with self._lock:
+                shared.leave(watcher)
+                if shared.is_abandoned:
+                    self._forget(request, shared)
+
+    def wait_for_folder(self, run_id: str, shared: SharedRun) -> Generator[Waiting, None, None]:
+        """Wait until no other run writes the folder of ``run_id``; it is then ``shared``'s until that ends.
+
+        Raises:
+            StoppedError: Nobody watches ``shared`` any more.
+        """
+        while True:
+            with self._lock:
+                if (writer := self._writers.setdefault(run_id, shared)) is shared:
+                    return
+            if not writer.is_abandoned:  # else it ends in a moment
+                yield Waiting(1, writer.seconds_left(), "folder")
+            with self._lock:
+                self._changed.wait_for(lambda: run_id not in self._writers or shared.is_abandoned)
+            shared.check()
+
+    def seconds_left(self, model: str) -> float | None:
+        """Estimate of the time until all runs with that model are finished; ``None`` where unknown."""
+        with self._lock:
+            runs = {*self._by_request.values(), *self._writers.values()}
+            known = [run.seconds_left() for run in runs if run.model == model]
+        return None if not known or None in known else max(seconds for seconds in known if seconds is not None)
+
+    def _drive(self, shared: SharedRun, request: RunRequest, start: Start) -> None:
+        """The thread of a run."""
+        error: BaseException | None = None
+        try:
+            with closing(start(shared)) as events:
+                for event in events:
+                    shared.publish(event)
+        except BaseException as failure:
+            error = failure
+        with self._lock:
+            self._writers = {run_id: writer for run_id, writer in self._writers.items() if writer is not shared}
+            shared.end(error)
+            self._forget(request, shared)
+
+    def _forget(self, request: RunRequest, shared: SharedRun) -> None:
+        """Who asks for the same from now on begins a new run. The lock is held."""
+        if self._by_request.get(request) is shared:
+            del self._by_request[request]
+        self._changed.notify_all()
+
+
+class _Progress:
+    """How many answers a run had, and when."""
+
+    def __init__(self) -> None:
+        self._began_at = 0.0
+        self._num_before = self._num_done = self._num_wanted = 0
+
+    def add(self, event: RunEvent) -> None:
+        """Take note of an event."""
+        inner = event.event if isinstance(event, LiveEvent) else None
+        if isinstance(inner, pipeline.Started):
+            self._began_at, self._num_wanted = time.monotonic(), inner.num_wanted
+            self._num_before = self._num_done = inner.num_present
+        elif isinstance(inner, pipeline.Decoding | pipeline.WaveDone):
+            self._num_done = inner.num_done
+
+    def seconds_left(self) -> float | None:
+        """Estimate of the time for the answers that are missing; ``None`` before the first ones."""
+        if self._num_done == self._num_before:
+            return None
+        seconds_each = (time.monotonic() - self._began_at) / (self._num_done - self._num_before)
+        return seconds_each * (self._num_wanted - self._num_done)
+
+
+def _is_step(event: RunEvent) -> bool:
+    return isinstance(event, LiveEvent) and isinstance(event.event, pipeline.Decoding)
