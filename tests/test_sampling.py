@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hcl_core.decode.trie import sampling
+from hcl_core.decode.trie import histogram
 from hcl_core.decode.trie.sampling import draw_from, draw_tokens, sample_uniforms, truncated_distribution
 from hcl_core.records import SamplingSettings
 
@@ -46,7 +46,7 @@ def exact_intervals(logits, settings):
     ids=["top_p", "everything", "top_k", "large top_k", "top_k of 1"],
 )
 def test_draws_equal_the_definition_whatever_the_tiers(settings, spread, with_ties, monkeypatch):
-    monkeypatch.setattr(sampling, "_MAX_SEARCH_BYTES", 200_000)  # several blocks of draws and of rows
+    monkeypatch.setattr(histogram, "_BLOCK_BYTES", {"cpu": 400_000})  # several blocks of draws and of rows
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 5000, generator=generator) * spread
     if with_ties:
