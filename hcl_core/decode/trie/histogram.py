@@ -67,7 +67,7 @@ class Histogram:
     Attributes:
         logits: ``[m, vocab_size]``.
         probs: ``[m, vocab_size]`` float64.
-        bins: ``[m, vocab_size]`` bin of each token: a larger logit is never in a later bin.
+        bins: ``[m, vocab_size]`` int16 bin of each token: a larger logit is never in a later bin.
         cumulative: ``[m, num_bins + 1]`` float64 mass before each bin, then the mass of the row.
     """
 
@@ -84,10 +84,10 @@ class Histogram:
         largest = scaled.amax(dim=-1, keepdim=True)
         smallest = torch.maximum(scaled.amin(dim=-1, keepdim=True), log_mass + _LEAST_LOG_PROB)
         bins_a_unit = _NUM_BINS / (largest - smallest).clamp(min=1e-30)
-        # The last bin takes all that is below the smallest. `fmin` puts NaN there too, for the caller to report.
-        last = torch.full_like(largest, _NUM_BINS)
-        bins = torch.fmin((largest - scaled).mul_(bins_a_unit), last).long()
-        masses = probs.new_zeros(len(probs), _NUM_BINS + 1).scatter_add_(-1, bins, probs)
+        # The last bin takes all that is below the smallest. NaN goes to any bin: the caller finds it in the results.
+        bins = torch.sub(largest, scaled, out=scaled).mul_(bins_a_unit).clamp_(max=_NUM_BINS)
+        bins = bins.to(torch.int16).clamp_(0, _NUM_BINS)
+        masses = probs.new_zeros(len(probs), _NUM_BINS + 1).scatter_add_(-1, bins.long(), probs)
         return cls(logits, probs, bins, F.pad(masses.cumsum(dim=-1), (1, 0)))
 
     def nucleus(self, top_p: float) -> tuple[Tensor, Tensor]:
@@ -116,7 +116,7 @@ class Histogram:
         cumulative, targets = self.cumulative[rows], targets[:, None]
         bins = torch.searchsorted(cumulative, targets, right=True).clamp(1, _NUM_BINS + 1) - 1  # [n, 1]
         # [n, k] tokens of that bin, padded: by rising id, then by falling logit.
-        token_ids, is_padding = _padded((self.bins[rows] == bins).nonzero(), len(rows))
+        token_ids, is_padding = _padded((self.bins.index_select(0, rows) == bins).nonzero(), len(rows))
         values = self.logits[rows[:, None], token_ids].masked_fill(is_padding, -torch.inf)
         order = values.sort(dim=-1, descending=True, stable=True).indices
         probs = self.probs[rows[:, None], token_ids].masked_fill(is_padding, 0).gather(-1, order)

@@ -53,22 +53,10 @@ def draw_tokens(logits: Tensor, rows: Tensor, uniforms: Tensor, settings: Sampli
         Token ids ``[s]`` and their natural-log probabilities ``[s]`` at temperature 1, nothing truncated.
     """
     if settings.temperature < _GREEDY_BELOW:
-        largest = logits.argmax(dim=-1, keepdim=True)  # the first of equal ones
-        token_ids = largest[rows, 0]
+        token_ids = logits.argmax(dim=-1)[rows]  # the first of equal ones
     else:
-        top_k_logits = _mask_below_top_k(logits, settings.top_k)
-        values, candidates = _most_probable(top_k_logits)
-        largest = candidates[:, :1]
-        log_mass = _log_mass(top_k_logits, largest, settings.temperature)
-        cumulative = rounded_probs(values, log_mass, settings.temperature).cumsum(dim=-1)
-        positions, is_decided = _pick(cumulative, rows, uniforms, settings.top_p)
-        token_ids = candidates[rows, positions]
-        undecided = (~is_decided).nonzero().squeeze(-1)
-        if len(undecided):
-            token_ids[undecided] = draw_by_histogram(
-                top_k_logits, log_mass, rows[undecided], uniforms[undecided], settings.temperature, settings.top_p
-            )
-    logprobs = logits[rows, token_ids].double() - _log_mass(logits, largest, 1.0)[rows, 0].double()
+        token_ids = _draw_truncated(_mask_below_top_k(logits, settings.top_k), rows, uniforms, settings)
+    logprobs = logits[rows, token_ids].double() - _log_mass(logits, 1.0)[rows, 0].double()
     return token_ids, logprobs
 
 
@@ -103,21 +91,36 @@ def _mask_below_top_k(logits: Tensor, top_k: int) -> Tensor:
     return logits.masked_fill(logits < logits.topk(top_k, dim=-1).values[:, -1:], -torch.inf)
 
 
-def _log_mass(logits: Tensor, largest: Tensor, temperature: float) -> Tensor:
+def _draw_truncated(logits: Tensor, rows: Tensor, uniforms: Tensor, settings: SamplingSettings) -> Tensor:
+    """Token ids ``[s]``: from the most probable tokens where these decide the draw, else by a histogram."""
+    log_mass = _log_mass(logits, settings.temperature)
+    values, candidates = _most_probable(logits)
+    cumulative = rounded_probs(values, log_mass, settings.temperature).cumsum(dim=-1)
+    positions, is_decided = _pick(cumulative, rows, uniforms, settings.top_p)
+    token_ids = candidates[rows, positions]
+    undecided = (~is_decided).nonzero().squeeze(-1)
+    if len(undecided):
+        token_ids[undecided] = draw_by_histogram(
+            logits, log_mass, rows[undecided], uniforms[undecided], settings.temperature, settings.top_p
+        )
+    return token_ids
+
+
+def _log_mass(logits: Tensor, temperature: float) -> Tensor:
     """``log(sum(exp(logits / temperature)))`` of each row of ``[m, n]``: ``[m, 1]``.
 
-    Taken from ``log_softmax``, which is fused and, unlike ``exp``, not slowed by denormal results.
-    ``largest [m, 1]`` is the index of each row's largest logit; there the difference loses no digits.
+    Taken from ``log_softmax``, which is fused and, unlike ``exp``, not slowed by denormal results. At the largest logit
+    the difference loses no digits.
     """
     rows = _ROWS_IN_CACHE if logits.device.type == "cpu" else len(logits)
     # Two buffers for all blocks: newly mapped memory for each would cost as much as filling it.
     buffers = logits.new_empty(2, min(rows, len(logits)), logits.shape[1])
     masses = []
-    for block, index in zip(logits.split(rows), largest.split(rows), strict=True):
+    for block in logits.split(rows):
         scaled, log_softmax = buffers[:, : len(block)]
         torch.div(block, temperature, out=scaled)
         torch.ops.aten._log_softmax.out(scaled, -1, False, out=log_softmax)
-        masses.append(scaled.gather(-1, index) - log_softmax.gather(-1, index))
+        masses.append(scaled.amax(dim=-1, keepdim=True) - log_softmax.amax(dim=-1, keepdim=True))
     return torch.cat(masses)
 
 
