@@ -49,7 +49,7 @@ def exact_intervals(logits, settings):
     ids=["top_p", "everything", "top_k", "large top_k", "top_k of 1"],
 )
 def test_draws_equal_the_definition_whatever_the_tiers(settings, spread, with_ties, monkeypatch):
-    monkeypatch.setattr(histogram, "_BLOCK_BYTES", {"cpu": 400_000})  # several blocks of draws and of rows
+    monkeypatch.setattr(histogram, "_BLOCK_BYTES_ON_CPU", 400_000)  # several blocks of draws and of rows
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 5000, generator=generator) * spread
     if with_ties:

@@ -1,5 +1,6 @@
 """Draws from flat distributions: a histogram says which few tokens of a row must be put in order."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -7,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _NUM_BINS = 2048
-# ln(2**-53): rounded to a multiple of 2**-52, a probability below it is 0.
-_LEAST_LOG_PROB = -36.74
-# Bytes of one block of rows: on a CPU few enough for its cache, elsewhere enough to fill the device.
-_BLOCK_BYTES = {"cpu": 8 * 2**20}
-_BLOCK_BYTES_ELSEWHERE = 512 * 2**20
+# Rounded to a multiple of 2**-52, a smaller probability is 0.
+_LEAST_LOG_PROB = math.log(2**-53)
+# Bytes of one block of rows: few enough for a CPU's cache, enough to fill a GPU.
+_BLOCK_BYTES_ON_CPU = 8 * 2**20
+_BLOCK_BYTES_ON_GPU = 512 * 2**20
 # A logit, its scaled copies, its float64 probability and its bin, at the same time.
 _BYTES_A_LOGIT = 32
 
@@ -45,24 +46,24 @@ def draw_by_histogram(
         top_p: Nucleus mass.
     """
     token_ids = torch.empty_like(rows)
+    block_bytes = _BLOCK_BYTES_ON_CPU if logits.device.type == "cpu" else _BLOCK_BYTES_ON_GPU
+    block = max(1, block_bytes // (_BYTES_A_LOGIT * logits.shape[1]))
     used_rows, row_of_draw, num_draws = rows.unique(return_inverse=True, return_counts=True)
-    by_row = row_of_draw.argsort(stable=True)
-    limit = _BLOCK_BYTES.get(logits.device.type, _BLOCK_BYTES_ELSEWHERE)
-    block = max(1, limit // (_BYTES_A_LOGIT * logits.shape[1]))
-    draws_of_block = by_row.split([sum(counts) for counts in _blocks(num_draws.tolist(), block)])
-    for number, (part, draws_of_part) in enumerate(zip(used_rows.split(block), draws_of_block, strict=True)):
-        histogram = Histogram.of(logits[part], log_mass[part], temperature)
+    draws_of_blocks = row_of_draw.argsort().split([int(counts.sum()) for counts in num_draws.cpu().split(block)])
+    for number, (of_block, draws_of_block) in enumerate(zip(used_rows.split(block), draws_of_blocks, strict=True)):
+        histogram = Histogram.of(logits.index_select(0, of_block), log_mass[of_block], temperature)
         mass, largest_target = histogram.nucleus(top_p)
-        for draws in draws_of_part.split(block):
-            of_draws = row_of_draw[draws] - number * block
-            targets = torch.minimum(uniforms[draws] * mass[of_draws], largest_target[of_draws])
-            token_ids[draws], _ = histogram.first_above(of_draws, targets)
+        # Each draw is as large as a row here: the tokens of its bin are searched in a copy of the row's bins.
+        for draws in draws_of_block.split(block):
+            row = row_of_draw[draws] - number * block
+            targets = torch.minimum(uniforms[draws] * mass[row], largest_target[row])
+            token_ids[draws], _ = histogram.first_above(row, targets)
     return token_ids
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Distributions whose tokens are sorted into bins of falling probability.
+    """Distributions whose tokens are counted into bins of falling probability.
 
     Attributes:
         logits: ``[m, vocab_size]``.
@@ -83,20 +84,21 @@ class Histogram:
         scaled = logits / temperature
         largest = scaled.amax(dim=-1, keepdim=True)
         smallest = torch.maximum(scaled.amin(dim=-1, keepdim=True), log_mass + _LEAST_LOG_PROB)
+        # Equal logits have no range to divide by.
         bins_a_unit = _NUM_BINS / (largest - smallest).clamp(min=1e-30)
         # The last bin takes all that is below the smallest. NaN goes to any bin: the caller finds it in the results.
-        bins = torch.sub(largest, scaled, out=scaled).mul_(bins_a_unit).clamp_(max=_NUM_BINS)
+        bins = (largest - scaled).mul_(bins_a_unit).clamp_(max=_NUM_BINS)
         bins = bins.to(torch.int16).clamp_(0, _NUM_BINS)
         masses = probs.new_zeros(len(probs), _NUM_BINS + 1).scatter_add_(-1, bins.long(), probs)
         return cls(logits, probs, bins, F.pad(masses.cumsum(dim=-1), (1, 0)))
 
     def nucleus(self, top_p: float) -> tuple[Tensor, Tensor]:
-        """Mass that the uniforms of each row are multiplied with, and the largest target of a draw: ``[m]`` each.
+        """Mass of each row's truncated distribution, and the largest target of a draw from it: ``[m]`` each.
 
-        Without ``top_p`` the mass is 1, though rounding may leave the row's own sum below it.
+        With ``top_p`` 1 the mass is 1 by definition, though rounding can leave the sum of the row below it.
         """
         total = self.cumulative[:, -1]
-        if top_p == 1:
+        if top_p >= 1:
             return torch.ones_like(total), _next_below(total)
         # Where rounding leaves the whole row below top_p, the nucleus is all that has mass.
         reached = _next_below(total.clamp(max=top_p))
@@ -115,10 +117,10 @@ class Histogram:
         """
         cumulative, targets = self.cumulative[rows], targets[:, None]
         bins = torch.searchsorted(cumulative, targets, right=True).clamp(1, _NUM_BINS + 1) - 1  # [n, 1]
-        # [n, k] tokens of that bin, padded: by rising id, then by falling logit.
-        token_ids, is_padding = _padded((self.bins.index_select(0, rows) == bins).nonzero(), len(rows))
+        is_in_bin = self.bins.index_select(0, rows) == bins.to(torch.int16)  # [n, vocab_size]
+        token_ids, is_padding = _padded(is_in_bin.nonzero(), len(rows))  # [n, k] by rising id
         values = self.logits[rows[:, None], token_ids].masked_fill(is_padding, -torch.inf)
-        order = values.sort(dim=-1, descending=True, stable=True).indices
+        order = values.sort(dim=-1, descending=True, stable=True).indices  # by falling logit
         probs = self.probs[rows[:, None], token_ids].masked_fill(is_padding, 0).gather(-1, order)
         sums = cumulative.gather(-1, bins) + probs.cumsum(dim=-1)
         positions = torch.searchsorted(sums, targets, right=True).clamp(max=sums.shape[1] - 1)
@@ -126,21 +128,20 @@ class Histogram:
 
 
 def _padded(pairs: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
-    """Second numbers of ``pairs [n, 2]`` by their first, which rises: ``[num_rows, k]``, and where that is padding."""
+    """A table of ``pairs [n, 2]`` of row and value, ordered by row.
+
+    Returns:
+        Values of each row, padded with 0, and where that is padding: ``[num_rows, k]`` each, ``k`` at least 1.
+    """
     rows, values = pairs.unbind(dim=-1)
     counts = torch.bincount(rows, minlength=num_rows)
-    columns = torch.arange(len(rows), device=rows.device) - (counts.cumsum(dim=0) - counts)[rows]
-    width = max(1, int(counts.max()))
-    padded = values.new_zeros(num_rows, width)
+    firsts = counts.cumsum(dim=0) - counts
+    columns = torch.arange(len(rows), device=rows.device) - firsts[rows]
+    padded = values.new_zeros(num_rows, max(1, int(counts.max())))
     padded[rows, columns] = values
-    return padded, torch.arange(width, device=rows.device) >= counts[:, None]
+    return padded, torch.arange(padded.shape[1], device=rows.device) >= counts[:, None]
 
 
 def _next_below(numbers: Tensor) -> Tensor:
     """The next smaller floating-point number of each: to exceed it is to reach the number itself."""
     return torch.nextafter(numbers, torch.full_like(numbers, -torch.inf))
-
-
-def _blocks(numbers: list[int], size: int) -> list[list[int]]:
-    """``numbers`` in lists of ``size``."""
-    return [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
