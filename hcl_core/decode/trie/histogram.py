@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 _NUM_BINS = 2048
@@ -46,18 +45,15 @@ def draw_by_histogram(
         top_p: Nucleus mass.
     """
     token_ids = torch.empty_like(rows)
-    block_bytes = _BLOCK_BYTES_ON_CPU if logits.device.type == "cpu" else _BLOCK_BYTES_ON_GPU
-    block = max(1, block_bytes // (_BYTES_A_LOGIT * logits.shape[1]))
+    block = _block(_BYTES_A_LOGIT * logits.shape[1], logits.device)
     used_rows, row_of_draw, num_draws = rows.unique(return_inverse=True, return_counts=True)
     draws_of_blocks = row_of_draw.argsort().split([int(counts.sum()) for counts in num_draws.cpu().split(block)])
-    for number, (of_block, draws_of_block) in enumerate(zip(used_rows.split(block), draws_of_blocks, strict=True)):
+    for number, (of_block, draws) in enumerate(zip(used_rows.split(block), draws_of_blocks, strict=True)):
         histogram = Histogram.of(logits.index_select(0, of_block), log_mass[of_block], temperature)
         mass, largest_target = histogram.nucleus(top_p)
-        # Each draw is as large as a row here: the tokens of its bin are searched in a copy of the row's bins.
-        for draws in draws_of_block.split(block):
-            row = row_of_draw[draws] - number * block
-            targets = torch.minimum(uniforms[draws] * mass[row], largest_target[row])
-            token_ids[draws], _ = histogram.first_above(row, targets)
+        row = row_of_draw[draws] - number * block
+        targets = torch.minimum(uniforms[draws] * mass[row], largest_target[row])
+        token_ids[draws], _ = histogram.draw(row, targets)
     return token_ids
 
 
@@ -68,13 +64,15 @@ class Histogram:
     Attributes:
         logits: ``[m, vocab_size]``.
         probs: ``[m, vocab_size]`` float64.
-        bins: ``[m, vocab_size]`` int16 bin of each token: a larger logit is never in a later bin.
-        cumulative: ``[m, num_bins + 1]`` float64 mass before each bin, then the mass of the row.
+        bins: ``[m, vocab_size]`` bin of each token: a larger logit is never in a later bin.
+        masses: ``[m, num_bins]`` float64 sum of the probabilities in each bin.
+        cumulative: ``[m, num_bins]`` float64 mass up to the end of each bin.
     """
 
     logits: Tensor
     probs: Tensor
     bins: Tensor
+    masses: Tensor
     cumulative: Tensor
 
     @classmethod
@@ -88,9 +86,10 @@ class Histogram:
         bins_a_unit = _NUM_BINS / (largest - smallest).clamp(min=1e-30)
         # The last bin takes all that is below the smallest. NaN goes to any bin: the caller finds it in the results.
         bins = (largest - scaled).mul_(bins_a_unit).clamp_(max=_NUM_BINS)
-        bins = bins.to(torch.int16).clamp_(0, _NUM_BINS)
-        masses = probs.new_zeros(len(probs), _NUM_BINS + 1).scatter_add_(-1, bins.long(), probs)
-        return cls(logits, probs, bins, F.pad(masses.cumsum(dim=-1), (1, 0)))
+        # By int16: faster on a CPU than to int64 at once.
+        bins = bins.to(torch.int16).clamp_(0, _NUM_BINS).long()
+        masses = probs.new_zeros(len(probs), _NUM_BINS + 1).scatter_add_(-1, bins, probs)
+        return cls(logits, probs, bins, masses, masses.cumsum(dim=-1))
 
     def nucleus(self, top_p: float) -> tuple[Tensor, Tensor]:
         """Mass of each row's truncated distribution, and the largest target of a draw from it: ``[m]`` each.
@@ -102,10 +101,10 @@ class Histogram:
             return torch.ones_like(total), _next_below(total)
         # Where rounding leaves the whole row below top_p, the nucleus is all that has mass.
         reached = _next_below(total.clamp(max=top_p))
-        _, mass = self.first_above(torch.arange(len(total), device=total.device), reached)
+        _, mass = self.draw(torch.arange(len(total), device=total.device), reached)
         return mass, _next_below(mass)
 
-    def first_above(self, rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def draw(self, rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """First token of each row in falling order whose cumulative probability exceeds the target.
 
         Args:
@@ -115,16 +114,34 @@ class Histogram:
         Returns:
             Token ids and cumulative probabilities, ``[n]`` each.
         """
-        cumulative, targets = self.cumulative[rows], targets[:, None]
-        bins = torch.searchsorted(cumulative, targets, right=True).clamp(1, _NUM_BINS + 1) - 1  # [n, 1]
-        is_in_bin = self.bins.index_select(0, rows) == bins.to(torch.int16)  # [n, vocab_size]
-        token_ids, is_padding = _padded(is_in_bin.nonzero(), len(rows))  # [n, k] by rising id
-        values = self.logits[rows[:, None], token_ids].masked_fill(is_padding, -torch.inf)
-        order = values.sort(dim=-1, descending=True, stable=True).indices  # by falling logit
-        probs = self.probs[rows[:, None], token_ids].masked_fill(is_padding, 0).gather(-1, order)
-        sums = cumulative.gather(-1, bins) + probs.cumsum(dim=-1)
-        positions = torch.searchsorted(sums, targets, right=True).clamp(max=sums.shape[1] - 1)
-        return token_ids.gather(-1, order.gather(-1, positions)).squeeze(-1), sums.gather(-1, positions).squeeze(-1)
+        is_needed = torch.zeros_like(self.masses, dtype=torch.bool)  # [m, num_bins]
+        is_needed[rows, first_above(self.cumulative, rows, targets)] = True
+        # [m, k] tokens of the needed bins, by rising id, then by falling logit; padding stays at the end.
+        token_ids, is_padding = _padded(is_needed.gather(-1, self.bins).nonzero(), len(self.logits))
+        values = self.logits.gather(-1, token_ids).masked_fill(is_padding, -torch.inf)
+        token_ids = token_ids.gather(-1, values.sort(dim=-1, descending=True, stable=True).indices)
+        skipped = self.masses.masked_fill(is_needed, 0).cumsum(dim=-1).gather(-1, self.bins.gather(-1, token_ids))
+        sums = self.probs.gather(-1, token_ids).cumsum(dim=-1) + skipped
+        sums = sums.masked_fill(is_padding, torch.inf)
+        positions = first_above(sums, rows, targets)
+        return token_ids[rows, positions], sums[rows, positions]
+
+
+def first_above(cumulative: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
+    """Position ``[n]`` of the first number of each row that exceeds the target, at most the last.
+
+    Args:
+        cumulative: ``[m, k]`` rising.
+        rows: ``[n]`` row of each target.
+        targets: ``[n]``.
+    """
+    # A block at a time: many targets can belong to one row, and each needs a copy of it here.
+    block = _block(cumulative[0].nbytes, cumulative.device)
+    positions = [
+        torch.searchsorted(cumulative.index_select(0, of_block), block_targets[:, None], right=True)
+        for of_block, block_targets in zip(rows.split(block), targets.contiguous().split(block), strict=True)
+    ]
+    return torch.cat(positions).squeeze(-1).clamp(max=cumulative.shape[1] - 1)
 
 
 def _padded(pairs: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
@@ -145,3 +162,8 @@ def _padded(pairs: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
 def _next_below(numbers: Tensor) -> Tensor:
     """The next smaller floating-point number of each: to exceed it is to reach the number itself."""
     return torch.nextafter(numbers, torch.full_like(numbers, -torch.inf))
+
+
+def _block(row_bytes: int, device: torch.device) -> int:
+    """Number of rows in a block."""
+    return max(1, (_BLOCK_BYTES_ON_CPU if device.type == "cpu" else _BLOCK_BYTES_ON_GPU) // row_bytes)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hcl_core.decode.trie.histogram import draw_by_histogram, rounded_probs
+from hcl_core.decode.trie.histogram import draw_by_histogram, first_above, rounded_probs
 from hcl_core.records import SamplingSettings
 
 # Most probable tokens that are tried first: most nuclei hold a handful.
@@ -155,7 +155,6 @@ def _pick(cumulative: Tensor, rows: Tensor, uniforms: Tensor, top_p: float) -> t
         targets = uniforms * cumulative.gather(-1, nucleus_ends.clamp(max=last))[rows, 0]
         is_decided = (nucleus_ends <= last)[rows, 0]
     else:
-        targets = uniforms.contiguous()
+        targets = uniforms
         is_decided = targets < cumulative[rows, -1]
-    positions = torch.searchsorted(cumulative[rows], targets[:, None], right=True).squeeze(-1)
-    return positions.clamp(max=last), is_decided
+    return first_above(cumulative, rows, targets), is_decided
