@@ -1,10 +1,13 @@
 """Draws against their definition, up to both ends of the uniform numbers; and the noise itself."""
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
 
-from hcl_core.decode.trie import sampling
+from hcl_core.decode.trie import histogram, sampling
+from hcl_core.decode.trie.histogram import draw_by_histogram, rounded_probs
 from hcl_core.decode.trie.sampling import draw_from, draw_tokens, sample_uniforms, truncated_distribution
 from hcl_core.records import SamplingSettings
 
@@ -46,7 +49,7 @@ def exact_intervals(logits, settings):
     ids=["top_p", "everything", "top_k", "large top_k", "top_k of 1"],
 )
 def test_draws_equal_the_definition_whatever_the_tiers(settings, spread, with_ties, monkeypatch):
-    monkeypatch.setattr(sampling, "_MAX_SEARCH_BYTES", 200_000)  # several blocks of draws and of rows
+    monkeypatch.setattr(histogram, "_BLOCK_BYTES_ON_CPU", 400_000)  # several blocks of draws and of rows
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 5000, generator=generator) * spread
     if with_ties:
@@ -68,6 +71,99 @@ def test_draws_equal_the_definition_whatever_the_tiers(settings, spread, with_ti
         num_decided += is_decided.sum()
     assert num_decided > 90
     torch.testing.assert_close(logprobs, logits.double().log_softmax(-1)[rows, token_ids], atol=1e-4, rtol=0)
+
+
+def sorted_draws(logits, rows, uniforms, settings):
+    """The definition by a sort of every row, from the same rounded probabilities: token ids ``[s]``."""
+    allowed = sampling._mask_below_top_k(logits, settings.top_k)
+    probs = rounded_probs(allowed, sampling._log_mass(allowed, settings.temperature), settings.temperature).numpy()
+    drawn = []
+    for row, uniform in zip(rows.tolist(), uniforms.tolist(), strict=True):
+        order = np.lexsort((np.arange(len(probs[row])), -allowed[row].numpy()))
+        cumulative = np.cumsum(probs[row][order])
+        mass = 1.0
+        if settings.top_p < 1:
+            mass = cumulative[min(np.searchsorted(cumulative, settings.top_p), len(order) - 1)]
+        last_with_mass = np.flatnonzero(probs[row][order])[-1]
+        drawn.append(order[min(np.searchsorted(cumulative, uniform * mass, side="right"), last_with_mass)])
+    return torch.tensor(drawn)
+
+
+@st.composite
+def random_draws(draw):
+    """Logits, peaked or flat, with ties and with logits of minus infinity; rows, uniforms, both ends among them."""
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
+    vocab_size = draw(st.sampled_from([1, 5, 64, 65, 3000]))
+    logits = torch.randn(draw(st.integers(1, 4)), vocab_size, generator=generator)
+    logits *= draw(st.sampled_from([0.0, 1e-3, 0.3, 3.0, 30.0, 1e6]))
+    steps = draw(st.sampled_from([None, 1, 8]))
+    if steps:
+        logits = (logits * steps).round() / steps
+    share_without_mass = draw(st.sampled_from([0.0, 0.5, 0.99]))
+    without_mass = torch.rand(logits.shape, generator=generator) < share_without_mass
+    without_mass[:, draw(st.integers(0, vocab_size - 1))] = False
+    logits = logits.masked_fill(without_mass, -torch.inf)
+    rows = torch.randint(0, len(logits), (20,), generator=generator)
+    uniforms = torch.cat([torch.rand(18, generator=generator, dtype=torch.float64), ENDS])
+    return logits, rows, uniforms
+
+
+some_settings = st.builds(
+    SamplingSettings,
+    temperature=st.sampled_from([0.05, 0.6, 1.0, 1.5, 5.0]),
+    top_p=st.one_of(st.just(1.0), st.sampled_from([1e-9, 0.5, 0.9, 0.999999]), st.floats(0.01, 0.99)),
+    top_k=st.sampled_from([0, 1, 7, 100, 2000]),
+)
+
+
+@given(random_draws(), some_settings)
+def test_draws_equal_those_of_a_sort(draws, settings):
+    logits, rows, uniforms = draws
+    token_ids, _ = draw_tokens(logits, rows, uniforms, settings)
+    assert torch.equal(token_ids, sorted_draws(logits, rows, uniforms, settings))
+
+
+@given(random_draws(), some_settings)
+def test_the_histogram_alone_equals_a_sort(draws, settings):
+    logits, rows, uniforms = draws
+    allowed = sampling._mask_below_top_k(logits, settings.top_k)
+    log_mass = sampling._log_mass(allowed, settings.temperature)
+    drawn = draw_by_histogram(allowed, log_mass, rows, uniforms, settings.temperature, settings.top_p)
+    assert torch.equal(drawn, sorted_draws(logits, rows, uniforms, settings))
+
+
+@given(random_draws(), some_settings, st.randoms(use_true_random=False))
+def test_a_draw_depends_on_its_own_row_and_uniform_only(draws, settings, random):
+    logits, rows, uniforms = draws
+    token_ids, logprobs = draw_tokens(logits, rows, uniforms, settings)
+    some = torch.tensor(random.sample(range(20), 3))
+    for draw in some:
+        alone = draw_tokens(logits[rows[draw]][None], torch.tensor([0]), uniforms[draw][None], settings)
+        assert (alone[0].item(), alone[1].item()) == (token_ids[draw].item(), logprobs[draw].item())
+    of_some, some_rows = rows[some].unique(return_inverse=True)
+    together = draw_tokens(logits[of_some], some_rows, uniforms[some], settings)
+    assert torch.equal(together[0], token_ids[some]) and torch.equal(together[1], logprobs[some])
+
+
+def test_sums_of_rounded_probabilities_are_exact_in_any_order():
+    logits = torch.randn(4, 50_000, generator=torch.Generator().manual_seed(0)) * 3
+    probs = rounded_probs(logits, logits.logsumexp(-1, keepdim=True), 1.0)
+    orders = [probs, probs.flip(-1), probs.sort(dim=-1).values, probs.sort(dim=-1, descending=True).values]
+    sums = [np.cumsum(order.numpy(), axis=-1)[:, -1].tolist() for order in orders]
+    assert sums == [sums[0]] * 4
+    assert (probs - (logits - logits.logsumexp(-1, keepdim=True)).double().exp()).abs().max() <= 2.0**-53
+
+
+@pytest.mark.parametrize("top_p", [0.9, 1.0])
+def test_a_row_with_nan_draws_some_token_and_leaves_its_neighbour_alone(top_p):
+    logits = torch.randn(2, 3000, generator=torch.Generator().manual_seed(0)) * 0.1
+    rows, uniforms = torch.arange(2).repeat(2), torch.rand(4, dtype=torch.float64)
+    settings = SamplingSettings(temperature=1.5, top_p=top_p)
+    expected, _ = draw_tokens(logits, rows, uniforms, settings)
+    logits[0, 7] = torch.nan
+    token_ids, logprobs = draw_tokens(logits, rows, uniforms, settings)
+    assert token_ids[1::2].tolist() == expected[1::2].tolist()
+    assert ((token_ids >= 0) & (token_ids < 3000)).all() and logprobs[::2].isnan().all()
 
 
 @pytest.mark.parametrize("top_p", [1.0, 0.99999])

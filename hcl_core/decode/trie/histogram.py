@@ -1,0 +1,169 @@
+"""Draws from flat distributions: a histogram says which few tokens of a row must be put in order."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_NUM_BINS = 2048
+# Rounded to a multiple of 2**-52, a smaller probability is 0.
+_LEAST_LOG_PROB = math.log(2**-53)
+# Bytes of one block of rows: few enough for a CPU's cache, enough to fill a GPU.
+_BLOCK_BYTES_ON_CPU = 8 * 2**20
+_BLOCK_BYTES_ON_GPU = 512 * 2**20
+# A logit, its scaled copies, its float64 probability and its bin, at the same time.
+_BYTES_A_LOGIT = 32
+
+
+def rounded_probs(logits: Tensor, log_mass: Tensor, temperature: float) -> Tensor:
+    """``exp(logits / temperature - log_mass)`` as multiples of 2**-52: ``[m, n]`` to float64.
+
+    Float64 adds such numbers without rounding as long as the sum is at most 2. So cumulative probabilities do not
+    depend on the order of the additions, and a draw is the same by a sort, by a histogram and on every device.
+
+    Args:
+        logits: ``[m, n]`` float32.
+        log_mass: ``[m, 1]`` logarithm of the sum of each row's exponentials at ``temperature``.
+        temperature: Above 0.
+    """
+    # Between 1 and 2, float64 numbers are the multiples of 2**-52.
+    return (logits / temperature).sub_(log_mass).double().exp_().add_(1).sub_(1)
+
+
+def draw_by_histogram(
+    logits: Tensor, log_mass: Tensor, rows: Tensor, uniforms: Tensor, temperature: float, top_p: float
+) -> Tensor:
+    """Token ids ``[s]`` of draws that may reach any token of their row; ``draw_tokens`` defines the draw.
+
+    Args:
+        logits: ``[m, vocab_size]`` float32.
+        log_mass: ``[m, 1]`` as in ``rounded_probs``.
+        rows: ``[s]`` row of each draw.
+        uniforms: ``[s]`` float64 in [0, 1).
+        temperature: Above 0.
+        top_p: Nucleus mass.
+    """
+    token_ids = torch.empty_like(rows)
+    block = _block(_BYTES_A_LOGIT * logits.shape[1], logits.device)
+    used_rows, row_of_draw, num_draws = rows.unique(return_inverse=True, return_counts=True)
+    draws_of_blocks = row_of_draw.argsort().split([int(counts.sum()) for counts in num_draws.cpu().split(block)])
+    for number, (of_block, draws) in enumerate(zip(used_rows.split(block), draws_of_blocks, strict=True)):
+        histogram = Histogram.of(logits.index_select(0, of_block), log_mass[of_block], temperature)
+        mass, largest_target = histogram.nucleus(top_p)
+        row = row_of_draw[draws] - number * block
+        targets = torch.minimum(uniforms[draws] * mass[row], largest_target[row])
+        token_ids[draws], _ = histogram.draw(row, targets)
+    return token_ids
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Distributions whose tokens are counted into bins of falling probability.
+
+    Attributes:
+        logits: ``[m, vocab_size]``.
+        probs: ``[m, vocab_size]`` float64.
+        bins: ``[m, vocab_size]`` bin of each token: a larger logit is never in a later bin.
+        masses: ``[m, num_bins]`` float64 sum of the probabilities in each bin.
+        cumulative: ``[m, num_bins]`` float64 mass up to the end of each bin.
+    """
+
+    logits: Tensor
+    probs: Tensor
+    bins: Tensor
+    masses: Tensor
+    cumulative: Tensor
+
+    @classmethod
+    def of(cls, logits: Tensor, log_mass: Tensor, temperature: float) -> "Histogram":
+        """The histogram of ``logits [m, vocab_size]``; the other arguments are those of ``rounded_probs``."""
+        probs = rounded_probs(logits, log_mass, temperature)
+        scaled = logits / temperature
+        largest = scaled.amax(dim=-1, keepdim=True)
+        smallest = torch.maximum(scaled.amin(dim=-1, keepdim=True), log_mass + _LEAST_LOG_PROB)
+        # Equal logits have no range to divide by.
+        bins_a_unit = _NUM_BINS / (largest - smallest).clamp(min=1e-30)
+        # The last bin takes all that is below the smallest. NaN goes to any bin: the caller finds it in the results.
+        bins = (largest - scaled).mul_(bins_a_unit).clamp_(max=_NUM_BINS)
+        # By int16: faster on a CPU than to int64 at once.
+        bins = bins.to(torch.int16).clamp_(0, _NUM_BINS).long()
+        masses = probs.new_zeros(len(probs), _NUM_BINS + 1).scatter_add_(-1, bins, probs)
+        return cls(logits, probs, bins, masses, masses.cumsum(dim=-1))
+
+    def nucleus(self, top_p: float) -> tuple[Tensor, Tensor]:
+        """Mass of each row's truncated distribution, and the largest target of a draw from it: ``[m]`` each.
+
+        With ``top_p`` 1 the mass is 1 by definition, though rounding can leave the sum of the row below it.
+        """
+        total = self.cumulative[:, -1]
+        if top_p >= 1:
+            return torch.ones_like(total), _next_below(total)
+        # Where rounding leaves the whole row below top_p, the nucleus is all that has mass.
+        reached = _next_below(total.clamp(max=top_p))
+        _, mass = self.draw(torch.arange(len(total), device=total.device), reached)
+        return mass, _next_below(mass)
+
+    def draw(self, rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """First token of each row in falling order whose cumulative probability exceeds the target.
+
+        Args:
+            rows: ``[n]``.
+            targets: ``[n]`` float64, below the mass of the row.
+
+        Returns:
+            Token ids and cumulative probabilities, ``[n]`` each.
+        """
+        is_needed = torch.zeros_like(self.masses, dtype=torch.bool)  # [m, num_bins]
+        is_needed[rows, first_above(self.cumulative, rows, targets)] = True
+        # [m, k] tokens of the needed bins, by rising id, then by falling logit; padding stays at the end.
+        token_ids, is_padding = _padded(is_needed.gather(-1, self.bins).nonzero(), len(self.logits))
+        values = self.logits.gather(-1, token_ids).masked_fill(is_padding, -torch.inf)
+        token_ids = token_ids.gather(-1, values.sort(dim=-1, descending=True, stable=True).indices)
+        skipped = self.masses.masked_fill(is_needed, 0).cumsum(dim=-1).gather(-1, self.bins.gather(-1, token_ids))
+        sums = self.probs.gather(-1, token_ids).cumsum(dim=-1) + skipped
+        sums = sums.masked_fill(is_padding, torch.inf)
+        positions = first_above(sums, rows, targets)
+        return token_ids[rows, positions], sums[rows, positions]
+
+
+def first_above(cumulative: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
+    """Position ``[n]`` of the first number of each row that exceeds the target, at most the last.
+
+    Args:
+        cumulative: ``[m, k]`` rising.
+        rows: ``[n]`` row of each target.
+        targets: ``[n]``.
+    """
+    # A block at a time: many targets can belong to one row, and each needs a copy of it here.
+    block = _block(cumulative[0].nbytes, cumulative.device)
+    positions = [
+        torch.searchsorted(cumulative.index_select(0, of_block), block_targets[:, None], right=True)
+        for of_block, block_targets in zip(rows.split(block), targets.contiguous().split(block), strict=True)
+    ]
+    return torch.cat(positions).squeeze(-1).clamp(max=cumulative.shape[1] - 1)
+
+
+def _padded(pairs: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
+    """A table of ``pairs [n, 2]`` of row and value, ordered by row.
+
+    Returns:
+        Values of each row, padded with 0, and where that is padding: ``[num_rows, k]`` each, ``k`` at least 1.
+    """
+    rows, values = pairs.unbind(dim=-1)
+    counts = torch.bincount(rows, minlength=num_rows)
+    firsts = counts.cumsum(dim=0) - counts
+    columns = torch.arange(len(rows), device=rows.device) - firsts[rows]
+    padded = values.new_zeros(num_rows, max(1, int(counts.max())))
+    padded[rows, columns] = values
+    return padded, torch.arange(padded.shape[1], device=rows.device) >= counts[:, None]
+
+
+def _next_below(numbers: Tensor) -> Tensor:
+    """The next smaller floating-point number of each: to exceed it is to reach the number itself."""
+    return torch.nextafter(numbers, torch.full_like(numbers, -torch.inf))
+
+
+def _block(row_bytes: int, device: torch.device) -> int:
+    """Number of rows in a block."""
+    return max(1, (_BLOCK_BYTES_ON_CPU if device.type == "cpu" else _BLOCK_BYTES_ON_GPU) // row_bytes)
