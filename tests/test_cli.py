@@ -207,7 +207,7 @@ def test_run_asks_the_starter_questions(run_tiny, tmp_path):
 
 
 def test_run_of_an_interrupted_one_says_how_to_go_on(run_tiny, monkeypatch):
-    def stop(*arguments):
+    def stop(*arguments, **options):
         raise KeyboardInterrupt
         yield
 

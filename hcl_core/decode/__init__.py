@@ -1,1 +1,1 @@
-"""Decoding at every exit layer: ``engine`` and its strategies on top of ``trie``, ``heads`` and ``model``."""
+"""Decoding at every exit layer: ``engine``, strategies as policies, and the ``forest`` that serves them."""

@@ -1,1 +1,1 @@
-"""The token trie of a prompt, the tensors stored for its nodes, and the draws."""
+"""The tree of each prompt, the tensors stored for its nodes, and what a step does with all: blocks, readouts, draws."""
