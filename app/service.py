@@ -28,8 +28,9 @@ from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.measures import TextMeasures, measure_texts
 from hcl_core.settings.prompts import PromptTemplate
 
-# Small first waves show something soon; each further one doubles.
-_FIRST_WAVE = 8
+# Answers a layer of the first wave of a run, divided by the runs under way, but at least the second number. Small first
+# waves show something soon; each further one doubles.
+_FIRST_WAVE, _SMALLEST_WAVE = 8, 2
 # Bytes of a prompt that is read through the token lens, each a token at most; with its own tokens shown, a quarter.
 _LENS_BYTES = 4_000
 # Visitors whose last run and last lens are in memory.
@@ -134,7 +135,8 @@ class Service:
             yield from self._runs.wait_for_folder(run_id, shared)
             folder = RunFolder(runs_folder() / run_id)
             live = LiveRun(folder, ready.manifest, ready.questions, ready.scorer)
-            with closing(pipeline.run(folder, ready, first_wave=_FIRST_WAVE)) as events:
+            first_wave = max(_SMALLEST_WAVE, _FIRST_WAVE // self._runs.num_under_way)
+            with closing(pipeline.run(folder, ready, first_wave)) as events:
                 for event in events:
                     yield LiveEvent(event, live)
 

@@ -132,6 +132,11 @@ class SharedRuns:
         self._writers: dict[str, SharedRun] = {}  # by the id of the run that they write
         self._changed = threading.Condition(self._lock)  # a run has ended, or nobody watches it any more
 
+    @property
+    def num_under_way(self) -> int:
+        """Runs that somebody watches, at least 1."""
+        return max(1, len(self._by_request))
+
     def watch(self, request: RunRequest, job: Job, start: Start) -> Generator[RunEvent, None, None]:
         """The events of the run that was asked for, joined where it is under way, else begun.
 

@@ -31,6 +31,8 @@ _MOST_AT_ONCE = 4
 _MOST_SAMPLES = 2_000
 # A caller who has not taken so many steps gets no further question: else a slow judge could let them fill the memory.
 _MOST_UNTAKEN = 256
+# Seconds of calls between two steps; the last one may take longer.
+_CALLS_SECONDS = 0.1
 # Seconds until the thread looks again whether such callers have taken their steps.
 _PAUSE = 0.05
 
@@ -195,7 +197,14 @@ class Scheduler:
         yield from caller.steps()
 
     def call(self, function: Callable[[], T]) -> T:
-        """Do other work with the model between two steps; returns what ``function`` returns, raises what it raises."""
+        """Do other work with the model between two steps.
+
+        Args:
+            function: Called by the scheduler's thread.
+
+        Returns:
+            What it returns; what it raises is raised.
+        """
         result: Future[T] = Future()
 
         def work() -> None:
@@ -225,23 +234,29 @@ class Scheduler:
             threading.Thread(target=self._work, name="scheduler", daemon=True).start()
 
     def _work(self) -> None:
-        while True:
-            with self._lock:
-                self._callers += self._new
-                self._new.clear()
-                call = self._calls.popleft() if self._calls else None
-                if call is None and not self._callers:
-                    self._is_working = False
-                    return
+        while self._take_new():
             with self._turn:
-                if call is not None:  # one between two steps: neither waits long for the other
-                    call()
+                self._do_calls()
                 try:
                     self._step()
                 except BaseException as error:
                     self._fail(error)
             if self._callers and all(caller.is_full for caller in self._callers):
                 time.sleep(_PAUSE)
+
+    def _take_new(self) -> bool:
+        """Take new callers over; whether there is anything to do. If not, the thread ends."""
+        with self._lock:
+            self._callers += self._new
+            self._new.clear()
+            self._is_working = bool(self._callers or self._calls)
+            return self._is_working
+
+    def _do_calls(self) -> None:
+        """Short calls do not wait for a step each, and long ones let others have their steps."""
+        until = time.monotonic() + _CALLS_SECONDS
+        while self._calls and time.monotonic() < until:
+            self._calls.popleft()()
 
     def _step(self) -> None:
         """One step of the forest for all callers."""
