@@ -19,6 +19,7 @@ from hcl_core.judges.alias import AliasJudge
 from hcl_core.pipeline import Decoding, Finished, Started, WaveDone, runner, wave_bounds
 from hcl_core.pipeline.scorer import Embeddings, Scorer
 from hcl_core.pipeline.stored import read_outcomes, rescore
+from hcl_core.pipeline.waves import questions_at_once
 from hcl_core.records import Question, SamplingSettings, Weights
 from hcl_core.runs.compact import write_compact_copy
 from hcl_core.runs.folder import RunFolder
@@ -381,7 +382,7 @@ def test_fewer_than_one_question_at_once_is_refused(tmp_path):
 def test_more_questions_are_decoded_at_once_where_their_samples_are_few():
     def at_once(layers, samples):
         manifest: Any = SimpleNamespace(num_total_samples=100 * layers * samples, num_questions=100)
-        return runner.questions_at_once(manifest)
+        return questions_at_once(manifest)
 
     assert at_once(30, 50) < at_once(15, 50) < at_once(6, 50) <= at_once(1, 1) == 24
     assert at_once(1_000, 1_000) == 1

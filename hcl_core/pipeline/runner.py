@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,61 +15,19 @@ from hcl_core.errors import SettingsError
 from hcl_core.models.cost import ModelCost
 from hcl_core.models.head_records import HeadChoice
 from hcl_core.pipeline.ahead import ahead
+from hcl_core.pipeline.events import Decoding, Event, Finished, Started, WaveDone
 from hcl_core.pipeline.plausibility import add_stored_plausibility, write_plausibility
 from hcl_core.pipeline.scorer import Scorer
 from hcl_core.pipeline.stored import add_stored
+from hcl_core.pipeline.waves import QuestionWaves, missing_waves, questions_at_once
 from hcl_core.ports import AnswerLikelihood, DecodeProgress, Decoder, DecodeRequest
 from hcl_core.records import Question, Sample, StoredQuestion
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest, RunSettings
 from hcl_core.runs.sample_stream import SampleStream
-from hcl_core.scores.metrics import MISSING, OutcomeTable
+from hcl_core.scores.metrics import MISSING
 
-# Beyond so many samples a step has rows enough for a processor (``bench.sets``), and beyond so many questions the
-# attention of each, which is not joined, takes most of the time.
-_SAMPLES_AT_ONCE = 16_000
-_MOST_AT_ONCE = 24
 _RECORDED_PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy", "pyarrow")
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The run is on disk; ``num_present`` of its ``num_wanted`` samples were stored before."""
-
-    manifest: Manifest
-    num_present: int
-    num_wanted: int
-
-
-@dataclass(frozen=True, slots=True)
-class Decoding:
-    """A decode step ended. ``num_done`` counts all finished samples, of a wave under way too."""
-
-    question: Question
-    num_done: int
-    num_wanted: int
-
-
-@dataclass(frozen=True, slots=True)
-class WaveDone:
-    """A wave was judged, clustered and stored. ``table`` is live: it changes with the next wave."""
-
-    question: Question
-    samples: tuple[Sample, ...]
-    table: OutcomeTable
-    num_done: int
-    num_wanted: int
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """All samples are stored and scored."""
-
-    manifest: Manifest
-    table: OutcomeTable
-
-
-Event = Started | Decoding | WaveDone | Finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,24 +85,6 @@ def new_manifest(
 def with_prompts(questions: Sequence[Question], decoder: Decoder) -> tuple[StoredQuestion, ...]:
     """The questions, each with the exact text that ``decoder`` sends for it."""
     return tuple(StoredQuestion(question, decoder.prompt_for(question)) for question in questions)
-
-
-def wave_bounds(num_samples: int, first_wave: int | None) -> list[tuple[int, int]]:
-    """Sample indices ``[start, stop)`` of each wave: ``first_wave`` samples, then twice as many each time.
-
-    ``None`` takes all samples in one wave, which is fastest; with a small first wave, answers show sooner.
-    """
-    bounds, start, size = [], 0, first_wave or num_samples
-    while start < num_samples:
-        bounds.append((start, min(start + size, num_samples)))
-        start, size = start + size, 2 * size
-    return bounds
-
-
-def questions_at_once(manifest: Manifest) -> int:
-    """How many questions of a run are decoded at once by default: more while their samples are few."""
-    of_question = manifest.num_total_samples // manifest.num_questions
-    return min(max(1, _SAMPLES_AT_ONCE // of_question), _MOST_AT_ONCE)
 
 
 def run(
@@ -234,14 +174,14 @@ class _RunSession:
 
         Waves are stored in the order of the questions: one that is finished sooner waits.
         """
-        under_way: deque[_Decoding] = deque()
-        by_request: dict[DecodeRequest, _Decoding] = {}
+        under_way: deque[QuestionWaves] = deque()
+        by_request: dict[DecodeRequest, QuestionWaves] = {}
 
         def requests() -> Iterator[DecodeRequest]:
             for stored in self._prepared.questions:
-                if waves := _missing_waves(self._scorer, stored.question.id, first_wave):
+                if waves := missing_waves(self._scorer, stored.question.id, first_wave):
                     request = DecodeRequest(stored, self.manifest.settings.sampling, waves)
-                    by_request[request] = question = _Decoding(stored, len(waves))
+                    by_request[request] = question = QuestionWaves(stored, len(waves))
                     under_way.append(question)
                     yield request
 
@@ -311,50 +251,6 @@ class _RunSession:
         self._folder.add_token_texts({token_id: self._decoder.token_text(token_id) for token_id in new})
         self._known_tokens |= new
         self._folder.write_manifest(self.manifest)
-
-
-@dataclass(slots=True)
-class _Decoding:
-    """A question that is being decoded.
-
-    Attributes:
-        stored: The question.
-        num_waves: That are still to be decoded.
-        waves: Decoded, and not stored yet.
-        finished: Samples of the wave under way.
-    """
-
-    stored: StoredQuestion
-    num_waves: int
-    waves: deque[list[Sample]] = field(default_factory=deque)
-    finished: list[Sample] = field(default_factory=list)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing is left to decode or to store."""
-        return not self.num_waves and not self.waves
-
-    def add(self, progress: DecodeProgress) -> None:
-        """Take what a step brought."""
-        self.finished += progress.finished
-        if progress.wave_done:
-            self.waves.append(self.finished)
-            self.finished, self.num_waves = [], self.num_waves - 1
-
-
-def _missing_waves(scorer: Scorer, question_id: str, first_wave: int | None) -> list[list[tuple[int, int]]]:
-    """The waves of a question, each as ``(exit_layer, sample_idx)`` pairs, without the samples that have come."""
-    has_come = scorer.has_come(question_id)
-    waves = [
-        [
-            (exit_layer, sample_idx)
-            for exit_layer, of_layer in zip(scorer.table.exit_layers, has_come.tolist(), strict=True)
-            for sample_idx in range(start, stop)
-            if not of_layer[sample_idx]
-        ]
-        for start, stop in wave_bounds(has_come.shape[1], first_wave)
-    ]
-    return [wave for wave in waves if wave]
 
 
 def _now() -> str:
