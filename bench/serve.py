@@ -6,6 +6,7 @@ after another and then at once with other seeds of the same cost; then fifty wit
 """
 
 import argparse
+import math
 import os
 import tempfile
 import threading
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from app.live import LiveEvent
 from bench.machine import describe
 from hcl_core import pipeline
 
@@ -31,12 +33,10 @@ class Visit:
     Attributes:
         first_wave: When the first answers came.
         finished: When the last ones came.
-        ended_at: On the clock of the program.
     """
 
     first_wave: float
     finished: float
-    ended_at: float
 
 
 def main() -> None:
@@ -98,13 +98,14 @@ def visit_all(service: "Service", asked: "Sequence[RunRequest]", within: float) 
 
     def visit(number: int, request: "RunRequest") -> None:
         time.sleep(within * number / len(asked))
-        began, first_wave = time.perf_counter(), float("nan")
+        began, first_wave = time.perf_counter(), math.nan
         for live in service.run(request, f"visitor {number}", "explore"):
-            event = getattr(live, "event", None)
-            if first_wave != first_wave and isinstance(event, pipeline.WaveDone | pipeline.Finished):
+            if not isinstance(live, LiveEvent) or not math.isnan(first_wave):
+                continue
+            if isinstance(live.event, pipeline.WaveDone | pipeline.Finished):
                 live.run.view(live.run.questions[0].question.id)  # as the page shows it
                 first_wave = time.perf_counter() - began
-        visits.append(Visit(first_wave, time.perf_counter() - began, time.perf_counter()))
+        visits.append(Visit(first_wave, time.perf_counter() - began))
 
     visitors = [threading.Thread(target=visit, args=each) for each in enumerate(asked)]
     for thread in visitors:

@@ -172,7 +172,7 @@ def test_an_unexpected_error_reaches_every_caller_and_the_next_has_a_new_forest(
     forests = [StubForest(), StubForest()]
     forests[0].error = ZeroDivisionError()
     forests[0].may_step = threading.Semaphore(0)
-    made = iter(forests)
+    made: Any = iter(forests)
     scheduler = Scheduler(Turn(), lambda decoder: next(made))
     with ThreadPoolExecutor(2) as pool:
         callers = [pool.submit(steps_of, scheduler, [5]) for _ in range(2)]
@@ -229,7 +229,8 @@ def test_two_models_of_one_device_never_compute_at_once():
             inside.remove(self)
             return events
 
-    schedulers = [Scheduler(turn, lambda decoder: Watched()) for _ in range(3)]
+    make_forest: Any = lambda decoder: Watched()  # noqa: E731
+    schedulers = [Scheduler(turn, make_forest) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda scheduler: steps_of(scheduler, [200]), schedulers))
     assert set(most) == {1} and len(most) == 600
