@@ -54,16 +54,21 @@ class Problem:
 Status = Message | Progress | Problem
 
 
-_WAITING = {"model": "waiting_place", "memory": "waiting_memory", "folder": "waiting_folder"}
+# What is said of each reason to wait, where the time left is unknown and where it is known.
+_WAITING = {
+    "model": ("waiting_place", "waiting_place_seconds"),
+    "memory": ("waiting_memory", "waiting_memory_seconds"),
+    "folder": ("waiting_folder", "waiting_folder_seconds"),
+}
 
 
 def message_of(notice: Notice) -> Message:
     """What a visitor is told before their work begins."""
     if isinstance(notice, Waiting):
-        key = _WAITING[notice.reason]
+        plain, with_seconds = _WAITING[notice.reason]
         if notice.seconds is None:
-            return Message(key, {"before": notice.num_before})
-        return Message(f"{key}_seconds", {"before": notice.num_before, "seconds": math.ceil(notice.seconds)})
+            return Message(plain, {"before": notice.num_before})
+        return Message(with_seconds, {"before": notice.num_before, "seconds": math.ceil(notice.seconds)})
     if isinstance(notice, Loading):
         return Message("loading_model", {"model": notice.model[:200]})
     return Message("looking")
