@@ -26,8 +26,8 @@ Components = Mapping[str, Any]
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # An event that may need the embedder: it waits in a line of its own.
 SLOW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_id": "embedder"}
-# An event that needs the model. They wait for it in the service, in their order and told their place; each takes one
-# of Gradio's 40 threads meanwhile, and most of these are left to visitors who only read.
+# An event that needs the model. They share it in the service, where who must wait is told so; each takes one of
+# Gradio's 40 threads meanwhile, and most of these are left to visitors who only read.
 MODEL: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "model", "concurrency_limit": 16}
 # A read of a whole run, or a file: off the page's quick lane, but not in the model's line.
 FILES: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private"}
