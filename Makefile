@@ -37,6 +37,7 @@ check: lint test
 
 bench: $(READY)
 	$(BIN)/python -m bench.engine
+	$(BIN)/python -m bench.sets --repeats 1
 	$(BIN)/python -m bench.exit_heads
 
 bench-peers: $(READY)
