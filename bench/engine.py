@@ -182,19 +182,33 @@ def cut_to(model: Any, exit_layer: int) -> Iterator[None]:
 def counted(lm: CausalLM) -> Iterator[dict[str, int]]:
     """Counts, while it lasts, rows through blocks (the prompt's among them) and rows read out."""
     count = {"block_rows": 0, "readouts": 0}
+
+    def on_block(_: int, num_rows: int) -> None:
+        count["block_rows"] += num_rows
+
+    def on_readout(num_rows: int) -> None:
+        count["readouts"] += num_rows
+
+    with noted(lm, on_block, on_readout):
+        yield count
+
+
+@contextmanager
+def noted(lm: CausalLM, on_block: Callable[[int, int], object], on_readout: Callable[[int], object]) -> Iterator[None]:
+    """Calls ``on_block`` with layer and rows of each block, and ``on_readout`` with the rows of each readout."""
     block, unembed = lm.block, lm.unembed
 
-    def counting_block(layer: int, hidden: Any, *others: Any) -> Any:
-        count["block_rows"] += len(hidden)
+    def noting_block(layer: int, hidden: Any, *others: Any) -> Any:
+        on_block(layer, len(hidden))
         return block(layer, hidden, *others)
 
-    def counting_unembed(normed: Any, out: Any) -> Any:
-        count["readouts"] += len(normed)
+    def noting_unembed(normed: Any, out: Any) -> Any:
+        on_readout(len(normed))
         return unembed(normed, out)
 
-    vars(lm).update(block=counting_block, unembed=counting_unembed)  # in front of the methods
+    vars(lm).update(block=noting_block, unembed=noting_unembed)  # in front of the methods
     try:
-        yield count
+        yield
     finally:
         del vars(lm)["block"], vars(lm)["unembed"]
 

@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
-from bench.engine import seconds
+from bench.engine import noted, seconds
 from bench.estimate import Protocol, Sharing
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.models.shapes import ModelShape
@@ -42,21 +41,9 @@ class Work:
 @contextmanager
 def recorded(lm: CausalLM) -> Iterator[Work]:
     """Notes the calls of blocks and readouts while it lasts."""
-    work, block, unembed = Work(), lm.block, lm.unembed
-
-    def noting_block(layer: int, hidden: Any, *others: Any) -> Any:
-        work.blocks.append((layer, len(hidden)))
-        return block(layer, hidden, *others)
-
-    def noting_unembed(normed: Any, out: Any) -> Any:
-        work.readouts.append(len(normed))
-        return unembed(normed, out)
-
-    vars(lm).update(block=noting_block, unembed=noting_unembed)  # in front of the methods
-    try:
+    work = Work()
+    with noted(lm, lambda layer, num_rows: work.blocks.append((layer, num_rows)), work.readouts.append):
         yield work
-    finally:
-        del vars(lm)["block"], vars(lm)["unembed"]
 
 
 @torch.inference_mode()

@@ -70,8 +70,7 @@ def main() -> None:
 
 def run_child(checkout: Path, head: str, last: list[str]) -> dict[str, Any]:
     """Seconds and hashed answers of a process that imports ``checkout``."""
-    settings = [each for each in sys.argv[1:] if not each.startswith("--base") and not each.startswith("--peer")]
-    command = [sys.executable, str(Path(__file__).resolve()), *without(settings), *last, "--child", head]
+    command = [sys.executable, str(Path(__file__).resolve()), *work_options(), *last, "--child", head]
     environment = os.environ | {"PYTHONPATH": str(checkout.resolve())}
     result = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
     if result.returncode:
@@ -80,11 +79,11 @@ def run_child(checkout: Path, head: str, last: list[str]) -> dict[str, Any]:
     return found
 
 
-def without(arguments: list[str]) -> list[str]:
-    """The arguments that decide the work, as ``--name value`` pairs."""
-    kept = ("--questions", "--layers", "--samples", "--max-new-tokens", "--temperature")
-    pairs = zip(arguments, arguments[1:], strict=False)
-    return [each for name, value in pairs if name in kept for each in (name, value)]
+def work_options() -> list[str]:
+    """The options of the command line that decide the work, as ``--name value`` pairs."""
+    names = ("--questions", "--layers", "--samples", "--max-new-tokens", "--temperature")
+    pairs = zip(sys.argv, sys.argv[1:], strict=False)
+    return [each for name, value in pairs if name in names for each in (name, value)]
 
 
 def layers_of(options: argparse.Namespace) -> tuple[int, ...]:
