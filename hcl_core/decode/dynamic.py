@@ -10,6 +10,7 @@ a layer is the whole model's; only the layer at which it is read is early.
 import math
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hcl_core.decode.early_exit import decode_to_end
 from hcl_core.decode.engine import EngineDecoder, EngineParts
 from hcl_core.decode.trie.prompt_cache import PromptCache
 from hcl_core.decode.trie.requests import Admit, Policy, Read, Request
@@ -24,7 +26,6 @@ from hcl_core.decode.trie.running import LayerSample, Running
 from hcl_core.decode.trie.sampling import draw_tokens
 from hcl_core.decode.trie.token_trie import ROOT, IntArray
 from hcl_core.decode.trie.tree import PromptTree, node_bytes
-from hcl_core.ports import DecodeProgress
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.strategies import ExitRule
 
@@ -111,26 +112,18 @@ class DynamicExitDecoder(EngineDecoder):
                 whole = PromptTree(prompt) if self.compares else None
                 if whole is not None:
                     whole.reserve_for(np.full(count, lm.num_hidden_layers), num_nodes)
-                for step in range(settings.max_new_tokens):
-                    yield from self._step(tree, whole, running, settings, step)
-                    finished = running.pop_finished(tree.trie)
-                    num_running = len(running) + len(waiting)
-                    yield DecodeProgress(finished, num_running, len(tree.trie), wave_done=num_running == 0)
-                    if not len(running):
-                        break
+                step = partial(self._step, tree, whole, running, settings)
+                yield from decode_to_end(tree, running, len(waiting), step, num_nodes)
 
     def _step(
         self, tree: PromptTree, whole: PromptTree | None, running: Running, settings: SamplingSettings, step: int
     ) -> Policy:
         """Read every sample's node at the layer where it exits, and move the sample on by one token."""
-        by_layer, row_of_sample = np.unique(
-            np.stack([running.exit_layers, running.nodes]), axis=1, return_inverse=True
-        )  # [2, m]; [s]
-        row_of_sample = row_of_sample.reshape(-1)
+        nodes, first_layers, row_of_sample = running.readouts()
         blocks_before = tree.blocks_run
-        logits, exits = yield from self._read(tree, nodes=by_layer[1], first_layers=by_layer[0])
+        logits, exits = yield from self._read(tree, nodes, first_layers)
         self.report.blocks_run += tree.blocks_run - blocks_before
-        self.report.num_nodes += int((np.unique(by_layer[1]) != ROOT).sum())
+        self.report.num_nodes += int((np.unique(nodes) != ROOT).sum())
         np.add.at(self.report.exits, exits[row_of_sample] - 1, 1)
         rows = torch.from_numpy(row_of_sample).to(logits.device)
         uniforms = torch.from_numpy(running.uniforms[:, step]).to(logits.device)

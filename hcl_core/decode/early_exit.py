@@ -1,6 +1,7 @@
 """True early exit: every token of an answer comes from the sample's exit layer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -38,20 +39,35 @@ def early_exit(
             count = yield Admit(tree, np.array(most))
             running, waiting = Running(waiting[:count], question_id, settings), waiting[count:]
             tree.reserve_for(running.exit_layers, settings.max_new_tokens)
-            for step in range(settings.max_new_tokens):
-                yield from _step(tree, head, running, settings, step)
-                finished = running.pop_finished(tree.trie)
-                num_running = len(running) + len(waiting)
-                yield DecodeProgress(finished, num_running, len(tree.trie), wave_done=num_running == 0)
-                if not len(running):
-                    break
+            yield from decode_to_end(
+                tree, running, len(waiting), partial(_step, tree, head, running, settings), settings.max_new_tokens
+            )
+
+
+def decode_to_end(
+    tree: PromptTree, running: Running, num_waiting: int, step: Callable[[int], Policy], max_new_tokens: int
+) -> Policy:
+    """Move samples on, token by token, until all have ended.
+
+    Args:
+        tree: Of the samples.
+        running: The samples.
+        num_waiting: Samples of the wave that come later.
+        step: Draws every running sample's next token; called with the number of tokens before it.
+        max_new_tokens: Of a sample, at most.
+    """
+    for num_tokens in range(max_new_tokens):
+        yield from step(num_tokens)
+        finished = running.pop_finished(tree.trie)
+        num_running = len(running) + num_waiting
+        yield DecodeProgress(finished, num_running, len(tree.trie), wave_done=num_running == 0)
+        if not len(running):
+            return
 
 
 def _step(tree: PromptTree, head: ExitHead, running: Running, settings: SamplingSettings, step: int) -> Policy:
     """Move every running sample on by one token. Samples on one node and layer are read out once."""
-    num_layers = tree.prompt.lm.num_hidden_layers + 1
-    readouts, row_of_sample = np.unique(running.nodes * num_layers + running.exit_layers, return_inverse=True)
-    nodes, exit_layers = np.divmod(readouts, num_layers)
+    nodes, exit_layers, row_of_sample = running.readouts()
     tokens, running.logprobs[:, step] = yield Draw(
         tree, nodes, exit_layers, head, row_of_sample, running.uniforms[:, step], settings
     )

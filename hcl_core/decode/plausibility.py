@@ -118,7 +118,7 @@ def _read(prompt: PromptCache, completions: Sequence[TokenIds], num_nodes: int) 
     tokens: IntArray = np.concatenate(completions).astype(np.int64)  # [t] of all completions, one after another
     steps = np.concatenate([np.arange(length) for length in lengths])  # [t] tokens before each in its completion
     nodes = np.full(len(tokens), ROOT, dtype=np.int64)  # [t] node from which each is read
-    # By step, so that nodes of near numbers, which run together, have paths of near lengths.
+    # By step: a node can be made once the node before it is known.
     for step in range(1, max(lengths)):
         at_step = np.flatnonzero(steps == step)
         nodes[at_step] = tree.children(nodes[at_step - 1], tokens[at_step - 1])

@@ -1,6 +1,7 @@
 """Readouts of many trees: one product with the unembedding for all rows, and the draws from their logits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -76,15 +77,10 @@ def _logits(lm: CausalLM, reads: Sequence[Read], buffer: Tensor) -> list[Reply]:
     for rows, logits in _chunks(lm, reads, buffer):
         all_logits[torch.from_numpy(rows).to(logits.device)] = logits
     by_read = all_logits.split([len(read.nodes) for read in reads])
-    return [_checked(lm, read, logits) for read, logits in zip(reads, by_read, strict=True)]
-
-
-def _checked(lm: CausalLM, read: Read, logits: Tensor) -> Reply:
-    try:
-        check_rows(lm, logits, read.exit_layers)
-    except NotFiniteError as error:
-        return error
-    return logits
+    return [
+        _or_error(logits, partial(check_rows, lm, logits, read.exit_layers))
+        for read, logits in zip(reads, by_read, strict=True)
+    ]
 
 
 def _draw(lm: CausalLM, draws: Sequence[Draw], buffer: Tensor) -> list[Reply]:
@@ -107,13 +103,17 @@ def _draw(lm: CausalLM, draws: Sequence[Draw], buffer: Tensor) -> list[Reply]:
         tokens[drawing], logprobs[drawing] = torch.stack((drawn.double(), drawn_logprobs)).cpu().numpy()
     stops = np.cumsum([len(draw.uniforms) for draw in draws])[:-1]
     by_draw = zip(draws, np.split(tokens, stops), np.split(logprobs, stops), strict=True)
-    return [_finite(lm, draw, of_draw, their_logprobs) for draw, of_draw, their_logprobs in by_draw]
+    # Every row of logits is drawn from, and a log-probability contains the mass of its whole row.
+    return [
+        _or_error((of_draw, of_logprobs), partial(check_finite, lm, of_logprobs, draw.exit_layers[draw.row_of_sample]))
+        for draw, of_draw, of_logprobs in by_draw
+    ]
 
 
-def _finite(lm: CausalLM, draw: Draw, tokens: IntArray, logprobs: NDArray[np.float64]) -> Reply:
+def _or_error(reply: Tensor | Drawn, check: Callable[[], None]) -> Reply:
+    """``reply``, or the error of its check."""
     try:
-        # Every row of logits is drawn from, and a log-probability contains the mass of its whole row.
-        check_finite(lm, logprobs, draw.exit_layers[draw.row_of_sample])
+        check()
     except NotFiniteError as error:
         return error
-    return tokens, logprobs
+    return reply

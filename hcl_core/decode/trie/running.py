@@ -51,6 +51,13 @@ class Running:
     def __len__(self) -> int:
         return len(self.nodes)
 
+    def readouts(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Distinct pairs of node ``[m]`` and exit layer ``[m]`` to read, and the one that each sample needs, ``[s]``."""
+        stride = int(self.exit_layers.max(initial=0)) + 1
+        pairs, row_of_sample = np.unique(self.nodes * stride + self.exit_layers, return_inverse=True)
+        nodes, exit_layers = np.divmod(pairs, stride)
+        return nodes, exit_layers, row_of_sample
+
     def pop_finished(self, trie: TokenTrie) -> tuple[Sample, ...]:
         """Drop the samples whose text has ended or has its last token, and return them in order."""
         ended = trie.is_final[self.nodes] | (trie.depths[self.nodes] == self.logprobs.shape[1])
