@@ -128,8 +128,8 @@ class Service:
             ready = model.scheduler.call(lambda: prepare(request, model.lm, model.checkpoint, self._embeddings))
             ready = replace(
                 ready,
-                decoder=model.scheduler.scheduled_decoder(ready.decoder, shared.check),
-                whole_model=ready.whole_model and model.scheduler.scheduled_likelihood(ready.whole_model),
+                decoder=registry.ScheduledDecoder(ready.decoder, model.scheduler, shared.check),
+                whole_model=ready.whole_model and registry.ScheduledLikelihood(ready.whole_model, model.scheduler),
             )
             run_id = ready.manifest.run_id
             yield from self._runs.wait_for_folder(run_id, shared)

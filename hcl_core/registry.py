@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from hcl_core.decode.model.causal_lm import CausalLM
     from hcl_core.decode.model.checkpoints import is_available as is_available
     from hcl_core.decode.model.loading import load_model as load_model
+    from hcl_core.decode.scheduled import ScheduledDecoder as ScheduledDecoder
+    from hcl_core.decode.scheduled import ScheduledLikelihood as ScheduledLikelihood
     from hcl_core.decode.scheduler import Scheduler as Scheduler
     from hcl_core.decode.scheduler import Turn as Turn
     from hcl_core.decode.timing import benchmark_strategies as benchmark_strategies
@@ -33,6 +35,8 @@ else:
         "load_exit_head": "hcl_core.decode.heads.exit_heads",
         "is_available": "hcl_core.decode.model.checkpoints",
         "load_model": "hcl_core.decode.model.loading",
+        "ScheduledDecoder": "hcl_core.decode.scheduled",
+        "ScheduledLikelihood": "hcl_core.decode.scheduled",
         "Scheduler": "hcl_core.decode.scheduler",
         "Turn": "hcl_core.decode.scheduler",
         "benchmark_strategies": "hcl_core.decode.timing",

@@ -11,7 +11,8 @@ from conftest import make_decoder, make_lm, stored_question
 
 from hcl_core.decode import scheduler as scheduler_module
 from hcl_core.decode.forest import Forest
-from hcl_core.decode.scheduler import ScheduledDecoder, ScheduledLikelihood, Scheduler, Turn
+from hcl_core.decode.scheduled import ScheduledDecoder, ScheduledLikelihood
+from hcl_core.decode.scheduler import Scheduler, Turn
 from hcl_core.errors import ContextTooLongError, NotEnoughMemoryError
 from hcl_core.ports import DecodeProgress, DecodeRequest
 from hcl_core.records import Question, SamplingSettings

@@ -12,18 +12,12 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hcl_core.decode.engine import EngineDecoder
-from hcl_core.decode.forest import Forest, Lane
+from hcl_core.decode.forest import Batch, Event, Forest, Step
 from hcl_core.errors import HclError
-from hcl_core.models.cost import ModelCost
-from hcl_core.ports import AnswerLikelihood, DecodeProgress, Decoder, DecodeRequest, NamedExitHead
-from hcl_core.records import Question, SamplingSettings, StoredQuestion
+from hcl_core.ports import DecodeRequest
 
 T = TypeVar("T")
-Step = tuple[DecodeRequest, DecodeProgress]
 
 # Questions of one caller under way. A question set gains little from more, and each would be before a newcomer's wave.
 _MOST_AT_ONCE = 4
@@ -37,8 +31,8 @@ _CALLS_SECONDS = 0.1
 _PAUSE = 0.05
 
 
-def _do_nothing() -> None:
-    pass
+def do_nothing() -> None:
+    """The check of a caller who never stops."""
 
 
 def forest_of(decoder: EngineDecoder) -> Forest:
@@ -47,9 +41,7 @@ def forest_of(decoder: EngineDecoder) -> Forest:
 
 
 class _Caller:
-    """One call of ``Scheduler.decode_many``: its lanes, and the steps that it has not taken yet.
-
-    If a request fails, those after it are dropped, and those before it are finished before the error is raised.
+    """One call of ``Scheduler.decode_many``: its batch, and the steps that it has not taken yet.
 
     Args:
         decoder: Answers the requests.
@@ -62,9 +54,7 @@ class _Caller:
         self, decoder: EngineDecoder, requests: Iterable[DecodeRequest], at_once: int, check: Callable[[], None]
     ) -> None:
         self.decoder, self._at_once, self._check = decoder, at_once, check
-        self._requests: Iterator[DecodeRequest] = iter(requests)
-        self._lanes: dict[Lane, DecodeRequest] = {}  # in the order of the requests
-        self._error: Exception | None = None
+        self._batch = Batch(decoder, requests)
         # Without a bound: the thread of all callers must not wait for one of them.
         self._untaken: SimpleQueue[Step | Exception | None] = SimpleQueue()
         self._is_closed = threading.Event()
@@ -83,54 +73,37 @@ class _Caller:
         """Open lanes for further requests; whether the caller still needs steps."""
         try:
             self._check()
-            while self._wants_more():
-                if (request := next(self._requests, None)) is None:
-                    break
-                self._lanes[forest.open(self.decoder, request)] = request
+            while self._may_open() and self._batch.open_next(forest):
+                pass
         except HclError as refused:
-            self._error = refused
+            self._batch.error = refused
         except Exception as error:  # of the caller's own functions
             self.end(forest, error)
             return False
-        if self._is_closed.is_set() or not (self._lanes or self.is_full):
-            self.end(forest, self._error)
+        if self._is_closed.is_set() or not (self._batch or self.is_full):
+            self.end(forest, self._batch.error)
             return False
         return True
 
     @property
     def is_full(self) -> bool:
         """Whether nothing can be done before the caller takes some steps."""
-        return not self._lanes and self._error is None and self._untaken.qsize() >= _MOST_UNTAKEN
+        return not self._batch and self._batch.error is None and self._untaken.qsize() >= _MOST_UNTAKEN
 
-    def _wants_more(self) -> bool:
-        is_ready = self._error is None and not self._is_closed.is_set()
-        return is_ready and len(self._lanes) < self._at_once and self._untaken.qsize() < _MOST_UNTAKEN
+    def _may_open(self) -> bool:
+        is_open = not self._is_closed.is_set()
+        return is_open and len(self._batch) < self._at_once and self._untaken.qsize() < _MOST_UNTAKEN
 
-    def take(self, forest: Forest, lane: Lane, progress: DecodeProgress | HclError) -> None:
-        """Take what a step brought to ``lane``, if it is the caller's."""
-        if lane not in self._lanes:
-            return
-        if isinstance(progress, DecodeProgress):
-            self._untaken.put((self._lanes[lane], progress))
-            return
-        self._error = progress
-        order = list(self._lanes)
-        self._close(forest, order[order.index(lane) :])
-
-    def drop_ended(self, forest: Forest) -> None:
-        """Forget the lanes that the last step has ended."""
-        self._close(forest, [lane for lane in self._lanes if not forest.has(lane)])
+    def take(self, forest: Forest, events: Sequence[Event]) -> None:
+        """Take what a step brought to the caller's lanes."""
+        for step in self._batch.take(forest, events):
+            self._untaken.put(step)
 
     def end(self, forest: Forest | None, error: Exception | None = None) -> None:
         """Close all lanes, and end ``steps``: with ``error`` if there is one. Without a forest, the lanes are lost."""
         if forest is not None:
-            self._close(forest, list(self._lanes))
+            self._batch.close(forest)
         self._untaken.put(error)
-
-    def _close(self, forest: Forest, lanes: Sequence[Lane]) -> None:
-        for lane in lanes:
-            forest.close(lane)
-            del self._lanes[lane]
 
 
 class Turn:
@@ -176,7 +149,7 @@ class Scheduler:
         decoder: EngineDecoder,
         requests: Iterable[DecodeRequest],
         at_once: int | None = None,
-        check: Callable[[], None] = _do_nothing,
+        check: Callable[[], None] = do_nothing,
     ) -> Iterator[Step]:
         """Answer ``requests`` beside those of other callers; see ``ports.Decoder.decode_many``.
 
@@ -217,15 +190,6 @@ class Scheduler:
             self._calls.append(work)
             self._start()
         return result.result()
-
-    def scheduled_decoder(self, decoder: Decoder, check: Callable[[], None] = _do_nothing) -> "ScheduledDecoder":
-        """``decoder``, an ``EngineDecoder`` of the model, through this scheduler; for ``check`` see ``decode_many``."""
-        assert isinstance(decoder, EngineDecoder)
-        return ScheduledDecoder(decoder, self, check)
-
-    def scheduled_likelihood(self, likelihood: AnswerLikelihood) -> "ScheduledLikelihood":
-        """``likelihood``, of the same model, between two steps."""
-        return ScheduledLikelihood(likelihood, self)
 
     def _start(self) -> None:
         """Start the thread if none works; the lock is held."""
@@ -268,11 +232,9 @@ class Scheduler:
         self._callers = [caller for caller in self._callers if caller.open_lanes(forest)]
         if not self._callers:
             return
-        for lane, progress in forest.step():
-            for caller in self._callers:
-                caller.take(forest, lane, progress)
+        events = forest.step()
         for caller in self._callers:
-            caller.drop_ended(forest)
+            caller.take(forest, events)
 
     def _fail(self, error: BaseException) -> None:
         self._forest = None
@@ -281,69 +243,3 @@ class Scheduler:
             failed.__cause__ = error
             caller.end(None, failed)
         self._callers = []
-
-
-class ScheduledDecoder:
-    """A ``ports.Decoder`` that decodes through a scheduler.
-
-    Args:
-        decoder: What is scheduled.
-        scheduler: Of its model.
-        check: See ``Scheduler.decode_many``.
-    """
-
-    def __init__(self, decoder: EngineDecoder, scheduler: Scheduler, check: Callable[[], None] = _do_nothing) -> None:
-        self._decoder, self._scheduler, self._check = decoder, scheduler, check
-
-    @property
-    def num_hidden_layers(self) -> int:
-        """Deepest exit layer."""
-        return self._decoder.num_hidden_layers
-
-    @property
-    def exit_head(self) -> NamedExitHead:
-        """How early layers are read."""
-        return self._decoder.exit_head
-
-    def prompt_for(self, question: Question) -> str:
-        """The exact text to send for ``question``; see ``ports.Decoder``."""
-        return self._decoder.prompt_for(question)
-
-    def tokenize_checked(self, stored: StoredQuestion, settings: SamplingSettings) -> list[int]:
-        """Token ids of the prompt; see ``ports.Decoder``."""
-        return self._decoder.tokenize_checked(stored, settings)
-
-    def token_text(self, token_id: int) -> str:
-        """One token as people should see it; see ``ports.Decoder``."""
-        return self._decoder.token_text(token_id)
-
-    def cost(self) -> ModelCost:
-        """What a token costs at each exit layer."""
-        return self._decoder.cost()
-
-    def decode(
-        self, stored: StoredQuestion, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
-    ) -> Iterator[DecodeProgress]:
-        """Sample answers wave by wave; see ``ports.Decoder``."""
-        for _, progress in self.decode_many([DecodeRequest(stored, settings, waves)]):
-            yield progress
-
-    def decode_many(self, requests: Iterable[DecodeRequest], at_once: int | None = None) -> Iterator[Step]:
-        """Answer several questions beside each other; see ``ports.Decoder``."""
-        yield from self._scheduler.decode_many(self._decoder, requests, at_once, self._check)
-
-
-class ScheduledLikelihood:
-    """A ``ports.AnswerLikelihood`` that reads between two steps of a scheduler.
-
-    Args:
-        likelihood: What is scheduled.
-        scheduler: Of its model.
-    """
-
-    def __init__(self, likelihood: AnswerLikelihood, scheduler: Scheduler) -> None:
-        self._likelihood, self._scheduler = likelihood, scheduler
-
-    def mean_logprobs(self, stored: StoredQuestion, completions: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
-        """Mean log-probability of the tokens of each answer: ``[n]``; see ``ports.AnswerLikelihood``."""
-        return self._scheduler.call(lambda: self._likelihood.mean_logprobs(stored, completions))
