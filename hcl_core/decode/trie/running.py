@@ -52,7 +52,7 @@ class Running:
         return len(self.nodes)
 
     def readouts(self) -> tuple[IntArray, IntArray, IntArray]:
-        """Distinct pairs of node ``[m]`` and exit layer ``[m]`` to read, and the one that each sample needs, ``[s]``."""
+        """Distinct pairs of node ``[m]`` and exit layer ``[m]`` to read, and the one of each sample, ``[s]``."""
         stride = int(self.exit_layers.max(initial=0)) + 1
         pairs, row_of_sample = np.unique(self.nodes * stride + self.exit_layers, return_inverse=True)
         nodes, exit_layers = np.divmod(pairs, stride)
