@@ -176,12 +176,17 @@ def fits(page):
 
 
 def columns(page, number, timeout=60_000):
-    page.wait_for_function(f"document.querySelectorAll('.hcl-column').length === {number}", timeout=timeout)
+    """Waits for the answers of so many layers, and for the chart, which the browser draws on its own time."""
+    page.wait_for_function(
+        f"document.querySelectorAll('.hcl-column').length === {number} && document.querySelector('#curves .xtitle')",
+        timeout=timeout,
+    )
 
 
 def test_a_first_visit_has_stored_answers_that_can_be_balanced(visit):
     with visit() as page:
         columns(page, 30)
+        page.locator("#curves .barlayer .point").nth(29).wait_for(state="attached")
         assert page.locator("#curves .barlayer .point").count() == 30
         before = text_of(page, "#headline .hcl-headline")
         marked = "document.querySelector('.hcl-column.best').dataset.layer"
@@ -501,7 +506,8 @@ def test_a_visitor_runs_a_question_of_their_own(visit):
         page.get_by_role("button", name="Run", exact=True).click()
         page.get_by_text(re.compile("saved as run")).wait_for(timeout=120_000)
         columns(page, 4)
-        assert page.locator("#curves .scatterlayer .trace").count() == 6  # three curves and their intervals
+        # Three curves and their intervals.
+        page.wait_for_function("document.querySelectorAll('#curves .scatterlayer .trace').length === 6")
         assert "<b>France</b>" in text_of(page, "#headline .hcl-headline")
         page.locator(".hcl-column[data-layer='30'] .hcl-choose").click()
         page.locator("#detail .hcl-token").first.wait_for()
