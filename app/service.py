@@ -28,9 +28,11 @@ from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.measures import TextMeasures, measure_texts
 from hcl_core.settings.prompts import PromptTemplate
 
-# Answers a layer of the first wave of a run, divided by the runs under way, but at least the second number. Small first
-# waves show something soon; each further one doubles.
+# Answers a layer of the first wave of a run, divided by the runs under way, but at least the second number: small first
+# waves show something soon.
 _FIRST_WAVE, _SMALLEST_WAVE = 8, 2
+# How much larger each further wave is; with other runs under way, few large ones take less of the model's time.
+_GROWTH, _GROWTH_IN_COMPANY = 2, 16
 # Bytes of a prompt that is read through the token lens, each a token at most; with its own tokens shown, a quarter.
 _LENS_BYTES = 4_000
 # Visitors whose last run and last lens are in memory.
@@ -135,8 +137,10 @@ class Service:
             yield from self._runs.wait_for_folder(run_id, shared)
             folder = RunFolder(runs_folder() / run_id)
             live = LiveRun(folder, ready.manifest, ready.questions, ready.scorer)
-            first_wave = max(_SMALLEST_WAVE, _FIRST_WAVE // self._runs.num_under_way)
-            with closing(pipeline.run(folder, ready, first_wave)) as events:
+            num_runs = self._runs.num_under_way
+            first_wave = max(_SMALLEST_WAVE, _FIRST_WAVE // num_runs)
+            growth = _GROWTH if num_runs == 1 else _GROWTH_IN_COMPANY
+            with closing(pipeline.run(folder, ready, first_wave, growth=growth)) as events:
                 for event in events:
                     yield LiveEvent(event, live)
 

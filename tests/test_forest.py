@@ -158,6 +158,23 @@ def test_a_small_wave_does_not_wait_for_all_of_a_large_question():
     assert order == [lanes[0], lanes[1], *order[2:]] and order.count(lanes[0]) == 4
 
 
+def test_a_first_wave_is_soon_done_beside_a_large_question():
+    decoder = make_decoder(make_lm())
+    forest = Forest(decoder.parts.lm, decoder.parts.budget_now)
+    large, new = requests(decoder)[:2]
+    (busy,) = opened(forest, decoder, [replace(large, waves=waves(1, 2, 3, 4, sizes=(1, 30)))])
+    while busy.is_new:
+        forest.step()
+    forest.step()  # its second wave has begun
+    (newcomer,) = opened(forest, decoder, [new])
+    moved = {busy: 0, newcomer: 0}
+    while newcomer.is_new:
+        for lane, event in forest.step():
+            moved[lane] += isinstance(event, DecodeProgress)
+    assert moved[newcomer] > 2 * moved[busy]
+    assert forest.has(busy)
+
+
 def test_an_error_of_one_question_is_its_own():
     decoder = make_decoder(make_lm())
     asked = requests(decoder)[:3]

@@ -62,9 +62,13 @@ def test_wave_bounds_double(num_samples, first_wave, bounds):
     assert wave_bounds(num_samples, first_wave) == bounds
 
 
-@given(st.integers(1, 500), st.one_of(st.none(), st.integers(1, 600)))
-def test_wave_bounds_cover_every_sample_once(num_samples, first_wave):
-    covered = [sample for start, stop in wave_bounds(num_samples, first_wave) for sample in range(start, stop)]
+def test_waves_can_grow_faster():
+    assert wave_bounds(50, 2, growth=16) == [(0, 2), (2, 34), (34, 50)]
+
+
+@given(st.integers(1, 500), st.one_of(st.none(), st.integers(1, 600)), st.integers(1, 20))
+def test_wave_bounds_cover_every_sample_once(num_samples, first_wave, growth):
+    covered = [sample for start, stop in wave_bounds(num_samples, first_wave, growth) for sample in range(start, stop)]
     assert covered == list(range(num_samples))
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Questions at once where the caller does not say.
 DEFAULT_AT_ONCE = 32
+# While some lane has its first wave to come, the others are served at every so many steps only.
+_STEPS_OF_FIRST_WAVES = 8
 
 Event = tuple["Lane", DecodeProgress | HclError]
 Step = tuple[DecodeRequest, DecodeProgress]
@@ -42,10 +44,12 @@ class Lane:
         tree: What its samples add to; ``None`` before they are admitted.
         bytes_at_most: What its tree can grow to with the samples that run; 0 while none does.
         num_samples: Samples that run.
+        is_new: Whether its first wave is still to come.
     """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+        self.is_new = True
         self.pending: Request | None = None
         self.tree: PromptTree | None = None
         self.bytes_at_most = self.num_samples = 0
@@ -68,7 +72,7 @@ class Forest:
 
     def __init__(self, lm: CausalLM, budget_now: Callable[[], int], most_samples: int | None = None) -> None:
         self._lm, self._budget_now, self._most_samples = lm, budget_now, most_samples
-        self._budget = 0
+        self._budget = self._num_steps = 0
         self._lanes: list[Lane] = []
         # Lanes whose next samples have not begun, the one whose turn is next in front: a lane that has had its turn
         # goes to the end, so a small wave never waits for more than one wave of each other lane.
@@ -112,13 +116,13 @@ class Forest:
 
     @torch.inference_mode()
     def step(self) -> list[Event]:
-        """Serve every lane's request once; what came of it. A lane that ends or fails leaves by itself."""
+        """Serve the lanes' requests once; what came of it. A lane that ends or fails leaves by itself."""
         events: list[Event] = []
         for lane in [lane for lane in self._lanes if lane.pending is None]:
             events += self._resume(lane, None)
         while self._queue and (count := self._num_admitted(self._queue[0])):
             events += self._resume(self._queue.popleft(), count)
-        serving = [lane for lane in self._lanes if lane.pending is not None and not isinstance(lane.pending, Admit)]
+        serving = self._serving()
         try:
             with explain_out_of_memory("decoding"):
                 replies = self._serve([lane.pending for lane in serving])
@@ -129,6 +133,13 @@ class Forest:
         for lane, reply in zip(serving, replies, strict=True):
             events += self._resume(lane, reply)
         return events
+
+    def _serving(self) -> list[Lane]:
+        """The lanes whose requests are served by this step: at most steps, only the new ones if there are some."""
+        self._num_steps += 1
+        lanes = [lane for lane in self._lanes if lane.pending is not None and not isinstance(lane.pending, Admit)]
+        new = [lane for lane in lanes if lane.is_new]
+        return new if new and self._num_steps % _STEPS_OF_FIRST_WAVES else lanes
 
     def _serve(self, requests: "list[Request | None]") -> list[Any]:
         """The replies to all requests but those for admission."""
@@ -151,8 +162,9 @@ class Forest:
             asked = lane.policy.throw(reply) if isinstance(reply, HclError) else lane.policy.send(reply)
             while isinstance(asked, DecodeProgress):
                 events.append((lane, asked))
+                lane.num_samples -= len(asked.finished)
                 if asked.wave_done:  # the next wave is taken when it is its turn
-                    lane.pending = None
+                    lane.pending, lane.is_new = None, False
                     return events
                 asked = next(lane.policy)
         except StopIteration:

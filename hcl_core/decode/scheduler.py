@@ -22,7 +22,7 @@ T = TypeVar("T")
 # Questions of one caller under way. A question set gains little from more, and each would be before a newcomer's wave.
 _MOST_AT_ONCE = 4
 # Samples that run at once: more would make each step longer, and a newcomer's first wave late.
-_MOST_SAMPLES = 2_000
+_MOST_SAMPLES = 4_000
 # A caller who has not taken so many steps gets no further question: else a slow judge could let them fill the memory.
 _MOST_UNTAKEN = 256
 # Seconds of calls between two steps; the last one may take longer.

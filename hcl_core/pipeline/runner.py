@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from hcl_core.pipeline.events import Decoding, Event, Finished, Started, WaveDon
 from hcl_core.pipeline.plausibility import add_stored_plausibility, write_plausibility
 from hcl_core.pipeline.scorer import Scorer
 from hcl_core.pipeline.stored import add_stored
-from hcl_core.pipeline.waves import QuestionWaves, missing_waves, questions_at_once
+from hcl_core.pipeline.waves import Bounds, QuestionWaves, missing_waves, questions_at_once, wave_bounds
 from hcl_core.ports import AnswerLikelihood, DecodeProgress, Decoder, DecodeRequest
 from hcl_core.records import Question, Sample, StoredQuestion
 from hcl_core.runs.folder import RunFolder
@@ -93,6 +94,7 @@ def run(
     first_wave: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
     at_once: int | None = None,
+    growth: int = 2,
 ) -> Generator[Event, None, None]:
     """Decode, judge and store all samples of a run that are not stored yet.
 
@@ -106,6 +108,7 @@ def run(
         first_wave: See ``wave_bounds``.
         clock: Seconds; for the time spent decoding.
         at_once: The most questions that are decoded at once; ``None``: see ``questions_at_once``.
+        growth: See ``wave_bounds``.
 
     Raises:
         SettingsError: ``at_once`` is below 1.
@@ -119,13 +122,18 @@ def run(
     folder.check_free_for(prepared.manifest.run_id)  # before a lock file is left in another run's folder
     try:
         with folder.writing():
-            yield from _run_locked(folder, prepared, first_wave, clock, at_once)
+            bounds_of = partial(wave_bounds, first_wave=first_wave, growth=growth)
+            yield from _run_locked(folder, prepared, bounds_of, clock, at_once)
     finally:
         release_freed_memory()
 
 
 def _run_locked(
-    folder: RunFolder, prepared: PreparedRun, first_wave: int | None, clock: Callable[[], float], at_once: int
+    folder: RunFolder,
+    prepared: PreparedRun,
+    bounds_of: Callable[[int], Bounds],
+    clock: Callable[[], float],
+    at_once: int,
 ) -> Iterator[Event]:
     """``run``, once the folder is locked."""
     session = _RunSession(folder, prepared, clock)
@@ -133,7 +141,7 @@ def _run_locked(
     if prepared.manifest.head_choice is not None:
         prepared.manifest.head_choice.warn(prepared.manifest.settings.model)
     yield Started(session.manifest, session.num_done, session.num_wanted)
-    yield from session.decode(first_wave, at_once)
+    yield from session.decode(bounds_of, at_once)
     session.measure_earlier()
     yield Finished(session.finish(), prepared.scorer.table)
 
@@ -169,7 +177,7 @@ class _RunSession:
                 self._whole_model = None
             scorer.store(folder)
 
-    def decode(self, first_wave: int | None, at_once: int) -> Iterator[Decoding | WaveDone]:
+    def decode(self, bounds_of: Callable[[int], Bounds], at_once: int) -> Iterator[Decoding | WaveDone]:
         """Decode the waves that are missing; store and score each when its last answer is finished.
 
         Waves are stored in the order of the questions: one that is finished sooner waits.
@@ -179,7 +187,7 @@ class _RunSession:
 
         def requests() -> Iterator[DecodeRequest]:
             for stored in self._prepared.questions:
-                if waves := missing_waves(self._scorer, stored.question.id, first_wave):
+                if waves := missing_waves(self._scorer, stored.question.id, bounds_of):
                     request = DecodeRequest(stored, self.manifest.settings.sampling, waves)
                     by_request[request] = question = QuestionWaves(stored, len(waves))
                     under_way.append(question)

@@ -1,6 +1,7 @@
 """Which samples a run decodes together: the waves of a question, and how many questions at once."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hcl_core.pipeline.scorer import Scorer
@@ -13,16 +14,18 @@ from hcl_core.runs.manifest import Manifest
 _SAMPLES_AT_ONCE = 16_000
 _MOST_AT_ONCE = 24
 
+Bounds = list[tuple[int, int]]
 
-def wave_bounds(num_samples: int, first_wave: int | None) -> list[tuple[int, int]]:
-    """Sample indices ``[start, stop)`` of each wave: ``first_wave`` samples, then twice as many each time.
+
+def wave_bounds(num_samples: int, first_wave: int | None, growth: int = 2) -> Bounds:
+    """Sample indices ``[start, stop)`` of each wave: ``first_wave`` samples, then ``growth`` times as many each time.
 
     ``None`` takes all samples in one wave, which is fastest; with a small first wave, answers show sooner.
     """
     bounds, start, size = [], 0, first_wave or num_samples
     while start < num_samples:
         bounds.append((start, min(start + size, num_samples)))
-        start, size = start + size, 2 * size
+        start, size = start + size, growth * size
     return bounds
 
 
@@ -32,8 +35,14 @@ def questions_at_once(manifest: Manifest) -> int:
     return min(max(1, _SAMPLES_AT_ONCE // of_question), _MOST_AT_ONCE)
 
 
-def missing_waves(scorer: Scorer, question_id: str, first_wave: int | None) -> list[list[tuple[int, int]]]:
-    """The waves of a question, each as ``(exit_layer, sample_idx)`` pairs, without the samples that have come."""
+def missing_waves(scorer: Scorer, question_id: str, bounds_of: Callable[[int], Bounds]) -> list[list[tuple[int, int]]]:
+    """The waves of a question, each as ``(exit_layer, sample_idx)`` pairs, without the samples that have come.
+
+    Args:
+        scorer: Knows which have come.
+        question_id: Of the question.
+        bounds_of: The bounds of the waves of so many samples.
+    """
     has_come = scorer.has_come(question_id)
     waves = [
         [
@@ -42,7 +51,7 @@ def missing_waves(scorer: Scorer, question_id: str, first_wave: int | None) -> l
             for sample_idx in range(start, stop)
             if not of_layer[sample_idx]
         ]
-        for start, stop in wave_bounds(has_come.shape[1], first_wave)
+        for start, stop in bounds_of(has_come.shape[1])
     ]
     return [wave for wave in waves if wave]
 
