@@ -1,60 +1,171 @@
-"""How long a run would take, from how long others took: as a range, before it is started."""
+"""How long a run would take here: its work, foretold, times what work has taken on this machine."""
 
-import math
+import json
+import os
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import geometric_mean
 
-from hcl_core.models.catalogue import find_model
+from hcl_core import registry
+from hcl_core.atomic import atomic_file
+from hcl_core.errors import HclError
+from hcl_core.models.catalogue import DEFAULT_MODEL, find_model
+from hcl_core.models.shapes import ModelShape
+from hcl_core.models.workload import foretell_work, product_rate, reference_rate, reference_seconds
+from hcl_core.pipeline.events import Event, Finished, Started
 from hcl_core.pipeline.request import RunRequest
-from hcl_core.runs.manifest import Manifest
+from hcl_core.pipeline.waves import wave_bounds
+from hcl_core.settings.strategies import EARLY_EXIT
+
+# Answers share more or less from question to question: most runs take between these parts of what is foretold.
+_SPREAD = 1.5
+# The same where no run with this model has been timed on this machine.
+_SPREAD_UNTIMED = 2.0
+# Letters of English a token; only the prompt's part of the time depends on it.
+_LETTERS_A_TOKEN = 4
+# Questions that share each read of the weights.
+_QUESTIONS_AT_ONCE = 4
 
 
-def estimate_seconds(
-    request: RunRequest, exit_layers: Sequence[int], manifests: Sequence[Manifest]
-) -> tuple[float, float] | None:
-    """Least and most seconds of decoding, scaled from the run most like it.
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """Seconds of decoding.
 
-    Blocks and readouts grow with the layers that are asked for; the answers of a layer share their beginnings, so
-    the cost grows with their number at least like its root and at most in proportion. Another catalogue model is
-    scaled by its parameters, which leaves the machine's memory out: each end is twice as far then. Longer answers
-    cost the root of their limit's growth, since most end before it.
+    Attributes:
+        low: Few runs take less.
+        high: Few runs take more.
+        is_timed: Whether a run with this model has been timed on this machine.
+    """
+
+    low: float
+    high: float
+    is_timed: bool
+
+
+class MachineSpeed:
+    """What runs have taken on this machine, as multiples of the reference; kept between starts of the program.
 
     Args:
-        request: What would be run.
-        exit_layers: That it asks for.
-        manifests: Of finished runs, shipped ones among them.
-
-    Returns:
-        ``None`` where no run is like it.
+        path: JSON file of them by model; need not exist. One that cannot be read counts as empty, and is replaced.
     """
-    known = [each for each in manifests if each.decode_seconds > 0 and each.finished_at and _size(each.settings.model)]
-    if not known or not _size(request.model):
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, threading.Lock()
+        self._product_factor: float | None = None
+
+    def factor(self, model: str) -> tuple[float, bool]:
+        """Multiple of the reference for ``model``, and whether a run with it was timed.
+
+        Else it is that of other models, and before the first run that of a matrix product.
+        """
+        known = self._read()
+        if (own := known.get(_key(model))) is not None:
+            return own, True
+        if known:
+            return geometric_mean(known.values()), False
+        with self._lock:
+            self._product_factor = self._product_factor or reference_rate() / product_rate()
+        return self._product_factor, False
+
+    def learn(self, model: str, taken: float, expected: float) -> None:
+        """A run of ``expected`` reference seconds took ``taken``. The last one counts as much as all before."""
+        if taken <= 0 or expected <= 0:
+            return
+        with self._lock:
+            known, key = self._read(), _key(model)
+            factor = taken / expected
+            known[key] = (known[key] * factor) ** 0.5 if key in known else factor
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with atomic_file(self._path) as temporary:
+                    temporary.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+            except OSError:
+                return  # a full or read-only disk costs the better estimate, not the run
+
+    def _read(self) -> dict[str, float]:
+        try:
+            known = json.loads(self._path.read_text(encoding="utf-8"))
+            return {str(key): float(factor) for key, factor in known.items() if 1e-6 < float(factor) < 1e6}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+
+class RunTimer:
+    """Learns from one run: one that is whole and had the model for itself says how fast this machine is.
+
+    Args:
+        speed: What it teaches.
+        request: What is run.
+        exit_layers: That it asks for.
+        first_wave: Answers a layer of its first wave.
+    """
+
+    def __init__(
+        self, speed: MachineSpeed, request: RunRequest, exit_layers: Sequence[int], first_wave: int | None
+    ) -> None:
+        self._speed, self._model = speed, request.model
+        is_known = request.strategy == EARLY_EXIT
+        self._expected = expected_seconds(request, exit_layers, first_wave) if is_known else None
+
+    def add(self, event: Event, *, is_alone: bool) -> None:
+        """Take note of an event; ``is_alone``: no other run is under way."""
+        if not is_alone or (isinstance(event, Started) and event.num_present):
+            self._expected = None
+        if isinstance(event, Finished) and self._expected is not None:
+            self._speed.learn(self._model, event.manifest.decode_seconds, self._expected)
+
+
+def expected_seconds(request: RunRequest, exit_layers: Sequence[int], first_wave: int | None) -> float | None:
+    """Seconds of decoding on the reference machine; ``None`` where the model's size is not known."""
+    shape = _shape_of(request.model)
+    if shape is None:
         return None
-    nearest = min(known, key=lambda each: _distance(request, each))
-    settings = nearest.settings
-    scale = len(request.questions) / nearest.num_questions
-    scale *= sum(exit_layers) / sum(settings.exit_layers)
-    scale *= _size(request.model) / _size(settings.model)
-    scale *= max(request.sampling.max_new_tokens / settings.sampling.max_new_tokens, 1) ** 0.5
-    ratio = request.num_samples / settings.num_samples
-    seconds, spread = nearest.decode_seconds * scale, 1.5
-    if settings.model != request.model:
-        spread *= 2
-    low, high = sorted((seconds * ratio, seconds * math.sqrt(ratio)))
-    return low / spread, high * spread
-
-
-def _size(model: str) -> int:
-    """Millions of parameters; 0 where they are not known."""
-    model_found = find_model(model)
-    return model_found.parameters if model_found else 0
-
-
-def _distance(request: RunRequest, manifest: Manifest) -> tuple[bool, bool, float, float]:
-    settings = manifest.settings
-    wants_linear = request.exit_head in ("auto", "linear")
-    return (
-        settings.model != request.model,
-        (settings.exit_head == "linear") != wants_linear,
-        abs(settings.sampling.temperature - request.sampling.temperature),
-        abs(math.log(request.num_samples / settings.num_samples)),
+    letters = sum(len(request.template.text) + len(each.text) for each in request.questions)
+    work = foretell_work(
+        num_hidden_layers=shape.num_hidden_layers,
+        exit_layers=exit_layers,
+        num_samples=request.num_samples,
+        max_new_tokens=request.sampling.max_new_tokens,
+        temperature=request.sampling.temperature,
+        exit_head=_head_of(request),
+        num_prompt_tokens=round(letters / len(request.questions) / _LETTERS_A_TOKEN),
+        num_waves=len(wave_bounds(request.num_samples, first_wave)),
+        num_at_once=min(len(request.questions), _QUESTIONS_AT_ONCE),
     )
+    return len(request.questions) * reference_seconds(work, shape)
+
+
+def foretell(
+    request: RunRequest, exit_layers: Sequence[int], first_wave: int | None, speed: MachineSpeed
+) -> Foretold | None:
+    """How long a run would take on this machine; ``None`` where the model's size is not known."""
+    expected = expected_seconds(request, exit_layers, first_wave)
+    if expected is None:
+        return None
+    factor, is_timed = speed.factor(request.model)
+    spread = _SPREAD if is_timed else _SPREAD_UNTIMED
+    return Foretold(expected * factor / spread, expected * factor * spread, is_timed)
+
+
+def _key(model: str) -> str:
+    """A model takes another time with other cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    known = find_model(model)
+    return f"{known.name if known else model}, {cores} cores"
+
+
+def _shape_of(model: str) -> ModelShape | None:
+    try:
+        return registry.model_shape(model)
+    except HclError:
+        return None
+
+
+def _head_of(request: RunRequest) -> str:
+    """Which head's answers those of the run are like: models trained for early exit make sense early."""
+    if request.exit_head != "auto":
+        return "shared" if request.exit_head == "shared" else "linear"
+    known = find_model(request.model)
+    return "linear" if known is not None and (known.is_layerskip or known is DEFAULT_MODEL) else "shared"

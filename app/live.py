@@ -39,10 +39,19 @@ class LiveRun:
 
 @dataclass(frozen=True, slots=True)
 class LiveEvent:
-    """An event of a run, and the run as the event leaves it."""
+    """An event of a run, and the run as the event leaves it.
+
+    Attributes:
+        event: What happened.
+        run: See above.
+        seconds_left: Estimate of the time until it is finished; ``None`` before its first answers.
+        num_beside: Other runs under way, which the model decodes for too.
+    """
 
     event: pipeline.Event
     run: LiveRun
+    seconds_left: float | None = None
+    num_beside: int = 0
 
 
 @dataclass(frozen=True, slots=True)

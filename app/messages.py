@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from app.live import Loading, Notice, Waiting
+from app.live import LiveEvent, Loading, Notice, Waiting
 from hcl_core.runs.manifest import Manifest
 
 
@@ -29,6 +29,9 @@ def note_on_head(manifest: Manifest) -> str:
     return "head_fallback" if manifest.head_choice is not None and manifest.head_choice.is_fallback else ""
 
 
+Stage = Literal["sampling", "going_on"]
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How many answers of a run are there.
@@ -37,11 +40,20 @@ class Progress:
         stage: ``going_on`` where an earlier run is resumed.
         num_done: Answers that are there.
         num_wanted: Answers of the whole run.
+        seconds_left: Estimate of the time until all are there; ``None``: unknown.
+        num_beside: Other runs that the model decodes for meanwhile.
     """
 
-    stage: Literal["sampling", "going_on"]
+    stage: Stage
     num_done: int
     num_wanted: int
+    seconds_left: float | None = None
+    num_beside: int = 0
+
+
+def progress_of(live: LiveEvent, num_done: int, num_wanted: int, stage: Stage = "sampling") -> Progress:
+    """How far the run of an event is."""
+    return Progress(stage, num_done, num_wanted, live.seconds_left, live.num_beside)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 import hashlib
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
 from cachetools import LRUCache
 
 from app import library
+from app.estimate import Foretold, MachineSpeed, RunTimer, foretell
 from app.jobs import JobKind, Jobs
 from app.limits import check_public_model, check_public_request
 from app.live import LiveEvent, LiveRun, Notice, Ready
@@ -18,7 +19,7 @@ from app.sets import QuestionSets
 from app.shared_runs import SharedRun, SharedRuns
 from hcl_core import pipeline, registry
 from hcl_core.errors import RunFolderError, SettingsError
-from hcl_core.folders import runs_folder
+from hcl_core.folders import cache_folder, runs_folder
 from hcl_core.models.catalogue import CATALOGUE
 from hcl_core.models.lens_records import LensTable
 from hcl_core.pipeline.request import RunRequest, prepare
@@ -27,6 +28,7 @@ from hcl_core.runs import trash
 from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.measures import TextMeasures, measure_texts
 from hcl_core.settings.prompts import PromptTemplate
+from hcl_core.settings.strategies import EARLY_EXIT
 
 # Answers a layer of the first wave of a run, divided by the runs under way, but at least the second number: small first
 # waves show something soon.
@@ -60,6 +62,7 @@ class Service:
         self.sets, self.jobs, self._runs = QuestionSets(is_public), Jobs(), SharedRuns()
         self.models = ModelsInMemory(dtype, self.jobs, self._runs.seconds_left)
         self._embeddings = Embeddings(registry.load_embedder)
+        self._speed = MachineSpeed(cache_folder() / "speed.json")
         # Guards the caches: the page calls from many threads.
         self._lock = threading.RLock()
         self._live: LRUCache[tuple[str, JobKind], LiveRun] = LRUCache(_MOST_VISITORS)
@@ -140,9 +143,15 @@ class Service:
             num_runs = self._runs.num_under_way
             first_wave = max(_SMALLEST_WAVE, _FIRST_WAVE // num_runs)
             growth = _GROWTH if num_runs == 1 else _GROWTH_IN_COMPANY
+            timer = RunTimer(self._speed, request, ready.manifest.settings.exit_layers, first_wave)
             with closing(pipeline.run(folder, ready, first_wave, growth=growth)) as events:
                 for event in events:
+                    timer.add(event, is_alone=self._runs.num_under_way == 1)
                     yield LiveEvent(event, live)
+
+    def foretell(self, request: RunRequest, exit_layers: Sequence[int]) -> Foretold | None:
+        """How long a run would take if no other is under way; ``None`` where that is not known."""
+        return foretell(request, exit_layers, _FIRST_WAVE, self._speed) if request.strategy == EARLY_EXIT else None
 
     def live_run(self, visitor: str, run_id: str) -> LiveRun:
         """The visitor's run of that id, under way or their last one; raises ``RunFolderError`` if there is none."""

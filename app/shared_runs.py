@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
+from dataclasses import replace
 
 from app.jobs import Job, StoppedError
 from app.live import LiveEvent, Notice, Waiting
@@ -98,14 +99,20 @@ class SharedRun:
                 raise self._error
             return None
 
-    def publish(self, event: RunEvent) -> None:
+    def publish(self, event: RunEvent, num_beside: int) -> None:
         """Give ``event`` to all watchers, and wait until one of them has taken all; the run's thread calls it.
+
+        Args:
+            event: A live one gets the time left.
+            num_beside: Other runs under way.
 
         Raises:
             StoppedError: Nobody watches.
         """
         with self._news:
             self._progress.add(event)
+            if isinstance(event, LiveEvent):
+                event = replace(event, seconds_left=self._progress.seconds_left(), num_beside=num_beside)
             if not _is_step(event):
                 self._latest = event
             for watcher in self._watchers:
@@ -197,7 +204,7 @@ class SharedRuns:
         try:
             with closing(start(shared)) as events:
                 for event in events:
-                    shared.publish(event)
+                    shared.publish(event, self.num_under_way - 1)
         except BaseException as failure:
             error = failure
         with self._lock:

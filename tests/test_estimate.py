@@ -1,72 +1,162 @@
-"""The time of a run, told before it: scaled from the stored run most like it, as a range."""
+"""The time of a run, told before it: its work, foretold, times what work has taken on this machine."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_runs import SETTINGS, make_manifest
 
-from app.estimate import estimate_seconds
+from app.estimate import MachineSpeed, RunTimer, expected_seconds, foretell
+from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
+from hcl_core.models.workload import LayerSharing, foretell_work, reference_seconds, sharing_at
+from hcl_core.pipeline import Finished, Started
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.settings.layers import LayerRange
 from hcl_core.settings.prompts import load_template
+from hcl_core.settings.strategies import Strategy
 
-LAYERS = (1, 3, 4)
-
-
-def made(seconds=10.0, model="smollm2-135m", temperature=0.6, num_samples=4, exit_head="shared", **others):
-    sampling = replace(SETTINGS.sampling, temperature=temperature)
-    settings = replace(SETTINGS, model=model, sampling=sampling, num_samples=num_samples, exit_head=exit_head)
-    return replace(make_manifest(settings), decode_seconds=seconds, finished_at="now", **others)
+LAYERS = (10, 20, 30)
 
 
-def asked(num_questions=2, num_samples=4, model="smollm2-135m", temperature=0.6, exit_head="shared"):
+def asked(num_questions=1, model="smollm2-135m", strategy=None, **sampling):
     questions = tuple(Question(str(number), "Is it?", ("yes",)) for number in range(num_questions))
-    sampling = SamplingSettings(temperature=temperature, max_new_tokens=8)
-    return RunRequest(model, questions, "set", LayerRange(1, 1), num_samples, sampling, load_template(), exit_head)
+    layers = LayerRange(10, 16, 6)
+    request = RunRequest(model, questions, "set", layers, 24, SamplingSettings(**sampling), load_template())
+    return replace(request, strategy=strategy) if strategy else request
 
 
-def middle(span):
-    return (span[0] * span[1]) ** 0.5
+def work(**changes):
+    values: dict[str, Any] = {"num_hidden_layers": 30, "exit_layers": LAYERS, "num_samples": 24, "max_new_tokens": 20}
+    values |= {"temperature": 0.6, "exit_head": "linear", "num_prompt_tokens": 50}
+    return foretell_work(**(values | changes))
 
 
-def test_the_same_run_again_takes_about_as_long():
-    low, high = estimate_seconds(asked(), LAYERS, [made()])
-    assert low < 10 < high and middle((low, high)) == pytest.approx(10)
+# Work.
+
+
+def test_answers_that_share_nothing_cost_their_number_and_equal_ones_cost_one():
+    noise, equal = LayerSharing(3, 1.0, 1.0), LayerSharing(3, 0.0, 0.0)
+    assert noise.readouts(24, 20) == 24 * 20 and equal.readouts(24, 20) == 3
+    assert equal.readouts(24, 2) == 2  # never longer than the limit
+
+
+def test_greedy_answers_of_a_layer_are_one():
+    assert work(temperature=0.0, num_samples=1).readouts == pytest.approx(work(temperature=0.0).readouts)
+
+
+@given(st.floats(0, 2), st.floats(0.01, 1), st.sampled_from(["linear", "shared"]))
+def test_sharing_is_in_its_ranges_at_every_temperature_and_depth(temperature, depth, head):
+    sharing, overlap = sharing_at(head, temperature, depth)
+    assert 0 <= sharing.exponent <= 1 and 0 <= sharing.capped <= 1 and 0 < overlap <= 1.01
+
+
+def test_between_two_temperatures_sharing_is_between_theirs():
+    low, middle, high = (sharing_at("linear", temperature, 0.5)[0].exponent for temperature in (0.6, 0.75, 0.9))
+    assert middle == pytest.approx((low + high) / 2)
+    assert sharing_at("linear", 9.0, 0.5) == sharing_at("linear", 1.5, 0.5)
 
 
 @pytest.mark.parametrize(
-    ("request_", "layers", "wanted"),
-    [(asked(num_questions=6), LAYERS, 30), (asked(), (1, 3, 4, 8), 20), (asked(), (4,), 5)],
-    ids=["questions", "deeper", "fewer layers"],
+    "more",
+    [
+        {"num_samples": 48},
+        {"temperature": 1.5},
+        {"max_new_tokens": 40},
+        {"exit_layers": (5, *LAYERS)},
+        {"num_waves": 3},
+    ],
+    ids=lambda more: next(iter(more)),
 )
-def test_it_grows_with_questions_and_with_the_depth_of_the_layers(request_, layers, wanted):
-    assert middle(estimate_seconds(request_, layers, [made()])) == pytest.approx(wanted)
+def test_more_work_takes_longer(more):
+    shape = DEFAULT_MODEL.shape
+    assert reference_seconds(work(**more), shape) > reference_seconds(work(), shape)
 
 
-def test_more_answers_cost_between_their_root_and_their_number():
-    low, high = estimate_seconds(asked(num_samples=64), LAYERS, [made()])
-    assert (low * 1.5, high / 1.5) == pytest.approx((40, 160))
+def test_questions_at_once_share_the_reads_of_the_weights_alone():
+    one, four = work(), work(num_at_once=4)
+    assert (four.block_rows, four.readouts) == (one.block_rows, one.readouts)
+    assert four.block_steps == one.block_steps / 4
 
 
-def test_the_run_most_like_it_is_taken():
-    others = [made(1, temperature=1.0), made(2, exit_head="linear"), made(3, model="layerskip-llama3.2-1b"), made(10)]
-    assert middle(estimate_seconds(asked(), LAYERS, others)) == pytest.approx(10)
+# Seconds.
 
 
-def test_a_larger_catalogue_model_is_scaled_by_its_size_and_less_sure():
-    low, high = estimate_seconds(asked(model="layerskip-llama2-7b"), LAYERS, [made()])
-    assert middle((low, high)) == pytest.approx(10 * 6738 / 135) and high / low == pytest.approx(9)
+def test_a_larger_model_takes_longer_and_one_of_unknown_size_is_not_foretold(tmp_path):
+    speed = MachineSpeed(tmp_path / "speed.json")
+    times = [foretell(asked(model=name), (10, 16), 8, speed) for name in ("smollm2-135m", "layerskip-llama2-7b")]
+    assert times[0].high < times[1].low
+    assert foretell(asked(model="own"), LAYERS, 8, speed) is None
+
+
+def test_every_model_of_the_catalogue_is_foretold():
+    for model in CATALOGUE:
+        assert expected_seconds(asked(model=model.name), (model.num_hidden_layers,), 8) > 0
+
+
+def test_a_run_that_was_timed_here_is_foretold_by_its_own_time(tmp_path):
+    speed = MachineSpeed(tmp_path / "cache" / "speed.json")
+    expected = expected_seconds(asked(), LAYERS, 8)
+    before = foretell(asked(), LAYERS, 8, speed)
+    assert not before.is_timed
+    speed.learn("smollm2-135m", 3 * expected, expected)
+    after = foretell(asked(), LAYERS, 8, MachineSpeed(tmp_path / "cache" / "speed.json"))
+    assert after.is_timed and (after.low * after.high) ** 0.5 == pytest.approx(3 * expected)
+    assert after.high / after.low < before.high / before.low
+    # Another model is as slow, as far as anyone knows, and less sure.
+    assert speed.factor("layerskip-llama2-7b") == (pytest.approx(3), False)
+
+
+def test_the_last_run_counts_as_much_as_all_before(tmp_path):
+    speed = MachineSpeed(tmp_path / "speed.json")
+    for taken in (2, 8):
+        speed.learn("smollm2-135m", taken, 1)
+    assert speed.factor("HuggingFaceTB/SmolLM2-135M-Instruct") == (pytest.approx(4), True)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"smollm2-135m": "fast"}', '{"smollm2-135m": NaN}', "\xff"])
+def test_a_damaged_file_counts_as_empty(tmp_path, text):
+    path = tmp_path / "speed.json"
+    path.write_bytes(text.encode("latin-1"))
+    assert MachineSpeed(path).factor("smollm2-135m")[1] is False
+
+
+def test_a_place_that_cannot_be_written_costs_no_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    MachineSpeed(tmp_path / "file" / "speed.json").learn("smollm2-135m", 1, 1)
+
+
+# Which runs teach.
+
+
+def timed(tmp_path, events_alone, request=None):
+    speed = MachineSpeed(tmp_path / "speed.json")
+    timer = RunTimer(speed, request or asked(), LAYERS, 8)
+    for event, is_alone in events_alone:
+        timer.add(event, is_alone=is_alone)
+    return speed.factor("smollm2-135m")[1]
+
+
+MANIFEST = replace(make_manifest(SETTINGS), decode_seconds=5.0)
+BEGUN, GONE_ON, DONE = Started(MANIFEST, 0, 72), Started(MANIFEST, 8, 72), Finished(MANIFEST, None)
 
 
 @pytest.mark.parametrize(
-    "manifests",
-    [[], [made(0)], [replace(made(), finished_at=None)], [made(model="own")]],
-    ids=["none", "no time", "unfinished", "unknown"],
+    ("events", "teaches"),
+    [
+        ([(BEGUN, True), (DONE, True)], True),
+        ([(BEGUN, True)], False),
+        ([(GONE_ON, True), (DONE, True)], False),
+        ([(BEGUN, False), (DONE, True)], False),
+        ([(BEGUN, True), (DONE, False)], False),
+    ],
+    ids=["whole", "unfinished", "resumed", "begun beside another", "ended beside another"],
 )
-def test_nothing_is_said_without_a_run_to_go_by(manifests):
-    assert estimate_seconds(asked(), LAYERS, manifests) is None
+def test_only_whole_runs_alone_teach(tmp_path, events, teaches):
+    assert timed(tmp_path, events) is teaches
 
 
-def test_nothing_is_said_of_a_model_of_unknown_size():
-    assert estimate_seconds(asked(model="own"), LAYERS, [made()]) is None
+def test_other_strategies_teach_nothing(tmp_path):
+    assert timed(tmp_path, [(BEGUN, True), (DONE, True)], asked(strategy=Strategy("dynamic"))) is False

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from app.estimate import Foretold
 from app.handlers import compare, dataset, explore, learn, lens, opening, questions, runs
 from app.handlers.dataset import SetUpdate, ShownSet
 from app.handlers.explore import Estimate, RunUpdate, ShownQuestion
@@ -110,11 +111,15 @@ def test_a_question_with_more_answers_to_come_says_so(planet):
     assert "So far" not in render.weighed_parts(planet, WORDS)["headline"]
 
 
+TIMED = Foretold(3.21, 12.3, is_timed=True)
+
+
 @pytest.mark.parametrize(
     ("estimate", "text"),
     [
-        (Estimate(15, 24, (3.21, 12.3), True), "15 layers × 24 answers: about 3.2 to 12 s on a machine like that"),
-        (Estimate(15, 24, (3.21, 12.3), True), "Loading the model"),
+        (Estimate(15, 24, TIMED, True), "15 layers × 24 answers: about 3.2 to 12 s."),
+        (Estimate(15, 24, replace(TIMED, is_timed=False), True), "a rough guess"),
+        (Estimate(15, 24, TIMED, True), "Loading the model"),
         (Estimate(None, 1000, None, True), "? layers × 1,000 answers. How long is not known"),
         (Problem("Temperature is empty: type a number"), "Temperature is empty: type a number"),
     ],
@@ -124,7 +129,7 @@ def test_an_estimate_is_a_sentence(estimate, text):
 
 
 def test_a_loaded_model_is_not_said_to_be_loaded_first():
-    assert "Loading" not in render.estimate_text(Estimate(15, 24, (3.21, 12.3), False), WORDS)
+    assert "Loading" not in render.estimate_text(Estimate(15, 24, TIMED, False), WORDS)
 
 
 def test_hits_are_choices_and_counted(visit):

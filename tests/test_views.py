@@ -211,6 +211,9 @@ def test_progress_has_its_numbers_in_words_and_as_a_bar():
     html = status_line(Progress("sampling", 250, 1000), WORDS)
     assert "Sampling · 250 of 1,000 answers (25%)" in html and "width:25.0%" in html
 
+    html = status_line(Progress("sampling", 250, 1000, 11.2, 2), WORDS)
+    assert "(25%) · about 12 s left · 2 other runs beside it" in html
+
 
 def test_a_message_is_a_sentence_with_its_values():
     message = Message("set_done", {"run": "0be6b1cadd189061", "seconds": 1234.56})

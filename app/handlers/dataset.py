@@ -10,7 +10,7 @@ from app.handlers.controls import read_whole
 from app.handlers.explore import INTERVAL, OpenedQuestion, ShownQuestion, open_question
 from app.handlers.form import Form
 from app.live import LiveEvent, LiveRun
-from app.messages import Message, Progress, Status, message_of, note_on_head
+from app.messages import Message, Status, message_of, note_on_head, progress_of
 from app.outcomes import Scored, ScoredOutcomes
 from app.service import Service
 from app.visit import Balance, Visit
@@ -142,14 +142,14 @@ def run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Genera
             elif isinstance(event, pipeline.WaveDone) and time.monotonic() > next_curve_at:
                 began = time.monotonic()
                 result = _live_result(live.run, event.table, balance)
-                yield SetUpdate(Progress("sampling", event.num_done, event.num_wanted), result)
+                yield SetUpdate(progress_of(live, event.num_done, event.num_wanted), result)
                 # Drawing may take a fifth of the time at most.
                 now = time.monotonic()
                 next_curve_at = now + 4 * (now - began) + _CURVE_INTERVAL
                 next_status_at = now + INTERVAL
             elif isinstance(event, pipeline.Decoding) and time.monotonic() > next_status_at:
                 next_status_at = time.monotonic() + INTERVAL
-                yield SetUpdate(Progress("sampling", event.num_done, event.num_wanted))
+                yield SetUpdate(progress_of(live, event.num_done, event.num_wanted))
 
 
 def _live_result(live: LiveRun, table: OutcomeTable, balance: Balance, is_live: bool = True) -> SetResult:

@@ -6,11 +6,11 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from app import library
-from app.estimate import estimate_seconds
+from app.estimate import Foretold
 from app.handlers.form import Form, num_hidden_layers
 from app.handlers.measures import further_measures
 from app.live import LiveEvent
-from app.messages import Message, Progress, Status, message_of, note_on_head
+from app.messages import Message, Stage, Status, message_of, note_on_head, progress_of
 from app.outcomes import Scored
 from app.question_view import QuestionView
 from app.service import Service
@@ -19,7 +19,6 @@ from hcl_core import pipeline
 from hcl_core.errors import HclError, SettingsError
 from hcl_core.runs.manifest import Manifest
 from hcl_core.settings.prompts import load_template
-from hcl_core.settings.strategies import EARLY_EXIT
 
 # Seconds between two updates: a page need not follow every decode step.
 INTERVAL = 0.25
@@ -96,14 +95,14 @@ class Estimate:
     Attributes:
         num_layers: Exit layers; ``None`` where the model's depth is not known.
         num_samples: Answers an exit layer.
-        seconds: Least and most; ``None`` where no stored run is like it.
+        foretold: Seconds; ``None`` where nothing is known of them.
         needs_loading: Whether the model has to be loaded first.
         is_open: Whether the question has no accepted answers.
     """
 
     num_layers: int | None
     num_samples: int
-    seconds: tuple[float, float] | None
+    foretold: Foretold | None
     needs_loading: bool
     is_open: bool = False
 
@@ -134,7 +133,7 @@ def run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None
 def _update(live: LiveEvent, service: Service, balance: Balance) -> RunUpdate:
     event, question_id = live.event, live.run.questions[0].question.id
     if isinstance(event, pipeline.Decoding):
-        return RunUpdate(Progress("sampling", event.num_done, event.num_wanted))
+        return RunUpdate(progress_of(live, event.num_done, event.num_wanted))
     shown = ShownQuestion(live.run.manifest.run_id, question_id)
     if isinstance(event, pipeline.Finished):
         result = weigh(live.run.view(question_id), shown, balance, service)
@@ -143,8 +142,8 @@ def _update(live: LiveEvent, service: Service, balance: Balance) -> RunUpdate:
     if not num_done:
         return RunUpdate(Message("sampling_begins"))
     result = weigh(live.run.view(question_id), replace(shown, is_live=True), balance, service)
-    is_resumed = isinstance(event, pipeline.Started)
-    return RunUpdate(Progress("going_on" if is_resumed else "sampling", num_done, event.num_wanted), result)
+    stage: Stage = "going_on" if isinstance(event, pipeline.Started) else "sampling"
+    return RunUpdate(progress_of(live, num_done, event.num_wanted, stage), result)
 
 
 def _done(manifest: Manifest) -> Message:
@@ -221,9 +220,7 @@ def estimate(visit: Visit, form: Form) -> Estimate:
     request = form.request()
     depth = num_hidden_layers(request.model)
     layers = request.layers.resolve(depth) if depth else ()
-    seconds = None
-    if layers and request.strategy == EARLY_EXIT:
-        seconds = estimate_seconds(request, layers, [run.manifest for run in visit.service.all_runs()])
+    foretold = visit.service.foretell(request, layers) if layers else None
     needs_loading = visit.service.models.find(request.model) is None
     is_open = request.questions[0].is_open
-    return Estimate(len(layers) or None, request.num_samples, seconds, needs_loading, is_open)
+    return Estimate(len(layers) or None, request.num_samples, foretold, needs_loading, is_open)

@@ -109,8 +109,9 @@ def estimate_text(estimate: Estimate | Problem, words: Translator) -> str:
         return note(estimate.text)
     asked = words("asked_for", layers=estimate.num_layers or "?", answers=words.count(estimate.num_samples))
     is_open = " " + words("open_question") if estimate.is_open else ""
-    if estimate.seconds is None:
+    if (foretold := estimate.foretold) is None:
         return note(f"{asked}. {words('no_estimate')}{is_open}")
-    low, high = (words.number(seconds, 0 if seconds >= 10 else 1) for seconds in estimate.seconds)
+    low, high = (words.number(seconds, 0 if seconds >= 10 else 1) for seconds in (foretold.low, foretold.high))
     loading = " " + words("plus_loading") if estimate.needs_loading else ""
-    return note(words("estimate", asked=asked, low=low, high=high) + loading + is_open)
+    key = "estimate" if foretold.is_timed else "estimate_untimed"
+    return note(words(key, asked=asked, low=low, high=high) + loading + is_open)

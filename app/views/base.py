@@ -1,5 +1,6 @@
 """What all views share: text as text, and what is going on as one line."""
 
+import math
 import sys
 from html import escape
 from pathlib import Path
@@ -60,6 +61,10 @@ def _progress(progress: Progress, words: Translator) -> str:
         wanted=words.count(progress.num_wanted),
         share=words.percent(share),
     )
+    if progress.seconds_left is not None:
+        text += " · " + words("seconds_left", seconds=words.count(math.ceil(progress.seconds_left)))
+    if progress.num_beside:
+        text += " · " + words.plural("runs_beside", progress.num_beside)
     return (
         f'<div class="hcl-status" role="status">{escape(text)}'
         f'<div class="hcl-bar"><u style="width:{share:.1%}"></u></div></div>'

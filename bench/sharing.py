@@ -1,0 +1,126 @@
+"""How much answers share, and what the work takes here: ``python -m bench.sharing``, about ten minutes.
+
+Writes ``assets/sharing.json``, from which the page foretells the time of a run (``hcl_core.models.workload``). Counted
+from the answers to starter questions themselves, at every second layer; the seconds are fitted to the same decodes.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from scipy.optimize import nnls
+
+from bench.engine import with_prompt
+from bench.machine import describe
+from hcl_core.decode.engine import EngineDecoder
+from hcl_core.models.workload import SHARING_FILE, Workload, product_rate
+from hcl_core.records import Question, Sample, SamplingSettings
+from hcl_core.registry import load_model, load_questions, make_decoder
+from hcl_core.settings.prompts import load_template
+
+HEADS, TEMPERATURES = ("linear", "shared"), (0.0, 0.3, 0.6, 0.9, 1.2, 1.5)
+NUM_SAMPLES, MAX_NEW_TOKENS, STEP = 32, 20, 2
+
+
+def main() -> None:
+    """Measure, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--questions", type=int, default=6, help="every eighth of the starter set, so many")
+    parser.add_argument("--out", type=Path, default=SHARING_FILE)
+    options = parser.parse_args()
+    console = Console(width=120)
+    lm, _ = load_model("smollm2-135m", "float32")
+    questions = load_questions("starter").load(None)[::8][: options.questions]
+    heads: dict[str, dict[str, Any]] = {}
+    terms, taken = [], []
+    for head in HEADS:
+        decoder, heads[head] = make_decoder(lm, head, load_template()), {}
+        for temperature in TEMPERATURES:  # the warm-up: kernels are compiled for each number of rows
+            decode(decoder, questions[0], temperature)
+        for temperature in TEMPERATURES:
+            decoded = [decode(decoder, question, temperature) for question in questions]
+            heads[head][str(temperature)] = sharing([samples for samples, _, _ in decoded])
+            terms += [work.terms(lm.shape) for _, work, _ in decoded]
+            taken += [seconds for _, _, seconds in decoded]
+            console.print(head, temperature, f"{sum(taken[-len(questions) :]):.1f} s", highlight=False)
+    # Relative errors: a short run matters as much as a long one.
+    weights = 1 / np.array(taken)
+    rates, _ = nnls(np.array(terms) * weights[:, None], np.ones(len(taken)))
+    ratios = np.array(terms) @ rates / np.array(taken)
+    console.print(f"fitted / taken: {ratios.min():.2f} to {ratios.max():.2f}", highlight=False)
+    result = {
+        "machine": describe(),
+        "measured": datetime.now(UTC).date().isoformat(),
+        "product_rate": round(product_rate()),
+        "seconds": [float(f"{rate:.3g}") for rate in rates],
+        "heads": heads,
+    }
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def decode(decoder: EngineDecoder, question: Question, temperature: float) -> tuple[list[Sample], Workload, float]:
+    """The answers to one question, the work that they took, and its seconds."""
+    layers = range(STEP, decoder.num_hidden_layers + 1, STEP)
+    wave = [(layer, sample_idx) for layer in layers for sample_idx in range(NUM_SAMPLES)]
+    stored, settings = with_prompt(decoder, question), SamplingSettings(temperature, 0.9, 0, MAX_NEW_TOKENS, 0)
+    num_prompt_tokens = len(decoder.parts.tokenize(stored))
+    samples: list[Sample] = []
+    began, steps = time.perf_counter(), 0
+    for progress in decoder.decode(stored, settings, [wave]):
+        samples += progress.finished
+        steps += 1
+    seconds, deepest = time.perf_counter() - began, decoder.num_hidden_layers
+    rows = sum(depths_of(samples).values()) + num_prompt_tokens * deepest
+    readouts = sum(len(beginnings(of_layer)) for of_layer in by_layer(samples))
+    return samples, Workload(deepest * (1 + steps), rows, readouts), seconds
+
+
+def sharing(questions: Sequence[Sequence[Sample]]) -> dict[str, Any]:
+    """By layer: mean length of the answers that end, share of the others, and exponent of the number of answers."""
+    layers = []
+    for each in zip(*map(by_layer, questions), strict=True):
+        samples = [sample for of_question in each for sample in of_question]
+        ended = [len(sample.completion_token_ids) for sample in samples if sample.finish_reason != "length"]
+        length = np.mean([len(sample.completion_token_ids) for sample in samples])
+        distinct = np.mean([len(beginnings(of_question)) for of_question in each])
+        exponent = min(1.0, max(0.0, math.log(distinct / length) / math.log(NUM_SAMPLES)))
+        num_tokens = float(np.mean(ended)) if ended else 0.0
+        layers.append([round(num_tokens, 2), round(1 - len(ended) / len(samples), 4), round(exponent, 3)])
+    rows = sum(sum(depths_of(samples).values()) for samples in questions)
+    alone = sum(
+        len(beginnings(of_layer)) * of_layer[0].exit_layer for samples in questions for of_layer in by_layer(samples)
+    )
+    return {"overlap": round(rows / alone, 3), "layers": layers}
+
+
+def by_layer(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """The samples of each layer, in order."""
+    ordered = sorted(samples, key=lambda sample: sample.exit_layer)
+    return [list(group) for _, group in groupby(ordered, key=lambda sample: sample.exit_layer)]
+
+
+def beginnings(samples: Sequence[Sample]) -> set[tuple[int, ...]]:
+    """Distinct texts, as tokens, that the next token of some sample was drawn after."""
+    return {
+        sample.completion_token_ids[:length] for sample in samples for length in range(len(sample.completion_token_ids))
+    }
+
+
+def depths_of(samples: Sequence[Sample]) -> dict[tuple[int, ...], int]:
+    """The deepest layer that wants each beginning, the prompt apart."""
+    depths: dict[tuple[int, ...], int] = {}
+    for of_layer in by_layer(samples):
+        depths |= dict.fromkeys(beginnings(of_layer) - {()}, of_layer[0].exit_layer)
+    return depths
+
+
+if __name__ == "__main__":
+    main()

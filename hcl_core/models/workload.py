@@ -1,0 +1,154 @@
+"""How much a run has to compute, foretold from its settings, and the seconds that this takes.
+
+``assets/sharing.json`` says how much answers share at each layer, temperature and exit head, and what each kind of work
+took on one machine; ``python -m bench.sharing`` measures both. It needs a model's shape only.
+"""
+
+import json
+import time
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from hcl_core.folders import PROGRAM
+from hcl_core.models.shapes import ModelShape
+
+SHARING_FILE = PROGRAM / "assets" / "sharing.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What the answers to one question take.
+
+    Attributes:
+        block_steps: Blocks times steps: how often a block's weights are read.
+        block_rows: Rows through blocks, the prompt's among them.
+        readouts: Rows through the unembedding.
+    """
+
+    block_steps: float
+    block_rows: float
+    readouts: float
+
+    def terms(self, shape: ModelShape) -> tuple[float, float, float]:
+        """Weights read, and multiply-adds in blocks and in readouts; what seconds are linear in."""
+        return (
+            self.block_steps * shape.matrix_weights,
+            self.block_rows * shape.matrix_weights,
+            self.readouts * shape.hidden_size * shape.vocab_size,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSharing:
+    """What one answer of a layer takes, and how its tokens are shared.
+
+    Attributes:
+        num_tokens: Mean length of the answers that end by themselves.
+        capped: Share of the answers that do not, in [0, 1].
+        exponent: ``n`` answers have ``n ** exponent`` times as many distinct beginnings as one, in [0, 1].
+    """
+
+    num_tokens: float
+    capped: float
+    exponent: float
+
+    def length(self, max_new_tokens: int) -> float:
+        """Mean length of an answer."""
+        ended = min(self.num_tokens, max_new_tokens)
+        return self.capped * max_new_tokens + (1 - self.capped) * ended
+
+    def readouts(self, num_samples: int, max_new_tokens: int) -> float:
+        """Distinct beginnings of so many answers."""
+        return self.length(max_new_tokens) * float(num_samples**self.exponent)
+
+
+def foretell_work(
+    *,
+    num_hidden_layers: int,
+    exit_layers: Sequence[int],
+    num_samples: int,
+    max_new_tokens: int,
+    temperature: float,
+    exit_head: str,
+    num_prompt_tokens: int,
+    num_waves: int = 1,
+    num_at_once: int = 1,
+) -> Workload:
+    """The work of one question.
+
+    Args:
+        num_hidden_layers: Of the model. Layers of other models are taken for those of the same relative depth.
+        exit_layers: Of the run.
+        num_samples: Answers a layer.
+        max_new_tokens: Of an answer.
+        temperature: Between the measured ones, the numbers are interpolated; beyond the last, they are its numbers.
+        exit_head: ``"linear"`` or ``"shared"``.
+        num_prompt_tokens: Of the prompt.
+        num_waves: Parts in which the samples are decoded.
+        num_at_once: Questions that share each read of the weights.
+    """
+    readouts = block_rows = 0.0
+    is_long = False
+    for layer in exit_layers:
+        sharing, overlap = sharing_at(exit_head, temperature, layer / num_hidden_layers)
+        rows = sharing.readouts(num_samples, max_new_tokens)
+        readouts, block_rows = readouts + rows, block_rows + rows * layer * overlap
+        is_long |= sharing.capped * num_samples >= 0.5  # some answer has all tokens
+    steps = max_new_tokens if is_long else min(max_new_tokens, 2 * readouts / len(exit_layers))
+    deepest = max(exit_layers)
+    return Workload(
+        block_steps=deepest * (1 + steps * num_waves) / num_at_once,
+        block_rows=block_rows + num_prompt_tokens * deepest,
+        readouts=readouts,
+    )
+
+
+def sharing_at(exit_head: str, temperature: float, depth: float) -> tuple[LayerSharing, float]:
+    """The numbers of a layer at ``depth``, in (0, 1], and which part of its rows no other layer computes."""
+    by_temperature = {float(text): values for text, values in _table()["heads"][exit_head].items()}
+    known = sorted(by_temperature)
+    above = min(bisect_left(known, temperature), len(known) - 1)
+    below = max(0, above - 1) if known[above] > temperature else above
+    share = (temperature - known[below]) / (known[above] - known[below]) if above > below else 0.0
+    low, high = (_at_depth(by_temperature[known[index]], depth) for index in (below, above))
+    *numbers, overlap = ((1 - share) * left + share * right for left, right in zip(low, high, strict=True))
+    return LayerSharing(*numbers), overlap
+
+
+def product_rate() -> float:
+    """Billions of operations a second of float32 matrix products of numpy, in a tenth of a second."""
+    left = np.ones((512, 512), dtype=np.float32)
+    times = []
+    for _ in range(20):
+        began = time.perf_counter()
+        left @ left
+        times.append(time.perf_counter() - began)
+    return 2 * 512**3 / min(times) / 1e9
+
+
+def reference_rate() -> float:
+    """``product_rate`` of the machine of ``assets/sharing.json``."""
+    return float(_table()["product_rate"])
+
+
+def reference_seconds(work: Workload, shape: ModelShape) -> float:
+    """What the work takes on the machine of ``assets/sharing.json``."""
+    rates: list[float] = _table()["seconds"]
+    return sum(term * rate for term, rate in zip(work.terms(shape), rates, strict=True))
+
+
+def _at_depth(values: Mapping[str, Any], depth: float) -> tuple[float, float, float, float]:
+    layers: list[list[float]] = values["layers"]
+    tokens, capped, exponent = layers[min(len(layers) - 1, max(0, round(depth * len(layers)) - 1))]
+    return tokens, capped, exponent, values["overlap"]
+
+
+@cache
+def _table() -> dict[str, Any]:
+    table: dict[str, Any] = json.loads(SHARING_FILE.read_text(encoding="utf-8"))
+    return table
