@@ -17,6 +17,7 @@ with quiet_start():
         from gradio import Blocks
 
         from app.components import plotly_route
+        from app.depth_file import depth_route
         from app.language import choose_language_in_browser, labels
         from app.logs import limit_log, limit_server_log
         from app.own_hosts import OwnHosts, guarded, host_name, is_loopback
@@ -104,7 +105,7 @@ def launch(options: argparse.Namespace, is_public: bool) -> Blocks:
         theme=make_theme(),
         i18n=labels(),
         css_paths=STYLE_SHEET,
-        app_kwargs={"routes": [plotly_route()], "lifespan": guarded(hosts)},
+        app_kwargs={"routes": [plotly_route(), depth_route()], "lifespan": guarded(hosts)},
     )
     return page
 

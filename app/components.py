@@ -26,7 +26,7 @@ def plotly_route() -> Route:
     return Route(f"/{_PLOTLY_ADDRESS}", serve)
 
 
-def _script(name: str) -> str:
+def _asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
 
 
@@ -50,7 +50,7 @@ class LayerChart(gr.HTML):
             value,
             label=label,
             html_template='<div class="hcl-chart" hidden tabindex="0" role="application"></div>',
-            js_on_load=_script("chart.js"),
+            js_on_load=_asset("chart.js"),
             head=f'<script src="{_PLOTLY_ADDRESS}"></script>',
             apply_default_css=False,
             group=group,
@@ -77,14 +77,77 @@ class AnswerColumns(gr.HTML):
     """
 
     def __init__(self, group: str = "", **settings: Any) -> None:
-        super().__init__(js_on_load=_script("answers.js"), group=group, **settings)
+        super().__init__(js_on_load=_asset("answers.js"), group=group, **settings)
+
+
+_DEPTH = """
+<section class="hcl-depth" hidden>
+  <div class="hcl-depth-now">
+    <p class="hcl-depth-layer" data-part="layer"></p>
+    <div class="hcl-depth-answers"><span data-part="answers"></span><small data-part="more" dir="auto"></small></div>
+    <p class="hcl-depth-news" data-part="news" dir="auto"></p>
+  </div>
+  <div class="hcl-depth-side">
+    <p class="hcl-depth-share" data-part="share"></p>
+    <div class="hcl-depth-portion"><u data-part="portion"></u></div>
+    <p class="hcl-depth-sure" data-part="sure"></p>
+    <div class="hcl-depth-scale" data-part="scale"><u></u><i></i></div>
+  </div>
+  <div class="hcl-depth-controls">
+    <button type="button" data-part="play"><span></span></button>
+    <div class="hcl-depth-track">
+      <div class="hcl-depth-strip" data-part="strip" aria-hidden="true"></div>
+      <input type="range" min="0" max="0" step="1" value="0" data-part="slider">
+    </div>
+    <a data-part="present" target="_blank" rel="noopener" hidden><span></span></a>
+    <a data-part="file" download hidden><span></span></a>
+    <a class="hcl-depth-leave" data-part="leave"><span></span></a>
+  </div>
+  <p class="hcl-depth-spoken" data-part="spoken" aria-live="polite"></p>
+</section>
+"""
+# Before anything is drawn: an address with ``present=1`` shows the sentence, the player and the curves alone.
+_PRESENTING = """<script>
+document.documentElement.classList.toggle("hcl-presents", new URLSearchParams(location.search).get("present") === "1");
+</script>"""
+
+
+class DepthPlayer(gr.HTML):
+    """Shows ``views.depth.depth_player``: the most common answer of one layer, walked through by hand or by itself.
+
+    The event ``choose`` brings ``layer`` to the server, once a walk or a hand has come to rest.
+
+    Args:
+        group: Parts of one group share the chosen layer.
+        settings: As ``gr.HTML``.
+    """
+
+    def __init__(self, group: str = "", **settings: Any) -> None:
+        super().__init__(
+            None,
+            html_template=_DEPTH,
+            js_on_load=_asset("depth.js"),
+            # As a style sheet of the page's, it would lose the rules that begin above Gradio's own part of the page.
+            head=f"<style>{_asset('depth.css')}</style>{_PRESENTING}",
+            apply_default_css=False,
+            group=group,
+            **settings,
+        )
+
+    def postprocess(self, value: Any) -> Any:
+        """The layers, as they are."""
+        return value
+
+    def api_info(self) -> dict[str, Any]:
+        """All layers as JSON."""
+        return {"type": "object"}
 
 
 class LinkBox(gr.HTML):
     """Shows ``views.runs.link_box``: the whole address, and a button that copies it."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(js_on_load=_script("link.js"), **settings)
+        super().__init__(js_on_load=_asset("link.js"), **settings)
 
 
 class Title(gr.HTML):
@@ -98,7 +161,7 @@ class Title(gr.HTML):
     def __init__(self, tagline: Any, **settings: Any) -> None:
         super().__init__(
             f"<h1>HCL Explorer</h1><span>{tagline}</span>",
-            js_on_load=_script("title.js"),
+            js_on_load=_asset("title.js"),
             apply_default_css=False,
             **settings,
         )

@@ -1,7 +1,6 @@
 """A run as one HTML page that needs nothing else: curves, numbers, questions and answers, plotly.js inside."""
 
 import re
-from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from app.figures.curves import layer_curves
 from app.language import Translator
 from app.library import StoredRun
 from app.question_view import QuestionView
-from app.theme import STYLE_SHEET
+from app.theme import STYLE_SHEET, light_colours
 from app.views.answers import answer_columns
 from app.views.headline import headline
 from app.views.runs import manifest_view
@@ -68,12 +67,6 @@ def _question(run: StoredRun, question_id: str, words: Translator) -> str:
     return f"<hr>{top}{answer_columns(view.layers, scored.best, words, is_live=False)}"
 
 
-@cache
-def _light_colours() -> dict[str, str]:
-    light = re.search(r":root\s*{([^}]*)}", STYLE_SHEET.read_text(encoding="utf-8"))
-    return dict(re.findall(r"(--[\w-]+):\s*([^;]+);", light.group(1))) if light else {}
-
-
 def _coloured(value: Any) -> Any:
     """``value`` with the names of colours replaced by the light theme's colours."""
     if isinstance(value, dict):
@@ -84,5 +77,5 @@ def _coloured(value: Any) -> Any:
         if value == "inherit":
             return "system-ui, sans-serif"
         name = _VARIABLE.match(value)
-        return _light_colours().get(name.group(1), value) if name else value
+        return light_colours().get(name.group(1), value) if name else value
     return value

@@ -25,8 +25,8 @@ from app.visit import Visit
 
 # Parts of the Explore tab that an address can change.
 _EXPLORE = (
-    "headline", "chart", "answers", "river", "numbers", "detail", "link", "shown", "status", "balance", "scaling",
-    "stored_run", "prompt", "estimate", *CONTROLS,
+    "headline", "depth", "chart", "answers", "river", "numbers", "detail", "link", "shown", "status", "balance",
+    "scaling", "stored_run", "prompt", "estimate", *CONTROLS,
 )  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Type, colours and spacing, through Gradio's own theme variables, and the style sheet for our own parts."""
 
+import re
+from functools import cache
 from pathlib import Path
 
 import gradio as gr
@@ -95,3 +97,10 @@ def make_theme() -> gr.themes.Base:
         checkbox_label_background_fill_selected="transparent",
         checkbox_label_background_fill_selected_dark="transparent",
     )
+
+
+@cache
+def light_colours() -> dict[str, str]:
+    """Colours of the light theme by the names of their CSS variables."""
+    light = re.search(r":root\s*{([^}]*)}", STYLE_SHEET.read_text(encoding="utf-8"))
+    return dict(re.findall(r"(--[\w-]+):\s*([^;]+);", light.group(1))) if light else {}

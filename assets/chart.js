@@ -112,7 +112,8 @@ function draw() {
   const { data, layout } = resolved(figure, style, scale);
   layout.height *= scale;
   layout.margin = Object.fromEntries(Object.entries(layout.margin).map(([side, size]) => [side, size * scale]));
-  box.style.minHeight = `${layout.height}px`;
+  if (style.getPropertyValue("--hcl-chart-fills")) delete layout.height; // as tall as its box
+  else box.style.minHeight = `${layout.height}px`;
   if (layout.hcl_width) {
     const width = Math.min(layout.hcl_width * scale, 12000);
     box.style.minWidth = `${width}px`;
@@ -143,7 +144,7 @@ function drawWhenReady() {
   else setTimeout(drawWhenReady, 50);
 }
 
-watch("value", () => {
+function takeFigure() {
   const figure = props.value;
   if (figure && "layer" in figure && figure.layer !== chosen.layer) {
     chosen = { layer: figure.layer, position: null };
@@ -152,7 +153,8 @@ watch("value", () => {
   }
   drawWhenReady();
   if (figure && "best" in figure) setTimeout(() => markBest(figure.best), 100);
-});
+}
+watch("value", takeFigure);
 new ResizeObserver(() => listening && !box.hidden && box.clientWidth && Plotly.Plots.resize(box)).observe(box);
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-drawWhenReady();
+takeFigure(); // it may have come before this script

@@ -12,6 +12,7 @@ from app.messages import Message, Problem
 from app.render import Parts
 from app.views.answers import answer_columns
 from app.views.base import note, status_line
+from app.views.depth import depth_player
 from app.views.detail import layer_detail
 from app.views.headline import headline, run_note
 from app.views.runs import link_box
@@ -39,6 +40,7 @@ def weighed_parts(result: QuestionResult, words: Translator) -> Parts:
     asked, note = _asked(result), run_note(view.manifest, view.num_bad_parts, words)
     return {
         "headline": headline(scored, view.is_complete, words, asked, note),
+        "depth": _depth(result, words),
         "chart": layer_curves(scored, words, result.further) | {"layer": result.shown.layer},
         "numbers": score_table(scored, words, result.further),
         "link": _link(result, words),
@@ -59,10 +61,23 @@ def _asked(result: QuestionResult) -> str:
     return f"{question} · {settings.model} · {settings.exit_head} head · T {settings.sampling.temperature:g}"
 
 
+def _depth(result: QuestionResult, words: Translator) -> dict[str, object]:
+    """The depth player; what is still under way has no address."""
+    shown, view = result.shown, result.view
+    query = None if shown.is_live else _query(result)
+    player = depth_player(view, result.scored, follow_meanings(view.layers), words, shown.run_id, query)
+    return player | {"layer": shown.layer}
+
+
 def _link(result: QuestionResult, words: Translator) -> str:
+    return link_box(_query(result), words)
+
+
+def _query(result: QuestionResult) -> dict[str, object]:
+    """Parameters of the address that opens this view again."""
     shown = result.shown
     query = {"run": shown.run_id, "question": shown.question_id, "layer": shown.layer}
-    return link_box(query | result.balance.query(), words)
+    return query | result.balance.query()
 
 
 def stored_parts(result: QuestionResult, words: Translator) -> Parts:
@@ -76,7 +91,7 @@ def update_parts(update: RunUpdate, words: Translator) -> Parts:
     if update.result and not update.is_first:
         left_out = ("detail", "shown", "link") if update.result.shown.is_live else ("detail",)
         parts = {name: part for name, part in parts.items() if name not in left_out}
-        for name in ("chart", "river"):
+        for name in ("depth", "chart", "river"):
             parts[name] = {key: part for key, part in parts[name].items() if key != "layer"}
     return parts | {"status": status_line(update.status, words)}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components import AnswerColumns, LayerChart, LinkBox
+from app.components import AnswerColumns, DepthPlayer, LayerChart, LinkBox
 from app.handlers import explore as handlers
 from app.handlers import questions
 from app.handlers.explore import ShownQuestion
@@ -56,6 +56,7 @@ def build_explore(core: Service) -> FormControls:
 def _results(parts: dict[str, Any]) -> None:
     say = labels()
     parts["headline"] = gr.HTML("", elem_id="headline")
+    parts["depth"] = DepthPlayer(elem_id="depth", group=GROUP)
     with gr.Column(elem_classes="hcl-panel"):
         parts["chart"] = LayerChart(elem_id="curves", group=GROUP, label=say("chart_layers"))
         with gr.Row(elem_classes="hcl-balance"):
@@ -173,7 +174,7 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
     """Run, Stop, the balance, and a layer that is chosen on a chart or a column."""
     parts = form.parts
     balance = [parts[name] for name in ("balance", "scaling", "more")]
-    names = ("headline", "chart", "answers", "river", "numbers", "detail", "link", "shown", "status")
+    names = ("headline", "chart", "answers", "river", "numbers", "detail", "link", "shown", "status", "depth")
 
     def explore(visit: Visit, creativity: Any, scaling: Any, more: Any, *values: Any) -> Generator[Parts, None, None]:
         """Sample, judge and score answers at every exit layer of a model, for one question.
@@ -198,12 +199,12 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
         return render.layer_parts(result, visit.words)
 
     wire_run(bind, parts, explore, [*balance, *form.controls], [parts[name] for name in names], "explore")
-    weighed = [parts[name] for name in ("headline", "chart", "numbers", "link", "status")]
+    weighed = [parts[name] for name in ("headline", "depth", "chart", "numbers", "link", "status")]
     inputs = [parts["shown"], *balance]
     moved = [parts["balance"].input, parts["scaling"].input]
     gr.on(moved, bind(rebalance), inputs, weighed, trigger_mode="always_last", **QUIET)
     parts["more"].input(bind(rebalance), inputs, weighed, trigger_mode="always_last", **SLOW)
     inputs = [parts["shown"], parts["balance"], parts["scaling"]]
     chosen = [parts[name] for name in ("detail", "shown", "link", "status")]
-    for name in ("chart", "river", "answers"):
+    for name in ("depth", "chart", "river", "answers"):
         parts[name].choose(bind.on_choice(choose), inputs, chosen, trigger_mode="always_last", **QUIET)
