@@ -3,6 +3,7 @@ const MS_A_LAYER = 700;
 const box = element.querySelector(".hcl-depth");
 const part = (name) => box.querySelector(`[data-part="${name}"]`);
 const slider = part("slider");
+const presents = document.documentElement.classList.contains("hcl-presents");
 
 let at = 0; // index of the step that is shown
 let isChosen = false; // whether somebody has chosen its layer; else the last layer stands there
@@ -180,6 +181,7 @@ function showNewSteps() {
     timer = null;
     return;
   }
+  if (presents && !key) setTimeout(() => slider.focus({ preventScroll: true })); // keys work at once before a room
   const before = box.dataset.layer;
   const isOther = value.key !== key;
   key = value.key;

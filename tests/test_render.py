@@ -44,7 +44,7 @@ def planet(visit):
 
 # Explore.
 
-EVERY_PART = {"headline", "chart", "answers", "river", "numbers", "detail", "shown", "link"}
+EVERY_PART = {"headline", "depth", "chart", "answers", "river", "numbers", "detail", "shown", "link"}
 
 
 def test_a_question_fills_every_part(planet):
@@ -57,7 +57,7 @@ def test_a_question_fills_every_part(planet):
 
 def test_a_balance_changes_no_answers(visit):
     parts = render.weighed_parts(explore.show(visit, PLANET, Balance(0)), WORDS)
-    assert set(parts) == {"headline", "chart", "numbers", "link"} and "balance=0" in parts["link"]
+    assert set(parts) == {"headline", "depth", "chart", "numbers", "link"} and "balance=0" in parts["link"]
 
 
 def test_a_chosen_layer_shows_every_sample_and_is_in_the_link(visit):
@@ -80,7 +80,7 @@ def test_later_updates_leave_the_chosen_layer_alone(planet, is_live, left_out):
     result = replace(planet, shown=replace(PLANET, is_live=is_live))
     parts = render.update_parts(RunUpdate(Progress("sampling", 8, 16), result, is_first=False), WORDS)
     assert EVERY_PART - set(parts) == left_out
-    assert "layer" not in parts["chart"] and "layer" not in parts["river"]
+    assert not any("layer" in parts[name] for name in ("depth", "chart", "river"))
 
 
 def test_an_update_without_results_changes_the_status_alone():

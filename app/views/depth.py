@@ -54,7 +54,7 @@ def steps_in_words(view: QuestionView, scored: Scored, meanings: Sequence[Meanin
     """What is said and drawn of each layer, the first one first; texts are not escaped."""
     steps = layer_steps(view.layers, meanings, scored)
     depth = view.manifest.num_hidden_layers
-    befores = [None, *steps[:-1]]
+    befores = [None, *steps][: len(steps)]
     return [
         _step(step, before, news, depth, words)
         for step, before, news in zip(steps, befores, news_of(steps), strict=True)
@@ -110,8 +110,9 @@ def _more(step: LayerStep, words: Translator) -> str:
 def _share(step: LayerStep, words: Translator) -> str:
     if step.is_apart:
         return words("depth_apart_share", all=words.count(step.num_samples))
-    key = "depth_share_each" if len(step.leaders) > 1 else "depth_share"
-    return words(key, count=words.count(step.count), all=words.count(step.num_samples))
+    if len(step.leaders) > 1:
+        return words("depth_share_each", count=words.count(step.count), all=words.count(step.num_samples))
+    return words.plural("depth_share", step.num_samples, count=words.count(step.count))
 
 
 def _sure(step: LayerStep, words: Translator) -> str:

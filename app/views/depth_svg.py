@@ -1,4 +1,4 @@
-"""The answers layer by layer as an animated SVG file: no script, nothing from elsewhere, still if no motion is wanted."""
+"""The answers layer by layer as an animated SVG file: no script, nothing from elsewhere, and still on demand."""
 
 import unicodedata
 from collections.abc import Callable, Sequence
