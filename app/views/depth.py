@@ -163,7 +163,7 @@ def _named(leaders: Sequence[Leader], words: Translator, is_spoken: bool) -> str
 
 
 def _signed(leader: Leader, words: Translator) -> str:
-    return f"{SIGNS[leader.outcome]} {_text(leader, words)}"
+    return f"{SIGNS[leader.outcome]}\u00a0{_text(leader, words)}"  # no line ends after a sign
 
 
 def _text(leader: Leader, words: Translator) -> str:
