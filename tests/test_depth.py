@@ -68,7 +68,7 @@ def changes(view):
 
 
 def said(view, words=WORDS):
-    """As it is said; a sign and its answer hold together by a space of their own, which the tests write as any other."""
+    """As it is said, but with usual spaces between a sign and its answer."""
     steps = steps_in_words(view, scored(view), follow_meanings(view.layers), words)
     return json.loads(json.dumps(steps, ensure_ascii=False).replace("\u00a0", " "))
 
