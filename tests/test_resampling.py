@@ -11,9 +11,9 @@ from hcl_core.runs.folder import RunFolder
 # Every eighth question; layers of noise and of sense; the first and the last samples of each.
 QUESTIONS, LAYERS = slice(0, None, 8), (3, 12, 21, 26, 30)
 
-# Processors of two makers round a last bit differently, with AVX512 on both: the same program finds 1,396 beginnings of
-# one question's answers at T 0.6 on one and 1,400 on the other (``docs/performance.json`` of two dates). At T 1.0, where
-# many tokens are about as probable as each other, one answer in a hundred differs.
+# Processors of two makers round a last bit differently, with AVX512 on both: the same program finds 1,396 beginnings
+# of one question's answers at T 0.6 on one and 1,400 on the other (``docs/performance.json`` of two dates). At T 1.0,
+# where many tokens are about as probable as each other, one answer in a hundred differs.
 LEAST_EQUAL = {"a9a4b3a8654fe9da": 0.97}
 
 
