@@ -22,6 +22,7 @@ from babel.lists import format_list
 from babel.numbers import format_decimal, format_percent, get_decimal_symbol, get_group_symbol
 from jinja2 import ChoiceLoader, DictLoader
 
+from app.error_texts import ErrorTexts, translations
 from hcl_core.glossary import glossary
 
 _ASSETS = Path(__file__).parent.parent / "assets"
@@ -105,6 +106,7 @@ class Translator:
         self.language = language if language in _all_words() else _FALLBACK
         self._sentences = _all_words()[self.language]
         self._locale = Locale.parse(_SPELLINGS.get(self.language, self.language))
+        self._errors = _errors(self.language)
 
     @classmethod
     def of(cls, request: gr.Request | None) -> "Translator":
@@ -156,6 +158,10 @@ class Translator:
         name = "different_ideas" if is_open else "right_ideas"
         return self.plural(name, number) if math.isfinite(number) else self("no_creativity")
 
+    def error(self, text: str) -> str:
+        """What went wrong; in English where the page has no other words for it."""
+        return self._errors(text)
+
     @property
     def separators(self) -> str:
         """Decimal mark and thousands mark, as Plotly takes them."""
@@ -164,6 +170,18 @@ class Translator:
     def listed(self, parts: Sequence[str]) -> str:
         """``a, b and c``."""
         return format_list(parts, locale=self._locale)
+
+
+@cache
+def _errors(language: str) -> ErrorTexts:
+    """The errors in a language; the names of fields in them are the page's labels."""
+    key_of_label = {text: key for key, text in _all_words()[_FALLBACK].items() if key.startswith("label_")}
+    sentences = _all_words()[language]
+
+    def translate(value: str) -> str:
+        return sentences[key_of_label[value]] if value in key_of_label else value
+
+    return ErrorTexts(translations(language), translate)
 
 
 @lru_cache(maxsize=4_096)

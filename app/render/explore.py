@@ -121,7 +121,7 @@ def run_choice(runs: Sequence[tuple[str, str]], run_id: str | None) -> dict[str,
 def estimate_text(estimate: Estimate | Problem, words: Translator) -> str:
     """How long a run would take, or what is wrong with the form."""
     if isinstance(estimate, Problem):
-        return note(estimate.text)
+        return note(words.error(estimate.text))
     asked = words("asked_for", layers=estimate.num_layers or "?", answers=words.count(estimate.num_samples))
     is_open = " " + words("open_question") if estimate.is_open else ""
     if (foretold := estimate.foretold) is None:

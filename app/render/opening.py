@@ -41,8 +41,10 @@ def _of_tab(tab: str, parts: Parts) -> Parts:
     return {f"{tab}_{name}": part for name, part in parts.items()}
 
 
-def _or_problem(result: _Result | Problem, render: Callable[[_Result], Parts], problem_in: str) -> Parts:
-    return {problem_in: problem(result.text)} if isinstance(result, Problem) else render(result)
+def _or_problem(
+    result: _Result | Problem, words: Translator, render: Callable[[_Result], Parts], problem_in: str
+) -> Parts:
+    return {problem_in: problem(result.text, words)} if isinstance(result, Problem) else render(result)
 
 
 def _explore(start: StoredStart | PrefilledStart | EmptyStart, words: Translator) -> Parts:
@@ -58,17 +60,17 @@ def _explore(start: StoredStart | PrefilledStart | EmptyStart, words: Translator
 def _compare(start: CompareStart, measure: str, words: Translator) -> Parts:
     listed: Parts = {"runs": gr.update(choices=list(start.choices), value=list(start.ids)), "measure": measure}
     return listed | _or_problem(
-        start.comparison, lambda comparison: compare.comparison_parts(comparison, False, words), "text"
+        start.comparison, words, lambda comparison: compare.comparison_parts(comparison, False, words), "text"
     )
 
 
 def _dataset(start: SetStart, words: Translator) -> Parts:
     listed = {"stored_run": run_choice(start.choices, start.run_id)}
-    return listed | _or_problem(start.result, lambda result: dataset.stored_parts(result, words), "status")
+    return listed | _or_problem(start.result, words, lambda result: dataset.stored_parts(result, words), "status")
 
 
 def _runs(start: RunsStart, words: Translator) -> Parts:
     parts = runs.list_parts(start.runs, words)
     if start.result:
-        parts |= _or_problem(start.result, lambda result: runs.run_parts(result, words), "status")
+        parts |= _or_problem(start.result, words, lambda result: runs.run_parts(result, words), "status")
     return {name: part for name, part in parts.items() if name not in _UNTOUCHED}

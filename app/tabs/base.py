@@ -106,9 +106,9 @@ class Binder:
         if isinstance(error, StoppedError):
             return {self._errors_in: status_line(Message("stopped"), words)}
         if isinstance(error, HclError):
-            return {self._errors_in: problem(str(error))}
+            return {self._errors_in: problem(str(error), words)}
         logger.error("a handler failed", exc_info=error)
-        return {self._errors_in: problem(words("went_wrong"))}
+        return {self._errors_in: problem(words("went_wrong"), words)}
 
 
 def main_row() -> gr.Row:

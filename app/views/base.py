@@ -30,7 +30,7 @@ def status_line(status: Status, words: Translator) -> str:
     """What is going on, or what went wrong."""
     if isinstance(status, Message):
         return note(sentence(status, words))
-    return _progress(status, words) if isinstance(status, Progress) else problem(status.text)
+    return _progress(status, words) if isinstance(status, Progress) else problem(status.text, words)
 
 
 def note(text: str) -> str:
@@ -38,9 +38,10 @@ def note(text: str) -> str:
     return f'<div class="hcl-status" role="status">{escape(printable(text))}</div>'
 
 
-def problem(text: str) -> str:
+def problem(text: str, words: Translator) -> str:
     """What went wrong and what to do, without where on this machine the runs are."""
-    return f'<div class="hcl-status failed" role="alert">✕ {escape(printable(without_paths(text))[:1000])}</div>'
+    told = words.error(without_paths(text))
+    return f'<div class="hcl-status failed" role="alert">✕ {escape(printable(told)[:1000])}</div>'
 
 
 def without_paths(text: str) -> str:

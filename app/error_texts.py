@@ -1,0 +1,56 @@
+"""What went wrong, in the visitor's language: found by the English sentence that the code writes.
+
+``assets/errors/<language>.json`` holds a translation of each sentence, with ``{0}``, ``{1}``, ... where values stand. The
+code raises errors in English, as the terminal shows them; a test holds that each has its translation.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent.parent / "assets" / "errors"
+_VALUE = re.compile(r"\{(\d+)\}")
+# Values can hold sentences of their own, such as the cause of an error.
+_MOST_NESTED = 3
+
+
+class ErrorTexts:
+    """The errors in one language.
+
+    Args:
+        translations: By the English sentences.
+        translate_value: What a value in a sentence becomes, such as the label of a field; returns others as they are.
+    """
+
+    def __init__(self, translations: Mapping[str, str], translate_value: Callable[[str], str]) -> None:
+        self._translate_value = translate_value
+        # The sentence with most words of its own is tried first: "{0}: {1}" is like any other with a colon.
+        by_words = sorted(translations.items(), key=lambda pair: -len(_VALUE.sub("", pair[0])))
+        self._patterns = [(_pattern(english), translated) for english, translated in by_words]
+
+    def __call__(self, text: str, depth: int = 0) -> str:
+        """``text`` in the language; as it is where no sentence is like it."""
+        for pattern, translated in self._patterns:
+            if (match := pattern.fullmatch(text)) is not None:
+                values = [self._value(value, depth) for value in match.groups()]
+                return _VALUE.sub(lambda place: values[int(place[1])], translated)
+        return text
+
+    def _value(self, value: str, depth: int) -> str:
+        translated = self._translate_value(value)
+        return self(value, depth + 1) if translated == value and depth < _MOST_NESTED else translated
+
+
+@cache
+def translations(language: str) -> dict[str, str]:
+    """Those of a language by the English sentences; empty for English."""
+    file = _FOLDER / f"{language}.json"
+    found: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found
+
+
+def _pattern(english: str) -> re.Pattern[str]:
+    pieces = _VALUE.split(english)  # text, number, text, number, ...
+    return re.compile("".join("(.*?)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)), re.S)
