@@ -1,12 +1,12 @@
 """What went wrong, in the visitor's language: found by the English sentence that the code writes.
 
-``assets/errors/<language>.json`` holds a translation of each sentence, with ``{0}``, ``{1}``, ... where values stand. The
-code raises errors in English, as the terminal shows them; a test holds that each has its translation.
+``assets/errors/<language>.json`` holds a translation of each sentence, with ``{0}``, ``{1}``, ... where values stand.
+The code raises errors in English, as the terminal shows them; a test holds that each has its translation.
 """
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -34,9 +34,12 @@ class ErrorTexts:
         """``text`` in the language; as it is where no sentence is like it."""
         for pattern, translated in self._patterns:
             if (match := pattern.fullmatch(text)) is not None:
-                values = [self._value(value, depth) for value in match.groups()]
-                return _VALUE.sub(lambda place: values[int(place[1])], translated)
+                return self._filled(translated, [self._value(value, depth) for value in match.groups()])
         return text
+
+    def _filled(self, sentence: str, values: Sequence[str]) -> str:
+        """``sentence`` with its values; nothing in them is read as a place for another."""
+        return _VALUE.sub(lambda place: values[int(place[1])], sentence)
 
     def _value(self, value: str, depth: int) -> str:
         translated = self._translate_value(value)

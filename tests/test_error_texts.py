@@ -27,7 +27,7 @@ def sentence(node):
     if not isinstance(node, ast.JoinedStr):
         return None
     values = iter(range(99))
-    return "".join(part.value if isinstance(part, ast.Constant) else f"{{{next(values)}}}" for part in node.values)
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else f"{{{next(values)}}}" for part in node.values)
 
 
 def sentences():

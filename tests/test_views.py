@@ -113,7 +113,7 @@ def test_every_sample_is_shown_as_text(text):
 @hostile
 def test_prompts_and_messages_are_shown_as_text(text):
     check_harmless(prompt_box(text, WORDS))
-    check_harmless(problem(text))
+    check_harmless(problem(text, WORDS))
     check_harmless(note(text))
     check_harmless(status_line(Message("loading_model", {"model": text[:200]}), WORDS))
     check_harmless(headline(SURE, True, WORDS, text))
