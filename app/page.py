@@ -135,7 +135,7 @@ def _wire_opening(
     announced = "(...values) => { document.dispatchEvent(new CustomEvent('hcl:form', { detail: values })); return []; }"
     gr.on(changes, None, form.controls, None, js=announced, **QUIET)
     opened = page.load(bind.on_opening(open_address), form.controls, outputs, **QUIET)
-    again = address.open(bind.on_choice(open_again), None, outputs, **QUIET)
+    again = address.open(bind.on_choice(open_again), None, outputs, trigger_mode="multiple", **QUIET)
     for event in (opened, again):
         event.then(None, None, None, js=announce("hcl:opened", ""), **QUIET)
     stored["open"].click(bind(open_run), [stored["chosen"], *form.controls], outputs, **QUIET)

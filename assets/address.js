@@ -6,7 +6,7 @@ const SETTLED = 250; // milliseconds without news: the parts of one update come 
 
 let tab = "explore";
 let form = null; // the form's values; null until they are known, then those of the address hold
-let isOpening = true; // an address is being opened: what changes meanwhile is its doing
+let numOpening = 1; // addresses that are being opened: what changes meanwhile is their doing
 let opened = location.search; // the query of the address
 let kept = ""; // the query of the view on screen
 let isPartial = false; // the tab's view has not come yet; when it does, that is no step of its own
@@ -72,7 +72,7 @@ const stepOf = (query) => pick(parametersOf(query), new Set(steps)).toString();
 
 function follow() {
   const next = currentQuery();
-  if (isOpening || next === kept) return;
+  if (numOpening || next === kept) return;
   const isStep = stepOf(next) !== stepOf(kept) && !isPartial;
   kept = next;
   isPartial = !viewOf(tab);
@@ -92,27 +92,29 @@ function soon(work) {
 
 document.addEventListener("hcl:tab", (event) => {
   tab = event.detail;
-  if (!isOpening) soon(follow);
+  if (!numOpening) soon(follow);
 });
-document.addEventListener("hcl:view", () => isOpening || soon(follow));
+document.addEventListener("hcl:view", () => numOpening || soon(follow));
 document.addEventListener("hcl:form", (event) => {
   form = Object.fromEntries(controls.map((name, place) => [name, event.detail[place]]));
-  if (!isOpening) soon(follow);
+  if (!numOpening) soon(follow);
 });
 // The view of an address is on screen: changes from here on are the visitor's.
 document.addEventListener("hcl:opened", () =>
-  soon(() => {
-    isOpening = false;
+  setTimeout(() => {
+    numOpening -= 1;
+    if (numOpening) return;
     kept = currentQuery();
     isPartial = !viewOf(tab);
-  }),
+    document.body.dataset.followed = "yes"; // for tests: what comes before is the opening's doing
+  }, SETTLED),
 );
 
 window.addEventListener("popstate", () => {
   if (location.search === opened) return; // a step within the page
   opened = location.search;
   clearTimeout(timer);
-  isOpening = true;
+  numOpening += 1;
   readAddress();
   trigger("open", { query: location.search });
 });

@@ -212,12 +212,15 @@ def read_link(query: Mapping[str, str], answers: list[str]) -> Link:
 
 def _lens(reader: _Reader) -> LensLink:
     prompt = reader.text("prompt")
+    head, shade = reader.choice("lens_head", HEADS, HEADS[0]), reader.choice("shade", SHADES, SHADES[0])
+    cell = reader.read("cell", _read_cell)
+    if prompt is None:
+        return LensLink(reader.text("lens"), head, shade, cell)
     return LensLink(
-        question_id=None if prompt else reader.text("lens"),
-        exit_head=reader.choice("lens_head", HEADS, HEADS[0]),
-        shade=reader.choice("shade", SHADES, SHADES[0]),
-        cell=reader.read("cell", _read_cell),
-        prompt=prompt[:_MOST_LETTERS] if prompt else None,
+        exit_head=head,
+        shade=shade,
+        cell=cell,
+        prompt=prompt[:_MOST_LETTERS],
         model=(reader.text("lens_model") or DEFAULT_MODEL.name)[:_MOST_LETTERS],
         num_tokens=reader.read("lens_tokens", read_whole, lambda value: 1 <= value <= MOST_TOKENS) or 12,
         whole=reader.choice("whole", ("1",)) is not None,
@@ -243,6 +246,7 @@ def _form(reader: _Reader, answers: list[str]) -> dict[str, Any]:
             value = reader.read(name, read_decimal if control in _DECIMALS else read_whole, _is_small)
         if value is not None:
             form[control] = value
-    if answers or "question" in form:  # the answers of the question that stands in the form are no answers to this one
-        form["accepted"] = "\n".join(" ".join(answer.split()) for answer in answers)[:_MOST_LETTERS]
+    accepted = "\n".join(filter(None, (" ".join(answer.split()) for answer in answers)))[:_MOST_LETTERS]
+    if accepted or "question" in form:  # the answers of the question that stands in the form are no answers to this one
+        form["accepted"] = accepted
     return form
