@@ -59,7 +59,7 @@ settings = st.fixed_dictionaries(
         "judge": st.sampled_from(JUDGES), "strategy": st.sampled_from(STRATEGY_NAMES),
     },
 )  # fmt: skip
-questions = st.just({}) | st.fixed_dictionaries(
+questions: st.SearchStrategy[dict[str, str]] = st.just({}) | st.fixed_dictionaries(
     {"question": texts, "accepted": st.lists(line, max_size=4).map("\n".join)}
 )
 links = st.builds(
@@ -156,7 +156,7 @@ def test_a_question_that_the_run_lacks_is_named_and_its_first_one_shown(visit):
 def test_a_layer_that_the_run_lacks_is_named_with_those_that_it_has(visit):
     page = open_link(visit, run=WARMER, question="baltic-sea-country", layer=99)
     assert page.explore.opened.result.shown == ShownQuestion(WARMER, "baltic-sea-country")
-    assert "no exit layer 99: it has 1:30" in page_parts(page, WORDS)["headline"]
+    assert "no exit layer 99: it has 1 to 30." in page_parts(page, WORDS)["headline"]
 
 
 def test_values_that_make_no_sense_are_named(visit):
@@ -206,7 +206,7 @@ def test_a_comparison_leaves_out_what_is_not_here_and_says_so(visit):
     page = open_link(visit, tab="compare", runs=f"{SHIPPED},gone,published-0", share=1)
     assert page.compare.ids == [SHIPPED, "published-0"] and keys(page) == ["link_no_curve", "link_instead"]
     parts = page_parts(page, WORDS)
-    assert "“gone” cannot be compared" in parts["compare_text"] and "share=1" in parts["compare_link"]
+    assert "“gone” cannot be compared" in parts["compare_notice"] and "share=1" in parts["compare_link"]
 
 
 def test_a_stored_lens_opens_with_its_head_shade_and_cell(visit):
@@ -228,7 +228,8 @@ def test_a_lens_that_is_not_here_and_a_cell_that_it_lacks_are_named(visit):
 def test_a_prompt_of_a_link_is_filled_in_and_nothing_is_read(visit):
     parts = page_parts(open_link(visit, tab="lens", prompt="Two+plus", lens_tokens=3, whole=1), WORDS)
     assert (parts["lens_prompt"], parts["lens_num_tokens"], parts["lens_whole"]) == ("Two plus", 3, True)
-    assert "nothing has been read yet" in parts["lens_headline"] and parts["lens_chart"] is None
+    assert "“Two plus” is in the form" in parts["lens_headline"] and parts["lens_chart"] is None
+    assert "prompt=Two+plus&amp;lens_tokens=3&amp;whole=1" in parts["lens_link"]
 
 
 def test_a_step_of_the_walkthrough_opens(visit):

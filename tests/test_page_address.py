@@ -1,9 +1,11 @@
 """The address follows the view in a real browser; results of something else than the form asks for are dimmed."""
 
+# ruff: noqa: F401, F811 (fixtures are imported and are arguments)
+
 import re
 
 import pytest
-from test_page import (  # noqa: F401, the fixtures
+from test_page import (
     ACCEPTED,
     SHIPPED,
     address,
@@ -140,8 +142,8 @@ def test_a_lens_has_an_address_that_opens_it_again(visit):
         page.reload()
         page.locator("#lens-cell tbody tr").first.wait_for()
         assert (text_of(page, "#lens-headline"), text_of(page, "#lens-cell h3")) == (wanted, cell)
-        chosen = "document.querySelector('#lens .hcl-chart').layout?.shapes.some((each) => each.line.width === 2 && each.x1 - each.x0 === 1)"
-        page.wait_for_function(chosen)
+        shapes = "document.querySelector('#lens .hcl-chart').layout?.shapes"
+        page.wait_for_function(f"{shapes}.some((each) => each.line.width === 2 && each.x1 - each.x0 === 1)")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -153,6 +155,16 @@ def test_a_dead_link_says_in_the_results_what_is_not_here(visit, width):
         assert re.search("“deadbeefdeadbeef” is not on this machine", said) and "temperature=abc" in said
         assert "Shown instead: Name a planet" in said
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_comparison_of_what_is_not_here_says_so_above_what_is(visit):
+    with visit(f"?tab=compare&runs=gone,{SHIPPED},published-0") as page:
+        page.locator("#compared .scatterlayer .trace").locator("visible=true").first.wait_for()
+        page.locator("#comparison h2").locator("visible=true").wait_for()
+        notice = page.get_by_text("“gone” cannot be compared")
+        notice.wait_for()
+        page.get_by_label("Hallucination", exact=True).click()
+        notice.wait_for(state="detached")
 
 
 @pytest.mark.model

@@ -169,7 +169,9 @@ def _named(visit: Visit, link: Link, notices: Notices) -> OpenedQuestion | None:
         return None
     layers = run.manifest.settings.exit_layers
     if link.layer is not None and link.layer not in layers:
-        notices.append(Message("link_no_layer", {"layer": link.layer, "layers": format_layers(layers)}))
+        is_range = layers[-1] - layers[0] == len(layers) - 1
+        present = visit.words("range", low=layers[0], high=layers[-1]) if is_range else format_layers(layers)
+        notices.append(Message("link_no_layer", {"layer": link.layer, "layers": present}))
     layer = link.layer if link.layer in layers else None
     ids = [stored.question.id for stored in library.questions_of(run)]
     question_id = link.question_id if link.question_id in ids else ids[0]

@@ -20,10 +20,11 @@ from app.language import Translator
 from app.messages import Message, Problem
 from app.render import Parts, compare, dataset, learn, lens, runs
 from app.render.explore import estimate_text, model_parts, opened_parts, run_choice
-from app.views.base import note, problem, status_line
+from app.views.base import problem, status_line
 from app.views.detail import prompt_box
 from app.views.headline import welcome
-from app.views.notices import link_notices, prefilled
+from app.views.notices import link_notices, prefilled_form, prefilled_prompt
+from app.views.runs import link_box
 
 _Result = TypeVar("_Result")
 # Parts of the tab Runs that a page that opens leaves as they are.
@@ -34,7 +35,7 @@ _UNTOUCHED = ("confirm", "file")
 _NOTICES_IN = {
     "explore": "headline",
     "lens": "lens_headline",
-    "compare": "compare_text",
+    "compare": "compare_notice",
     "dataset": "set_headline",
     "runs": "runs_manifest",
     "learn": "learn_notice",
@@ -95,7 +96,7 @@ def _explore(start: StoredStart | PrefilledStart | EmptyStart, words: Translator
         return opened_parts(start.opened, words) | prompt | {"status": status_line(Message("stored_answers"), words)}
     status = status_line(Message("prefilled"), words)
     listed = {"stored_run": run_choice(start.runs, None)}
-    return prompt | _nothing_shown() | {"headline": prefilled(start.question, words), "status": status} | listed
+    return prompt | _nothing_shown() | {"headline": prefilled_form(start.question, words), "status": status} | listed
 
 
 def _nothing_shown() -> Parts:
@@ -112,8 +113,9 @@ def _lens(start: LensStart, link: Link, words: Translator) -> Parts:
     else:
         parts["stored"] = start.shown.question_id
     if start.result is None:
-        empty = {"headline": note(words("prefilled_lens")), "chart": None, "cell": "", "link": ""}
-        return parts | empty | {"status": status_line(Message("prefilled_lens"), words)}
+        parts |= {"headline": prefilled_prompt(asked.prompt or "", words), "chart": None, "cell": ""}
+        address = link_box(Link("lens", lens=asked).query(), words)
+        return parts | {"link": address, "status": status_line(Message("prefilled_lens"), words)}
     is_stored = not start.shown.is_live
     parts |= lens.stored_parts(start.result, words) if is_stored else lens.lens_parts(start.result, words)
     if start.cell:

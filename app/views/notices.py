@@ -18,10 +18,16 @@ def link_notices(notices: Sequence[Message | Problem], words: Translator) -> str
     return f'<div class="hcl-notices" role="status"><b>{words("link_title")}</b><ul>{lines}</ul></div>'
 
 
-def prefilled(question: str, words: Translator) -> str:
+def prefilled_form(question: str, words: Translator) -> str:
     """What stands in the place of results while a form that a link has filled in has not run."""
-    if question.strip():
-        below = words("prefilled_question", question=shown(question, 300))
-    else:
-        below = words("prefilled_settings")
-    return f'<div class="hcl-empty"><h2>{words("prefilled_title")}</h2><p>{below}</p></div>'
+    text = words("prefilled_question", question=shown(question, 300)) if question else words("prefilled_settings")
+    return _prefilled(text, words)
+
+
+def prefilled_prompt(prompt: str, words: Translator) -> str:
+    """The same of a token lens."""
+    return _prefilled(words("prefilled_prompt", prompt=shown(prompt, 300)), words)
+
+
+def _prefilled(text: str, words: Translator) -> str:
+    return f'<div class="hcl-empty"><h2>{words("prefilled_title")}</h2><p>{text}</p></div>'
