@@ -164,7 +164,7 @@ class Address(gr.HTML):
         super().__init__(
             value,
             html_template="",
-            js_on_load=_script("address.js"),
+            js_on_load=_asset("address.js"),
             visible="hidden",
             apply_default_css=False,
             **settings,
@@ -183,7 +183,7 @@ class StaleMark(gr.HTML):
         super().__init__(
             value,
             html_template="",
-            js_on_load=_script("stale.js"),
+            js_on_load=_asset("stale.js"),
             visible="hidden",
             apply_default_css=False,
             **settings,

@@ -106,8 +106,10 @@ def test_a_view_as_usual_has_no_parameters():
 
 
 def test_every_parameter_is_a_step_or_a_small_one():
-    everything = Link(form=dict.fromkeys(FORM_FIELDS, 1))
-    assert set(everything.query()) == {*SMALL_STEPS, *STEPS} and not {*SMALL_STEPS} & {*STEPS}
+    one = Link("lens", "r", "q", 1, Balance(0, "min_max"), ("r",), "creativity_raw", True, LensLink("l"), 2)
+    form = dict.fromkeys(FORM_FIELDS, 1) | {"accepted": "Sun"}
+    other = Link(lens=LensLink(None, "shared", "entropy", (1, 0), "Why", "other", 3, True), form=form)
+    assert {**one.query(), **other.query()}.keys() == {*SMALL_STEPS, *STEPS} and not {*SMALL_STEPS} & {*STEPS}
 
 
 def test_all_controls_of_the_form_have_a_parameter():

@@ -101,7 +101,7 @@ def _explore(start: StoredStart | PrefilledStart | EmptyStart, words: Translator
 
 def _nothing_shown() -> Parts:
     """No results: those of the view before this one go."""
-    empty = dict.fromkeys(("chart", "river", "shown"))
+    empty = dict.fromkeys(("depth", "chart", "river", "shown"))
     return empty | dict.fromkeys(("answers", "numbers", "detail", "link"), "")
 
 
