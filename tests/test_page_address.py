@@ -138,10 +138,10 @@ def test_a_lens_has_an_address_that_opens_it_again(visit):
         page.keyboard.press("ArrowUp")
         page.locator("#lens-cell tbody tr").first.wait_for()
         address_has(page, "tab=lens", "lens_head=shared", "shade=entropy", "cell=")
-        wanted, cell = text_of(page, "#lens-headline"), text_of(page, "#lens-cell h3")
+        wanted, cell = text_of(page, "#lens-headline .hcl-headline"), text_of(page, "#lens-cell h3")
         page.reload()
         page.locator("#lens-cell tbody tr").first.wait_for()
-        assert (text_of(page, "#lens-headline"), text_of(page, "#lens-cell h3")) == (wanted, cell)
+        assert (text_of(page, "#lens-headline .hcl-headline"), text_of(page, "#lens-cell h3")) == (wanted, cell)
         shapes = "document.querySelector('#lens .hcl-chart').layout?.shapes"
         page.wait_for_function(f"{shapes}.some((each) => each.line.width === 2 && each.x1 - each.x0 === 1)")
 
