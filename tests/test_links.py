@@ -273,6 +273,11 @@ def test_results_say_which_values_of_the_form_they_are_of(visit):
     assert request.layers.resolve(30) == library.find_run(WARMER).manifest.settings.exit_layers
 
 
+def test_results_of_a_set_say_whose_they_are_while_another_run_begins(visit):
+    results = asked_in(page_parts(open_link(visit, tab="dataset", run=WARMER), WORDS)["set_headline"])
+    assert results == {"identity": WARMER, "asked": None, "is_stored": True}
+
+
 def test_layers_that_the_form_cannot_name_are_left_out():
     manifest = library.find_run(SHIPPED).manifest
     some = replace(manifest, settings=replace(manifest.settings, exit_layers=(3, 5, 30)))
