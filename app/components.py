@@ -150,6 +150,46 @@ class LinkBox(gr.HTML):
         super().__init__(js_on_load=_asset("link.js"), **settings)
 
 
+class Address(gr.HTML):
+    """Keeps the browser's address in step with the view; nothing of it is seen.
+
+    The event ``open`` brings ``query`` to the server where Back or Forward leads to another address.
+
+    Args:
+        value: The form's controls and their parameters, as ``assets/address.js`` names them.
+        settings: As ``gr.HTML``.
+    """
+
+    def __init__(self, value: dict[str, Any], **settings: Any) -> None:
+        super().__init__(
+            value,
+            html_template="",
+            js_on_load=_asset("address.js"),
+            visible="hidden",
+            apply_default_css=False,
+            **settings,
+        )
+
+
+class StaleMark(gr.HTML):
+    """Dims results that the form no longer asks for; nothing of it is seen.
+
+    Args:
+        value: The form's controls, as ``assets/stale.js`` names them.
+        settings: As ``gr.HTML``.
+    """
+
+    def __init__(self, value: dict[str, Any], **settings: Any) -> None:
+        super().__init__(
+            value,
+            html_template="",
+            js_on_load=_asset("stale.js"),
+            visible="hidden",
+            apply_default_css=False,
+            **settings,
+        )
+
+
 class Title(gr.HTML):
     """The program's name; its script minds the page's two switches, large type and dark colours.
 

@@ -1,12 +1,15 @@
 """The outcomes of one or more questions, drawn from once and then scored with any weights."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from hcl_core.records import LayerScore, Scaling, Weights
 from hcl_core.scores.draws import NUM_DRAWS, ScoreDraws, draw_questions, draw_scores
-from hcl_core.scores.intervals import Uncertainty, summarise_draws
-from hcl_core.scores.metrics import OutcomeTable, answered, score_layers
+from hcl_core.scores.intervals import Interval, Uncertainty, summarise_draws
+from hcl_core.scores.metrics import MISSING, OutcomeTable, answered, score_layers
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
+
+_NO_INTERVAL: Interval = (math.nan, math.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +17,7 @@ class Scored:
     """Scores of every exit layer under one choice of weights and scaling.
 
     Attributes:
-        scores: One an exit layer.
+        scores: One an exit layer; creativity and HCB are NaN where they say nothing.
         uncertainty: Intervals, and which layers may be the best.
         num_questions: That the scores are means over.
         ranks_layers: Whether a layer can be the best: not where the whole model verified every token, since all layers'
@@ -35,6 +38,12 @@ class Scored:
             ("token_plausibility", "plausibility_ci") if self.is_open else ("hallucination_rate", "hallucination_ci")
         )
         return (first, ("creativity", "creativity_ci"), ("hcb_score", "hcb_ci"))
+
+    @property
+    def is_unscaled(self) -> bool:
+        """Whether creativity is there and cannot be scaled: there is one layer, and nothing to scale it by."""
+        scores = [score for score in self.scores if score.num_samples]
+        return self.uncertainty.best.has_creativity and self.best is not None and math.isnan(scores[0].creativity)
 
     @property
     def best(self) -> int | None:
@@ -67,4 +76,17 @@ class ScoredOutcomes:
         """Scores, intervals and best layers."""
         scores = score_layers(self.table, weights, scaling)
         uncertainty = summarise_draws(self.draws, weights, scaling)
+        if not self._has_balance(scaling):
+            scores = [replace(score, creativity=math.nan, hcb_score=math.nan) for score in scores]
+            layers = (replace(each, creativity_ci=_NO_INTERVAL, hcb_ci=_NO_INTERVAL) for each in uncertainty.layers)
+            uncertainty = replace(uncertainty, layers=tuple(layers))
         return Scored(tuple(scores), uncertainty, len(self.table.outcomes), self.ranks_layers, self.table.is_open)
+
+    def _has_balance(self, scaling: Scaling) -> bool:
+        """Whether creativity and HCB say something of these answers.
+
+        They are 0 at every layer where nothing is right, and a half where one layer is scaled by itself alone: numbers
+        by definition, which would look like findings.
+        """
+        num_layers = (self.table.outcomes != MISSING).any(axis=(0, 2)).sum()
+        return self.draws.can_rank and (scaling != "min_max" or num_layers > 1)

@@ -162,6 +162,11 @@ class Service:
                 return live
         raise RunFolderError("this run is no longer in memory: press Run to go on with it")
 
+    def has_live_run(self, visitor: str, run_id: str) -> bool:
+        """Whether ``live_run`` has that run."""
+        with self._lock:
+            return any(owner == visitor and live.manifest.run_id == run_id for (owner, _), live in self._live.items())
+
     def forget(self, visitor: str) -> None:
         """The visitor has left: their jobs end at their next step, and nothing of theirs is kept."""
         with self._lock:

@@ -65,6 +65,6 @@ class Balance:
     def query(self) -> dict[str, object]:
         """Balance and scaling as parameters of an address; the usual ones are left out."""
         return {
-            "balance": None if self.creativity == 50 else f"{self.creativity:g}",
+            "balance": None if self.creativity == 50 else f"{self.creativity:.15g}",
             "scaling": None if self.scaling == DEFAULT_SCALING else self.scaling,
         }

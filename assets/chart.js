@@ -147,7 +147,7 @@ function drawWhenReady() {
 function takeFigure() {
   const figure = props.value;
   if (figure && "layer" in figure && figure.layer !== chosen.layer) {
-    chosen = { layer: figure.layer, position: null };
+    chosen = { layer: figure.layer, position: figure.position ?? null };
     const detail = { group: props.group, layer: figure.layer };
     if (props.group) document.dispatchEvent(new CustomEvent("hcl:layer", { detail }));
   }

@@ -3,6 +3,7 @@ function fillInAddress() {
   element.querySelectorAll("input[data-query]").forEach((field) => {
     field.value = location.origin + location.pathname + field.dataset.query;
   });
+  document.dispatchEvent(new CustomEvent("hcl:view")); // another view is on screen
 }
 
 element.addEventListener("click", async (event) => {

@@ -137,14 +137,11 @@ def test_ideas_are_no_more_than_the_accepted_ones(run):
     assert beyond == []
 
 
-def test_one_right_idea_has_no_creativity(views, run):
+def test_one_right_idea_has_no_creativity_nor_has_nothing_right(views, run):
     for stored in questions_of(run):
         scored = views[stored.question.id]
-        is_defined = not np.isnan([score.creativity for score in scored.scores]).any()
-        assert is_defined == (len(stored.question.ideas) > 1), stored.question.id
-
-
-def test_nothing_right_is_no_score_of_a_half(views):
-    for scored in views.values():
-        if scored.best is None:
-            assert all(np.isnan(score.hcb_score) or score.hcb_score == 0 for score in scored.scores)
+        is_defined = len(stored.question.ideas) > 1 and any(score.num_correct for score in scored.scores)
+        for field in ("creativity", "hcb_score"):
+            assert (np.isnan([getattr(score, field) for score in scored.scores]) != is_defined).all(), (
+                stored.question.id
+            )

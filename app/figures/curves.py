@@ -1,5 +1,6 @@
 """The scores that HCB balances and HCB over exit layers, how often each layer is best, and any further measure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,13 +27,15 @@ def layer_curves(scored: Scored, words: Translator, more: Mapping[str, Sequence[
     """The three curves with their 95% intervals, the layers that may be best shaded, and how probable that is.
 
     Args:
-        scored: Scores, intervals and verdict.
+        scored: Scores, intervals and verdict; a score that no layer has is not drawn.
         words: The page's.
         more: Further curves, by name of the measure, one value a layer.
     """
     layers = [score.exit_layer for score in scored.scores]
     bands, curves = [], []
     for field, interval in scored.measures:
+        if all(math.isnan(getattr(score, field)) for score in scored.scores):
+            continue  # not defined here: no name in the legend of a curve that is not there
         colour, marker = _STYLES[field]
         bounds = [(each.exit_layer, *getattr(each, interval)) for each in scored.uncertainty.layers]
         bands.append(band(bounds, colour, words(field)))

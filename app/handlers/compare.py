@@ -82,6 +82,15 @@ def choices(visit: Visit) -> list[tuple[str, str]]:
     return runs + [(_name_of(curve, visit.words), f"{_PUBLISHED}{number}") for number, curve in curves]
 
 
+def is_there(visit: Visit, chosen: str) -> bool:
+    """Whether there is a run, or a published curve, of that id."""
+    try:
+        _find(chosen, visit.words)
+    except RunFolderError:
+        return False
+    return True
+
+
 def compare(visit: Visit, ids: Sequence[str], measure: str) -> Comparison:
     """The first of ``ids`` against each of the others.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app import library
 from app.handlers.controls import read_whole
-from app.handlers.explore import INTERVAL, OpenedQuestion, ShownQuestion, open_question
+from app.handlers.explore import INTERVAL, OpenedQuestion, ShownQuestion, open_question, until_stopped
 from app.handlers.form import Form
 from app.live import LiveEvent, LiveRun
 from app.messages import Message, Status, message_of, note_on_head, progress_of
@@ -126,8 +126,12 @@ def run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Genera
 
     Raises:
         HclError: Anything that the visitor can mend.
-        StoppedError: The visitor stopped it.
+        StoppedError: The visitor stopped it, after results had come.
     """
+    return until_stopped(_run(visit, choice, form, balance), SetUpdate(Message("stopped_empty")))
+
+
+def _run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Generator[SetUpdate, None, None]:
     next_curve_at = next_status_at = 0.0
     with closing(visit.service.run(choice.request(visit, form), visit.visitor, "run_set")) as events:
         for live in events:

@@ -4,11 +4,13 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 from app import library
 from app.estimate import Foretold
 from app.handlers.form import Form, num_hidden_layers
 from app.handlers.measures import further_measures
+from app.jobs import StoppedError
 from app.live import LiveEvent
 from app.messages import Message, Stage, Status, message_of, note_on_head, progress_of
 from app.outcomes import Scored
@@ -22,6 +24,17 @@ from hcl_core.settings.prompts import load_template
 
 # Seconds between two updates: a page need not follow every decode step.
 INTERVAL = 0.25
+
+
+class _HasResult(Protocol):
+    """A step of a run, of one question or of a set."""
+
+    @property
+    def result(self) -> object | None:
+        """What has come so far, where it is new."""
+
+
+_Update = TypeVar("_Update", bound=_HasResult)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +125,26 @@ def run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None
 
     Raises:
         HclError: Anything that the visitor can mend.
-        StoppedError: The visitor stopped it.
+        StoppedError: The visitor stopped it, after results had come.
     """
+    return until_stopped(_run(visit, form, balance), RunUpdate(Message("stopped_empty")))
+
+
+def until_stopped(updates: Generator[_Update, None, None], empty: _Update) -> Generator[_Update, None, None]:
+    """``updates``, and ``empty`` in the place of ``StoppedError`` where none of them had results: nothing stays."""
+    has_results = False
+    try:
+        with closing(updates):
+            for update in updates:
+                has_results = has_results or update.result is not None
+                yield update
+    except StoppedError:
+        if has_results:
+            raise
+        yield empty
+
+
+def _run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None, None]:
     shown_at, wave, is_first = 0.0, None, True
     with closing(visit.service.run(form.request(), visit.visitor, "explore")) as events:
         for live in events:

@@ -122,6 +122,12 @@ def by_name(values: Sequence[object]) -> dict[str, object]:
     return dict(zip(CONTROLS, values, strict=True))
 
 
+def default_layers(model: object) -> tuple[int | None, dict[str, int]]:
+    """How deep a model is, and the layers that the form begins with: the later half; none where that is not known."""
+    deepest = num_hidden_layers(model)
+    return deepest, {"first_layer": deepest // 2 + 1, "last_layer": deepest} if deepest else {}
+
+
 def num_hidden_layers(model: object) -> int | None:
     """Layers of a catalogue model; ``None`` for one that is not known before it is loaded."""
     known = find_model(model) if isinstance(model, str) else None

@@ -24,11 +24,19 @@ class ShownLens:
 
     Attributes:
         question_id: Of a shipped lens; ``None`` for the visitor's last one.
-        exit_head: Of a shipped lens.
+        exit_head: That read the layers.
+        prompt: Of the visitor's last one, as for the next three.
+        model: That read it.
+        num_tokens: Of its answer, at most.
+        whole: Whether the prompt's own tokens are shown too.
     """
 
     question_id: str | None = None
     exit_head: str = HEADS[0]
+    prompt: str | None = None
+    model: str = ""
+    num_tokens: int = 0
+    whole: bool = False
 
     @property
     def is_live(self) -> bool:
@@ -68,12 +76,12 @@ class LensCell:
     """One layer at one token of a lens.
 
     Attributes:
-        table: The lens.
+        of: The lens.
         layer: Exit layer, from 1.
         position: Index of the token, from 0.
     """
 
-    table: LensTable
+    of: LensResult
     layer: int
     position: int
 
@@ -113,23 +121,24 @@ def read_prompt(
     if not 1 <= (num_tokens or 0) <= MOST_TOKENS:
         raise SettingsError(f"the answer's tokens must be from 1 to {MOST_TOKENS}; got {num_tokens}")
     name, num_tokens = model.strip(), int(num_tokens or 0)
+    shown = ShownLens(None, exit_head, prompt, name, num_tokens, whole_text)
     try:
         with closing(
             visit.service.read_layers(name, exit_head, prompt, whole_text, num_tokens, visit.visitor)
         ) as steps:
             for step in steps:
                 if isinstance(step, LensTable):
-                    yield LensUpdate(Message("lens_done"), LensResult(ShownLens(), step, shade))
+                    yield LensUpdate(Message("lens_done"), LensResult(shown, step, shade))
                 else:
                     yield LensUpdate(message_of(step))
     except StoppedError:
         yield LensUpdate(Message("stopped_look"))
 
 
-def choose_cell(visit: Visit, shown: ShownLens, layer: object, position: object) -> LensCell:
+def choose_cell(visit: Visit, shown: ShownLens, layer: object, position: object, shade: str = SHADES[0]) -> LensCell:
     """One cell of the lens on screen; raises ``SettingsError`` if it has no such cell."""
-    table = _table(visit, shown)
-    num_layers, num_positions = table.entropy.shape
+    result = show(visit, shown, shade)
+    num_layers, num_positions = result.table.entropy.shape
     if not (
         isinstance(layer, int)
         and isinstance(position, int)
@@ -137,4 +146,4 @@ def choose_cell(visit: Visit, shown: ShownLens, layer: object, position: object)
         and 0 <= position < num_positions
     ):
         raise SettingsError("there is no such cell in this lens")
-    return LensCell(table, layer, position)
+    return LensCell(result, layer, position)

@@ -5,20 +5,26 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from app import library
-from app.handlers import compare, dataset, explore, runs
+from app.handlers import compare, dataset, explore, lens, runs
 from app.handlers.compare import Comparison
 from app.handlers.dataset import SetResult, ShownSet
-from app.handlers.explore import Estimate, OpenedQuestion, ShownQuestion
+from app.handlers.explore import Estimate, OpenedQuestion, QuestionResult, ShownQuestion
 from app.handlers.form import Form
+from app.handlers.lens import LensCell, LensResult, ShownLens
 from app.handlers.links import Link
 from app.handlers.runs import RunPage, RunResult
 from app.messages import Message, Problem, Status
 from app.visit import Visit
 from hcl_core.errors import HclError
 from hcl_core.models.catalogue import DEFAULT_MODEL
+from hcl_core.settings.layers import format_layers
 from hcl_core.settings.prompts import TEMPLATE_NAMES
 
 _Result = TypeVar("_Result")
+# What an address names and is not there, and what is instead.
+Notices = list[Message | Problem]
+# Of a name in an address, letters that are quoted.
+_MOST_QUOTED = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,7 @@ class StoredStart:
 class PrefilledStart:
     """Explore's form is filled in and nothing runs; ``runs`` are label and id of the stored ones of that question."""
 
+    question: str
     prompt: str | None
     runs: Sequence[tuple[str, str]]
 
@@ -42,6 +49,15 @@ class EmptyStart:
     """Explore has nothing to show; ``status`` says why."""
 
     status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class LensStart:
+    """The tab with the token lens: which one, what came of it, if it is there, and its chosen cell."""
+
+    shown: ShownLens
+    result: LensResult | None
+    cell: LensCell | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,36 +92,49 @@ class OpenedPage:
 
     Attributes:
         link: What the address asks for.
-        explore: What the tab Explore shows.
-        estimate: How long the form's run would take, or what is wrong with the form.
-        compare: The tab Compare; ``None`` where it is not in front, as for the next two.
+        explore: What the tab Explore shows; ``None`` where it stays as it is.
+        estimate: How long the form's run would take, or what is wrong with the form; ``None`` with ``explore``.
+        lens: The tab with the token lens; ``None`` where it is not in front, as for the next three.
+        compare: The tab Compare.
         dataset: The tab Data set.
         runs: The tab Runs.
+        notices: What the address names and the tab in front does not show.
     """
 
     link: Link
-    explore: StoredStart | PrefilledStart | EmptyStart
-    estimate: Estimate | Problem
+    explore: StoredStart | PrefilledStart | EmptyStart | None
+    estimate: Estimate | Problem | None
+    lens: LensStart | None
     compare: CompareStart | None
     dataset: SetStart | None
     runs: RunsStart | None
+    notices: Sequence[Message | Problem]
 
 
-def open_page(visit: Visit, link: Link, values: Mapping[str, object]) -> OpenedPage:
+def open_page(visit: Visit, link: Link, values: Mapping[str, object], in_front_alone: bool = False) -> OpenedPage:
     """The page as an address asks for it.
 
     Args:
         visit: Who opens it.
         link: What the address asks for.
         values: Of the form's controls as they stand, by name.
+        in_front_alone: Whether the tabs behind the one in front stay as they are.
     """
+    notices: Notices = [Message("link_ignored", {"name": name, "value": text}) for name, text in link.ignored]
+    has_explore = link.tab == "explore" or not in_front_alone
+    filled = {**values, **link.form}
+    estimate = _attempt(lambda: explore.estimate(visit, Form.from_controls(filled))) if has_explore else None
+    if link.tab == "explore" and link.form and isinstance(estimate, Problem):
+        notices.append(estimate)
     return OpenedPage(
         link,
-        _explore(visit, link),
-        _attempt(lambda: explore.estimate(visit, Form.from_controls({**values, **link.form}))),
-        _compare(visit, link) if link.tab == "compare" else None,
-        _dataset(visit, link) if link.tab == "dataset" else None,
-        _runs(visit, link) if link.tab == "runs" else None,
+        _explore(visit, link, notices) if has_explore else None,
+        estimate,
+        _lens(visit, link, notices) if link.tab == "lens" else None,
+        _compare(visit, link, notices) if link.tab == "compare" else None,
+        _dataset(visit, link, notices) if link.tab == "dataset" else None,
+        _runs(visit, link, notices) if link.tab == "runs" else None,
+        notices,
     )
 
 
@@ -117,50 +146,134 @@ def _attempt(work: Callable[[], _Result]) -> _Result | Problem:
         return Problem(str(error))
 
 
-def _explore(visit: Visit, link: Link) -> StoredStart | PrefilledStart | EmptyStart:
-    if link.form:
+def _explore(visit: Visit, link: Link, notices: Notices) -> StoredStart | PrefilledStart | EmptyStart:
+    named = _named(visit, link, notices) if link.tab == "explore" and link.run_id is not None else None
+    if named is None and link.form and (link.tab == "explore" or "question" in link.form):
         return _prefilled(visit, link)
-    started = _attempt(lambda: _stored(visit, link))
-    return EmptyStart(started) if isinstance(started, Problem) else started
+    if named is not None:
+        return _started(visit, link, named)
+    started = _attempt(lambda: _first(visit, link))
+    if isinstance(started, Problem):
+        return EmptyStart(started)
+    if isinstance(started, StoredStart) and link.tab == "explore" and link.run_id is not None:
+        notices.append(_instead(started.opened.result))
+    return started
 
 
-def _stored(visit: Visit, link: Link) -> StoredStart | EmptyStart:
-    """The stored answers that the address names, else those of the first run."""
-    first = next(iter(visit.service.stored_runs()), None)
-    names_run = link.run_id is not None and link.tab == "explore"
-    if first is None and not names_run:
+def _named(visit: Visit, link: Link, notices: Notices) -> OpenedQuestion | None:
+    """The question that the address names, or another of its run; ``None`` without the run."""
+    run_id = link.run_id or ""
+    run = _attempt(lambda: library.find_run(run_id))
+    if isinstance(run, Problem):
+        notices.append(Message("link_no_run", {"run": run_id[:_MOST_QUOTED]}))
+        return None
+    layers = run.manifest.settings.exit_layers
+    if link.layer is not None and link.layer not in layers:
+        is_range = layers[-1] - layers[0] == len(layers) - 1
+        present = visit.words("range", low=layers[0], high=layers[-1]) if is_range else format_layers(layers)
+        notices.append(Message("link_no_layer", {"layer": link.layer, "layers": present}))
+    layer = link.layer if link.layer in layers else None
+    ids = [stored.question.id for stored in library.questions_of(run)]
+    question_id = link.question_id if link.question_id in ids else ids[0]
+    # A run that is not finished can be the visitor's, in memory: no more than this is stored of it.
+    is_live = run.manifest.finished_at is None and visit.service.has_live_run(visit.visitor, run_id)
+    shown = ShownQuestion(run_id, question_id, layer, is_live)
+    opened = _attempt(lambda: explore.open_question(visit, shown, link.balance))
+    if isinstance(opened, Problem):
+        notices.append(opened)
+        return None
+    if link.question_id and link.question_id != question_id:
+        notices.append(Message("link_no_question", {"question": link.question_id[:_MOST_QUOTED]}))
+        notices.append(_instead(opened.result))
+    return opened
+
+
+def _instead(result: QuestionResult) -> Message:
+    question = result.view.stored.question.text[:200]
+    return Message("link_instead", {"instead": f"{question} · {result.view.manifest.describe()}"})
+
+
+def _first(visit: Visit, link: Link) -> StoredStart | EmptyStart:
+    """The stored answers of a first visit."""
+    run = next(iter(visit.service.stored_runs()), None)
+    if run is None:
         return EmptyStart(Message("ready"))
-    run = library.find_run(link.run_id or "") if names_run else first
-    assert run is not None
-    question_id = link.question_id if names_run else None
-    question_id = question_id or library.questions_of(run)[0].question.id
-    layer = link.layer if link.layer in run.manifest.settings.exit_layers else None
-    opened = explore.open_question(visit, ShownQuestion(run.manifest.run_id, question_id, layer), link.balance)
-    question = opened.result.view.stored.question
-    return StoredStart(opened, explore.preview(visit, DEFAULT_MODEL.name, question.text, TEMPLATE_NAMES[0]))
+    shown = ShownQuestion(run.manifest.run_id, library.questions_of(run)[0].question.id)
+    return _started(visit, link, explore.open_question(visit, shown, link.balance))
+
+
+def _started(visit: Visit, link: Link, opened: OpenedQuestion) -> StoredStart:
+    question = str(link.form.get("question", opened.result.view.stored.question.text))
+    return StoredStart(opened, _prompt(visit, link, question))
 
 
 def _prefilled(visit: Visit, link: Link) -> PrefilledStart:
     """A form that someone else has filled in: nothing runs until Run is pressed."""
     question = str(link.form.get("question", ""))
+    return PrefilledStart(question, _prompt(visit, link, question), explore.run_choices(visit.service, question))
+
+
+def _prompt(visit: Visit, link: Link, question: str) -> str | None:
     template = str(link.form.get("template", TEMPLATE_NAMES[0]))
-    model = str(link.form.get("model", DEFAULT_MODEL.name))
-    prompt = explore.preview(visit, model, question, template)
-    return PrefilledStart(prompt, explore.run_choices(visit.service, question))
+    return explore.preview(visit, str(link.form.get("model", DEFAULT_MODEL.name)), question, template)
 
 
-def _compare(visit: Visit, link: Link) -> CompareStart:
+def _lens(visit: Visit, link: Link, notices: Notices) -> LensStart:
+    asked = link.lens
+    if asked.prompt is not None:
+        shown = ShownLens(None, asked.exit_head, asked.prompt, asked.model, asked.num_tokens, asked.whole)
+        own = _attempt(lambda: lens.show(visit, shown, asked.shade))
+        # The visitor's last look is in memory, and it may be another one.
+        is_other = isinstance(own, Problem) or not own.table.whole_text.startswith(asked.prompt)
+        result = None if isinstance(own, Problem) or is_other else own
+    else:
+        stored = lens.shipped_lenses(asked.exit_head)
+        question_id = asked.question_id if asked.question_id in stored else next(iter(stored))
+        if asked.question_id and asked.question_id != question_id:
+            notices.append(Message("link_no_lens", {"lens": asked.question_id[:_MOST_QUOTED]}))
+        shown = ShownLens(question_id, asked.exit_head)
+        result = lens.show(visit, shown, asked.shade)
+    if result is None or asked.cell is None:
+        return LensStart(shown, result, None)
+    layer, position = asked.cell
+    cell = _attempt(lambda: lens.choose_cell(visit, shown, layer, position, asked.shade))
+    if isinstance(cell, Problem):
+        notices.append(Message("link_no_cell", {"layer": layer, "position": position}))
+        return LensStart(shown, result, None)
+    return LensStart(shown, result, cell)
+
+
+def _compare(visit: Visit, link: Link, notices: Notices) -> CompareStart:
     choices = compare.choices(visit)
-    ids = list(link.compared) or [run_id for _, run_id in choices][:2]
+    ids = [run_id for run_id in link.compared if compare.is_there(visit, run_id)]
+    gone = [run_id for run_id in link.compared if run_id not in ids]
+    notices += [Message("link_no_curve", {"run": run_id[:_MOST_QUOTED]}) for run_id in gone]
+    ids = ids or [run_id for _, run_id in choices][:2]
+    if gone:
+        labels = {run_id: label for label, run_id in choices}
+        notices.append(Message("link_instead", {"instead": ", ".join(labels.get(each, each) for each in ids)}))
     return CompareStart(choices, ids, _attempt(lambda: compare.compare(visit, ids, link.measure)))
 
 
-def _dataset(visit: Visit, link: Link) -> SetStart:
-    run_id = link.run_id or next((run.manifest.run_id for run in visit.service.stored_runs()), "")
+def _here(visit: Visit, link: Link, notices: Notices) -> str | None:
+    """The run that the address names, of the tabs of whole runs; without it the first one, and that it is so."""
+    runs_here = visit.service.stored_runs()
+    first = runs_here[0] if runs_here else None
+    if link.run_id is None or not isinstance(_attempt(lambda: library.find_run(link.run_id or "")), Problem):
+        return link.run_id
+    notices.append(Message("link_no_run", {"run": link.run_id[:_MOST_QUOTED]}))
+    if first is not None:
+        notices.append(Message("link_instead", {"instead": first.describe()}))
+    return first.manifest.run_id if first else None
+
+
+def _dataset(visit: Visit, link: Link, notices: Notices) -> SetStart:
+    run_id = _here(visit, link, notices)
+    run_id = run_id or next((run.manifest.run_id for run in visit.service.stored_runs()), "")
     result = _attempt(lambda: dataset.show(visit, ShownSet(run_id), link.balance))
     return SetStart(dataset.run_choices(visit.service), run_id, result)
 
 
-def _runs(visit: Visit, link: Link) -> RunsStart:
-    run_id = link.run_id
+def _runs(visit: Visit, link: Link, notices: Notices) -> RunsStart:
+    run_id = _here(visit, link, notices)
     return RunsStart(runs.list_runs(visit), _attempt(lambda: runs.show(visit, run_id)) if run_id else None)

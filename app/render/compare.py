@@ -2,6 +2,7 @@
 
 from app.figures.compared import compared_curves
 from app.handlers.compare import ComparedRun, Comparison
+from app.handlers.links import Link
 from app.language import Translator
 from app.render import Parts
 from app.views.base import sentence
@@ -25,7 +26,7 @@ def comparison_parts(comparison: Comparison, by_share: bool, words: Translator) 
     return {
         "text": comparison_view(comparison.comparisons, measure, names, _differing(runs), notes, words),
         "chart": _chart(comparison, by_share, words),
-        "link": link_box({"tab": "compare", "runs": ",".join(comparison.ids), "measure": measure}, words),
+        "link": link_box(Link("compare", compared=comparison.ids, measure=measure, by_share=by_share).query(), words),
     }
 
 

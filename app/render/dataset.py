@@ -2,6 +2,7 @@
 
 from app.figures.curves import layer_curves
 from app.handlers.dataset import SetResult, SetUpdate
+from app.handlers.links import Link
 from app.language import Translator
 from app.messages import Message
 from app.render import Parts
@@ -10,6 +11,7 @@ from app.views import questions
 from app.views.base import status_line
 from app.views.headline import headline, run_note
 from app.views.runs import link_box
+from app.views.stale import stale_notes
 
 
 def set_parts(result: SetResult, words: Translator) -> Parts:
@@ -26,9 +28,11 @@ def stored_parts(result: SetResult, words: Translator) -> Parts:
 def weighed_parts(result: SetResult, words: Translator) -> Parts:
     """What depends on the balance alone: all but the rows of the questions."""
     note = run_note(result.manifest, result.num_bad_parts, words)
-    query = {"tab": "dataset", "run": result.shown.run_id} | result.balance.query()
+    query = Link("dataset", result.shown.run_id, balance=result.balance).query()
+    asked = _asked(result, words)
     return {
-        "headline": headline(result.scored, result.is_complete, words, _asked(result, words), note),
+        "headline": stale_notes([result.shown.run_id], asked, words)
+        + headline(result.scored, result.is_complete, words, asked, note),
         "chart": layer_curves(result.scored, words),
         "link": link_box(query, words) if result.is_complete else "",
     }

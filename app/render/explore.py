@@ -6,7 +6,10 @@ import gradio as gr
 
 from app.figures.curves import layer_curves
 from app.figures.river import answer_river
+from app.handlers.asked import asked_question, asked_settings
 from app.handlers.explore import Estimate, OpenedQuestion, QuestionResult, RunUpdate
+from app.handlers.form import default_layers
+from app.handlers.links import Link
 from app.language import Translator
 from app.messages import Message, Problem
 from app.render import Parts
@@ -17,8 +20,7 @@ from app.views.detail import layer_detail
 from app.views.headline import headline, run_note
 from app.views.runs import link_box
 from app.views.scores import score_table
-from hcl_core.questions.own import write_idea
-from hcl_core.records import Question
+from app.views.stale import stale_notes
 from hcl_core.runs.meanings import follow_meanings
 
 
@@ -39,7 +41,7 @@ def weighed_parts(result: QuestionResult, words: Translator) -> Parts:
     view, scored = result.view, result.scored
     asked, note = _asked(result), run_note(view.manifest, view.num_bad_parts, words)
     return {
-        "headline": headline(scored, view.is_complete, words, asked, note),
+        "headline": _stale(result, words) + headline(scored, view.is_complete, words, asked, note),
         "depth": _depth(result, words),
         "chart": layer_curves(scored, words, result.further) | {"layer": result.shown.layer},
         "numbers": score_table(scored, words, result.further),
@@ -52,6 +54,13 @@ def layer_parts(result: QuestionResult, words: Translator) -> Parts:
     layer = result.shown.layer
     detail = "" if layer is None else layer_detail(result.view, result.scored, layer, words)
     return {"detail": detail, "shown": result.shown, "link": _link(result, words)}
+
+
+def _stale(result: QuestionResult, words: Translator) -> str:
+    view, shown = result.view, result.shown
+    question = view.stored.question
+    asked = asked_settings(view.manifest) | asked_question(question)
+    return stale_notes([shown.run_id, shown.question_id], question.text, words, asked, not shown.is_live)
 
 
 def _asked(result: QuestionResult) -> str:
@@ -76,8 +85,7 @@ def _link(result: QuestionResult, words: Translator) -> str:
 def _query(result: QuestionResult) -> dict[str, object]:
     """Parameters of the address that opens this view again."""
     shown = result.shown
-    query = {"run": shown.run_id, "question": shown.question_id, "layer": shown.layer}
-    return query | result.balance.query()
+    return Link("explore", shown.run_id, shown.question_id, shown.layer, result.balance).query()
 
 
 def stored_parts(result: QuestionResult, words: Translator) -> Parts:
@@ -101,14 +109,16 @@ def opened_parts(opened: OpenedQuestion, words: Translator) -> Parts:
     run_id = opened.result.shown.run_id
     return {
         **question_parts(opened.result, words),
-        **form_parts(opened.result.view.stored.question),
+        **asked_question(opened.result.view.stored.question),
         "stored_run": run_choice(opened.runs, run_id),
     }
 
 
-def form_parts(question: Question) -> Parts:
-    """A question in the form: its text, and one accepted idea a line."""
-    return {"question": question.text, "accepted": "\n".join(map(write_idea, question.ideas))}
+def model_parts(model: object) -> Parts:
+    """The form's layers for a model: the later half; where its depth is not known yet, the run says what it lacks."""
+    deepest, layers = default_layers(model)
+    limits: Parts = {name: gr.update(maximum=deepest) for name in ("first_layer", "last_layer", "every")}
+    return limits | {name: limits[name] | {"value": layer} for name, layer in layers.items()}
 
 
 def run_choice(runs: Sequence[tuple[str, str]], run_id: str | None) -> dict[str, object]:

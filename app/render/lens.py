@@ -2,11 +2,13 @@
 
 from app.figures.lens import lens_map
 from app.handlers.lens import LensCell, LensResult, LensUpdate
+from app.handlers.links import LensLink, Link
 from app.language import Translator
 from app.messages import Message
 from app.render import Parts
 from app.views.base import status_line
 from app.views.lens import lens_headline, top_table
+from app.views.runs import link_box
 
 
 def lens_parts(result: LensResult, words: Translator) -> Parts:
@@ -15,7 +17,15 @@ def lens_parts(result: LensResult, words: Translator) -> Parts:
         "headline": lens_headline(result.table, words),
         "chart": lens_map(result.table, result.shade, words),
         "cell": "",
+        "link": _link(result, words),
     }
+
+
+def _link(result: LensResult, words: Translator, cell: tuple[int, int] | None = None) -> str:
+    shown = result.shown
+    of_stored = LensLink(shown.question_id, shown.exit_head, result.shade, cell)
+    own = LensLink(None, shown.exit_head, result.shade, cell, shown.prompt, shown.model, shown.num_tokens, shown.whole)
+    return link_box(Link("lens", lens=own if shown.is_live else of_stored).query(), words)
 
 
 def stored_parts(result: LensResult, words: Translator) -> Parts:
@@ -35,4 +45,8 @@ def update_parts(update: LensUpdate, words: Translator) -> Parts:
 
 def cell_parts(cell: LensCell, words: Translator) -> Parts:
     """The most probable tokens of a cell."""
-    return {"cell": top_table(cell.table, cell.layer - 1, cell.position, words)}
+    place = (cell.layer, cell.position)
+    return {
+        "cell": top_table(cell.of.table, cell.layer - 1, cell.position, words),
+        "link": _link(cell.of, words, place),
+    }

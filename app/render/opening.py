@@ -1,40 +1,83 @@
 """The page as it opens: parts of all tabs, those of other tabs than Explore by the tab's name and theirs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import gradio as gr
 
-from app.handlers.opening import CompareStart, EmptyStart, OpenedPage, PrefilledStart, RunsStart, SetStart, StoredStart
+from app.handlers.links import Link
+from app.handlers.opening import (
+    CompareStart,
+    EmptyStart,
+    LensStart,
+    OpenedPage,
+    PrefilledStart,
+    RunsStart,
+    SetStart,
+    StoredStart,
+)
 from app.language import Translator
 from app.messages import Message, Problem
-from app.render import Parts, compare, dataset, runs
-from app.render.explore import estimate_text, opened_parts, run_choice
+from app.render import Parts, compare, dataset, learn, lens, runs
+from app.render.explore import estimate_text, model_parts, opened_parts, run_choice
 from app.views.base import problem, status_line
 from app.views.detail import prompt_box
 from app.views.headline import welcome
+from app.views.notices import link_notices, prefilled_form, prefilled_prompt
+from app.views.runs import link_box
 
 _Result = TypeVar("_Result")
 # Parts of the tab Runs that a page that opens leaves as they are.
 _UNTOUCHED = ("confirm", "file")
 
 
-def page_parts(opened: OpenedPage, words: Translator) -> Parts:
-    """Everything that the address changes."""
+# Where each tab says what the address names and is not there.
+_NOTICES_IN = {
+    "explore": "headline",
+    "lens": "lens_headline",
+    "compare": "compare_notice",
+    "dataset": "set_headline",
+    "runs": "runs_manifest",
+    "learn": "learn_notice",
+}
+
+
+def page_parts(opened: OpenedPage, words: Translator, usual: Mapping[str, object] | None = None) -> Parts:
+    """Everything that the address changes.
+
+    Args:
+        opened: What it asks for.
+        words: The page's.
+        usual: Values of the form's controls on a first visit, for a page that has other ones by now.
+    """
     link = opened.link
     parts: Parts = {"tabs": gr.Tabs(selected=link.tab)}
-    parts |= {"balance": link.balance.creativity, "scaling": link.balance.scaling}
-    parts |= dict(link.form)
-    parts |= _explore(opened.explore, words)
-    parts["estimate"] = estimate_text(opened.estimate, words)
+    if opened.explore and opened.estimate:
+        parts |= {"balance": link.balance.creativity, "scaling": link.balance.scaling, "more": []}
+        parts |= dict(usual or {}) | _explore(opened.explore, words) | _form(link, usual or {})
+        parts["estimate"] = estimate_text(opened.estimate, words)
+    if opened.lens:
+        parts |= _of_tab("lens", _lens(opened.lens, link, words))
+    if link.tab == "learn":
+        parts |= _of_tab("learn", learn.opened_parts(link.step, words))
     if opened.compare:
-        parts |= _of_tab("compare", _compare(opened.compare, link.measure, words))
+        parts |= _of_tab("compare", _compare(opened.compare, link, words))
     if opened.dataset:
         balance = {"balance": link.balance.creativity, "scaling": link.balance.scaling}
         parts |= _of_tab("set", balance | _dataset(opened.dataset, words))
     if opened.runs:
         parts |= _of_tab("runs", _runs(opened.runs, words))
+    place = _NOTICES_IN[link.tab]
+    parts[place] = link_notices(opened.notices, words) + parts.get(place, "")
     return parts
+
+
+def _form(link: Link, usual: Mapping[str, object]) -> Parts:
+    """The form as the address fills it in; a model brings its layers, unless the address names those too."""
+    model = link.form.get("model", usual.get("model"))
+    fitted = model_parts(model) if model is not None else {}
+    layers = {name: update | {"value": link.form[name]} for name, update in fitted.items() if name in link.form}
+    return fitted | dict(link.form) | layers
 
 
 def _of_tab(tab: str, parts: Parts) -> Parts:
@@ -49,18 +92,45 @@ def _or_problem(
 
 def _explore(start: StoredStart | PrefilledStart | EmptyStart, words: Translator) -> Parts:
     if isinstance(start, EmptyStart):
-        return {"headline": welcome(words), "status": status_line(start.status, words)}
+        return {"headline": welcome(words), "status": status_line(start.status, words)} | _nothing_shown()
     prompt = {"prompt": prompt_box(start.prompt, words)}
     if isinstance(start, StoredStart):
         return opened_parts(start.opened, words) | prompt | {"status": status_line(Message("stored_answers"), words)}
     status = status_line(Message("prefilled"), words)
-    return prompt | {"headline": welcome(words), "status": status, "stored_run": run_choice(start.runs, None)}
+    listed = {"stored_run": run_choice(start.runs, None)}
+    return prompt | _nothing_shown() | {"headline": prefilled_form(start.question, words), "status": status} | listed
 
 
-def _compare(start: CompareStart, measure: str, words: Translator) -> Parts:
-    listed: Parts = {"runs": gr.update(choices=list(start.choices), value=list(start.ids)), "measure": measure}
+def _nothing_shown() -> Parts:
+    """No results: those of the view before this one go."""
+    empty = dict.fromkeys(("depth", "chart", "river", "shown"))
+    return empty | dict.fromkeys(("answers", "numbers", "detail", "link"), "")
+
+
+def _lens(start: LensStart, link: Link, words: Translator) -> Parts:
+    asked = link.lens
+    parts: Parts = {"head": asked.exit_head, "shade": asked.shade, "shown": start.shown}
+    if start.shown.is_live:
+        parts |= {"prompt": asked.prompt, "model": asked.model, "num_tokens": asked.num_tokens, "whole": asked.whole}
+    else:
+        parts["stored"] = start.shown.question_id
+    if start.result is None:
+        parts |= {"headline": prefilled_prompt(asked.prompt or "", words), "chart": None, "cell": ""}
+        address = link_box(Link("lens", lens=asked).query(), words)
+        return parts | {"link": address, "status": status_line(Message("prefilled_lens"), words)}
+    is_stored = not start.shown.is_live
+    parts |= lens.stored_parts(start.result, words) if is_stored else lens.lens_parts(start.result, words)
+    if start.cell:
+        parts |= lens.cell_parts(start.cell, words)
+        parts["chart"] |= {"layer": start.cell.layer, "position": start.cell.position}
+    return parts
+
+
+def _compare(start: CompareStart, link: Link, words: Translator) -> Parts:
+    listed: Parts = {"runs": gr.update(choices=list(start.choices), value=list(start.ids))}
+    listed |= {"measure": link.measure, "by_share": link.by_share}
     return listed | _or_problem(
-        start.comparison, words, lambda comparison: compare.comparison_parts(comparison, False, words), "text"
+        start.comparison, words, lambda comparison: compare.comparison_parts(comparison, link.by_share, words), "text"
     )
 
 

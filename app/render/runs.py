@@ -5,6 +5,7 @@ from pathlib import Path
 import gradio as gr
 
 from app.figures.curves import layer_curves
+from app.handlers.links import Link
 from app.handlers.runs import MOST_ROWS, OpenedRun, RunPage, RunResult
 from app.language import Translator
 from app.library import StoredRun
@@ -36,7 +37,7 @@ def run_parts(result: RunResult, words: Translator) -> Parts:
     return {
         "chosen": run_id,
         "manifest": manifest_view(result.run, words, left_out_note(result.num_bad_parts, words)),
-        "link": link_box({"tab": "runs", "run": run_id}, words),
+        "link": link_box(Link("runs", run_id).query(), words),
         "open": gr.update(interactive=result.run.manifest.finished_at is not None),
         "export": gr.update(interactive=True),
         "delete": gr.update(interactive=result.may_delete),

@@ -171,11 +171,18 @@ def wire_run(
         return {}
 
     buttons = [parts["run"], parts["stop"]]
+    parts["run"].click(None, None, None, js=announce("hcl:run", kind), **QUIET)
     pressed = parts["run"].click(bind(on_run_pressed), None, [parts["status"], *buttons], **QUIET)
     ended = pressed.then(bind(work), inputs, outputs, api_name=kind, **MODEL)
     ended.then(bind(on_run_ended), None, buttons, **QUIET)
+    ended.then(None, None, None, js=announce("hcl:ran", kind), **QUIET)
     stopping = parts["stop"].click(bind(on_stop_pressed), None, [parts["status"], parts["stop"]], **QUIET)
     stopping.then(bind(stop), None, parts["stop"], **QUIET)
+
+
+def announce(name: str, detail: str) -> str:
+    """A script for an event that only the page's own scripts are told of."""
+    return f"() => {{ document.dispatchEvent(new CustomEvent({name!r}, {{ detail: {detail!r} }})); return []; }}"
 
 
 def _buttons(is_running: bool) -> Parts:

@@ -31,6 +31,7 @@ def build_compare(core: Service, tab: gr.Tab) -> dict[str, Any]:
                 [(say("by_layer"), False), (say("by_share"), True)], value=False, label=say("label_axis")
             )
         with results_column():
+            parts["notice"] = gr.HTML("")
             parts["text"] = gr.HTML("", elem_id="comparison")
             with gr.Column(elem_classes="hcl-panel"):
                 parts["chart"] = LayerChart(elem_id="compared", label=say("chart_compared"))
@@ -46,11 +47,16 @@ def build_compare(core: Service, tab: gr.Tab) -> dict[str, Any]:
     def compare(visit: Visit, ids: list[str] | None, measure: str, by_share: bool) -> Parts:
         return comparison_parts(handlers.compare(visit, ids or [], measure), by_share, visit.words)
 
+    def choose(visit: Visit, *values: Any) -> Parts:
+        """Another choice than that of the address, of which the notice speaks."""
+        return {"notice": "", **compare(visit, *values)}
+
     bind = Binder(core, parts, errors_in="text")
     shown = [parts[name] for name in ("text", "chart", "link")]
     choice = [parts[name] for name in ("runs", "measure", "by_share")]
     opened = tab.select(bind(list_runs), parts["runs"], parts["runs"], **QUIET)
     slow = {"show_progress": "hidden", "api_visibility": "private"}
     opened.then(bind(compare), choice, shown, **slow)
-    gr.on([each.input for each in choice], bind(compare), choice, shown, trigger_mode="always_last", **slow)
+    moved = [each.input for each in choice]
+    gr.on(moved, bind(choose), choice, [parts["notice"], *shown], trigger_mode="always_last", **slow)
     return parts

@@ -9,8 +9,9 @@ import gradio as gr
 from app.components import AnswerColumns, DepthPlayer, LayerChart, LinkBox
 from app.handlers import explore as handlers
 from app.handlers import questions
+from app.handlers.asked import asked_question
 from app.handlers.explore import ShownQuestion
-from app.handlers.form import CONTROLS, Form, by_name, num_hidden_layers
+from app.handlers.form import CONTROLS, Form, by_name
 from app.handlers.measures import MEASURES
 from app.language import labels
 from app.messages import Problem
@@ -122,7 +123,7 @@ def _wire_stored(bind: Binder, form: FormControls) -> None:
         chosen = run_id if run_id in ids else next(iter(ids), None)
         info = visit.words("stored_info" if ids else "no_stored_info")
         listed = gr.update(choices=runs, value=chosen, info=info)
-        return render.form_parts(question) | {"stored_run": listed} | show_run(visit, chosen, question.text, *weighed)
+        return asked_question(question) | {"stored_run": listed} | show_run(visit, chosen, question.text, *weighed)
 
     def show_run(visit: Visit, run_id: str | None, question: str, *weighed: Any) -> Parts:
         if not run_id:
@@ -141,14 +142,7 @@ def _wire_settings(bind: Binder, form: FormControls) -> None:
     parts = form.parts
 
     def fit_layers(_: Visit, model: object) -> Parts:
-        deepest = num_hidden_layers(model)
-        if deepest is None:  # not known before it is loaded; the run will say if a layer does not exist
-            return dict.fromkeys(layers, gr.update(maximum=None))
-        return {
-            "first_layer": gr.update(value=deepest // 2 + 1, maximum=deepest),
-            "last_layer": gr.update(value=deepest, maximum=deepest),
-            "every": gr.update(maximum=deepest),
-        }
+        return render.model_parts(model)
 
     def estimate(visit: Visit, *values: Any) -> Parts:
         try:
@@ -162,7 +156,8 @@ def _wire_settings(bind: Binder, form: FormControls) -> None:
         return {"prompt": prompt_box(prompt, visit.words)}
 
     layers = ("first_layer", "last_layer", "every")
-    parts["model"].change(bind(fit_layers), parts["model"], [parts[name] for name in layers], **QUIET)
+    # Not where the page itself fills the model in: a link may name layers of its own.
+    parts["model"].input(bind(fit_layers), parts["model"], [parts[name] for name in layers], **QUIET)
     changes = [parts[name].change for name in CONTROLS if name not in ("question", "judge", "seed")]
     gr.on(changes, bind(estimate), form.controls, parts["estimate"], trigger_mode="always_last", **QUIET)
     prompt = [parts[name] for name in ("model", "question", "template")]

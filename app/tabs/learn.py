@@ -1,14 +1,15 @@
 """Learn: seven steps; each asks for a guess before it shows its chart."""
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
-from app.components import LayerChart
+from app.components import LayerChart, LinkBox
 from app.handlers import learn as handlers
 from app.language import labels
 from app.render import Parts
-from app.render.learn import step_parts
+from app.render.learn import link_parts, step_parts
 from app.service import Service
 from app.tabs.base import QUIET, Binder
 from app.visit import Balance, Visit
@@ -18,15 +19,31 @@ _FORMULAS = {"left": "$", "right": "$", "display": False}
 _BALANCE_STEP = 6
 
 
-def build_learn(core: Service) -> None:
-    """Lay out the tab and wire it."""
+def build_learn(core: Service) -> dict[str, Any]:
+    """Lay out the tab and wire it; its parts."""
     say = labels()
+    parts: dict[str, Any] = {"notice": gr.HTML("")}
+    steps = []
     with gr.Walkthrough(selected=1, elem_id="learn") as walk:
         for step in range(1, handlers.NUM_STEPS + 1):
-            with gr.Step(say(f"learn_{step}_name"), id=step):
+            with gr.Step(say(f"learn_{step}_name"), id=step) as container:
                 _build_step(core, walk, step)
+            steps.append(container)
+    parts |= {"walk": walk, "link": LinkBox(elem_id="learn-link")}
+    _wire_links(core, parts, steps)
     with gr.Accordion(say("glossary_title"), open=False):
         gr.Markdown(say("glossary"))
+    return parts
+
+
+def _wire_links(core: Service, parts: dict[str, Any], steps: list[gr.Step]) -> None:
+    bind = Binder(core, parts, errors_in="notice")
+
+    def link(visit: Visit, step: int) -> Parts:
+        return link_parts(step, visit.words)
+
+    for number, step in enumerate(steps, 1):
+        step.select(bind(partial(link, step=number)), None, [parts["link"], parts["notice"]], **QUIET)
 
 
 def _build_step(core: Service, walk: gr.Walkthrough, step: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components import LayerChart
+from app.components import LayerChart, LinkBox
 from app.figures.lens import SHADES
 from app.handlers import lens as handlers
 from app.handlers.lens import ShownLens
@@ -22,8 +22,8 @@ from app.views.lens import question_of
 from app.visit import Visit
 
 
-def build_lens(core: Service, tab: gr.Tab) -> None:
-    """Lay out the tab and wire it."""
+def build_lens(core: Service, tab: gr.Tab) -> dict[str, Any]:
+    """Lay out the tab and wire it; its parts."""
     parts: dict[str, Any] = {"shown": gr.State(None)}
     with main_row():
         with controls_column():
@@ -33,7 +33,9 @@ def build_lens(core: Service, tab: gr.Tab) -> None:
             with gr.Column(elem_classes="hcl-panel hcl-wide"):
                 parts["chart"] = LayerChart(elem_id="lens", label=labels()("chart_lens"))
             parts["cell"] = gr.HTML("", elem_id="lens-cell")
+            parts["link"] = LinkBox(elem_id="lens-link")
     _wire(core, tab, parts)
+    return parts
 
 
 def _controls(core: Service, parts: dict[str, Any]) -> None:
@@ -83,20 +85,20 @@ def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
     def recolour(visit: Visit, shown: ShownLens | None, shade: str) -> Parts:
         return render.lens_parts(handlers.show(visit, shown, shade), visit.words) if shown else {}
 
-    def choose(visit: Visit, event: gr.EventData, shown: ShownLens | None) -> Parts:
+    def choose(visit: Visit, event: gr.EventData, shown: ShownLens | None, shade: str) -> Parts:
         if not shown:
             return {}
         layer, position = getattr(event, "layer", None), getattr(event, "position", None)
-        return render.cell_parts(handlers.choose_cell(visit, shown, layer, position), visit.words)
+        return render.cell_parts(handlers.choose_cell(visit, shown, layer, position, shade), visit.words)
 
     bind = Binder(core, parts)
-    results = [parts[name] for name in ("headline", "chart", "cell", "shown", "status", "prompt")]
+    results = [parts[name] for name in ("headline", "chart", "cell", "link", "shown", "status", "prompt")]
     stored = [parts[name] for name in ("stored", "head", "shade")]
     tab.select(bind(open_tab), [parts["shown"], *stored], results, **QUIET)
     parts["stored"].input(bind(show_stored), stored, results, **QUIET)
     parts["head"].input(bind(change_head), [parts["shown"], *stored], results, **QUIET)
     parts["shade"].input(bind(recolour), [parts["shown"], parts["shade"]], results, **QUIET)
-    cell = [parts["cell"], parts["status"]]
-    parts["chart"].choose(bind.on_choice(choose), parts["shown"], cell, trigger_mode="always_last", **QUIET)
+    cell, looked = [parts["cell"], parts["link"], parts["status"]], [parts["shown"], parts["shade"]]
+    parts["chart"].choose(bind.on_choice(choose), looked, cell, trigger_mode="always_last", **QUIET)
     names = ("model", "head", "prompt", "whole", "num_tokens", "shade")
     wire_run(bind, parts, look, [parts[name] for name in names], results, "lens")

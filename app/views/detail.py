@@ -60,9 +60,11 @@ def _scores(scored: Scored, exit_layer: int, words: Translator) -> str:
     score, uncertainty = next(pair for pair in pairs if pair[0].exit_layer == exit_layer)
     parts = []
     for field, interval in scored.measures:
-        value = words.number(getattr(score, field))
-        parts.append(f"{words(field)} <b>{value}</b> ({words.interval(getattr(uncertainty, interval))})")
-    parts.append(f"{words('best_in')} <b>{words.percent(uncertainty.p_optimal)}</b>")
+        value = getattr(score, field)
+        bounds = "" if math.isnan(value) else f" ({words.interval(getattr(uncertainty, interval))})"
+        parts.append(f"{words(field)} <b>{words.number(value)}</b>{bounds}")
+    best_in = uncertainty.p_optimal if scored.best is not None else math.nan
+    parts.append(f"{words('best_in')} <b>{words.percent(best_in)}</b>")
     return " · ".join(parts)
 
 

@@ -91,6 +91,8 @@ def _detail(scored: Scored, words: Translator) -> str:
         parts.append(words("chosen_for_its_score", **values))
     if not best.has_creativity:
         parts.append(words("no_creativity_one" if scored.num_questions == 1 else "no_creativity_set"))
+    if scored.is_unscaled:
+        parts.append(words("one_layer_unscaled"))
     if scored.is_open:
         parts.append(words("open_note"))
     return " ".join(part for part in parts if part)

@@ -1,6 +1,6 @@
 """Stored runs as rows, a run's manifest, and the link that opens it again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import urlencode
 
@@ -72,9 +72,15 @@ def manifest_view(run: StoredRun, words: Translator, note: str = "") -> str:
     )
 
 
-def link_box(query: dict[str, object], words: Translator) -> str:
-    """A field with the address that opens this view again; ``link.js`` puts the page's own address before it."""
-    text = escape("?" + urlencode({name: value for name, value in query.items() if value not in (None, "")}, safe=","))
+def link_box(query: Mapping[str, object], words: Translator) -> str:
+    """A field with the address that opens this view again; ``link.js`` puts the page's own address before it.
+
+    Args:
+        query: Parameters, a list for one that stands there many times; empty ones are left out.
+        words: The page's.
+    """
+    parameters = {name: value for name, value in query.items() if value not in (None, "", [])}
+    text = escape("?" + urlencode(parameters, doseq=True, safe=",", errors="replace"))
     return (
         f'<div class="hcl-link"><label>{words("link_to_this")} '
         f'<input readonly value="{text}" data-query="{text}"></label>'

@@ -1,5 +1,6 @@
 """The chart's numbers as a table: for screen readers, for copying, and for people who like numbers."""
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -30,7 +31,7 @@ def _row(scored: Scored, index: int, more: Mapping[str, Sequence[float]], words:
         _cell(score.creativity, uncertainty.creativity_ci, words),
         _cell(score.creativity_raw, uncertainty.creativity_raw_ci, words),
         _cell(score.hcb_score, uncertainty.hcb_ci, words),
-        f"<td>{words.percent(uncertainty.p_optimal)}</td>",
+        f"<td>{words.percent(uncertainty.p_optimal if scored.best is not None else math.nan)}</td>",
         *(f"<td>{words.number(values[index])}</td>" for values in more.values()),
     ]
     is_best = ' class="best"' if score.exit_layer == scored.best else ""
@@ -38,4 +39,6 @@ def _row(scored: Scored, index: int, more: Mapping[str, Sequence[float]], words:
 
 
 def _cell(value: float, interval: Interval, words: Translator) -> str:
+    if math.isnan(value):
+        return "<td>–</td>"
     return f"<td>{words.number(value)} <small>{words.interval(interval)}</small></td>"

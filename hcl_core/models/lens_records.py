@@ -72,6 +72,11 @@ class LensTable:
         """``L``."""
         return len(self.entropy)
 
+    @property
+    def whole_text(self) -> str:
+        """The prompt and all that comes after it."""
+        return self.prompt + "".join(self.token_texts)
+
     def as_json(self) -> dict[str, object]:
         """What ``lens --json`` prints."""
         return {
