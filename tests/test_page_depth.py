@@ -223,3 +223,17 @@ def test_what_others_wrote_is_text_in_the_player_too(visit, hostile_run):
         page.keyboard.press(" ")
         page.get_by_role("button", name="Pause", exact=True).wait_for()
         assert fits(page)
+
+
+@pytest.mark.model
+def test_the_place_stays_while_a_run_grows(visit):
+    with visit("?q=Name%20a%20colour&a=Red&a=Blue&first=27&samples=120&temperature=0.8") as page:
+        page.get_by_role("button", name="Run", exact=True).click()
+        stands_on(page, 30)
+        page.locator(SLIDER).focus()
+        page.keyboard.press("Home")
+        stands_on(page, 27)
+        assert page.get_by_role("link", name="Present").count() == 0  # it has no address yet
+        page.locator("#depth .hcl-depth-share", has_text="120 answers").wait_for(timeout=120_000)
+        page.get_by_role("link", name="Present").wait_for()
+        everything_stands_on(page, 27)
