@@ -308,5 +308,9 @@ def test_the_file_of_a_stored_question_is_a_picture_in_the_visitors_language(cli
 
 @pytest.mark.parametrize("query", ["", f"run={SHIPPED}", f"run={SHIPPED}&question=x", "run=../x&question=x", "run=0"])
 def test_what_is_not_there_has_no_file(client, query):
-    answered = client.get(f"/depth.svg?{query}")
-    assert answered.status_code == 404 and answered.headers["content-type"].startswith("text/plain")
+    answered = client.get(f"/depth.svg?{query}", headers={"accept-language": "de"})
+    assert (
+        answered.status_code == 404
+        and " Lauf" in answered.text
+        and answered.headers["content-type"].startswith("text/plain")
+    )
