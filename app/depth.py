@@ -22,11 +22,13 @@ class Leader:
         meaning: Its number, the same at every layer.
         text: What it is called at this layer.
         outcome: The judge's.
+        num_wordings: Different texts that count as it.
     """
 
     meaning: int
     text: str
     outcome: Outcome
+    num_wordings: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,9 @@ def layer_steps(layers: Sequence[LayerAnswers], meanings: Sequence[Meaning], sco
 def _leaders(groups: Sequence[tuple[int, AnswerGroup]]) -> tuple[tuple[Leader, ...], int]:
     """The most common groups, and how many answers each of them has."""
     most = max(group.count for _, group in groups)
-    leaders = tuple(Leader(number, group.text, group.outcome) for number, group in groups if group.count == most)
+    leaders = tuple(
+        Leader(number, group.text, group.outcome, len(group.answers)) for number, group in groups if group.count == most
+    )
     is_apart = most == 1 < len(groups)
     return leaders[:1] if is_apart else leaders, most
 

@@ -7,8 +7,9 @@ from starlette.routing import Route
 from app.language import Translator
 from app.library import find_run
 from app.question_view import QuestionView
+from app.views.base import without_paths
 from app.views.depth_svg import animated_svg
-from hcl_core.errors import RunFolderError
+from hcl_core.errors import HclError
 from hcl_core.records import DEFAULT_SCALING, Weights
 
 # It is a page of our own address to who opens it: nothing in it may run, or come from elsewhere.
@@ -27,8 +28,8 @@ def depth_route() -> Route:
         words = Translator.of(request)
         try:
             view = QuestionView.load(find_run(run_id), request.query_params.get("question", ""))
-        except RunFolderError as error:
-            return PlainTextResponse(str(error), 404)
+        except HclError as error:
+            return PlainTextResponse(words.error(without_paths(str(error))), 404)
         if not view.layers:
             return PlainTextResponse(words("no_answers_yet"), 404)
         picture = animated_svg(view, view.outcomes.scored(Weights(), DEFAULT_SCALING), words)

@@ -22,11 +22,19 @@ function make(tag, className, text) {
   return made;
 }
 
+// The largest type that their place has room for.
+function fitAnswers() {
+  const [answers, more] = [part("answers"), part("more")];
+  const place = answers.parentElement;
+  for (const size of ["large", "medium", "small"]) {
+    place.dataset.size = size;
+    if (answers.offsetHeight + more.offsetHeight <= place.clientHeight) return;
+  }
+}
+
 function showAnswers(step) {
-  const letters = step.leaders.reduce((sum, each) => sum + each.text.length + 3, 0);
-  const answers = part("answers");
-  answers.parentElement.dataset.length = letters < 24 ? "short" : letters < 60 ? "medium" : "long";
-  answers.replaceChildren(
+  part("more").textContent = step.more;
+  part("answers").replaceChildren(
     ...step.leaders.map((leader) => {
       const made = make("span", leader.outcome, "");
       if (leader.sign) {
@@ -41,6 +49,7 @@ function showAnswers(step) {
       return made;
     }),
   );
+  fitAnswers();
 }
 
 function showScale(step) {
@@ -57,7 +66,6 @@ function show() {
   box.dataset.layer = step.layer;
   part("layer").textContent = step.name;
   showAnswers(step);
-  part("more").textContent = step.more;
   part("share").textContent = step.share;
   part("portion").style.width = `${100 * step.portion}%`;
   part("sure").textContent = step.sure;
@@ -206,5 +214,15 @@ function showNewSteps() {
   showPlay();
 }
 
+// An address that opens nothing has nothing to present: the whole page says why.
+const headline = document.getElementById("headline");
+if (presents && headline) {
+  const followHeadline = () =>
+    document.documentElement.classList.toggle("hcl-presents", !headline.querySelector(".hcl-empty"));
+  new MutationObserver(followHeadline).observe(headline, { childList: true, subtree: true });
+  followHeadline();
+}
+
 watch("value", showNewSteps);
 showNewSteps();
+new ResizeObserver(fitAnswers).observe(part("answers").parentElement);

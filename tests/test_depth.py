@@ -119,13 +119,15 @@ def test_a_difference_that_the_percentages_do_not_show_is_not_claimed():
     assert news(view_of(*layers))[1] == ["Same answer, as often: 90%"]
 
 
-def test_one_idea_in_other_words_is_not_called_the_same_answer():
+def test_one_idea_in_other_words_is_counted_as_the_same_and_its_wordings_are():
     view = view_of([("Earth", WRONG, 1)], [("Earth", WRONG, 1)])
     cluster = [
         LayerAnswers(1, (answer("The planet Mars", RIGHT, 3, 0), answer("Mars", RIGHT, 1, 0))),
         LayerAnswers(2, (answer("Mars", RIGHT, 4, 0),)),
     ]
-    assert news(replace(view, layers=tuple(cluster)))[1] == ["Same in other words, as often: 100%"]
+    first, second = said(replace(view, layers=tuple(cluster)))
+    assert second["news"] == ["Counted as the same answer, as often: 100%"]
+    assert (first["more"], second["more"]) == ("in 2 wordings, counted as one answer", "")
 
 
 def test_the_first_right_answers_are_said_where_they_come_and_once():
@@ -306,5 +308,9 @@ def test_the_file_of_a_stored_question_is_a_picture_in_the_visitors_language(cli
 
 @pytest.mark.parametrize("query", ["", f"run={SHIPPED}", f"run={SHIPPED}&question=x", "run=../x&question=x", "run=0"])
 def test_what_is_not_there_has_no_file(client, query):
-    answered = client.get(f"/depth.svg?{query}")
-    assert answered.status_code == 404 and answered.headers["content-type"].startswith("text/plain")
+    answered = client.get(f"/depth.svg?{query}", headers={"accept-language": "de"})
+    assert (
+        answered.status_code == 404
+        and " Lauf" in answered.text
+        and answered.headers["content-type"].startswith("text/plain")
+    )

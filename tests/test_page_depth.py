@@ -4,7 +4,19 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from test_page import FINITE_ANIMATIONS, SHIPPED, address, browser, columns, fits, hostile_run, runs, usual, visit
+from test_page import (
+    FINITE_ANIMATIONS,
+    SHIPPED,
+    WARMER,
+    address,
+    browser,
+    columns,
+    fits,
+    hostile_run,
+    runs,
+    usual,
+    visit,
+)
 
 __all__ = ["address", "browser", "hostile_run", "runs", "usual", "visit"]  # fixtures
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -144,6 +156,29 @@ def test_a_page_to_present_has_the_sentence_the_player_and_the_curve_alone(visit
         assert page.locator(".hcl-title").is_visible()
 
 
+def test_an_address_that_opens_nothing_shows_the_whole_page(visit):
+    with visit("?run=0000000000000000&question=x&present=1") as page:
+        page.get_by_role("tab", name="Explore").wait_for()
+        page.get_by_text("that run is no longer on this machine").wait_for()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_whatever_is_said_has_room_in_its_place(visit, width):
+    with visit(f"?run={WARMER}&question=name-a-planet&layer=1&present=1", width=width) as page:
+        stands_on(page, 1)
+        page.wait_for_function("document.querySelector('#depth input') === document.activeElement")
+        outside = """() => [...document.querySelector('.hcl-depth-answers').children].some((each) => {
+            const [place, box] = [each.parentElement.getBoundingClientRect(), each.getBoundingClientRect()];
+            return box.top < place.top - 1 || box.bottom > place.bottom + 1 || box.right > place.right + 1;
+        })"""
+        too_large = []
+        for layer in range(2, 31):
+            page.keyboard.press("ArrowRight")
+            stands_on(page, layer)
+            too_large += [layer] if page.evaluate(outside) else []
+        assert too_large == []
+
+
 def test_present_opens_the_layer_that_stands_there(visit):
     with visit(f"{QUESTION}&layer=22") as page:
         columns(page, 30)
@@ -188,3 +223,17 @@ def test_what_others_wrote_is_text_in_the_player_too(visit, hostile_run):
         page.keyboard.press(" ")
         page.get_by_role("button", name="Pause", exact=True).wait_for()
         assert fits(page)
+
+
+@pytest.mark.model
+def test_the_place_stays_while_a_run_grows(visit):
+    with visit("?q=Name%20a%20colour&a=Red&a=Blue&first=27&samples=120&temperature=0.8") as page:
+        page.get_by_role("button", name="Run", exact=True).click()
+        stands_on(page, 30)
+        page.locator(SLIDER).focus()
+        page.keyboard.press("Home")
+        stands_on(page, 27)
+        assert page.get_by_role("link", name="Present").count() == 0  # it has no address yet
+        page.locator("#depth .hcl-depth-share", has_text="120 answers").wait_for(timeout=120_000)
+        page.get_by_role("link", name="Present").wait_for()
+        everything_stands_on(page, 27)

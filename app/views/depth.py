@@ -100,11 +100,16 @@ def _shown_leaders(step: LayerStep, words: Translator) -> list[dict[str, str]]:
 
 
 def _more(step: LayerStep, words: Translator) -> str:
-    """What the large type leaves out."""
+    """What the large type leaves out: further leaders, or that one of them is said in several ways."""
     if step.is_apart:
         return words("depth_example", answer=_signed(step.leaders[0], words))
     hidden = len(step.leaders) - _MOST_LEADERS
-    return words.plural("depth_more", hidden) if hidden > 0 else ""
+    if hidden > 0:
+        return words.plural("depth_more", hidden)
+    most = max(leader.num_wordings for leader in step.leaders)
+    if most == 1:
+        return ""
+    return words("depth_wordings" if len(step.leaders) == 1 else "depth_wordings_each", number=words.count(most))
 
 
 def _share(step: LayerStep, words: Translator) -> str:

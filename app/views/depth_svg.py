@@ -159,7 +159,7 @@ def _plot(steps: Sequence[Step], words: Translator) -> str:
         *(
             _text(str(step["layer"]), x, _BARS_Y + _BARS_HEIGHT + 16, 12, anchor="middle")
             for (x, _), step in zip(places, steps, strict=True)
-            if step in (steps[0], steps[-1]) or step["layer"] % 5 == 0
+            if len(steps) <= 12 or step in (steps[0], steps[-1]) or step["layer"] % 5 == 0
         ),
     ]
     return "".join([*drawn, *bars, *names])
