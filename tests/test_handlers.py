@@ -11,7 +11,7 @@ from conftest import make_lm
 from fake_runs import sample_keys, write_derived
 
 from app import library
-from app.handlers import compare, dataset, explore, learn, lens, opening, questions, runs
+from app.handlers import compare, dataset, explore, learn, lens, opening, questions, run_list, runs
 from app.handlers.dataset import SetChoice, ShownSet
 from app.handlers.explore import ShownQuestion
 from app.handlers.form import CONTROLS, Form, by_name
@@ -351,7 +351,7 @@ def test_a_public_page_lists_no_visitors_runs(service):
     list(run(service))
     public = Service(is_public=True)
     assert [each.is_shipped for each in public.stored_runs()] == [True] * 4
-    assert runs.list_runs(by(public)).num_runs == 4
+    assert run_list.list_runs(by(public)).num_runs == 4
     assert [each.is_shipped for each in service.stored_runs()] == [True] * 4 + [False]
 
 
@@ -745,7 +745,7 @@ def own(service):
 
 
 def listed(visit):
-    return [each.manifest.run_id for each in runs.list_runs(visit).runs]
+    return [each.manifest.run_id for each in run_list.list_runs(visit).runs]
 
 
 def test_runs_are_listed_and_one_is_shown(service, own):

@@ -11,7 +11,8 @@ from app.handlers.dataset import SetResult, ShownSet
 from app.handlers.explore import Estimate, OpenedQuestion, ShownQuestion
 from app.handlers.form import Form
 from app.handlers.links import Link
-from app.handlers.runs import RunPage, RunResult
+from app.handlers.run_list import RunPage, list_runs
+from app.handlers.runs import RunResult
 from app.messages import Message, Problem, Status
 from app.visit import Visit
 from hcl_core.errors import HclError
@@ -146,7 +147,7 @@ def _prefilled(visit: Visit, link: Link) -> PrefilledStart:
     template = str(link.form.get("template", TEMPLATE_NAMES[0]))
     model = str(link.form.get("model", DEFAULT_MODEL.name))
     prompt = explore.preview(visit, model, question, template)
-    return PrefilledStart(prompt, explore.run_choices(visit.service, question))
+    return PrefilledStart(prompt, explore.run_choices(visit, question))
 
 
 def _compare(visit: Visit, link: Link) -> CompareStart:
@@ -158,9 +159,9 @@ def _compare(visit: Visit, link: Link) -> CompareStart:
 def _dataset(visit: Visit, link: Link) -> SetStart:
     run_id = link.run_id or next((run.manifest.run_id for run in visit.service.stored_runs()), "")
     result = _attempt(lambda: dataset.show(visit, ShownSet(run_id), link.balance))
-    return SetStart(dataset.run_choices(visit.service), run_id, result)
+    return SetStart(dataset.run_choices(visit.service, visit.words), run_id, result)
 
 
 def _runs(visit: Visit, link: Link) -> RunsStart:
     run_id = link.run_id
-    return RunsStart(runs.list_runs(visit), _attempt(lambda: runs.show(visit, run_id)) if run_id else None)
+    return RunsStart(list_runs(visit), _attempt(lambda: runs.show(visit, run_id)) if run_id else None)

@@ -10,6 +10,7 @@ from app.handlers.explore import Estimate, OpenedQuestion, QuestionResult, RunUp
 from app.language import Translator
 from app.messages import Message, Problem
 from app.render import Parts
+from app.run_names import name_of
 from app.views.answers import answer_columns
 from app.views.base import note, status_line
 from app.views.depth import depth_player
@@ -37,7 +38,7 @@ def question_parts(result: QuestionResult, words: Translator) -> Parts:
 def weighed_parts(result: QuestionResult, words: Translator) -> Parts:
     """What depends on the balance alone."""
     view, scored = result.view, result.scored
-    asked, note = _asked(result), run_note(view.manifest, view.num_bad_parts, words)
+    asked, note = _asked(result, words), run_note(view.manifest, view.num_bad_parts, words)
     return {
         "headline": headline(scored, view.is_complete, words, asked, note),
         "depth": _depth(result, words),
@@ -54,11 +55,9 @@ def layer_parts(result: QuestionResult, words: Translator) -> Parts:
     return {"detail": detail, "shown": result.shown, "link": _link(result, words)}
 
 
-def _asked(result: QuestionResult) -> str:
-    """Question and model, for the line above the headline."""
-    settings = result.view.manifest.settings
-    question = result.view.stored.question.text[:200]
-    return f"{question} · {settings.model} · {settings.exit_head} head · T {settings.sampling.temperature:g}"
+def _asked(result: QuestionResult, words: Translator) -> str:
+    """Question and run, for the line above the headline."""
+    return f"{result.view.stored.question.text[:200]} · {name_of(result.view.manifest, words)}"
 
 
 def _depth(result: QuestionResult, words: Translator) -> dict[str, object]:
