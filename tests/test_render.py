@@ -162,7 +162,7 @@ def test_two_runs_are_compared_in_words_and_curves(visit):
 
 
 def test_a_published_curve_stands_beside_and_has_no_difference(visit):
-    published = next(each for label, each in compare.choices(visit) if "Llama 2 7B · T 0.6" in label)
+    published = next(each for label, each in compare.choices(visit) if "Llama 2 7B, T 0.6" in label)
     compared = compare.compare(visit, [SHIPPED, published, WARMER], "hallucination_rate")
     parts = render_compare.comparison_parts(compared, True, WORDS)
     lines = [trace for trace in parts["chart"]["data"] if trace["mode"] == "lines+markers"]
