@@ -35,9 +35,10 @@ class RunTitle:
     note: str = ""
 
     def __post_init__(self) -> None:
-        for what, text, most in (("name", self.name, MAX_NAME), ("note", self.note, MAX_NOTE)):
-            if len(text) > most:
-                raise SettingsError(f"a run's {what} must have at most {most} characters; got {len(text)}")
+        if len(self.name) > MAX_NAME:
+            raise SettingsError(f"a run's name must have at most {MAX_NAME} characters; got {len(self.name)}")
+        if len(self.note) > MAX_NOTE:
+            raise SettingsError(f"a run's note must have at most {MAX_NOTE} characters; got {len(self.note)}")
 
     @classmethod
     def of(cls, name: str, note: str) -> "RunTitle":
