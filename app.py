@@ -101,7 +101,8 @@ def launch(options: argparse.Namespace, is_public: bool) -> Blocks:
         enable_monitoring=False,
         run_history=False,
         ssr_mode=False,
-        footer_links=["settings"],
+        # Its settings would be a second, competing place for language and colours.
+        footer_links=[],
         theme=make_theme(),
         i18n=labels(),
         css_paths=STYLE_SHEET,

@@ -10,6 +10,7 @@ from app.figures.curves import layer_curves
 from app.language import Translator
 from app.library import StoredRun
 from app.question_view import QuestionView
+from app.run_names import run_name
 from app.theme import STYLE_SHEET, light_colours
 from app.views.answers import answer_columns
 from app.views.headline import headline
@@ -41,7 +42,7 @@ def export_page(run: StoredRun, target: Path, words: Translator) -> None:
     sections = "".join(_question(run, stored.question.id, words) for stored in questions[:_MOST_QUESTIONS])
     if len(questions) > _MOST_QUESTIONS:
         sections += f"<p>{words('export_cut', shown=_MOST_QUESTIONS, all=words.count(len(questions)))}</p>"
-    title = escape(printable(run.describe()))
+    title = escape(printable(run_name(run, words)))
     style = STYLE_SHEET.read_text(encoding="utf-8")
     page = (
         f'<!doctype html><html lang="{words.language}"><head><meta charset="utf-8"><title>{title}</title>'

@@ -123,6 +123,11 @@ class Translator:
         """``value`` with ``digits`` decimals and the language's marks; a dash where there is none."""
         return _decimal(f"{value:.{digits}f}", self._locale) if math.isfinite(value) else "–"
 
+    def shortest(self, value: float) -> str:
+        """``value`` with as many decimals as it needs, six at most: ``0.6``, ``1``."""
+        _, _, decimals = f"{value:.6f}".rstrip("0").partition(".")
+        return self.number(value, len(decimals))
+
     def interval(self, bounds: tuple[float, float]) -> str:
         """``0.12 to 0.34``."""
         return self("range", low=self.number(bounds[0]), high=self.number(bounds[1]))

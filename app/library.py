@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 
 from cachetools import LRUCache, cached
@@ -18,10 +19,10 @@ from hcl_core.runs.file_version import file_version
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.question_rows import parse_rows
+from hcl_core.runs.titles import NO_TITLE, RunTitle, read_title, title_file
 from hcl_core.scores.comparison import RunComparison, compare_runs
 from hcl_core.scores.measures import plausibility
 from hcl_core.scores.metrics import OutcomeTable
-from hcl_core.settings.layers import format_layers
 
 # A first visit shows the run whose head was fitted for early layers, at the lowest temperature.
 FIRST_HEAD = "linear"
@@ -40,19 +41,13 @@ class StoredRun:
         folder: Where it is.
         manifest: Of it.
         is_shipped: Whether it came with the program.
+        title: What its user calls it.
     """
 
     folder: RunFolder
     manifest: Manifest
     is_shipped: bool
-
-    def describe(self) -> str:
-        """One line for a list."""
-        settings = self.manifest.settings
-        return (
-            f"{settings.exit_head} · T {settings.sampling.temperature:g} · {settings.num_samples} × "
-            f"{format_layers(settings.exit_layers)} · {settings.model}"
-        )
+    title: RunTitle = NO_TITLE
 
 
 def stored_runs(with_own: bool) -> list[StoredRun]:
@@ -68,7 +63,7 @@ def stored_runs(with_own: bool) -> list[StoredRun]:
             folder = RunFolder(path)
             if not path.name.startswith(".") and folder.exists:
                 try:
-                    runs.append(StoredRun(folder, _manifest_of(folder), is_shipped))
+                    runs.append(_stored(folder, is_shipped))
                 except RunFolderError:
                     continue  # of another version, or damaged: `score` says what is wrong with it
     return sorted(runs, key=lambda run: (not run.is_shipped, _order(run), run.manifest.created_at))
@@ -82,6 +77,21 @@ def _manifest_version(folder: RunFolder) -> Hashable:
 def _manifest_of(folder: RunFolder) -> Manifest:
     """The manifest as it is on disk, read again only after it has changed."""
     return folder.manifest()
+
+
+def _stored(folder: RunFolder, is_shipped: bool) -> StoredRun:
+    manifest = _manifest_of(folder)
+    return StoredRun(folder, manifest, is_shipped, title_of(manifest.run_id, runs_folder()))
+
+
+def _title_version(run_id: str, runs: Path) -> Hashable:
+    return file_version(title_file(run_id, runs))
+
+
+@cached(LRUCache(maxsize=_MOST_RUNS), key=_title_version, lock=Lock())
+def title_of(run_id: str, runs: Path) -> RunTitle:
+    """What the user of the folder ``runs`` calls a run, read again only after it has changed."""
+    return read_title(run_id, runs)
 
 
 def _order(run: StoredRun) -> tuple[bool, float]:
@@ -100,7 +110,7 @@ def find_run(run_id: str) -> StoredRun:
     for root, is_shipped in roots:
         folder = RunFolder(root / run_id)
         if folder.exists:
-            return StoredRun(folder, _manifest_of(folder), is_shipped)
+            return _stored(folder, is_shipped)
     raise RunFolderError("that run is no longer on this machine: choose another")
 
 
@@ -128,6 +138,16 @@ def question_id_of(run: StoredRun, text: str) -> str | None:
     """The id under which ``run`` has asked the question of that text; ``None`` if it has not."""
     try:
         return _ids_by_text(run).get(text)
+    except (OSError, ValueError, HclError):  # damaged: `score` says what is wrong with it
+        return None
+
+
+def only_question_of(run: StoredRun) -> str | None:
+    """The text of the question, of a run of one."""
+    if run.manifest.num_questions != 1:
+        return None
+    try:
+        return next(iter(_ids_by_text(run)), None)
     except (OSError, ValueError, HclError):  # damaged: `score` says what is wrong with it
         return None
 

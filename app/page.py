@@ -21,6 +21,7 @@ from app.tabs.explore import build_explore
 from app.tabs.form import FormControls
 from app.tabs.learn import build_learn
 from app.tabs.lens import build_lens
+from app.tabs.runs import OPENING as OPENING_RUNS
 from app.tabs.runs import build_runs
 from app.visit import Visit
 
@@ -85,25 +86,7 @@ def _wire_opening(
         f"set_{name}": questions[name]
         for name in ("headline", "chart", "rows", "link", "status", "shown", "stored_run", "balance", "scaling")
     }
-    parts |= {
-        f"runs_{name}": stored[name]
-        for name in (
-            "rows",
-            "page",
-            "position",
-            "pages",
-            "earlier",
-            "later",
-            "chosen",
-            "manifest",
-            "chart",
-            "link",
-            "open",
-            "export",
-            "delete",
-            "status",
-        )
-    }
+    parts |= {f"runs_{name}": stored[name] for name in OPENING_RUNS}
     outputs = list(parts.values())
     usual = {name: form.parts[name].value for name in CONTROLS}
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from app.handlers import explore, runs
+from app.handlers import explore
+from app.handlers.run_list import RunFilter, list_runs
 from app.language import Translator
 from app.service import Service
 from app.visit import Visit
@@ -51,8 +52,9 @@ def main() -> None:
         service = Service()
         visit = Visit(Translator("en"), service, "visitor")
         steps: dict[str, Callable[[], Any]] = {
-            "list of runs": lambda: runs.list_runs(visit),
-            "runs that asked a question": lambda: explore.run_choices(service, QUESTION),
+            "list of runs": lambda: list_runs(visit),
+            "list of runs with a word": lambda: list_runs(visit, RunFilter("fitted")),
+            "runs that asked a question": lambda: explore.run_choices(visit, QUESTION),
         }
         print(f"{options.runs:,} runs of 174 questions; warm-up {milliseconds(service.warm_up) / 1000:.1f} s")
         for name, step in steps.items():

@@ -10,8 +10,8 @@ import pytest
 from conftest import make_lm
 from fake_runs import sample_keys, write_derived
 
-from app import library
-from app.handlers import compare, dataset, explore, learn, lens, opening, questions, runs
+from app import library, run_names
+from app.handlers import compare, dataset, explore, learn, lens, opening, questions, run_list, runs
 from app.handlers.dataset import SetChoice, ShownSet
 from app.handlers.explore import ShownQuestion
 from app.handlers.form import CONTROLS, Form, by_name
@@ -350,7 +350,7 @@ def test_a_public_page_lists_no_visitors_runs(service):
     list(run(service))
     public = Service(is_public=True)
     assert [each.is_shipped for each in public.stored_runs()] == [True] * 4
-    assert runs.list_runs(by(public)).num_runs == 4
+    assert run_list.list_runs(by(public)).num_runs == 4
     assert [each.is_shipped for each in service.stored_runs()] == [True] * 4 + [False]
 
 
@@ -594,7 +594,7 @@ def test_two_stored_runs_are_compared(reader, measure):
 
 def test_all_shipped_runs_and_a_published_curve_stand_over_each_other(reader):
     ids = [run_id for _, run_id in compare.choices(reader)]
-    published = next(each for label, each in compare.choices(reader) if "Llama 2 7B · T 0.6" in label)
+    published = next(each for label, each in compare.choices(reader) if "Llama 2 7B, T 0.6" in label)
     compared = compare.compare(reader, [*ids[:4], published], "hallucination_rate")
     assert [run.is_published for run in compared.runs] == [False] * 4 + [True]
     assert all(run.curve for run in compared.runs) and [index for index, _ in compared.comparisons] == [1, 2, 3]
@@ -602,7 +602,7 @@ def test_all_shipped_runs_and_a_published_curve_stand_over_each_other(reader):
 
 
 def test_a_published_curve_that_lacks_the_measure_is_named(reader):
-    ids = [each for label, each in compare.choices(reader) if "Llama 3.2 1B · T 0.6" in label]
+    ids = [each for label, each in compare.choices(reader) if "Llama 3.2 1B, T 0.6" in label]
     compared = compare.compare(reader, [SHIPPED, *ids], "hallucination_rate")
     lacking = [run.name for run in compared.runs if run.curve is None]
     values = {"run": lacking[0], "measure": "Hallucination"}
@@ -628,7 +628,7 @@ def test_runs_of_other_questions_are_drawn_and_have_nothing_in_common(service):
     list(run(service))
     own = own_run()
     compared = compare.compare(by(service), [SHIPPED, own.manifest.run_id], "hallucination_rate")
-    assert compared.notes == (Message("nothing_in_common", {"run": own.describe()}),)
+    assert compared.notes == (Message("nothing_in_common", {"run": run_names.run_name(own, WORDS)}),)
     assert compared.comparisons == [] and all(each.curve for each in compared.runs)
 
 
@@ -744,11 +744,11 @@ def own(service):
 
 
 def listed(visit):
-    return [each.manifest.run_id for each in runs.list_runs(visit).runs]
+    return [each.manifest.run_id for each in run_list.list_runs(visit).runs]
 
 
 def test_runs_are_listed_and_one_is_shown(service, own):
-    assert listed(by(service))[0] == SHIPPED and own in listed(by(service))
+    assert listed(by(service))[0] == own and SHIPPED in listed(by(service))
     result = runs.show(by(service), SHIPPED)
     assert result.scored.best == 30 and result.problem == "" and not result.may_delete
     assert runs.show(by(service), own).may_delete
@@ -786,7 +786,7 @@ def test_an_exported_run_is_opened_again(service, own, tmp_path, monkeypatch):
     monkeypatch.setenv("HCL_RUNS", str(tmp_path / "elsewhere"))
     opened = runs.open_file(by(service), str(file))
     assert (opened.result.run.manifest.run_id, opened.is_new) == (own, True)
-    assert listed(by(service))[-1] == own
+    assert listed(by(service))[0] == own
 
 
 def test_an_export_goes_on_where_another_thread_removes_an_old_one(service, own):

@@ -114,7 +114,7 @@ def test_a_stopped_open_run_goes_on_to_the_same_scores(visit, updates):
 
 def test_an_open_run_is_listed_and_found_by_its_question(visit, stored):
     assert stored.manifest.run_id in [run.manifest.run_id for run in visit.service.stored_runs()]
-    assert [run_id for _, run_id in explore.run_choices(visit.service, "Write a metaphor for the sea.")] == [
+    assert [run_id for _, run_id in explore.run_choices(visit, "Write a metaphor for the sea.")] == [
         stored.manifest.run_id
     ]
 

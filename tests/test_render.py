@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from app.estimate import Foretold
-from app.handlers import compare, dataset, explore, learn, lens, opening, questions, runs
+from app.handlers import compare, dataset, explore, learn, lens, opening, questions, run_list, runs
 from app.handlers.asked import asked_question
 from app.handlers.dataset import SetUpdate, ShownSet
 from app.handlers.explore import Estimate, RunUpdate, ShownQuestion
@@ -163,7 +163,7 @@ def test_two_runs_are_compared_in_words_and_curves(visit):
 
 
 def test_a_published_curve_stands_beside_and_has_no_difference(visit):
-    published = next(each for label, each in compare.choices(visit) if "Llama 2 7B · T 0.6" in label)
+    published = next(each for label, each in compare.choices(visit) if "Llama 2 7B, T 0.6" in label)
     compared = compare.compare(visit, [SHIPPED, published, WARMER], "hallucination_rate")
     parts = render_compare.comparison_parts(compared, True, WORDS)
     lines = [trace for trace in parts["chart"]["data"] if trace["mode"] == "lines+markers"]
@@ -229,27 +229,28 @@ def test_a_run_without_scores_says_why(visit):
 
 
 def test_a_deleted_run_can_be_brought_back(visit):
-    listed = runs.list_runs(visit)
+    listed = run_list.list_runs(visit)
+    newest = listed.runs[0].manifest.run_id
     left = replace(listed, runs=listed.runs[1:])
     parts = render_runs.deleted_parts(listed.runs[0], left, WORDS)
-    assert parts["undo"]["visible"] and parts["deleted"] == SHIPPED and parts["chosen"] is None
-    assert [row[0] for row in parts["rows"]["value"]["data"]] == [run.manifest.run_id for run in left.runs]
+    assert parts["undo"]["visible"] and parts["deleted"] == newest and parts["chosen"] is None
+    assert [row[-1] for row in parts["rows"]["value"]["data"]] == [run.manifest.run_id for run in left.runs]
     assert not render_runs.restored_parts(SHIPPED, listed, WORDS)["undo"]["visible"]
 
 
 def test_the_table_of_runs_has_pages(visit, monkeypatch):
-    monkeypatch.setattr(runs, "MOST_ROWS", 3)
+    every = [run.manifest.run_id for run in run_list.list_runs(visit).runs]
+    monkeypatch.setattr(run_list, "MOST_ROWS", 3)
     monkeypatch.setattr(render_runs, "MOST_ROWS", 3)
-    every = [run.manifest.run_id for run in visit.service.all_runs()]
-    pages = [render_runs.list_parts(runs.list_runs(visit, number), WORDS) for number in (0, 1, 9)]
-    assert [[row[0] for row in page["rows"]["value"]["data"]] for page in pages] == [every[:3], every[3:], every[3:]]
+    pages = [render_runs.list_parts(run_list.list_runs(visit, number=number), WORDS) for number in (0, 1, 9)]
+    assert [[row[-1] for row in page["rows"]["value"]["data"]] for page in pages] == [every[:3], every[3:], every[3:]]
     assert [page["page"] for page in pages] == [0, 1, 1] and "4 to 4 of 4" in pages[1]["position"]
     assert [page["earlier"]["interactive"] for page in pages[:2]] == [False, True]
     assert [page["later"]["interactive"] for page in pages[:2]] == [True, False]
 
 
 def test_one_page_of_runs_has_nothing_to_turn(visit):
-    parts = render_runs.list_parts(runs.list_runs(visit), WORDS)
+    parts = render_runs.list_parts(run_list.list_runs(visit), WORDS)
     assert not parts["pages"]["visible"] and parts["position"] == ""
 
 

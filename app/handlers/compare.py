@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app import library
 from app.figures.base import plain
@@ -10,6 +10,7 @@ from app.figures.compared import MEASURES, MOST_RUNS, RunCurve
 from app.language import Translator
 from app.library import StoredRun
 from app.messages import Message
+from app.run_names import run_names
 from app.visit import Visit
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.records import DEFAULT_SCALING, Weights
@@ -77,7 +78,8 @@ class _Source:
 
 def choices(visit: Visit) -> list[tuple[str, str]]:
     """Label and id of everything that can be compared."""
-    runs = [(run.describe(), run.manifest.run_id) for run in visit.service.stored_runs()]
+    stored = visit.service.stored_runs()
+    runs = list(zip(run_names(stored, visit.words), (run.manifest.run_id for run in stored), strict=True))
     curves = enumerate(published_curves().curves)
     return runs + [(_name_of(curve, visit.words), f"{_PUBLISHED}{number}") for number, curve in curves]
 
@@ -106,7 +108,7 @@ def compare(visit: Visit, ids: Sequence[str], measure: str) -> Comparison:
         raise SettingsError(
             f"at most {MOST_RUNS} can be told apart on one chart; {len(ids)} are chosen: take some away"
         )
-    sources = [_find(each, visit.words) for each in ids]
+    sources = _named([_find(each, visit.words) for each in ids], visit.words)
     runs = tuple(_compared(source, sources[0], measure) for source in sources)
     return Comparison(tuple(ids), measure, runs, tuple(_notes(runs, measure, visit.words)))
 
@@ -114,7 +116,7 @@ def compare(visit: Visit, ids: Sequence[str], measure: str) -> Comparison:
 def _find(chosen: str, words: Translator) -> _Source:
     if not chosen.startswith(_PUBLISHED):
         run = library.find_run(chosen)
-        return _Source(run.describe(), run=run)
+        return _Source("", run=run)
     number = chosen.removeprefix(_PUBLISHED)
     curves = published_curves().curves
     if not (len(number) < 4 and number.isascii() and number.isdigit()) or int(number) >= len(curves):
@@ -122,8 +124,15 @@ def _find(chosen: str, words: Translator) -> _Source:
     return _Source(_name_of(curves[int(number)], words), published=curves[int(number)])
 
 
+def _named(sources: Sequence[_Source], words: Translator) -> list[_Source]:
+    """With names of the stored runs, which say what tells these apart."""
+    names = iter(run_names([source.run for source in sources if source.run], words))
+    return [replace(source, name=next(names)) if source.run else source for source in sources]
+
+
 def _name_of(curve: PublishedCurve, words: Translator) -> str:
-    return f"{curve.model} · T {curve.temperature:g} · {words('published')}"
+    temperature = words("named_temperature", temperature=words.shortest(curve.temperature))
+    return ", ".join((curve.model, temperature, words("published")))
 
 
 def _compared(source: _Source, first: _Source, measure: str) -> ComparedRun:

@@ -9,9 +9,11 @@ from app import library
 from app.handlers.controls import read_whole
 from app.handlers.explore import INTERVAL, OpenedQuestion, ShownQuestion, open_question, until_stopped
 from app.handlers.form import Form
+from app.language import Translator
 from app.live import LiveEvent, LiveRun
 from app.messages import Message, Status, message_of, note_on_head, progress_of
 from app.outcomes import Scored, ScoredOutcomes
+from app.run_names import run_names
 from app.service import Service
 from app.visit import Balance, Visit
 from hcl_core import pipeline
@@ -182,10 +184,10 @@ def show(visit: Visit, shown: ShownSet, balance: Balance) -> SetResult:
     return SetResult(shown, run.manifest, questions, library.table_of(run), balance, scored, is_complete, num_bad_parts)
 
 
-def run_choices(service: Service) -> list[tuple[str, str]]:
+def run_choices(service: Service, words: Translator) -> list[tuple[str, str]]:
     """Label and id of the stored runs of more than one question."""
     runs = [run for run in service.stored_runs() if run.manifest.num_questions > 1]
-    return [(f"{run.manifest.question_set[:40]} · {run.describe()}", run.manifest.run_id) for run in runs]
+    return list(zip(run_names(runs, words, "first"), (run.manifest.run_id for run in runs), strict=True))
 
 
 def open_row(visit: Visit, shown: ShownSet, question_id: str, balance: Balance) -> OpenedQuestion:

@@ -15,6 +15,7 @@ from app.live import LiveEvent
 from app.messages import Message, Stage, Status, message_of, note_on_head, progress_of
 from app.outcomes import Scored
 from app.question_view import QuestionView
+from app.run_names import run_names
 from app.service import Service
 from app.visit import Balance, Visit
 from hcl_core import pipeline
@@ -228,14 +229,14 @@ def choose_layer(visit: Visit, shown: ShownQuestion, layer: object, balance: Bal
 def open_question(visit: Visit, shown: ShownQuestion, balance: Balance) -> OpenedQuestion:
     """A question for the whole tab; raises ``RunFolderError`` as ``show`` does."""
     result = show(visit, shown, balance)
-    return OpenedQuestion(result, run_choices(visit.service, result.view.stored.question.text))
+    return OpenedQuestion(result, run_choices(visit, result.view.stored.question.text))
 
 
-def run_choices(service: Service, question: str) -> list[tuple[str, str]]:
+def run_choices(visit: Visit, question: str) -> list[tuple[str, str]]:
     """Label and id of the stored runs that have asked this question."""
     text = question.strip()
-    runs = [run for run in service.stored_runs() if library.question_id_of(run, text)]
-    return [(run.describe(), run.manifest.run_id) for run in runs]
+    runs = [run for run in visit.service.stored_runs() if library.question_id_of(run, text)]
+    return list(zip(run_names(runs, visit.words), (run.manifest.run_id for run in runs), strict=True))
 
 
 def preview(visit: Visit, model: str, question: str, template: str) -> str | None:

@@ -12,8 +12,11 @@ from app.handlers.explore import Estimate, OpenedQuestion, QuestionResult, Shown
 from app.handlers.form import Form
 from app.handlers.lens import LensCell, LensResult, ShownLens
 from app.handlers.links import Link
-from app.handlers.runs import RunPage, RunResult
+from app.handlers.run_list import RunPage, list_runs
+from app.handlers.runs import RunResult
+from app.language import Translator
 from app.messages import Message, Problem, Status
+from app.run_names import name_of, run_name
 from app.visit import Visit
 from hcl_core.errors import HclError
 from hcl_core.models.catalogue import DEFAULT_MODEL
@@ -156,7 +159,7 @@ def _explore(visit: Visit, link: Link, notices: Notices) -> StoredStart | Prefil
     if isinstance(started, Problem):
         return EmptyStart(started)
     if isinstance(started, StoredStart) and link.tab == "explore" and link.run_id is not None:
-        notices.append(_instead(started.opened.result))
+        notices.append(_instead(started.opened.result, visit.words))
     return started
 
 
@@ -184,13 +187,13 @@ def _named(visit: Visit, link: Link, notices: Notices) -> OpenedQuestion | None:
         return None
     if link.question_id and link.question_id != question_id:
         notices.append(Message("link_no_question", {"question": link.question_id[:_MOST_QUOTED]}))
-        notices.append(_instead(opened.result))
+        notices.append(_instead(opened.result, visit.words))
     return opened
 
 
-def _instead(result: QuestionResult) -> Message:
+def _instead(result: QuestionResult, words: Translator) -> Message:
     question = result.view.stored.question.text[:200]
-    return Message("link_instead", {"instead": f"{question} · {result.view.manifest.describe()}"})
+    return Message("link_instead", {"instead": f"{question} · {name_of(result.view.manifest, words)}"})
 
 
 def _first(visit: Visit, link: Link) -> StoredStart | EmptyStart:
@@ -210,7 +213,7 @@ def _started(visit: Visit, link: Link, opened: OpenedQuestion) -> StoredStart:
 def _prefilled(visit: Visit, link: Link) -> PrefilledStart:
     """A form that someone else has filled in: nothing runs until Run is pressed."""
     question = str(link.form.get("question", ""))
-    return PrefilledStart(question, _prompt(visit, link, question), explore.run_choices(visit.service, question))
+    return PrefilledStart(question, _prompt(visit, link, question), explore.run_choices(visit, question))
 
 
 def _prompt(visit: Visit, link: Link, question: str) -> str | None:
@@ -263,7 +266,7 @@ def _here(visit: Visit, link: Link, notices: Notices) -> str | None:
         return link.run_id
     notices.append(Message("link_no_run", {"run": link.run_id[:_MOST_QUOTED]}))
     if first is not None:
-        notices.append(Message("link_instead", {"instead": first.describe()}))
+        notices.append(Message("link_instead", {"instead": run_name(first, visit.words)}))
     return first.manifest.run_id if first else None
 
 
@@ -271,9 +274,9 @@ def _dataset(visit: Visit, link: Link, notices: Notices) -> SetStart:
     run_id = _here(visit, link, notices)
     run_id = run_id or next((run.manifest.run_id for run in visit.service.stored_runs()), "")
     result = _attempt(lambda: dataset.show(visit, ShownSet(run_id), link.balance))
-    return SetStart(dataset.run_choices(visit.service), run_id, result)
+    return SetStart(dataset.run_choices(visit.service, visit.words), run_id, result)
 
 
 def _runs(visit: Visit, link: Link, notices: Notices) -> RunsStart:
     run_id = _here(visit, link, notices)
-    return RunsStart(runs.list_runs(visit), _attempt(lambda: runs.show(visit, run_id)) if run_id else None)
+    return RunsStart(list_runs(visit), _attempt(lambda: runs.show(visit, run_id)) if run_id else None)

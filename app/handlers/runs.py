@@ -4,7 +4,6 @@ import atexit
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -13,16 +12,16 @@ from threading import Lock
 
 from app import library
 from app.export import export_page
+from app.handlers.controls import read_text
 from app.library import StoredRun
 from app.outcomes import Scored
 from app.visit import Balance, Visit
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import runs_folder, user_path
 from hcl_core.runs import trash
+from hcl_core.runs.titles import RunTitle, write_title
 from hcl_core.transfer import archive, export
 
-# Rows of the table of runs: about 20 kB.
-MOST_ROWS = 100
 FORMATS = ("zip", "csv", "scores", "html", "notebook")
 # Seconds for which an export is kept.
 _EXPORT_SECONDS = 3_600
@@ -64,35 +63,16 @@ class OpenedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class RunPage:
-    """Some of the stored runs, in their order.
+class RenamedRun:
+    """A run whose title has changed.
 
     Attributes:
-        runs: At most ``MOST_ROWS``.
-        number: Of the page, from 0.
-        num_runs: On all pages.
+        result: The run, with its new title.
+        before: Its old one.
     """
 
-    runs: Sequence[StoredRun]
-    number: int
-    num_runs: int
-
-    @property
-    def first(self) -> int:
-        """Position of the first run of the page among all, from 0."""
-        return self.number * MOST_ROWS
-
-    @property
-    def has_next(self) -> bool:
-        """Whether there are runs after this page."""
-        return self.first + MOST_ROWS < self.num_runs
-
-
-def list_runs(visit: Visit, number: int = 0) -> RunPage:
-    """A page of the runs that the visitor may see, unfinished ones too; past the end the last one."""
-    runs = visit.service.all_runs()
-    number = max(0, min(number, (len(runs) - 1) // MOST_ROWS))
-    return RunPage(runs[number * MOST_ROWS : (number + 1) * MOST_ROWS], number, len(runs))
+    result: RunResult
+    before: RunTitle
 
 
 def show(visit: Visit, run_id: str) -> RunResult:
@@ -164,6 +144,21 @@ def undo(visit: Visit, run_id: str | None) -> None:
     """Out of the trash again; raises ``HclError`` if it is not there."""
     _check_owner(visit)
     trash.restore_run(run_id or "", runs_folder())
+
+
+def rename(visit: Visit, run_id: str | None, name: object, note: object) -> RenamedRun | None:
+    """Store what the visitor calls a run, beside it; ``None`` if it is called so already.
+
+    Raises:
+        HclError: The page is public, a text is too long, or there is no run of that id.
+    """
+    _check_owner(visit)
+    run = _find(run_id)
+    title = RunTitle.of(read_text("Name", name), read_text("Note", note))
+    if title == run.title:
+        return None
+    write_title(run.manifest.run_id, runs_folder(), title)
+    return RenamedRun(show(visit, run.manifest.run_id), run.title)
 
 
 def open_file(visit: Visit, file: str) -> OpenedRun:

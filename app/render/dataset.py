@@ -7,6 +7,7 @@ from app.language import Translator
 from app.messages import Message
 from app.render import Parts
 from app.render.tables import table
+from app.run_names import name_of
 from app.views import questions
 from app.views.base import status_line
 from app.views.headline import headline, run_note
@@ -42,7 +43,7 @@ def _asked(result: SetResult, words: Translator) -> str:
     """How many questions, and by which model, for the line above the headline."""
     manifest = result.manifest
     done, name = result.num_answered, manifest.question_set[:100]
-    return f"{words('questions_of_set', done=done, all=manifest.num_questions, set=name)} · {manifest.describe()}"
+    return f"{words('questions_of_set', done=done, all=manifest.num_questions, set=name)} · {name_of(manifest, words)}"
 
 
 def update_parts(update: SetUpdate, words: Translator) -> Parts:

@@ -13,6 +13,7 @@ from app.handlers.links import Link
 from app.language import Translator
 from app.messages import Message, Problem
 from app.render import Parts
+from app.run_names import name_of
 from app.views.answers import answer_columns
 from app.views.base import note, status_line
 from app.views.depth import depth_player
@@ -39,7 +40,7 @@ def question_parts(result: QuestionResult, words: Translator) -> Parts:
 def weighed_parts(result: QuestionResult, words: Translator) -> Parts:
     """What depends on the balance alone."""
     view, scored = result.view, result.scored
-    asked, note = _asked(result), run_note(view.manifest, view.num_bad_parts, words)
+    asked, note = _asked(result, words), run_note(view.manifest, view.num_bad_parts, words)
     return {
         "headline": _stale(result, words) + headline(scored, view.is_complete, words, asked, note),
         "depth": _depth(result, words),
@@ -63,11 +64,9 @@ def _stale(result: QuestionResult, words: Translator) -> str:
     return stale_notes([shown.run_id, shown.question_id], question.text, words, asked, not shown.is_live)
 
 
-def _asked(result: QuestionResult) -> str:
-    """Question and model, for the line above the headline."""
-    settings = result.view.manifest.settings
-    question = result.view.stored.question.text[:200]
-    return f"{question} · {settings.model} · {settings.exit_head} head · T {settings.sampling.temperature:g}"
+def _asked(result: QuestionResult, words: Translator) -> str:
+    """Question and run, for the line above the headline."""
+    return f"{result.view.stored.question.text[:200]} · {name_of(result.view.manifest, words)}"
 
 
 def _depth(result: QuestionResult, words: Translator) -> dict[str, object]:

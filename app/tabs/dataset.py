@@ -10,7 +10,7 @@ from app.components import LayerChart, LinkBox
 from app.handlers import dataset as handlers
 from app.handlers.dataset import SetChoice, ShownSet
 from app.handlers.form import Form, by_name
-from app.language import labels
+from app.language import Translator, labels
 from app.messages import Message
 from app.render import Parts
 from app.render import dataset as render
@@ -49,7 +49,7 @@ def build_dataset(core: Service, tab: gr.Tab, tabs: gr.Tabs, form: FormControls)
 
 def _controls(core: Service, parts: dict[str, Any]) -> None:
     say = labels()
-    runs = handlers.run_choices(core)
+    runs = handlers.run_choices(core, Translator())
     parts["stored_run"] = gr.Dropdown(
         runs, value=runs[0][1] if runs else None, label=say("label_stored_set"), info=say("info_stored_set")
     )
@@ -93,7 +93,7 @@ def _wire(core: Service, tab: gr.Tab, form: FormControls, parts: dict[str, Any])
 
     def open_tab(visit: Visit, shown: ShownSet | None, run_id: str | None, *weighed: Any) -> Parts:
         listed: Parts = {
-            "stored_run": gr.update(choices=handlers.run_choices(core)),
+            "stored_run": gr.update(choices=handlers.run_choices(core, visit.words)),
             "set": gr.update(choices=core.sets.names(visit.visitor)),
         }
         return listed | ({} if shown else show_stored(visit, run_id, *weighed))

@@ -118,7 +118,7 @@ def _wire_stored(bind: Binder, form: FormControls) -> None:
         question = questions.find(visit, set_name, question_id)
         if question is None:
             return {}
-        runs = handlers.run_choices(visit.service, question.text)
+        runs = handlers.run_choices(visit, question.text)
         ids = [each for _, each in runs]
         chosen = run_id if run_id in ids else next(iter(ids), None)
         info = visit.words("stored_info" if ids else "no_stored_info")

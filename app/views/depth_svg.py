@@ -8,6 +8,7 @@ from itertools import pairwise
 from app.language import Translator
 from app.outcomes import Scored
 from app.question_view import QuestionView
+from app.run_names import settings_in_words
 from app.theme import light_colours
 from app.views.depth import Step, steps_in_words
 from hcl_core.runs.meanings import follow_meanings
@@ -197,14 +198,7 @@ def _height_of(share: float) -> float:
 
 
 def _footer(view: QuestionView, words: Translator) -> str:
-    settings = view.manifest.settings
-    made = words(
-        "depth_made",
-        model=settings.model[:80],
-        head=words(f"head_{settings.exit_head}"),
-        temperature=f"{settings.sampling.temperature:g}",
-        answers=words.count(settings.num_samples),
-    )
+    made = settings_in_words(view.manifest, words)
     return _lines(made, _MARGIN, _HEIGHT - 14, 12, 720, 1) + _text(
         "HCL Explorer", _WIDTH - _MARGIN, _HEIGHT - 14, 12, "strong", "end"
     )

@@ -6,45 +6,29 @@ from urllib.parse import urlencode
 
 from app.language import Translator
 from app.library import StoredRun
+from app.run_names import asked_of, made_at, run_names, settings_in_words
 from app.views.base import shown
-from hcl_core.judges.names import NO_JUDGE
 from hcl_core.settings.layers import format_layers
+from hcl_core.text import printable
 
-COLUMNS = (
-    "run",
-    "kind",
-    "model",
-    "exit_head",
-    "temperature",
-    "layers",
-    "answers",
-    "num_questions",
-    "question_set",
-    "judge",
-    "made",
-)
+COLUMNS = ("run", "asked", "made", "num_samples", "kind", "run_id")
 
 
 def run_rows(runs: Sequence[StoredRun], words: Translator) -> list[list[object]]:
     """One row a run, as ``COLUMNS`` names them; plain text, which the table escapes."""
-    return [_row(run, words) for run in runs]
+    return [_row(run, name, words) for run, name in zip(runs, run_names(runs, words, "beside"), strict=True)]
 
 
-def _row(run: StoredRun, words: Translator) -> list[object]:
-    manifest, settings = run.manifest, run.manifest.settings
+def _row(run: StoredRun, name: str, words: Translator) -> list[object]:
+    manifest = run.manifest
     kind = "shipped" if run.is_shipped else "own"
     return [
-        manifest.run_id,
+        name,
+        asked_of(run, words),
+        made_at(manifest),
+        manifest.num_total_samples,
         words(kind if manifest.finished_at else "unfinished"),
-        settings.model[:80],
-        settings.exit_head,
-        settings.sampling.temperature,
-        format_layers(settings.exit_layers),
-        settings.num_samples,
-        manifest.num_questions,
-        manifest.question_set[:80],
-        words("open_kind") if manifest.judge == NO_JUDGE else manifest.judge[:40],
-        manifest.created_at[:16].replace("T", " "),
+        manifest.run_id,
     ]
 
 
@@ -64,12 +48,21 @@ def manifest_view(run: StoredRun, words: Translator, note: str = "") -> str:
         for name, value in asked.items()
     )
     settings = f'<div class="hcl-scroll"><table class="hcl-settings"><tbody>{rows}</tbody></table></div>'
-    below = f'<p class="hcl-note">{escape(note)}</p>' if note else ""
+    in_words = settings_in_words(manifest, words)
+    above = f"{asked_of(run, words)} · {words('run_n', run=manifest.run_id)}"
+    below = f"<p>{shown(in_words, 400)}</p>" if run.title.name else ""
+    if run.title.note:
+        below += f'<p class="hcl-own-note" dir="auto">{_lines(run.title.note)}</p>'
+    below += f'<p class="hcl-note">{escape(note)}</p>' if note else ""
     return (
-        f'<div class="hcl-headline"><p class="hcl-asked">{words("run_n", run=manifest.run_id)}</p>'
-        f"<h2>{shown(run.describe(), 200)}</h2>{below}</div>"
+        f'<div class="hcl-headline"><p class="hcl-asked" dir="auto">{shown(above, 300)}</p>'
+        f'<h2 dir="auto">{shown(run.title.name or in_words, 200)}</h2>{below}</div>'
         f"<details><summary>{words('manifest')}</summary>{settings}</details>"
     )
+
+
+def _lines(text: str) -> str:
+    return "<br>".join(escape(printable(line)) for line in text.splitlines())
 
 
 def link_box(query: Mapping[str, object], words: Translator) -> str:

@@ -18,11 +18,22 @@ from pathlib import Path
 from typing import IO
 
 from hcl_core.atomic import atomic_folder, exported_file
-from hcl_core.errors import RunFolderError
+from hcl_core.errors import RunFolderError, SettingsError
+from hcl_core.folders import runs_folder
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest, check_run_id
 from hcl_core.runs.parts import PART_NAME
 from hcl_core.runs.set_aside import SET_ASIDE
+from hcl_core.runs.titles import (
+    MAX_TITLE_BYTES,
+    NO_TITLE,
+    TITLE_FILE,
+    RunTitle,
+    format_title,
+    parse_title,
+    read_title,
+    write_title,
+)
 from hcl_core.transfer.vetting import DAMAGED, DERIVED, MAX_BYTES, check_run, delete_invalid_derived_files
 
 # The most entries of a zip without its 64-bit extension. A run has one part a wave, and a few waves a question.
@@ -36,7 +47,7 @@ MAX_BYTES_AT_ANY_RATIO = 16 * 2**20
 # A manifest has 1 kB, a question with its prompt about 1 kB; the parsed objects are several times larger.
 MAX_TEXT_BYTES = {"manifest.json": 2**20, "questions.jsonl": 64 * 2**20}
 _OPTIONAL = (*DERIVED, "tokens.parquet")
-_NAMES = re.compile("|".join(map(re.escape, ("manifest.json", "questions.jsonl", *_OPTIONAL))))
+_NAMES = re.compile("|".join(map(re.escape, ("manifest.json", "questions.jsonl", TITLE_FILE, *_OPTIONAL))))
 _PART = re.compile(rf"samples/{PART_NAME}")
 _CHUNK = 2**20
 # The earliest time that a zip can store.
@@ -47,7 +58,7 @@ _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def pack_run(folder: RunFolder, target: Path) -> None:
-    """Write the run as a zip file, in one step; the same run gives the same bytes.
+    """Write the run, and what its user calls it, as a zip file, in one step; the same run gives the same bytes.
 
     All entries are in one folder, which is named by the run id. An unfinished run can be packed too.
 
@@ -65,6 +76,8 @@ def pack_run(folder: RunFolder, target: Path) -> None:
         with exported_file(target) as temporary, zipfile.ZipFile(temporary, "w", allowZip64=False) as archive:
             for name in _run_files(folder):
                 _pack_file(archive, folder.path / name, f"{run_id}/{name}")
+            if (title := read_title(run_id, runs_folder())) != NO_TITLE:
+                archive.writestr(_entry(f"{run_id}/{TITLE_FILE}"), format_title(title))
     except zipfile.LargeZipFile:
         raise RunFolderError(
             f"{folder.path} is too large for one zip file ({MAX_BYTES:,} bytes, {MAX_ENTRIES:,} files): copy the folder"
@@ -98,15 +111,20 @@ def _run_files(folder: RunFolder) -> Iterator[str]:
 
 
 def _pack_file(archive: zipfile.ZipFile, file: Path, name: str) -> None:
-    entry = zipfile.ZipInfo(name, _NO_TIME)
-    entry.create_system = 3  # Unix, on every system, so that the bytes are the same
-    entry.external_attr = (stat.S_IFREG | 0o644) << 16
+    entry = _entry(name)
     # Tables are already compressed.
     entry.compress_type = zipfile.ZIP_STORED if file.suffix == ".parquet" else zipfile.ZIP_DEFLATED
     with file.open("rb") as packed:
         entry.file_size = file.stat().st_size
         with archive.open(entry, "w") as opened:
             shutil.copyfileobj(packed, opened, _CHUNK)
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _NO_TIME)
+    entry.create_system = 3  # Unix, on every system, so that the bytes are the same
+    entry.external_attr = (stat.S_IFREG | 0o644) << 16
+    return entry
 
 
 # Unpacking.
@@ -146,7 +164,7 @@ def unpack_run(source: Path, into: Path) -> ImportedRun:
     Verdicts, clusters and measures are deleted if they are damaged, or not of this run and its judge, and plausibility
     if it is damaged or not of this run: they can be made again. Their stamps prove nothing; judge again to be sure of
     the verdicts. If ``into`` holds a run of the same id, that one is kept unchanged: the same id means the same
-    request, and so the same samples.
+    request, and so the same samples. So is what the run is called in ``into``; else it is called as in ``source``.
 
     Args:
         source: A zip file or a folder; the run's files are in it, or in one folder in it.
@@ -160,6 +178,7 @@ def unpack_run(source: Path, into: Path) -> ImportedRun:
         with _opened(source) as entries:
             text = b"".join(_chunks(entries["manifest.json"], MAX_TEXT_BYTES["manifest.json"]))
             run_id = check_run_id(Manifest.from_json(text.decode("utf-8-sig")).run_id)
+            title = _read_title(entries.pop(TITLE_FILE, None))
             with atomic_folder(into / run_id) as copy:
                 copied = copy.stat()
                 _copy(entries, copy)
@@ -173,7 +192,17 @@ def unpack_run(source: Path, into: Path) -> ImportedRun:
     imported = RunFolder(into / run_id)
     if not imported.exists or imported.manifest().run_id != run_id:
         raise RunFolderError(f"{imported.path} is in the way, and is not run {run_id}: move it away")
+    if title != NO_TITLE and read_title(run_id, into) == NO_TITLE:
+        write_title(run_id, into, title)
     return ImportedRun(imported, os.path.samestat(copied, imported.path.stat()))
+
+
+def _read_title(entry: _Entry | None) -> RunTitle:
+    """The title in ``entry``; an empty one if it has none that can be read: a run needs none."""
+    try:
+        return NO_TITLE if entry is None else parse_title(b"".join(_chunks(entry, MAX_TITLE_BYTES)))
+    except (ValueError, SettingsError):
+        return NO_TITLE
 
 
 def _is_known(name: str) -> bool:
