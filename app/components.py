@@ -205,3 +205,39 @@ class Title(gr.HTML):
             apply_default_css=False,
             **settings,
         )
+
+
+class Stepper(gr.HTML):
+    """Shows ``views.learn.stepper``; the event ``choose`` brings ``step``, from 1, to the server.
+
+    Args:
+        value: Of the first step.
+        settings: As ``gr.HTML``.
+    """
+
+    def __init__(self, value: str, **settings: Any) -> None:
+        super().__init__(
+            value,
+            js_on_load=_asset("stepper.js"),
+            # As a style sheet of the page's, it would lose the rules that begin above Gradio's own part of the page.
+            head=f"<style>{_asset('learn.css')}</style>",
+            apply_default_css=False,
+            **settings,
+        )
+
+
+class FormulaSwitch(gr.HTML):
+    """A button that shows the walkthrough's formulas; they are hidden until somebody wants them.
+
+    Args:
+        label: What the button is called.
+        settings: As ``gr.HTML``.
+    """
+
+    def __init__(self, label: Any, **settings: Any) -> None:
+        super().__init__(
+            f'<button type="button" aria-pressed="false">{label}</button>',
+            js_on_load=_asset("formulas.js"),
+            apply_default_css=False,
+            **settings,
+        )

@@ -57,7 +57,7 @@ def build(core: Service) -> gr.Blocks:
             with gr.Tab(say("tab_runs"), id="runs") as runs:
                 stored = build_runs(core, runs)
             with gr.Tab(say("tab_learn"), id="learn") as learn:
-                walk = build_learn(core)
+                walk = build_learn(core, tabs)
         _wire_opening(core, page, tabs, form, looked, comparison, questions, stored, walk)
         for tab in (explore, lens, compare, dataset, runs, learn):
             tab.select(None, None, None, js=announce("hcl:tab", str(tab.id)), **QUIET)

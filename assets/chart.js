@@ -115,9 +115,7 @@ function draw() {
   if (style.getPropertyValue("--hcl-chart-fills")) delete layout.height; // as tall as its box
   else box.style.minHeight = `${layout.height}px`;
   if (layout.hcl_width) {
-    const width = Math.min(layout.hcl_width * scale, 12000);
-    box.style.minWidth = `${width}px`;
-    box.style.maxWidth = `${Math.max(width, 620)}px`;
+    box.style.minWidth = `${Math.min(layout.hcl_width * scale, 12000)}px`;
   }
   delete layout.hcl_width;
   layout.shapes = [...(layout.shapes || []), ...chosenShapes(style)];

@@ -12,6 +12,10 @@ from hcl_core.models.lens_records import LensTable
 # What the colour can say.
 SHADES = ("probability", "entropy", "final_rank", "kl_to_last")
 _LABEL_LETTERS = 9
+# With few tokens a cell is wide, and holds longer ones.
+_FEW_TOKENS, _LONG_LABEL_LETTERS = 6, 24
+# Ranks on the colour scale; the shade of a rank is its reciprocal.
+_SCALE_RANKS = (1, 2, 4, 20)
 # A cell is so wide that a short word fits, in pixels.
 _CELL_WIDTH, _ROW_HEIGHT, _AROUND = 72, 21, 130
 
@@ -21,12 +25,13 @@ def lens_map(table: LensTable, shade: str, words: Translator) -> Figure:
 
     Args:
         table: What the lens saw.
-        shade: One of ``SHADES``; the fuller shade is always the surer one.
+        shade: One of ``SHADES``; a fuller shade is surer, or nearer to the last layer; ``scale`` has its values.
         words: The page's.
     """
     num_layers, num_positions = table.entropy.shape
     layers, positions = list(range(1, num_layers + 1)), list(range(num_positions))
     colours = _shade_values(table, shade)
+    letters = _LONG_LABEL_LETTERS if num_positions <= _FEW_TOKENS else _LABEL_LETTERS
     data = {
         "type": "heatmap",
         "x": positions,
@@ -38,7 +43,7 @@ def lens_map(table: LensTable, shade: str, words: Translator) -> Figure:
         "showscale": False,
         "xgap": 2,
         "ygap": 1,
-        "text": [[shown_token(tops[0]) for tops in row] for row in table.top_token_texts],
+        "text": [[shown_token(tops[0], letters) for tops in row] for row in table.top_token_texts],
         "texttemplate": "%{text}",
         "textfont": {"size": 11, "color": "var(--hcl-ink)"},
         "customdata": _hovers(table, words),
@@ -47,6 +52,7 @@ def lens_map(table: LensTable, shade: str, words: Translator) -> Figure:
     axis = AXIS | {"showgrid": False, "fixedrange": True}
     made: dict[str, Any] = {
         "uirevision": "lens",
+        "dragmode": False,  # a finger scrolls the page, and a tap chooses a cell
         "separators": words.separators,
         "height": _AROUND + _ROW_HEIGHT * num_layers,
         "hcl_width": 60 + _CELL_WIDTH * num_positions,  # the page scrolls where that is wider
@@ -63,7 +69,7 @@ def lens_map(table: LensTable, shade: str, words: Translator) -> Figure:
         "xaxis": axis
         | {
             "tickvals": positions,
-            "ticktext": [shown_token(text) for text in table.token_texts],
+            "ticktext": [shown_token(text, letters) for text in table.token_texts],
             "side": "top",
             "tickangle": 0,
             "tickfont": {"size": 12, "color": "var(--hcl-ink)"},
@@ -87,10 +93,27 @@ def _shade_values(table: LensTable, shade: str) -> np.ndarray[Any, Any]:
         return table.top_probabilities[:, :, 0]
     if shade == "final_rank":
         return 1 / table.final_rank
-    values = table.entropy if shade == "entropy" else table.kl_to_last
-    most = float(values.max()) or 1.0
-    shaded: np.ndarray[Any, Any] = 1 - values / most
+    shaded: np.ndarray[Any, Any] = 1 - _nats(table, shade) / _most_nats(table, shade)
     return shaded
+
+
+def _nats(table: LensTable, shade: str) -> np.ndarray[Any, Any]:
+    return table.entropy if shade == "entropy" else table.kl_to_last
+
+
+def _most_nats(table: LensTable, shade: str) -> float:
+    """What the palest cell has; 1 where all have none."""
+    return float(_nats(table, shade).max()) or 1.0
+
+
+def scale(table: LensTable, shade: str) -> list[tuple[float, float]]:
+    """Marks of the colour scale: a cell's shade, from 0 (palest) to 1 (fullest), and the value that it stands for."""
+    if shade == "final_rank":
+        return [(1 / rank, rank) for rank in reversed(_SCALE_RANKS)]
+    marks = [number / 4 for number in range(5)]
+    if shade == "probability":
+        return [(mark, mark) for mark in marks]
+    return [(mark, (1 - mark) * _most_nats(table, shade)) for mark in marks]
 
 
 def _settled(table: LensTable) -> list[dict[str, Any]]:
@@ -117,14 +140,19 @@ def _hovers(table: LensTable, words: Translator) -> list[list[str]]:
 
 
 def _hover(table: LensTable, layer: int, position: int, words: Translator) -> str:
-    head = words(
+    head = cell_values(table, layer, position, words)
+    return f"<b>{head}</b><br>" + "<br>".join(_top_lines(table, layer, position, words))
+
+
+def cell_values(table: LensTable, layer: int, position: int, words: Translator) -> str:
+    """Entropy, rank and divergence of one cell; ``layer`` from 0."""
+    return words(
         "lens_hover",
         layer=layer + 1,
         entropy=words.number(float(table.entropy[layer, position])),
         rank=words.count(int(table.final_rank[layer, position])),
         kl=words.number(float(table.kl_to_last[layer, position])),
     )
-    return f"<b>{head}</b><br>" + "<br>".join(_top_lines(table, layer, position, words))
 
 
 def _top_lines(table: LensTable, layer: int, position: int, words: Translator) -> Sequence[str]:

@@ -20,9 +20,13 @@ from hcl_core.errors import RunFolderError
 from hcl_core.runs.meanings import follow_meanings
 from hcl_core.scores.published import published_curves
 
-NUM_STEPS = 7
-# Which answer of each step is right, from 1.
+# Names of the steps, in their order: step 1 is the first. Other parts of the page link to them.
+STEPS = ("layers", "early_exit", "sampling", "judging", "ideas", "balance", "published", "own_question")
+NUM_STEPS = len(STEPS)
+# Which option of each step is right, from 1, of so many; the last step asks for no guess.
 RIGHT_ANSWERS = (2, 3, 1, 2, 3, 1, 2)
+NUM_GUESSES = len(RIGHT_ANSWERS)
+OPTIONS = 3
 # The shipped runs that the steps show: the linear head at the paper's temperature and at 1.
 _COOL, _WARM = ("linear", 0.6), ("linear", 1.0)
 _PLANET, _BALTIC = "name-a-planet", "baltic-sea-country"
@@ -50,19 +54,28 @@ class RevealedStep:
 
     Attributes:
         step: From 1.
-        is_right: Whether the guess was; ``None`` without one.
+        guess: The number of an option; ``None`` without one.
         chart: What happened.
     """
 
     step: int
-    is_right: bool | None
+    guess: int | None
     chart: StepChart
+
+    @property
+    def right(self) -> int:
+        """The number of the right option."""
+        return RIGHT_ANSWERS[self.step - 1]
+
+    @property
+    def is_right(self) -> bool | None:
+        """Whether the guess was; ``None`` without one."""
+        return None if self.guess is None else self.guess == self.right
 
 
 def reveal(visit: Visit, step: int, guess: int | None) -> RevealedStep:
     """Whether the guess was right, and the chart that shows it; raises ``HclError`` if a shipped run is missing."""
-    is_right = None if guess is None else guess == RIGHT_ANSWERS[step - 1]
-    return RevealedStep(step, is_right, _CHARTS[step](visit.words))
+    return RevealedStep(step, guess, _CHARTS[step](visit.words))
 
 
 def weigh(visit: Visit, balance: Balance) -> StepChart:

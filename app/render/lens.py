@@ -7,18 +7,26 @@ from app.language import Translator
 from app.messages import Message
 from app.render import Parts
 from app.views.base import status_line
-from app.views.lens import lens_headline, top_table
+from app.views.lens import colour_scale, lens_headline, no_cell, top_table
 from app.views.runs import link_box
 
 
 def lens_parts(result: LensResult, words: Translator) -> Parts:
-    """Sentence and heat map."""
+    """Sentence, colour scale and heat map, in which no cell is chosen yet."""
     return {
         "headline": lens_headline(result.table, words),
-        "chart": lens_map(result.table, result.shade, words),
-        "cell": "",
+        "scale": colour_scale(result.table, result.shade, words),
+        "chart": lens_map(result.table, result.shade, words) | {"layer": None},
+        "cell": no_cell(words),
         "link": _link(result, words),
     }
+
+
+def recoloured_parts(result: LensResult, words: Translator) -> Parts:
+    """The same lens in the colours of another measure; the chosen cell stays chosen."""
+    parts = lens_parts(result, words)
+    del parts["chart"]["layer"]
+    return {name: parts[name] for name in ("scale", "chart", "link")}
 
 
 def _link(result: LensResult, words: Translator, cell: tuple[int, int] | None = None) -> str:
@@ -39,8 +47,10 @@ def stored_parts(result: LensResult, words: Translator) -> Parts:
 
 def update_parts(update: LensUpdate, words: Translator) -> Parts:
     """A step of reading a prompt."""
-    parts = lens_parts(update.result, words) | {"shown": update.result.shown} if update.result else {}
-    return parts | {"status": status_line(update.status, words)}
+    parts: Parts = {"status": status_line(update.status, words)}
+    if update.result:  # of a prompt of one's own: the name of a stored one would be another's
+        parts |= lens_parts(update.result, words) | {"shown": update.result.shown, "stored": None}
+    return parts
 
 
 def cell_parts(cell: LensCell, words: Translator) -> Parts:

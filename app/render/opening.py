@@ -115,7 +115,7 @@ def _lens(start: LensStart, link: Link, words: Translator) -> Parts:
     else:
         parts["stored"] = start.shown.question_id
     if start.result is None:
-        parts |= {"headline": prefilled_prompt(asked.prompt or "", words), "chart": None, "cell": ""}
+        parts |= {"headline": prefilled_prompt(asked.prompt or "", words), "chart": None, "cell": "", "scale": ""}
         address = link_box(Link("lens", lens=asked).query(), words)
         return parts | {"link": address, "status": status_line(Message("prefilled_lens"), words)}
     is_stored = not start.shown.is_live

@@ -78,7 +78,7 @@ def _question(core: Service, parts: dict[str, Any]) -> None:
             )
             parts["load"] = gr.Button(say("button_load"), size="sm", interactive=not core.is_public)
             parts["set_report"] = gr.HTML("", elem_id="set-report")
-    parts["question"] = gr.Textbox(first.text, label=say("label_question"), lines=2, max_lines=6)
+    parts["question"] = gr.Textbox(first.text, label=say("label_question"), lines=2, max_lines=6, elem_id="question")
     ideas = "\n".join(map(write_idea, first.ideas))
     parts["accepted"] = gr.Textbox(
         ideas, label=say("label_accepted"), placeholder=say("placeholder_accepted"), lines=2, max_lines=5

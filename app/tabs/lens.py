@@ -30,6 +30,7 @@ def build_lens(core: Service, tab: gr.Tab) -> dict[str, Any]:
             _controls(core, parts)
         with results_column():
             parts["headline"] = gr.HTML("", elem_id="lens-headline")
+            parts["scale"] = gr.HTML("", elem_id="lens-scale")
             with gr.Column(elem_classes="hcl-panel hcl-wide"):
                 parts["chart"] = LayerChart(elem_id="lens", label=labels()("chart_lens"))
             parts["cell"] = gr.HTML("", elem_id="lens-cell")
@@ -83,7 +84,7 @@ def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
                 yield render.update_parts(update, visit.words)
 
     def recolour(visit: Visit, shown: ShownLens | None, shade: str) -> Parts:
-        return render.lens_parts(handlers.show(visit, shown, shade), visit.words) if shown else {}
+        return render.recoloured_parts(handlers.show(visit, shown, shade), visit.words) if shown else {}
 
     def choose(visit: Visit, event: gr.EventData, shown: ShownLens | None, shade: str) -> Parts:
         if not shown:
@@ -92,7 +93,8 @@ def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
         return render.cell_parts(handlers.choose_cell(visit, shown, layer, position, shade), visit.words)
 
     bind = Binder(core, parts)
-    results = [parts[name] for name in ("headline", "chart", "cell", "link", "shown", "status", "prompt")]
+    names = ("headline", "scale", "chart", "cell", "link", "shown", "status", "prompt", "stored")
+    results = [parts[name] for name in names]
     stored = [parts[name] for name in ("stored", "head", "shade")]
     tab.select(bind(open_tab), [parts["shown"], *stored], results, **QUIET)
     parts["stored"].input(bind(show_stored), stored, results, **QUIET)

@@ -1,6 +1,6 @@
-"""What the token lens shows, in words: where the answer settles, and the tokens of one cell."""
+"""What the token lens shows, in words: where the answer settles, what its colours say, and the tokens of one cell."""
 
-from app.figures.lens import shown_token
+from app.figures.lens import cell_values, scale, shown_token
 from app.language import Translator
 from app.views.base import shown
 from hcl_core.models.lens_records import LensTable
@@ -26,6 +26,29 @@ def lens_headline(table: LensTable, words: Translator) -> str:
     )
 
 
+def colour_scale(table: LensTable, shade: str, words: Translator) -> str:
+    """What the colours of the heat map say: the values on a strip of them, and a sentence."""
+    marks = "".join(
+        f'<span style="left:{100 * share:.1f}%">{_mark(value, shade, words)}</span>'
+        for share, value in scale(table, shade)
+    )
+    return (
+        f'<div class="hcl-scale"><b>{words(shade)}</b><div><i></i>{marks}</div>'
+        f"<p>{words(f'lens_shade_{shade}')}</p></div>"
+    )
+
+
+def _mark(value: float, shade: str, words: Translator) -> str:
+    if shade == "final_rank":
+        return words.count(int(value))
+    return words.number(value, 2 if shade == "probability" else 1)
+
+
+def no_cell(words: Translator) -> str:
+    """Where the tokens of a cell appear, before one is chosen."""
+    return f'<p class="hcl-more">{words("lens_choose")}</p>'
+
+
 def top_table(table: LensTable, layer: int, position: int, words: Translator) -> str:
     """The most probable tokens of one cell, with their probabilities."""
     tops = zip(table.top_token_texts[layer][position], table.top_probabilities[layer, position], strict=True)
@@ -35,7 +58,8 @@ def top_table(table: LensTable, layer: int, position: int, words: Translator) ->
         for text, share in tops
     )
     head = words("lens_cell", layer=layer + 1, token=shown_token(table.token_texts[position], 40))
+    values = cell_values(table, layer, position, words)
     return (
-        f'<div class="hcl-detail hcl-tops"><h3>{head}</h3><table><thead><tr><th>{words("token")}</th>'
+        f'<div class="hcl-detail hcl-tops"><h3>{head}</h3><p>{values}</p><table><thead><tr><th>{words("token")}</th>'
         f"<th>{words('token_probability')}</th><th></th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
