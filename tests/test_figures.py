@@ -10,7 +10,7 @@ from test_views import HOSTILE, SURE, WORDS, WRONG, answer, layer, scored
 from app.figures.base import plain
 from app.figures.compared import COLOURS, RunCurve, compared_curves
 from app.figures.curves import layer_curves
-from app.figures.lens import SHADES, lens_map
+from app.figures.lens import SHADES, lens_map, scale
 from app.figures.outcomes import outcome_shares, right_and_ideas
 from app.figures.river import answer_river
 from app.language import Translator
@@ -169,6 +169,34 @@ def test_the_lens_is_darker_where_the_layer_is_surer(shade, wanted):
     assert set(SHADES) == {"probability", "entropy", "final_rank", "kl_to_last"}
     (cells,) = lens_map(lens_table(), shade, WORDS)["data"]
     assert [row[0] for row in cells["z"]] == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shade", "attribute"),
+    [
+        ("probability", "top_probabilities"),
+        ("entropy", "entropy"),
+        ("final_rank", "final_rank"),
+        ("kl_to_last", "kl_to_last"),
+    ],
+)
+def test_the_colour_scale_reads_off_the_value_of_a_cell(shade, attribute):
+    """Between two marks of the scale lies what the cell has, whatever the measure's direction."""
+    table = lens_table()
+    (cells,) = lens_map(table, shade, WORDS)["data"]
+    values = getattr(table, attribute).reshape(2, -1)[:, 0]
+    marks = scale(table, shade)
+    for colour, value in zip([row[0] for row in cells["z"]], values, strict=True):
+        (low, at_low), (high, at_high) = next(
+            (one, other) for one, other in zip(marks, marks[1:], strict=False) if one[0] <= colour <= other[0]
+        )
+        assert min(at_low, at_high) <= value <= max(at_low, at_high) and low < high
+
+
+def test_a_short_answer_has_whole_tokens_in_its_cells():
+    table = lens_table()
+    table.top_token_texts[0][0][0] = " Constantinople"
+    assert lens_map(table, "entropy", WORDS)["data"][0]["text"][0] == ["Constantinople"]
 
 
 def test_the_lens_draws_a_line_where_the_token_settles():

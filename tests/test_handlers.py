@@ -817,7 +817,7 @@ def test_a_file_that_is_no_run_is_an_error_without_its_path(service, tmp_path):
 # Learn.
 
 
-@pytest.mark.parametrize("step", range(1, learn.NUM_STEPS + 1))
+@pytest.mark.parametrize("step", range(1, learn.NUM_GUESSES + 1))
 def test_each_step_has_its_chart_and_knows_the_right_guess(reader, step):
     right = learn.RIGHT_ANSWERS[step - 1]
     revealed = [learn.reveal(reader, step, guess) for guess in (right, right % 3 + 1, None)]

@@ -204,7 +204,7 @@ def test_a_stored_lens_brings_its_prompt(visit):
     result = lens.show(visit, ShownLens("name-a-planet", "linear"), "entropy")
     parts = render_lens.stored_parts(result, WORDS)
     assert "Mars" in parts["headline"] and parts["prompt"].endswith("Answer:") and parts["shown"] == result.shown
-    assert set(render_lens.lens_parts(result, WORDS)) == {"headline", "chart", "cell", "link"}
+    assert set(render_lens.lens_parts(result, WORDS)) == {"headline", "scale", "chart", "cell", "link"}
 
 
 def test_a_cell_has_its_ten_tokens(visit):
@@ -257,12 +257,19 @@ def test_one_page_of_runs_has_nothing_to_turn(visit):
 # Learn.
 
 
-@pytest.mark.parametrize("step", range(1, learn.NUM_STEPS + 1))
+@pytest.mark.parametrize("step", range(1, learn.NUM_GUESSES + 1))
 def test_each_step_says_whether_the_guess_was_right(visit, step):
-    revealed = learn.reveal(visit, step, learn.RIGHT_ANSWERS[step - 1])
+    right = learn.RIGHT_ANSWERS[step - 1]
+    revealed = learn.reveal(visit, step, right)
     assert "You guessed right." in step_parts(revealed, WORDS)["text"]
-    assert "A good guess" in step_parts(replace(revealed, is_right=False), WORDS)["text"]
-    assert "guess" not in step_parts(replace(revealed, is_right=None), WORDS)["text"]
+    assert "A good guess" in step_parts(replace(revealed, guess=right % 3 + 1), WORDS)["text"]
+    assert "guess" not in step_parts(replace(revealed, guess=None), WORDS)["text"]
+
+
+def test_a_revealed_step_has_its_options_in_place_of_the_question(visit):
+    parts = step_parts(learn.reveal(visit, 3, 1), WORDS)
+    assert [parts[name]["visible"] for name in ("guess", "reveal", "no_guess")] == [False] * 3
+    assert "hcl-options" in parts["options"]
 
 
 # The page as it opens.

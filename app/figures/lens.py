@@ -60,6 +60,7 @@ def lens_map(table: LensTable, shade: str, words: Translator) -> Figure:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": "var(--hcl-muted)", "size": 13, "family": "inherit"},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "var(--hcl-muted)", "activecolor": "var(--hcl-accent)"},
         "hoverlabel": {
             "bgcolor": "var(--hcl-panel)",
             "bordercolor": "var(--hcl-line)",
