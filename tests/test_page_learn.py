@@ -1,8 +1,9 @@
 """The walkthrough in a real browser: a guess before the answer, formulas on demand, and the way on to Explore."""
 
 import pytest
-from test_page import address, browser, fits, hostile_run, open_tab, runs, usual, visit  # noqa: F401
+from test_page import address, browser, fits, hostile_run, open_tab, runs, usual, visit
 
+__all__ = ["address", "browser", "hostile_run", "runs", "usual", "visit"]  # fixtures
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -15,7 +16,7 @@ def go_to(page, step):
     page.wait_for_function(f"document.querySelector('.hcl-stepper [aria-current]')?.dataset.step === '{step}'")
 
 
-def test_a_step_asks_for_a_guess_and_then_marks_the_right_option(visit):  # noqa: F811
+def test_a_step_asks_for_a_guess_and_then_marks_the_right_option(visit):
     with visit() as page:
         open_tab(page, "Learn")
         reveal = page.get_by_role("button", name="Show what happened").locator("visible=true")
@@ -29,7 +30,7 @@ def test_a_step_asks_for_a_guess_and_then_marks_the_right_option(visit):  # noqa
         page.locator('.hcl-stepper [data-step="1"].wrong').wait_for()
 
 
-def test_the_last_step_has_the_score_and_leads_to_the_question_field(visit):  # noqa: F811
+def test_the_last_step_has_the_score_and_leads_to_the_question_field(visit):
     with visit() as page:
         open_tab(page, "Learn")
         page.get_by_role("button", name="Show it without a guess").locator("visible=true").click()
@@ -40,7 +41,7 @@ def test_the_last_step_has_the_score_and_leads_to_the_question_field(visit):  # 
         page.wait_for_function("document.activeElement.closest('#question') !== null")
 
 
-def test_formulas_are_shown_on_demand_and_remembered(visit):  # noqa: F811
+def test_formulas_are_shown_on_demand_and_remembered(visit):
     with visit(locale="en-GB") as page:
         open_tab(page, "Learn")
         assert shown(page, ".hcl-formula").count() == 0
@@ -51,7 +52,7 @@ def test_formulas_are_shown_on_demand_and_remembered(visit):  # noqa: F811
         shown(page, ".hcl-formula .katex").first.wait_for()
 
 
-def test_steps_are_opened_by_keys_and_fit_a_telephone(visit):  # noqa: F811
+def test_steps_are_opened_by_keys_and_fit_a_telephone(visit):
     with visit(width=390) as page:
         open_tab(page, "Learn")
         page.locator('.hcl-stepper [data-step="1"]').focus()

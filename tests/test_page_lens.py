@@ -1,8 +1,9 @@
 """The token lens in a real browser: its colours, the chosen cell, and what another lens leaves of it."""
 
 import pytest
-from test_page import address, browser, changes, hostile_run, open_tab, runs, text_of, usual, visit  # noqa: F401
+from test_page import address, browser, changes, hostile_run, open_tab, runs, text_of, usual, visit
 
+__all__ = ["address", "browser", "hostile_run", "runs", "usual", "visit"]  # fixtures
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 OUTLINES = "document.querySelector('#lens .hcl-chart').layout.shapes.filter((shape) => shape.type === 'rect').length"
 
@@ -14,7 +15,7 @@ def choose_a_cell(page):
     page.wait_for_function(f"{OUTLINES} === 1")
 
 
-def test_another_measure_keeps_the_chosen_cell_and_has_a_scale_of_its_own(visit):  # noqa: F811
+def test_another_measure_keeps_the_chosen_cell_and_has_a_scale_of_its_own(visit):
     with visit() as page:
         open_tab(page, "Token lens")
         choose_a_cell(page)
@@ -25,7 +26,7 @@ def test_another_measure_keeps_the_chosen_cell_and_has_a_scale_of_its_own(visit)
         assert page.locator("#lens-cell tbody tr").count() == 10 and page.evaluate(OUTLINES) == 1
 
 
-def test_another_lens_has_no_cell_chosen(visit):  # noqa: F811
+def test_another_lens_has_no_cell_chosen(visit):
     with visit() as page:
         open_tab(page, "Token lens")
         choose_a_cell(page)
@@ -34,7 +35,7 @@ def test_another_lens_has_no_cell_chosen(visit):  # noqa: F811
         assert page.locator("#lens-cell tbody").count() == 0
 
 
-def test_a_cell_is_chosen_by_touch(visit):  # noqa: F811
+def test_a_cell_is_chosen_by_touch(visit):
     with visit(width=390, has_touch=True, is_mobile=True) as page:
         open_tab(page, "Token lens")
         page.locator("#lens .nsewdrag").tap()
@@ -43,7 +44,7 @@ def test_a_cell_is_chosen_by_touch(visit):  # noqa: F811
         assert top < page.viewport_size["height"]
 
 
-def test_a_short_answer_fills_the_width(visit):  # noqa: F811
+def test_a_short_answer_fills_the_width(visit):
     with visit(width=1440) as page:
         open_tab(page, "Token lens")
         width = page.locator("#lens .nsewdrag").bounding_box()["width"]
@@ -52,7 +53,7 @@ def test_a_short_answer_fills_the_width(visit):  # noqa: F811
 
 
 @pytest.mark.model
-def test_a_prompt_of_one_s_own_leaves_nothing_of_the_stored_lens(visit):  # noqa: F811
+def test_a_prompt_of_one_s_own_leaves_nothing_of_the_stored_lens(visit):
     with visit() as page:
         open_tab(page, "Token lens")
         choose_a_cell(page)
