@@ -28,6 +28,8 @@ def test_a_step_asks_for_a_guess_and_then_marks_the_right_option(visit):
         assert "In the last third" in shown(page, ".hcl-options .correct").inner_text()
         assert "your guess" in shown(page, ".hcl-options .incorrect").inner_text()
         page.locator('.hcl-stepper [data-step="1"].wrong').wait_for()
+        page.get_by_role("button", name="Next").locator("visible=true").click()
+        page.locator('.hcl-stepper [data-step="2"][aria-current="step"]').wait_for()
 
 
 def test_the_last_step_has_the_score_and_leads_to_the_question_field(visit):
