@@ -278,7 +278,7 @@ def test_a_picture_of_thirty_layers_says_what_the_player_says(language):
         assert step["name"] in texts and step["share"] in texts
         assert all(sentence in texts for sentence in step["news"] if len(sentence) < 40)
     whole = " ".join(root.itertext())
-    assert "HCL Explorer" in whole and "smollm2-135m" in whole and "Which planet is known" in whole
+    assert "HCL Explorer" in whole and "SmolLM2-135M" in whole and "Which planet is known" in whole
 
 
 def test_a_picture_stands_still_for_those_who_want_no_motion():
