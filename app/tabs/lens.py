@@ -102,5 +102,5 @@ def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
     parts["shade"].input(bind(recolour), [parts["shown"], parts["shade"]], results, **QUIET)
     cell, looked = [parts["cell"], parts["link"], parts["status"]], [parts["shown"], parts["shade"]]
     parts["chart"].choose(bind.on_choice(choose), looked, cell, trigger_mode="always_last", **QUIET)
-    names = ("model", "head", "prompt", "whole", "num_tokens", "shade")
-    wire_run(bind, parts, look, [parts[name] for name in names], results, "lens")
+    asked = [parts[name] for name in ("model", "head", "prompt", "whole", "num_tokens", "shade")]
+    wire_run(bind, parts, look, asked, results, "lens")
