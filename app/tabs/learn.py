@@ -12,6 +12,7 @@ from app.render import Parts
 from app.render.learn import link_parts, step_parts
 from app.service import Service
 from app.tabs.base import QUIET, Binder
+from app.terms import explained
 from app.visit import Balance, Visit
 from hcl_core.records import DEFAULT_SCALING
 
@@ -63,7 +64,9 @@ def _build_step(core: Service, walk: gr.Walkthrough, step: int) -> None:
             with gr.Column(elem_classes="hcl-panel hcl-wide"):
                 parts["chart"] = LayerChart(label=say(f"learn_{step}_name"))
                 if step == _BALANCE_STEP:
-                    parts["balance"] = gr.Slider(0, 100, 50, step=5, label=say("label_balance"))
+                    parts["balance"] = gr.Slider(
+                        0, 100, 50, step=5, label=say("label_balance"), elem_classes=explained("hcb_score")
+                    )
     with gr.Row(elem_classes="hcl-steps"):
         if step > 1:
             back = gr.Button(say("button_back"), min_width=120)
