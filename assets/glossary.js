@@ -7,7 +7,7 @@ const host = document.querySelector(".gradio-container") || document.body;
 host.append(box); // the title, which may be out of sight, does not take it along
 
 let mark = null; // what the box belongs to
-let closed = { mark: null, at: 0 };
+let pressedOpen = null; // the mark that was pressed while its box was open: that press closes it
 let cameFrom = null; // the view that Learn was opened from
 const back = document.createElement("button");
 back.type = "button";
@@ -75,7 +75,6 @@ function markAgain(button) {
 
 box.addEventListener("toggle", (event) => {
   if (event.newState === "open" || !mark) return;
-  closed = { mark, at: performance.now() };
   const isLost = document.activeElement === document.body || box.contains(document.activeElement);
   if (isLost) markAgain(mark)?.focus({ preventScroll: true });
 });
@@ -129,13 +128,18 @@ function forget() {
   back.remove();
 }
 
+document.addEventListener("pointerdown", (event) => {
+  const button = event.target.closest(".hcl-term[data-term]");
+  pressedOpen = button && button === mark && box.matches(":popover-open") ? button : null;
+}, true);
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest(".hcl-term[data-term]");
   if (button) {
     event.preventDefault(); // in a label it chooses nothing
     event.stopPropagation();
-    if (closed.mark === button && performance.now() - closed.at < 400) closed = { mark: null, at: 0 };
-    else open(button);
+    if (pressedOpen !== button) open(button);
+    pressedOpen = null;
   } else if (event.isTrusted && event.target.closest('#tabs [role="tablist"], #tabs .overflow-dropdown')) {
     if (!event.target.closest("#learn")) forget(); // whoever leaves Learn by hand knows the way
   }

@@ -3,10 +3,11 @@
 import re
 
 import pytest
-from test_page import address, browser, columns, hostile_run, open_tab, runs, usual, visit  # noqa: F401
+from test_page import address, browser, columns, hostile_run, open_tab, runs, usual, visit
 
 from hcl_core.glossary import glossary
 
+__all__ = ["address", "browser", "hostile_run", "runs", "usual", "visit"]  # fixtures
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 BOX = ".hcl-term-box:popover-open"
 HCB = "#headline h2 .hcl-term"
