@@ -9,6 +9,7 @@ from app.handlers.learn import NUM_STEPS
 from app.handlers.measures import MEASURES
 from app.language import Translator
 from app.terms import chart_terms, explained, mark, term_of
+from app.views.base import setting
 from hcl_core.folders import PROGRAM
 from hcl_core.glossary import glossary
 
@@ -92,7 +93,7 @@ def test_a_chart_names_each_term_once():
 # One thing has one word. What is left of the other one stands in brackets, as what files and commands call it.
 OTHER_WORDS = {
     "en": r"\b(linear|shared|as it is|samples?|correct|incorrect)\b",
-    "de": r"\b(linear\w*|geteilte[rn]? Kopf|wie (er|sie|es) ist|Stichproben?|korrekt\w*|Papers?|Seed|Scores?)\b",
+    "de": r"\b(linear\w*|geteilte[rn]? Kopf|wie (er|sie) ist|Stichproben?|korrekt\w*|Papers?|Seed|Scores?)\b",
 }
 
 
@@ -115,3 +116,10 @@ def test_the_other_word_would_be_found():
 
 def test_an_unknown_language_gets_the_english_entries():
     assert glossary("xx") == glossary("en")
+
+
+def test_a_head_is_named_in_words_with_its_id_in_brackets_and_other_settings_as_they_are():
+    assert setting("exit_head", "linear", Translator()) == "fitted (linear)"
+    assert setting("exit_head", "shared", Translator("de")) == "der des Modells (shared)"
+    assert setting("exit_head", "<other>", Translator()) == "&lt;other&gt;"
+    assert setting("judge", "linear", Translator()) == "linear"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from app.language import Translator
 from app.terms import mark
-from app.views.base import shown
+from app.views.base import setting, shown
 from hcl_core.scores.comparison import RunComparison
 
 
@@ -82,7 +82,7 @@ def _settings(names: Sequence[str], differing: dict[str, list[object]], words: T
     )
     rows = "".join(
         f'<tr><th scope="row">{shown(name.replace("_", " "))}{mark(name, words)}</th>'
-        + "".join(f"<td>{shown(str(value))}</td>" for value in values)
+        + "".join(f"<td>{setting(name, value, words)}</td>" for value in values)
         + "</tr>"
         for name, values in differing.items()
     )
