@@ -1,7 +1,8 @@
 """Marks on measured words: a small button that says what the word means, by ``assets/glossary.js``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
+from typing import Any
 
 from app.language import Translator
 from hcl_core.glossary import glossary
@@ -10,6 +11,7 @@ from hcl_core.glossary import glossary
 _TERMS = {
     "best_in": "p_optimal",
     "exit_layers": "exit_layer",
+    "first_layer": "exit_layer",
     "num_samples": "sample",
     "rule": "judge",
     "sample_numbers": "sample",
@@ -48,3 +50,9 @@ def explained(key: str) -> list[str]:
     """Classes of a control whose label gets a mark; raises ``KeyError`` where the glossary has no such term."""
     glossary()[key]
     return ["hcl-explained", f"hcl-term-{key}"]
+
+
+def explain(parts: Mapping[str, Any], names: Iterable[str]) -> None:
+    """The labels of the controls ``names`` get a mark; raises ``KeyError`` where there is no such term."""
+    for name in names:
+        parts[name].elem_classes = [*(parts[name].elem_classes or []), *explained(_TERMS.get(name, name))]

@@ -77,6 +77,17 @@ def test_labels_of_controls_have_marks_and_keep_their_names(visit):
         assert "fitted" in page.locator(BOX).inner_text()
 
 
+def test_the_settings_of_explore_are_explained(visit):
+    with visit() as page:
+        page.locator(".hcl-term-temperature .hcl-term").wait_for(state="attached")
+        wanted = {"exit_layer", "sample", "temperature", "hcb_score", "scaling"}
+        page.wait_for_function(
+            """wanted => wanted.every((term) => document.querySelector(`.hcl-explained [data-term="${term}"]`))""",
+            arg=sorted(wanted),
+        )
+        assert page.get_by_label("Temperature", exact=True).count() >= 1
+
+
 def test_every_term_that_stands_on_the_page_is_explained_in_german(visit):
     with visit(locale="de-DE") as page:
         columns(page, 30)

@@ -9,7 +9,7 @@ from app.handlers.form import CONTROLS, JUDGES
 from app.language import labels
 from app.service import Service
 from app.tabs.base import run_buttons
-from app.terms import explained
+from app.terms import explain
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
 from hcl_core.questions.files import SUFFIXES
@@ -20,6 +20,11 @@ from hcl_core.settings.strategies import STRATEGY_NAMES
 
 _DEFAULTS = SamplingSettings()
 _FIRST_HITS = 8
+# Controls whose labels get a mark.
+_EXPLAINED = (
+    "first_layer", "num_samples", "temperature", "top_p", "top_k", "max_new_tokens", "seed", "template", "exit_head",
+    "judge", "strategy",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ def build_form(core: Service) -> FormControls:
     _model(core, parts)
     _sampling(parts)
     _run(parts)
+    explain(parts, _EXPLAINED)
     return FormControls(parts)
 
 
@@ -105,9 +111,7 @@ def _model(core: Service, parts: dict[str, Any]) -> None:
     deepest = DEFAULT_MODEL.num_hidden_layers
     whole: dict[str, Any] = {"minimum": 1, "maximum": deepest, "precision": 0, "min_width": 80}
     with gr.Row():
-        parts["first_layer"] = gr.Number(
-            deepest // 2 + 1, label=say("label_first_layer"), elem_classes=explained("exit_layer"), **whole
-        )
+        parts["first_layer"] = gr.Number(deepest // 2 + 1, label=say("label_first_layer"), **whole)
         parts["last_layer"] = gr.Number(deepest, label=say("label_last_layer"), **whole)
         parts["every"] = gr.Number(1, label=say("label_every"), **whole)
 
@@ -116,85 +120,43 @@ def _sampling(parts: dict[str, Any]) -> None:
     say = labels()
     with gr.Row():
         parts["num_samples"] = gr.Number(
-            56,
-            label=say("label_num_samples"),
-            elem_classes=explained("sample"),
-            minimum=1,
-            maximum=1000,
-            precision=0,
-            min_width=120,
+            56, label=say("label_num_samples"), minimum=1, maximum=1000, precision=0, min_width=120
         )
         parts["temperature"] = gr.Number(
-            _DEFAULTS.temperature,
-            label=say("label_temperature"),
-            elem_classes=explained("temperature"),
-            minimum=0,
-            maximum=10,
-            step=0.1,
-            min_width=120,
+            _DEFAULTS.temperature, label=say("label_temperature"), minimum=0, maximum=10, step=0.1, min_width=120
         )
     with gr.Accordion(say("label_more_settings"), open=False):
         with gr.Row():
             parts["top_p"] = gr.Number(
-                _DEFAULTS.top_p,
-                label=say("label_top_p"),
-                elem_classes=explained("top_p"),
-                minimum=0.01,
-                maximum=1,
-                step=0.05,
-                min_width=120,
+                _DEFAULTS.top_p, label=say("label_top_p"), minimum=0.01, maximum=1, step=0.05, min_width=120
             )
-            parts["top_k"] = gr.Number(
-                _DEFAULTS.top_k,
-                label=say("label_top_k"),
-                elem_classes=explained("top_k"),
-                minimum=0,
-                precision=0,
-                min_width=120,
-            )
+            parts["top_k"] = gr.Number(_DEFAULTS.top_k, label=say("label_top_k"), minimum=0, precision=0, min_width=120)
         with gr.Row():
             parts["max_new_tokens"] = gr.Number(
-                20,
-                label=say("label_max_new_tokens"),
-                elem_classes=explained("max_new_tokens"),
-                minimum=1,
-                maximum=512,
-                precision=0,
-                min_width=120,
+                20, label=say("label_max_new_tokens"), minimum=1, maximum=512, precision=0, min_width=120
             )
-            parts["seed"] = gr.Number(
-                _DEFAULTS.seed,
-                label=say("label_seed"),
-                elem_classes=explained("seed"),
-                minimum=0,
-                precision=0,
-                min_width=120,
-            )
+            parts["seed"] = gr.Number(_DEFAULTS.seed, label=say("label_seed"), minimum=0, precision=0, min_width=120)
         parts["template"] = gr.Radio(
             [(say(f"template_{name}"), name) for name in TEMPLATE_NAMES],
             value=TEMPLATE_NAMES[0],
             label=say("label_template"),
-            elem_classes=explained("template"),
         )
         parts["exit_head"] = gr.Radio(
             [(say(f"exit_head_{name}"), name) for name in EXIT_HEAD_NAMES],
             value=EXIT_HEAD_NAMES[0],
             label=say("label_exit_head"),
-            elem_classes=explained("exit_head"),
             info=say("info_exit_head"),
         )
         parts["judge"] = gr.Radio(
             [(say(f"judge_{name}"), name) for name in JUDGES],
             value=JUDGES[0],
             label=say("label_judge"),
-            elem_classes=explained("judge"),
             info=say("info_judge"),
         )
         parts["strategy"] = gr.Radio(
             [(say(f"strategy_{name}"), name) for name in STRATEGY_NAMES],
             value=STRATEGY_NAMES[0],
             label=say("label_strategy"),
-            elem_classes=explained("strategy"),
             info=say("info_strategy"),
         )
     with gr.Accordion(say("exact_prompt"), open=False):
