@@ -30,6 +30,9 @@ def _asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
 
 
+_CHART = '<div class="hcl-chart" hidden tabindex="0" role="application"></div><div class="hcl-chart-terms"></div>'
+
+
 class LayerChart(gr.HTML):
     """Shows a figure of ``figures``; updates in place, without flicker, with zoom kept and the theme's colours.
 
@@ -49,7 +52,7 @@ class LayerChart(gr.HTML):
         super().__init__(
             value,
             label=label,
-            html_template='<div class="hcl-chart" hidden tabindex="0" role="application"></div>',
+            html_template=_CHART,
             js_on_load=_asset("chart.js"),
             head=f'<script src="{_PLOTLY_ADDRESS}"></script>',
             apply_default_css=False,
@@ -241,3 +244,45 @@ class FormulaSwitch(gr.HTML):
             apply_default_css=False,
             **settings,
         )
+
+
+_TERM_BOX = """
+<div class="hcl-term-box" popover role="dialog" aria-labelledby="hcl-term-name" tabindex="-1">
+  <b id="hcl-term-name" data-part="name"></b>
+  <p data-part="definition"></p>
+  <p data-part="formula"></p>
+  <button type="button" data-part="more"></button>
+</div>
+"""
+
+
+class Glossary(gr.HTML):
+    """Says what a marked word means, and leads into Learn and back.
+
+    Args:
+        value: The word ``terms`` of ``language.labels``.
+        settings: As ``gr.HTML``.
+    """
+
+    def __init__(self, value: Any, **settings: Any) -> None:
+        super().__init__(
+            value,
+            html_template=_TERM_BOX,
+            js_on_load=_asset("glossary.js"),
+            head=f"<style>{_asset('glossary.css')}</style>",
+            apply_default_css=False,
+            **settings,
+        )
+
+    def wire(self, tabs: gr.Tabs, walk: gr.Walkthrough) -> None:
+        """The step of Learn about a term, and the tab that it was opened from; the browser alone turns to them."""
+        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        self.learn(None, None, [tabs, walk], js=_TO_LEARN, **quiet)
+        self.back(None, None, tabs, js=_FROM_LEARN, **quiet)
+
+
+_TO_LEARN = """() => {
+  const step = Number(document.querySelector(".hcl-term-box").dataset.step);
+  return [{ selected: "learn", __type__: "update" }, { selected: step, __type__: "update" }];
+}"""
+_FROM_LEARN = """() => ({ selected: document.querySelector(".hcl-term-box").dataset.tab, __type__: "update" })"""

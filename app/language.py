@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from functools import cache, lru_cache
 from pathlib import Path
@@ -38,14 +39,24 @@ _TAG = re.compile(r"([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)(?:\s*;\s*q=([01](?:\.\
 def _all_words() -> dict[str, dict[str, str]]:
     files = {file.stem: file for file in sorted(_FOLDER.glob("*.json"))}
     return {
-        language: json.loads(file.read_text(encoding="utf-8")) | {"glossary": _glossary_text(language)}
+        language: _with_glossary(language, json.loads(file.read_text(encoding="utf-8")))
         for language, file in files.items()
     }
 
 
+def _with_glossary(language: str, words: dict[str, str]) -> dict[str, str]:
+    """``words``, the glossary as a text, and what ``assets/glossary.js`` reads."""
+    entries = {key: asdict(entry) for key, entry in glossary(language).items()}
+    terms = {"entries": entries, "more": words["more_in_learn"], "back": words["back_from_learn"]}
+    return words | {"glossary": _glossary_text(language), "terms": json.dumps(terms)}
+
+
 def _glossary_text(language: str) -> str:
     """The program's terms as Markdown, a paragraph each."""
-    return "\n\n".join(f"**{entry.term}**: {entry.definition}" for entry in glossary(language).values())
+    return "\n\n".join(
+        f"**{entry.term}**: {entry.definition}" + (f" *{entry.formula}*" if entry.formula else "")
+        for entry in glossary(language).values()
+    )
 
 
 # What stands beside the colour of an outcome, in every language.

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 import gradio as gr
 
 from app.checked_calls import CheckedBlocks
-from app.components import Address, StaleMark, Title
+from app.components import Address, Glossary, StaleMark, Title
 from app.handlers.form import CONTROLS, by_name
 from app.handlers.links import FORM_FIELDS, LONGEST_QUERY, SMALL_STEPS, STEPS, read_link
 from app.handlers.opening import open_page
@@ -45,6 +45,7 @@ def build(core: Service) -> gr.Blocks:
             # Their clicks are the title's script's: nothing of it concerns the server.
             gr.Button(say("large_type"), size="sm", min_width=0, elem_id="switch-large")
             gr.Button(say("dark_mode"), size="sm", min_width=0, elem_id="switch-dark")
+        explained = Glossary(say("terms"))
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(say("tab_explore"), id="explore") as explore:
                 form = build_explore(core)
@@ -58,6 +59,7 @@ def build(core: Service) -> gr.Blocks:
                 stored = build_runs(core, runs)
             with gr.Tab(say("tab_learn"), id="learn") as learn:
                 walk = build_learn(core, tabs)
+        explained.wire(tabs, walk["walk"])
         _wire_opening(core, page, tabs, form, looked, comparison, questions, stored, walk)
         for tab in (explore, lens, compare, dataset, runs, learn):
             tab.select(None, None, None, js=announce("hcl:tab", str(tab.id)), **QUIET)

@@ -99,6 +99,26 @@ function markBest(best) {
   });
 }
 
+// A mark for each measured word; glossary.js says what it means.
+function showTerms(terms) {
+  const line = box.nextElementSibling;
+  const key = terms.map((each) => each.term).join();
+  if (line.dataset.terms === key) return; // a mark that has the focus stays
+  line.dataset.terms = key;
+  line.replaceChildren(
+    ...terms.map(({ term, asked, word }) => {
+      const mark = document.createElement("button");
+      Object.assign(mark, { type: "button", className: "hcl-term" });
+      mark.dataset.term = term;
+      mark.setAttribute("aria-label", asked);
+      mark.setAttribute("aria-haspopup", "dialog");
+      const shown = document.createElement("span");
+      shown.append(word, mark);
+      return shown;
+    }),
+  );
+}
+
 function draw() {
   const figure = props.value;
   if (!figure || !figure.data || !window.Plotly) {
@@ -109,6 +129,7 @@ function draw() {
   box.setAttribute("aria-label", props.label || "");
   const style = getComputedStyle(box);
   const scale = parseFloat(style.getPropertyValue("--hcl-scale")) || 1;
+  showTerms(figure.terms || []);
   const { data, layout } = resolved(figure, style, scale);
   layout.height *= scale;
   layout.margin = Object.fromEntries(Object.entries(layout.margin).map(([side, size]) => [side, size * scale]));

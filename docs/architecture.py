@@ -58,7 +58,10 @@ def _imports() -> str:
 
 def _glossary() -> str:
     lines = ["| term | what it is |", "|---|---|"]
-    return "\n".join([*lines, *(f"| {each.term} | {each.definition} |" for each in glossary().values())]) + "\n"
+    for each in glossary().values():
+        formula = f" *{each.formula}*" if each.formula else ""
+        lines.append(f"| {each.term} | {each.definition}{formula} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from hcl_core.scores.published import PublishedCurve, published_curves
 TEXT = Path(__file__).with_name("findings.md")
 FIGURE = Path(__file__).parent.parent / "assets" / "findings"
 SHOWN_LAYERS = (1, 5, 10, 15, 20, 22, 24, 26, 27, 28, 29, 30)
+HEADS = {"linear": "fitted head", "shared": "the model's own head"}
 COLOURS = {0.6: "#0072b2", 1.0: "#d55e00"}  # Okabe and Ito's blue and vermilion
 
 Finding = tuple[Manifest, list[LayerScore], Uncertainty]
@@ -83,9 +84,8 @@ def _runs(findings: list[Finding]) -> str:
         settings = manifest.settings
         verdict = describe_best(sure.best)
         run = f"`precomputed/{manifest.run_id}`"
-        lines.append(
-            f"| {run} | {settings.exit_head} | {settings.sampling.temperature:g} | {settings.num_samples} | {verdict} |"
-        )
+        head = f"{HEADS[settings.exit_head]} (`{settings.exit_head}`)"
+        lines.append(f"| {run} | {head} | {settings.sampling.temperature:g} | {settings.num_samples} | {verdict} |")
     return "\n".join(lines) + "\n"
 
 
@@ -104,12 +104,12 @@ def _published(findings: list[Finding]) -> str:
         rates = [rate for curve in its_curves for rate in curve.hallucination_rate if rate is not None]
         spread = f"{min(rates):.3f} to {max(rates):.3f}" if rates else "not given"
         lines.append(f"| {model} (published) | {spread} | {spearmanr(cool[known], warm[known]).statistic:.2f} |")
-    for head in ("linear", "shared"):
+    for head, its_name in HEADS.items():
         by_temperature = [scores for manifest, scores, _ in findings if manifest.settings.exit_head == head]
         rates = [each.hallucination_rate for scores in by_temperature for each in scores]
         cool, warm = (np.array([each.hcb_score for each in scores]) for scores in by_temperature)
         spread = f"{min(rates):.3f} to {max(rates):.3f}"
-        lines.append(f"| SmolLM2-135M, {head} head (ours) | {spread} | {spearmanr(cool, warm).statistic:.2f} |")
+        lines.append(f"| SmolLM2-135M, {its_name} (ours) | {spread} | {spearmanr(cool, warm).statistic:.2f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -421,7 +421,7 @@ def test_a_token_lens_is_shown_and_a_cell_has_its_ten_tokens(visit):
         page.locator("#lens-cell tbody tr").first.wait_for()
         assert page.locator("#lens-cell tbody tr").count() == 10
         before = text_of(page, "#lens-headline")
-        page.get_by_label("shared", exact=True).locator("visible=true").click()
+        page.get_by_label("the model’s own", exact=True).locator("visible=true").click()
         changes(page, "#lens-headline", before)
 
 

@@ -50,9 +50,9 @@ TAGS = {
     "summary", "table", "tbody", "td", "th", "thead", "tr", "u",
 }  # fmt: skip
 ATTRIBUTES = {
-    "aria-hidden", "aria-label", "aria-live", "aria-pressed", "class", "colspan", "data-done", "data-every",
-    "data-hint", "data-layer", "data-life", "data-meaning", "data-query", "dir", "readonly", "role", "scope", "style",
-    "tabindex", "title", "type", "value",
+    "aria-haspopup", "aria-hidden", "aria-label", "aria-live", "aria-pressed", "class", "colspan", "data-done",
+    "data-every", "data-hint", "data-layer", "data-life", "data-meaning", "data-query", "data-term", "dir", "readonly",
+    "role", "scope", "style", "tabindex", "title", "type", "value",
 }  # fmt: skip
 
 
@@ -232,7 +232,7 @@ def test_a_run_whose_fitted_head_was_not_found_has_a_note(reason, note):
 def test_a_note_follows_its_message():
     message = Message("set_done", {"run": "r", "seconds": 1.0}, "head_fallback")
     assert sentence(message, WORDS).endswith(
-        "saved as run r · No exit head was fitted for these weights: the shared head read the early layers"
+        "saved as run r · No exit head was fitted for these weights: the model’s own read the early layers"
     )
 
 
@@ -319,5 +319,5 @@ def test_a_runs_manifest_says_everything_that_was_asked_for():
     run = StoredRun(RunFolder(Path("nowhere")), make_manifest(), False)
     html = manifest_view(run, WORDS)
     for name in ("temperature", "top p", "seed", "template", "judge", "embedder", "device", "versions"):
-        assert f'<th scope="row">{name}</th>' in html
+        assert f'<th scope="row">{name}<' in html
     assert STORED[0].prompt not in html

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.figures.base import AXIS, Figure, Trace, annotation, band, curve, layout, rounded
 from app.language import Translator
+from app.terms import chart_terms
 from hcl_core.scores.intervals import Difference, Interval
 
 # What runs are compared by: score and interval.
@@ -44,6 +45,7 @@ def compared_curves(
     differences: Sequence[tuple[int, Sequence[int], Sequence[Difference]]],
     words: Translator,
     by_share: bool = False,
+    measure: str = "",
 ) -> Figure:
     """The curves of all runs, and the differences where there are any.
 
@@ -52,6 +54,7 @@ def compared_curves(
         differences: Index among ``runs``, layers, and one difference a layer.
         words: The page's.
         by_share: Whether a layer is drawn at its share of the model's depth.
+        measure: What the curves show, one of ``MEASURES``.
     """
     data: list[Trace] = []
     for number, run in enumerate(runs):
@@ -70,7 +73,9 @@ def compared_curves(
     if differences:
         _add_difference_axis(made, differences, words)
     made["uirevision"] = "share" if by_share else "layers"
-    return {"data": data, "layout": made, "best": None}
+    has_intervals = ["interval"] if any(run.intervals for run in runs) else []
+    terms = chart_terms([measure, "share_of_depth" if by_share else "exit_layer", *has_intervals], words)
+    return {"data": data, "layout": made, "best": None, "terms": terms}
 
 
 def _run_traces(run: RunCurve, at: Sequence[float], number: int, words: Translator) -> list[Trace]:

@@ -7,6 +7,7 @@ from typing import Any
 from app.figures.base import AXIS, Figure, Trace, annotation, band, curve, layout, rounded
 from app.language import Translator
 from app.outcomes import Scored
+from app.terms import chart_terms
 from hcl_core.records import LayerScore
 
 # Colour and marker of each score: shape as well as colour tells the curves apart. The last is drawn on top.
@@ -54,7 +55,13 @@ def layer_curves(scored: Scored, words: Translator, more: Mapping[str, Sequence[
             "nticks": 5,
         }
         made["margin"]["r"] = 44
-    return {"data": [*bands, *curves, *extra, _bars(scored, words)], "layout": made, "best": scored.best}
+    data = [*bands, *curves, *extra, _bars(scored, words)]
+    return {"data": data, "layout": made, "best": scored.best, "terms": chart_terms(_names(scored, more), words)}
+
+
+def _names(scored: Scored, more: Mapping[str, Sequence[float]] | None) -> list[str]:
+    """Measured words of the chart."""
+    return ["exit_layer", *(field for field, _ in scored.measures), "interval", "best_in", *(more or {})]
 
 
 def _score_curve(scored: Scored, words: Translator, field: str, interval: str, colour: str, marker: str) -> Trace:

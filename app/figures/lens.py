@@ -7,6 +7,7 @@ import numpy as np
 
 from app.figures.base import AXIS, Figure, plain
 from app.language import Translator
+from app.terms import chart_terms
 from hcl_core.models.lens_records import LensTable
 
 # What the colour can say.
@@ -79,7 +80,8 @@ def lens_map(table: LensTable, shade: str, words: Translator) -> Figure:
         "yaxis": axis | {"title": {"text": words("exit_layer"), "font": {"size": 13}}, "dtick": 2, "tick0": 2},
         "shapes": _settled(table),
     }
-    return {"data": [data], "layout": made, "best": None}
+    terms = chart_terms(["layer", "token", *SHADES, "exit_head"], words)
+    return {"data": [data], "layout": made, "best": None, "terms": terms}
 
 
 def shown_token(text: str, most: int = _LABEL_LETTERS) -> str:

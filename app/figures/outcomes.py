@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from app.figures.base import AXIS, Figure, curve, layout, rounded
 from app.language import Translator
+from app.terms import chart_terms
 from hcl_core.records import LayerScore
 from hcl_core.scores.metrics import INCORRECT, MISSING, NOT_ATTEMPTED, OutcomeTable
 
@@ -40,7 +41,8 @@ def outcome_shares(table: OutcomeTable, words: Translator) -> Figure:
     made = layout(words, table.exit_layers, height=360)
     made |= {"barmode": "stack", "bargap": 0.15}
     made["yaxis"] |= {"range": [0, 1], "tickformat": ".0%"}
-    return {"data": data, "layout": made, "best": None}
+    terms = chart_terms(["exit_layer", "verdict", "judge"], words)
+    return {"data": data, "layout": made, "best": None, "terms": terms}
 
 
 def right_and_ideas(scores: Sequence[LayerScore], words: Translator) -> Figure:
@@ -64,4 +66,5 @@ def right_and_ideas(scores: Sequence[LayerScore], words: Translator) -> Figure:
         "title": {"text": words("creativity_raw")},
     }
     made["margin"] |= {"l": 60, "r": 60}
-    return {"data": [right, ideas], "layout": made, "best": None}
+    terms = chart_terms(["exit_layer", "judge", "idea"], words)
+    return {"data": [right, ideas], "layout": made, "best": None, "terms": terms}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from app.figures.base import Figure, Trace, layout, plain, rounded
 from app.language import SIGNS, Translator
+from app.terms import chart_terms
 from hcl_core.records import Outcome
 from hcl_core.runs.answers import LayerAnswers
 from hcl_core.runs.meanings import Meaning
@@ -38,7 +39,8 @@ def answer_river(meanings: Sequence[Meaning], answers: Sequence[LayerAnswers], w
     made = layout(words, layers, height=380)
     made["yaxis"] |= {"range": [0, 1], "tickformat": ".0%"}
     made["hovermode"] = "closest" if len(layers) == 1 else "x unified"
-    return {"data": data, "layout": made, "best": None}
+    terms = chart_terms(["exit_layer", "answer", "idea", "verdict"], words)
+    return {"data": data, "layout": made, "best": None, "terms": terms}
 
 
 def _area(

@@ -101,7 +101,7 @@ def _layers(words: Translator) -> StepChart:
 def _early_exit(words: Translator) -> StepChart:
     curves = {head: stored_curve(_run((head, 0.6)), words(f"head_{head}"), _WRONG) for head in ("linear", "shared")}
     values = {head: curve.values[curve.layers.index(24)] for head, curve in curves.items()}
-    return StepChart(compared_curves(list(curves.values()), [], words), values)
+    return StepChart(compared_curves(list(curves.values()), [], words, measure=_WRONG), values)
 
 
 def _sampling(words: Translator) -> StepChart:
@@ -147,7 +147,7 @@ def _published(words: Translator) -> StepChart:
     seven = next(curve for curve in curves if "Llama 2 7B" in curve.name)
     values = {"low": min(seven.values), "high": max(seven.values)}
     values |= {"our_low": min(ours.values), "our_high": max(ours.values)}
-    return StepChart(compared_curves([ours, *curves], [], words, by_share=True), values)
+    return StepChart(compared_curves([ours, *curves], [], words, by_share=True, measure=_WRONG), values)
 
 
 _CHARTS: Mapping[int, Callable[[Translator], StepChart]] = {

@@ -40,7 +40,7 @@ def _chart(comparison: Comparison, by_share: bool, words: Translator) -> Parts |
         for index, each in comparison.comparisons
         if index in numbers and 0 in numbers
     ]
-    return compared_curves([curve for _, curve in drawn], differences, words, by_share)
+    return compared_curves([curve for _, curve in drawn], differences, words, by_share, comparison.measure)
 
 
 def _differing(runs: tuple[ComparedRun, ...]) -> dict[str, list[object]]:

@@ -13,6 +13,7 @@ from app.language import Translator, labels
 from app.messages import Message
 from app.render import Parts
 from app.service import Service
+from app.terms import explained
 from app.views.base import problem, status_line
 from app.visit import Visit
 from hcl_core.errors import HclError
@@ -193,11 +194,14 @@ def balance_controls() -> dict[str, Any]:
     """The slider between creativity and accuracy, and how creativity is scaled."""
     say = labels()
     return {
-        "balance": gr.Slider(0, 100, 50, step=5, label=say("label_balance"), min_width=240),
+        "balance": gr.Slider(
+            0, 100, 50, step=5, label=say("label_balance"), elem_classes=explained("hcb_score"), min_width=240
+        ),
         "scaling": gr.Radio(
             [(say(f"scaling_{scaling}"), scaling) for scaling in SCALINGS],
             value=DEFAULT_SCALING,
             label=say("label_scaling"),
+            elem_classes=explained("scaling"),
             min_width=240,
         ),
     }

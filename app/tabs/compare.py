@@ -12,6 +12,7 @@ from app.render import Parts
 from app.render.compare import comparison_parts
 from app.service import Service
 from app.tabs.base import QUIET, Binder, controls_column, main_row, results_column
+from app.terms import explained
 from app.visit import Visit
 
 
@@ -28,7 +29,10 @@ def build_compare(core: Service, tab: gr.Tab) -> dict[str, Any]:
                 [(say(name), name) for name in MEASURES], value="hcb_score", label=say("label_measure")
             )
             parts["by_share"] = gr.Radio(
-                [(say("by_layer"), False), (say("by_share"), True)], value=False, label=say("label_axis")
+                [(say("by_layer"), False), (say("by_share"), True)],
+                value=False,
+                label=say("label_axis"),
+                elem_classes=explained("share_of_depth"),
             )
         with results_column():
             parts["notice"] = gr.HTML("")

@@ -9,6 +9,7 @@ from app.handlers.form import CONTROLS, JUDGES
 from app.language import labels
 from app.service import Service
 from app.tabs.base import run_buttons
+from app.terms import explain
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
 from hcl_core.questions.files import SUFFIXES
@@ -19,6 +20,11 @@ from hcl_core.settings.strategies import STRATEGY_NAMES
 
 _DEFAULTS = SamplingSettings()
 _FIRST_HITS = 8
+# Controls whose labels get a mark.
+_EXPLAINED = (
+    "first_layer", "num_samples", "temperature", "top_p", "top_k", "max_new_tokens", "seed", "template", "exit_head",
+    "judge", "strategy",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,7 @@ def build_form(core: Service) -> FormControls:
     _model(core, parts)
     _sampling(parts)
     _run(parts)
+    explain(parts, _EXPLAINED)
     return FormControls(parts)
 
 

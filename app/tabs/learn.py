@@ -12,6 +12,7 @@ from app.render import Parts
 from app.render.learn import place_parts, step_parts
 from app.service import Service
 from app.tabs.base import QUIET, Binder
+from app.terms import explained
 from app.views.learn import picture, stepper
 from app.visit import Balance, Visit
 from hcl_core.records import DEFAULT_SCALING
@@ -75,7 +76,15 @@ def _build_step(step: int) -> dict[str, Any]:
             with gr.Column(elem_classes="hcl-panel hcl-wide"):
                 parts["chart"] = LayerChart(label=say(f"learn_{step}_name"))
                 if step == _BALANCE_STEP:
-                    parts["balance"] = gr.Slider(0, 100, 50, step=5, label=say("label_balance"), visible=False)
+                    parts["balance"] = gr.Slider(
+                        0,
+                        100,
+                        50,
+                        step=5,
+                        label=say("label_balance"),
+                        visible=False,
+                        elem_classes=explained("hcb_score"),
+                    )
     return parts
 
 

@@ -17,6 +17,7 @@ from app.render import lens as render
 from app.service import Service
 from app.tabs.base import QUIET, Binder, controls_column, main_row, results_column, run_buttons, wire_run
 from app.tabs.form import model_control
+from app.terms import explained
 from app.views.base import status_line
 from app.views.lens import question_of
 from app.visit import Visit
@@ -46,14 +47,23 @@ def _controls(core: Service, parts: dict[str, Any]) -> None:
         stored, value=stored[0][1], label=say("label_stored_lens"), info=say("info_stored_lens")
     )
     parts["head"] = gr.Radio(
-        [(say(f"head_{name}"), name) for name in handlers.HEADS], value=handlers.HEADS[0], label=say("label_exit_head")
+        [(say(f"head_{name}"), name) for name in handlers.HEADS],
+        value=handlers.HEADS[0],
+        label=say("label_exit_head"),
+        elem_classes=explained("exit_head"),
     )
     parts["shade"] = gr.Radio([(say(name), name) for name in SHADES], value=SHADES[0], label=say("label_shade"))
     parts["prompt"] = gr.Textbox(label=say("label_lens_prompt"), info=say("info_lens_prompt"), lines=4, max_lines=12)
     parts["model"] = model_control(core)
     with gr.Row():
         parts["num_tokens"] = gr.Number(
-            12, label=say("label_max_new_tokens"), minimum=1, maximum=handlers.MOST_TOKENS, precision=0, min_width=110
+            12,
+            label=say("label_max_new_tokens"),
+            elem_classes=explained("max_new_tokens"),
+            minimum=1,
+            maximum=handlers.MOST_TOKENS,
+            precision=0,
+            min_width=110,
         )
         parts["whole"] = gr.Checkbox(False, label=say("label_whole_text"), min_width=150)
     with gr.Column(elem_classes="hcl-run"):

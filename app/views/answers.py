@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from app.language import SIGNS, Translator
+from app.terms import mark
 from app.views.base import shown
 from hcl_core.runs.answers import LayerAnswers, num_unreadable
 from hcl_core.runs.meanings import AnswerGroup, Meaning, follow_meanings
@@ -53,10 +54,14 @@ def answer_columns(
     unreadable = f'<p class="hcl-note">{words.plural("unreadable", count)}</p>' if count else ""
     start = "" if chosen is None else f' data-chosen="{chosen}"'
     return (
-        f'<div class="hcl-answers-head"><h3>{words("answers_by_layer")}</h3><p>{signs}</p>'
+        f'<div class="hcl-answers-head"><h3>{words("answers_by_layer")}</h3><p>{signs}{_marks(is_live, words)}</p>'
         f"{live}{unreadable}{_thinning(len(layers), words) if is_live else ''}</div>"
         f'<div class="hcl-columns" role="group" aria-label="{escape(words("answers_by_layer"))}"{start}>{columns}</div>'
     )
+
+
+def _marks(is_live: bool, words: Translator) -> str:
+    return f'<span class="hcl-terms">{mark("verdict", words)}{mark("idea", words)}</span>' if is_live else ""
 
 
 def _thinning(num_layers: int, words: Translator) -> str:

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from app.language import Translator
-from app.views.base import shown
+from app.terms import mark
+from app.views.base import setting, shown
 from hcl_core.scores.comparison import RunComparison
 
 
@@ -60,13 +61,14 @@ def _sentence(compared: RunComparison, words: Translator) -> str:
 def _detail(compared: RunComparison, measure: str, words: Translator) -> str:
     parts = []
     if compared.p_same_optimal is not None:
-        parts.append(words("same_best_in", share=words.percent(compared.p_same_optimal)))
+        parts.append(words("same_best_in", share=words.percent(compared.p_same_optimal)) + mark("p_optimal", words))
     differences = compared.differences[measure]
     apart = sum(each.interval[0] > 0 or each.interval[1] < 0 for each in differences)
     parts.append(words("layers_apart", measure=words(measure), apart=apart, all=len(differences)))
     correlation = compared.rank_correlation[measure].estimate
     if math.isfinite(correlation):
-        parts.append(words("rank_correlation", correlation=words.number(correlation)))
+        correlated = words("rank_correlation", correlation=words.number(correlation))
+        parts.append(correlated + mark("rank_correlation", words))
     parts.append(words.plural("questions", compared.num_questions))
     return " ".join(parts)
 
@@ -79,8 +81,8 @@ def _settings(names: Sequence[str], differing: dict[str, list[object]], words: T
         for number, name in enumerate(names, 1)
     )
     rows = "".join(
-        f'<tr><th scope="row">{shown(name.replace("_", " "))}</th>'
-        + "".join(f"<td>{shown(str(value))}</td>" for value in values)
+        f'<tr><th scope="row">{shown(name.replace("_", " "))}{mark(name, words)}</th>'
+        + "".join(f"<td>{setting(name, value, words)}</td>" for value in values)
         + "</tr>"
         for name, values in differing.items()
     )

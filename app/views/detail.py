@@ -7,6 +7,7 @@ from html import escape
 from app.language import SIGNS, Translator
 from app.outcomes import Scored
 from app.question_view import QuestionView
+from app.terms import mark
 from app.views.base import shown
 from hcl_core.records import Sample, Verdict
 from hcl_core.text import printable
@@ -47,7 +48,7 @@ def _notes(view: QuestionView, words: Translator) -> str:
 
 
 def _table(rows: str, exit_layer: int, words: Translator) -> str:
-    heads = "".join(f'<th scope="col">{words(key)}</th>' for key in _HEADS)
+    heads = "".join(f'<th scope="col">{words(key)}{mark(key, words)}</th>' for key in _HEADS)
     name = escape(words("samples_of_layer", layer=exit_layer))
     return (
         f'<div class="hcl-rows" tabindex="0" role="region" aria-label="{name}">'
@@ -62,9 +63,9 @@ def _scores(scored: Scored, exit_layer: int, words: Translator) -> str:
     for field, interval in scored.measures:
         value = getattr(score, field)
         bounds = "" if math.isnan(value) else f" ({words.interval(getattr(uncertainty, interval))})"
-        parts.append(f"{words(field)} <b>{words.number(value)}</b>{bounds}")
+        parts.append(f"{words(field)}{mark(field, words)} <b>{words.number(value)}</b>{bounds}")
     best_in = uncertainty.p_optimal if scored.best is not None else math.nan
-    parts.append(f"{words('best_in')} <b>{words.percent(best_in)}</b>")
+    parts.append(f"{words('best_in')}{mark('best_in', words)} <b>{words.percent(best_in)}</b>")
     return " · ".join(parts)
 
 

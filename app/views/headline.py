@@ -5,6 +5,7 @@ from html import escape
 
 from app.language import Translator
 from app.outcomes import Scored
+from app.terms import mark
 from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.best_layers import BestLayers
 from hcl_core.text import printable
@@ -30,7 +31,9 @@ def headline(scored: Scored, is_complete: bool, words: Translator, asked: str = 
     """
     partial = "" if is_complete else f' <b class="hcl-partial">{words("so_far")}</b>'
     about = f'<p class="hcl-asked" dir="auto">{escape(printable(asked))}</p>' if asked else ""
-    result = f"<h2>{sentence(scored, words)}</h2><p>{_detail(scored, words)}{partial}</p>"
+    result = (
+        f"<h2>{sentence(scored, words)}{mark(_measured(scored), words)}</h2><p>{_detail(scored, words)}{partial}</p>"
+    )
     below = f'<p class="hcl-note">{escape(note)}</p>' if note else ""
     return f'<div class="hcl-headline">{about}{result}{below}</div>'
 
@@ -84,18 +87,28 @@ def _detail(scored: Scored, words: Translator) -> str:
         return words(f"why_{_nothing_best(scored)}")
     if not scored.ranks_layers:
         return ""  # the note says why
-    parts = [_how_sure(scored, words)]
+    parts = [_how_sure(scored, words) + mark("p_optimal", words)]
     score = next(score for score in scored.scores if score.exit_layer == best.optimal_layer)
     if best.has_creativity and score.hcb_score - best.expected_hcb >= _WORTH_SAYING:
         values = {"score": words.number(score.hcb_score), "expected": words.number(best.expected_hcb)}
-        parts.append(words("chosen_for_its_score", **values))
+        parts.append(words("chosen_for_its_score", **values) + mark("hcb_score", words))
     if not best.has_creativity:
-        parts.append(words("no_creativity_one" if scored.num_questions == 1 else "no_creativity_set"))
+        no_creativity = words("no_creativity_one" if scored.num_questions == 1 else "no_creativity_set")
+        parts.append(no_creativity + mark("creativity", words))
     if scored.is_unscaled:
         parts.append(words("one_layer_unscaled"))
     if scored.is_open:
-        parts.append(words("open_note"))
+        parts.append(words("open_note") + mark("token_plausibility", words))
     return " ".join(part for part in parts if part)
+
+
+def _measured(scored: Scored) -> str:
+    """What the sentence is about, as a name that the glossary has."""
+    if not scored.ranks_layers:
+        return "strategy"
+    if scored.uncertainty.best.has_creativity:
+        return "hcb_score"
+    return "token_plausibility" if scored.is_open else "hallucination_rate"
 
 
 def _nothing_best(scored: Scored) -> str:

@@ -6,6 +6,7 @@ from html import escape
 
 from app.language import Translator
 from app.outcomes import Scored
+from app.terms import mark
 from hcl_core.scores.intervals import Interval
 
 
@@ -14,11 +15,11 @@ def score_table(scored: Scored, words: Translator, more: Mapping[str, Sequence[f
     further = dict(more or {})
     ideas = "ideas_found" if scored.is_open else "creativity_raw"
     names = ("exit_layer", scored.measures[0][0], "creativity", ideas, "hcb_score", "best_in", *further)
-    heads = "".join(f'<th scope="col">{words(name)}</th>' for name in names)
+    heads = "".join(f'<th scope="col">{words(name)}{mark(name, words)}</th>' for name in names)
     rows = "".join(_row(scored, index, further, words) for index in range(len(scored.scores)))
     return (
         f'<div class="hcl-rows" tabindex="0" role="region" aria-label="{escape(words("scores_by_layer"))}">'
-        f'<table class="hcl-numbers"><caption>{words("intervals_are_95")}</caption>'
+        f'<table class="hcl-numbers"><caption>{words("intervals_are_95")}{mark("interval", words)}</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
