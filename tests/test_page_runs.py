@@ -20,7 +20,7 @@ def test_a_run_is_named_found_by_its_name_and_called_as_before_again(visit):  # 
     with visit("?tab=runs") as page:
         choose(page, SHIPPED)
         name_box(page).fill("<b>Lesson</b> 3")
-        page.get_by_label("Note").fill("for Tuesday")
+        page.get_by_role("textbox", name="Note").fill("for Tuesday")
         page.get_by_role("button", name="Keep name and note").click()
         expect(page.locator("#manifest h2")).to_have_text("<b>Lesson</b> 3")
         expect(page.locator("#run-rows")).to_contain_text("<b>Lesson</b> 3 · SmolLM2-135M, fitted head")
