@@ -57,7 +57,7 @@ class OwnVerdicts:
     @property
     def num_groups(self) -> int:
         """How often a verdict was given, whatever the number of answers that it holds for."""
-        return len(_together(self.given))
+        return num_given(self.given)
 
     @classmethod
     def on(cls, judged: JudgedQuestion, given: Sequence[PersonVerdict], listed: Sequence[str]) -> "OwnVerdicts":
@@ -70,11 +70,17 @@ def id_of(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
+def num_given(verdicts: Sequence[PersonVerdict]) -> int:
+    """How often a verdict was given; those on answers that mean the same count as one."""
+    return len(_together(verdicts))
+
+
 def _together(given: Sequence[PersonVerdict]) -> dict[tuple[object, ...], list[PersonVerdict]]:
     """Verdicts that were given together."""
     together: dict[tuple[object, ...], list[PersonVerdict]] = {}
     for verdict in given:
-        together.setdefault((verdict.given_on, verdict.is_right, verdict.exit_layer), []).append(verdict)
+        key = (verdict.question_id, verdict.given_on, verdict.is_right, verdict.exit_layer)
+        together.setdefault(key, []).append(verdict)
     return together
 
 

@@ -13,7 +13,9 @@ from app.question_view import QuestionView
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import runs_folder
 from hcl_core.judges.person import PersonVerdicts, read_person_verdicts, write_person_verdicts
+from hcl_core.pipeline.overrule import JudgedQuestion, overruled_questions
 from hcl_core.ports import Embed
+from hcl_core.runs.folder import RunFolder
 
 # Runs of visitors of a public page whose verdicts are in memory, and visitors who want to see what the judge said.
 _MOST_RUNS = 256
@@ -62,6 +64,11 @@ class VerdictBook:
     def shown(self, visitor: str, run_id: str) -> PersonVerdicts:
         """Those of ``of`` that the visitor sees, and so takes along: none where they are switched off."""
         return self.of(visitor, run_id) if self.are_on(visitor) else PersonVerdicts()
+
+    def overruled(self, visitor: str, folder: RunFolder) -> dict[int, JudgedQuestion]:
+        """The questions of a run with verdicts that the visitor sees, see ``pipeline.overrule.overruled_questions``."""
+        given = self.shown(visitor, folder.manifest().run_id)
+        return overruled_questions(folder, given, self._embed) if given.verdicts else {}
 
     def change(self, visitor: str, run_id: str, to: Callable[[PersonVerdicts], PersonVerdicts]) -> None:
         """Keep what ``to`` makes of the visitor's verdicts.

@@ -128,7 +128,7 @@ def _card(number: int, group: AnswerGroup, meaning: Meaning, num_samples: int, i
         f'title="{escape(f"{variants}{chr(10)}{words(group.outcome)}: {reason}{chr(10)}{confidence}")}">'
         f'<div><i role="img" aria-label="{escape(words(group.outcome))}">{SIGNS[group.outcome]}</i>'
         f'<span dir="auto">{text}</span><b>{group.count}</b></div>'
-        f'{own_mark(group.answers, words)}<u style="width:{100 * group.count / num_samples:.0f}%"></u></div>'
+        f'{own_mark(group.answers, words, is_live)}<u style="width:{100 * group.count / num_samples:.0f}%"></u></div>'
     )
 
 

@@ -40,13 +40,19 @@ def row_buttons(verdict: Verdict, text_id: str, answer_id: str, words: Translato
     )
 
 
-def own_mark(answers: Sequence[CountedAnswer | Verdict], words: Translator) -> str:
-    """That these answers have the visitor's verdict, and whether it overrules the judge's; empty if they have none."""
+def own_mark(answers: Sequence[CountedAnswer | Verdict], words: Translator, is_readers: bool = True) -> str:
+    """That these answers have a person's verdict, and whether it overrules the judge's; empty if they have none.
+
+    Args:
+        answers: Of a card or row.
+        words: The page's.
+        is_readers: Whether that person is who reads this.
+    """
     own = [answer for answer in answers if answer.judge_outcome is not None]
     if not own:
         return ""
     is_overruled = any(answer.is_overruled for answer in own)
-    text = words("own_overrules" if is_overruled else "own_agrees")
+    text = words(f"{'own' if is_readers else 'person'}_{'overrules' if is_overruled else 'agrees'}")
     return f'<em class="hcl-own{" overruled" if is_overruled else ""}">{_SIGN} {text}</em>'
 
 

@@ -12,8 +12,8 @@ from hcl_core.records import Question, Sample
 from hcl_core.strict_json import read_record
 from hcl_core.user_files import MAX_JSON_BYTES, read_bytes_limited
 
-# Of one run. Each is a few hundred bytes.
-MOST_VERDICTS = 2_000
+# Of one run: verdicts, and letters of all their texts.
+MOST_VERDICTS, MOST_LETTERS = 2_000, 300_000
 # Question id and answer; of a verdict on a text, its exit layer and the text too.
 Target = tuple[str, str, int | None, str | None]
 
@@ -50,6 +50,12 @@ class PersonVerdict:
             raise SettingsError("only a right answer is an idea, and an idea has a name")
 
     @property
+    def num_letters(self) -> int:
+        """Of all its texts."""
+        texts = (self.question_id, self.answer, self.given_on, self.idea, self.completion)
+        return sum(len(text) for text in texts if text)
+
+    @property
     def target(self) -> Target:
         """What the verdict is on: a later verdict on the same replaces it."""
         return self.question_id, self.answer, self.exit_layer, self.completion
@@ -63,10 +69,10 @@ class PersonVerdicts:
 
     def __post_init__(self) -> None:
         latest = {verdict.target: verdict for verdict in self.verdicts}
-        if len(latest) > MOST_VERDICTS:
-            raise SettingsError(
-                f"a run keeps at most {MOST_VERDICTS:,} verdicts of yours, and these are {len(latest):,}: undo some"
-            )
+        num_letters = sum(each.num_letters for each in latest.values())
+        for what, number, most in (("verdicts", len(latest), MOST_VERDICTS), ("letters", num_letters, MOST_LETTERS)):
+            if number > most:
+                raise SettingsError(f"a person's verdicts on a run have at most {most:,} {what}; got {number:,}")
         object.__setattr__(self, "verdicts", tuple(latest.values()))
 
     def given(self, new: Iterable[PersonVerdict]) -> "PersonVerdicts":
@@ -145,10 +151,14 @@ def read_person_verdicts(path: Path, run_id: str) -> PersonVerdicts:
         raise RunFolderError(f"{path.name}: no verdicts of run {run_id}: {problem}") from None
 
 
+def person_verdicts_json(run_id: str, verdicts: PersonVerdicts) -> str:
+    """The content of a file of verdicts on answers of a run."""
+    return json.dumps(asdict(_File(run_id, list(verdicts.verdicts))), ensure_ascii=False, indent=1) + "\n"
+
+
 def write_person_verdicts(path: Path, run_id: str, verdicts: PersonVerdicts) -> None:
     """Write a file of verdicts in one step; raises ``DiskError`` if the disk is full, read-only or failing."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(asdict(_File(run_id, list(verdicts.verdicts))), ensure_ascii=False, indent=1) + "\n"
     with lock_for(path), atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(person_verdicts_json(run_id, verdicts), encoding="utf-8")
