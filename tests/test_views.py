@@ -51,7 +51,8 @@ TAGS = {
 }  # fmt: skip
 ATTRIBUTES = {
     "aria-hidden", "aria-label", "aria-live", "aria-pressed", "class", "colspan", "data-done", "data-every",
-    "data-hint", "data-layer", "data-life", "data-meaning", "data-query", "dir", "readonly", "role", "scope", "style",
+    "data-hint", "data-answer", "data-do", "data-group", "data-own", "data-right", "data-right-too", "data-text",
+    "data-wrong", "data-layer", "data-life", "data-meaning", "data-query", "dir", "readonly", "role", "scope", "style",
     "tabindex", "title", "type", "value",
 }  # fmt: skip
 
