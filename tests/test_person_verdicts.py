@@ -25,7 +25,7 @@ from hcl_core.judges.person import (
 )
 from hcl_core.pipeline.overrule import Agreement, JudgedQuestion, overrule, overruled_outcomes, overruled_questions
 from hcl_core.pipeline.stored import read_outcomes
-from hcl_core.records import Question, Sample, StoredQuestion, Verdict
+from hcl_core.records import Question, Sample, SamplingSettings, StoredQuestion, Verdict
 from hcl_core.runs.verify import verify_run
 from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, creativity_raw, hallucination_rate
 from hcl_core.transfer.archive import pack_run, unpack_run
@@ -51,7 +51,9 @@ def judged_question(layers, question=PLANET):
 
 
 JUDGED = judged_question((["Mars", "Earth", "earth", ""], ["Earth", "Mars", "Moon", "Venus"]))
-MANIFEST = make_manifest(make_settings(exit_layers=LAYERS, num_samples=4), [StoredQuestion(PLANET, "Q")])
+MANIFEST = make_manifest(
+    make_settings(exit_layers=LAYERS, num_samples=4, sampling=SamplingSettings()), [StoredQuestion(PLANET, "Q")]
+)
 
 
 def verdict(answer, is_right, idea=None, **text):
