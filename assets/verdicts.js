@@ -71,7 +71,10 @@ function returnFocus() {
     (answer && element.querySelector(`${column}[data-answer="${answer}"]${text && `[data-text="${text}"]`}`)) ||
     (group && element.querySelector(`[data-group="${group}"]`)) ||
     element;
-  if (place.matches(".hcl-card")) offerVerdict(place);
+  if (place.matches(".hcl-card")) {
+    offerVerdict(place);
+    place.focus({ preventScroll: true }); // its buttons are shown, and can have the focus, from then on
+  }
   const target = place.querySelector(`[data-do="${does}"]`) || place.querySelector("[data-do]");
   if (target) target.focus({ preventScroll: true });
 }
