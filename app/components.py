@@ -225,7 +225,7 @@ class Stepper(gr.HTML):
         settings: As ``gr.HTML``.
     """
 
-    def __init__(self, value: str, **settings: Any) -> None:
+    def __init__(self, value: str = "", **settings: Any) -> None:
         super().__init__(
             value,
             js_on_load=_asset("stepper.js"),
