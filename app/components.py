@@ -72,7 +72,7 @@ class LayerChart(gr.HTML):
 class AnswerColumns(gr.HTML):
     """Shows ``views.answers``: follows a meaning through the layers, thins the columns, chooses a layer.
 
-    The event ``choose`` brings ``layer`` to the server.
+    The event ``choose`` brings ``layer`` to the server, and ``judge`` what ``JudgedAnswers`` says.
 
     Args:
         group: Parts of one group share the chosen layer.
@@ -80,7 +80,17 @@ class AnswerColumns(gr.HTML):
     """
 
     def __init__(self, group: str = "", **settings: Any) -> None:
-        super().__init__(js_on_load=_asset("answers.js"), group=group, **settings)
+        super().__init__(js_on_load=_asset("verdicts.js") + _asset("answers.js"), group=group, **settings)
+
+
+class JudgedAnswers(gr.HTML):
+    """Shows HTML with buttons of ``views.verdicts``.
+
+    The event ``judge`` brings what was pressed to the server, as ``handlers.verdicts.Press`` has it.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(js_on_load=_asset("verdicts.js"), **settings)
 
 
 _DEPTH = """

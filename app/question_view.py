@@ -1,6 +1,7 @@
 """One question of a run, stored or under way: everything that the page shows of it. Needs no model."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from cachetools import LRUCache, cached
@@ -8,15 +9,18 @@ from cachetools import LRUCache, cached
 from app import library
 from app.library import StoredRun
 from app.outcomes import ScoredOutcomes
+from app.own_verdicts import OwnVerdicts
 from hcl_core.errors import RunFolderError
-from hcl_core.ideas.names import listed_ideas, num_accepted_ideas
+from hcl_core.ideas.names import listed_ideas
+from hcl_core.judges.person import PersonVerdict
+from hcl_core.pipeline.overrule import JudgedQuestion, overrule
 from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.scorer import ScoredQuestion
 from hcl_core.pipeline.stored import is_judged_now
-from hcl_core.records import Question, Sample, SampleKey, StoredQuestion, Verdict
+from hcl_core.ports import Embed
+from hcl_core.records import Sample, SampleKey, StoredQuestion, Verdict
 from hcl_core.runs.answers import LayerAnswers, count_answers, read_verdicts
 from hcl_core.runs.manifest import Manifest
-from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class QuestionView:
         token_texts: The text of each token id; empty where the run has not stored them.
         is_complete: Whether all answers are in.
         num_bad_parts: Damaged parts of the run's samples, which are left out.
+        ideas: Of each sample that is one, by sample.
+        own: The visitor's verdicts on the question.
     """
 
     manifest: Manifest
@@ -40,10 +46,12 @@ class QuestionView:
     outcomes: ScoredOutcomes
     layers: tuple[LayerAnswers, ...]
     samples: tuple[Sample, ...]
-    verdicts: dict[SampleKey, Verdict]
+    verdicts: Mapping[SampleKey, Verdict]
     token_texts: dict[int, str]
     is_complete: bool
     num_bad_parts: int = 0
+    ideas: Mapping[SampleKey, int] = field(default_factory=dict)
+    own: OwnVerdicts = OwnVerdicts()
 
     @property
     def is_open(self) -> bool:
@@ -75,6 +83,21 @@ class QuestionView:
             scored.verdicts,
             token_texts,
             len(scored.samples) == num_expected,
+            ideas=scored.clusters,
+        )
+
+    def overruled(self, given: Sequence[PersonVerdict], embed: Embed) -> "QuestionView":
+        """With a visitor's verdicts in the place of the judge's; see ``pipeline.overrule``."""
+        judged = JudgedQuestion(self.stored.question, self.samples, self.verdicts, self.ideas)
+        judged = overrule(judged, given, self.manifest.ideas, embed)
+        listed = listed_ideas(self.manifest.ideas, judged.question)
+        return replace(
+            self,
+            outcomes=ScoredOutcomes.of(judged.outcomes(self.manifest), self.manifest.strategy),
+            layers=tuple(count_answers(self.samples, judged.verdicts, judged.ideas, listed)),
+            verdicts=judged.verdicts,
+            ideas=judged.ideas,
+            own=OwnVerdicts.on(judged, given, listed),
         )
 
 
@@ -89,7 +112,7 @@ def _load(run: StoredRun, question_id: str) -> QuestionView:
     samples, num_bad_parts = folder.samples(question_id), len(folder.bad_parts())
     verdicts, clusters = read_verdicts(folder, question_id, samples)
     try:
-        table = _table_of_question(manifest, stored.question, samples, verdicts, clusters)
+        table = JudgedQuestion(stored.question, samples, verdicts, clusters).outcomes(manifest)
     except (KeyError, IndexError):
         raise RunFolderError(
             f"{manifest.run_id} has a sample of no layer of the run, or a right one of no cluster"
@@ -106,26 +129,5 @@ def _load(run: StoredRun, question_id: str) -> QuestionView:
         folder.token_texts(),
         manifest.finished_at is not None and not num_bad_parts,
         num_bad_parts,
+        clusters,
     )
-
-
-def _table_of_question(
-    manifest: Manifest,
-    question: Question,
-    samples: list[Sample],
-    verdicts: dict[SampleKey, Verdict],
-    clusters: dict[SampleKey, int],
-) -> OutcomeTable:
-    """One row of what ``read_outcomes`` returns, made without reading the other questions."""
-    columns = {layer: column for column, layer in enumerate(manifest.settings.exit_layers)}
-    num_accepted = num_accepted_ideas(manifest.ideas, [question])
-    settings = manifest.settings
-    is_greedy, is_open = settings.sampling.is_greedy, question.is_open
-    table = OutcomeTable.empty(1, settings.exit_layers, settings.num_samples, num_accepted, is_greedy, is_open)
-    for sample in samples:
-        cell = (0, columns[sample.exit_layer], sample.sample_idx)
-        outcome = verdicts[sample.key].outcome
-        without_idea = NOT_ATTEMPTED if outcome == "not_attempted" else INCORRECT
-        table.outcomes[cell] = clusters[sample.key] if outcome in ("correct", "unjudged") else without_idea
-        table.confidences[cell] = sample.confidence
-    return table

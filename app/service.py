@@ -17,6 +17,7 @@ from app.models_in_memory import LoadedModel, ModelsInMemory
 from app.question_view import QuestionView
 from app.sets import QuestionSets
 from app.shared_runs import SharedRun, SharedRuns
+from app.verdict_book import VerdictBook
 from hcl_core import pipeline, registry
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import cache_folder, runs_folder
@@ -50,6 +51,7 @@ class Service:
         sets: The question sets that each visitor has.
         jobs: What the visitors' buttons have started.
         models: In memory.
+        own_verdicts: What visitors say of answers.
         is_public: See below.
 
     Args:
@@ -63,6 +65,7 @@ class Service:
         self.models = ModelsInMemory(dtype, self.jobs, self._runs.seconds_left)
         self._embeddings = Embeddings(registry.load_embedder)
         self._speed = MachineSpeed(cache_folder() / "speed.json")
+        self.own_verdicts = VerdictBook(is_public, self._embeddings.of)
         # Guards the caches: the page calls from many threads.
         self._lock = threading.RLock()
         self._live: LRUCache[tuple[str, JobKind], LiveRun] = LRUCache(_MOST_VISITORS)
@@ -175,6 +178,7 @@ class Service:
                 del self._live[key]
             self._lenses.pop(visitor, None)
         self.sets.forget(visitor)
+        self.own_verdicts.forget(visitor)
 
     def read_layers(
         self, model: str, exit_head: str, prompt: str, whole_text: bool, max_new_tokens: int, visitor: str

@@ -112,6 +112,16 @@ def has_idea(outcome: Outcome) -> bool:
     return outcome in OUTCOMES_WITH_IDEA
 
 
+def is_overruled(outcome: Outcome, judge_outcome: Outcome | None) -> bool:
+    """Whether a person calls right what the judge does not, or the other way round.
+
+    Args:
+        outcome: By the person.
+        judge_outcome: ``None`` where no person has said anything.
+    """
+    return judge_outcome is not None and (judge_outcome == "correct") != (outcome == "correct")
+
+
 @dataclass(frozen=True, slots=True)
 class StoredQuestion:
     """A question of a run and the exact prompt sent for it."""
@@ -213,12 +223,19 @@ class Verdict:
             attempt at an open question.
         reason: The rule that decided, as a short text for people.
         matched: The accepted answer that a correct sample was taken for; ``None`` where the judge names none.
+        judge_outcome: What the judge had said, where a person gave the verdict; the reason is still the judge's.
     """
 
     key: SampleKey
     outcome: Outcome
     reason: str
     matched: str | None = None
+    judge_outcome: Outcome | None = None
+
+    @property
+    def is_overruled(self) -> bool:
+        """See ``is_overruled``."""
+        return is_overruled(self.outcome, self.judge_outcome)
 
 
 @dataclass(frozen=True, slots=True)

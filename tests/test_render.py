@@ -45,7 +45,7 @@ def planet(visit):
 
 # Explore.
 
-EVERY_PART = {"headline", "depth", "chart", "answers", "river", "numbers", "detail", "shown", "link"}
+EVERY_PART = {"headline", "depth", "chart", "answers", "verdicts", "river", "numbers", "detail", "shown", "link"}
 
 
 def test_a_question_fills_every_part(planet):

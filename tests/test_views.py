@@ -50,8 +50,9 @@ TAGS = {
     "summary", "table", "tbody", "td", "th", "thead", "tr", "u",
 }  # fmt: skip
 ATTRIBUTES = {
-    "aria-haspopup", "aria-hidden", "aria-label", "aria-live", "aria-pressed", "class", "colspan", "data-done",
-    "data-every", "data-hint", "data-layer", "data-life", "data-meaning", "data-query", "data-term", "dir", "readonly",
+    "aria-haspopup", "aria-hidden", "aria-label", "aria-live", "aria-pressed", "class", "colspan", "data-answer",
+    "data-do", "data-done", "data-every", "data-group", "data-hint", "data-layer", "data-life", "data-meaning",
+    "data-own", "data-query", "data-right", "data-right-too", "data-term", "data-text", "data-wrong", "dir", "readonly",
     "role", "scope", "style", "tabindex", "title", "type", "value",
 }  # fmt: skip
 

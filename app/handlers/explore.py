@@ -156,24 +156,28 @@ def _run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, Non
             is_end = isinstance(live.event, pipeline.Finished)
             if is_end or time.monotonic() - shown_at > INTERVAL:
                 # A wave that came too soon after the last update is shown with the next.
-                update = _update(live if is_end else wave or live, visit.service, balance)
+                update = _update(live if is_end else wave or live, visit, balance)
                 yield replace(update, is_first=is_first)
                 is_first = is_first and update.result is None
                 shown_at, wave = time.monotonic(), None
 
 
-def _update(live: LiveEvent, service: Service, balance: Balance) -> RunUpdate:
+def _update(live: LiveEvent, visit: Visit, balance: Balance) -> RunUpdate:
     event, question_id = live.event, live.run.questions[0].question.id
     if isinstance(event, pipeline.Decoding):
         return RunUpdate(progress_of(live, event.num_done, event.num_wanted))
     shown = ShownQuestion(live.run.manifest.run_id, question_id)
+
+    def view() -> QuestionView:
+        return visit.service.own_verdicts.laid_over(live.run.view(question_id), visit.visitor)
+
     if isinstance(event, pipeline.Finished):
-        result = weigh(live.run.view(question_id), shown, balance, service)
+        result = weigh(view(), shown, balance, visit.service)
         return RunUpdate(_done(event.manifest), result)
     num_done = event.num_present if isinstance(event, pipeline.Started) else event.num_done
     if not num_done:
         return RunUpdate(Message("sampling_begins"))
-    result = weigh(live.run.view(question_id), replace(shown, is_live=True), balance, service)
+    result = weigh(view(), replace(shown, is_live=True), balance, visit.service)
     stage: Stage = "going_on" if isinstance(event, pipeline.Started) else "sampling"
     return RunUpdate(progress_of(live, num_done, event.num_wanted, stage), result)
 
@@ -203,13 +207,16 @@ def show(visit: Visit, shown: ShownQuestion, balance: Balance) -> QuestionResult
     Raises:
         RunFolderError: It is neither.
     """
-    return weigh(_view(visit, shown), shown, balance, visit.service)
+    return weigh(view_of(visit, shown), shown, balance, visit.service)
 
 
-def _view(visit: Visit, shown: ShownQuestion) -> QuestionView:
+def view_of(visit: Visit, shown: ShownQuestion) -> QuestionView:
+    """The question with the visitor's verdicts; raises ``RunFolderError`` as ``show`` does."""
     if shown.is_live:
-        return visit.service.live_run(visit.visitor, shown.run_id).view(shown.question_id)
-    return QuestionView.load(library.find_run(shown.run_id), shown.question_id)
+        judged = visit.service.live_run(visit.visitor, shown.run_id).view(shown.question_id)
+    else:
+        judged = QuestionView.load(library.find_run(shown.run_id), shown.question_id)
+    return visit.service.own_verdicts.laid_over(judged, visit.visitor)
 
 
 def show_text(visit: Visit, run_id: str, text: str, balance: Balance) -> QuestionResult:
@@ -220,7 +227,7 @@ def show_text(visit: Visit, run_id: str, text: str, balance: Balance) -> Questio
 
 def choose_layer(visit: Visit, shown: ShownQuestion, layer: object, balance: Balance) -> QuestionResult:
     """The question on screen with another chosen layer; raises ``SettingsError`` if the run lacks that."""
-    view = _view(visit, shown)
+    view = view_of(visit, shown)
     if not isinstance(layer, int) or layer not in view.manifest.settings.exit_layers:
         raise SettingsError(f"this run has no such exit layer: {str(layer)[:20]}")
     return weigh(view, replace(shown, layer=layer), balance, visit.service)

@@ -6,7 +6,7 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Lock
 
@@ -88,23 +88,29 @@ def show(visit: Visit, run_id: str) -> RunResult:
 
 
 def export_run(visit: Visit, run_id: str | None, kind: str) -> Path:
-    """A file of the run; raises ``HclError`` if there is none of that id, or no such format."""
+    """A file of the run, with the verdicts that the visitor sees.
+
+    Raises:
+        HclError: There is no run of that id, or no such format.
+    """
     if kind not in FORMATS:
         raise SettingsError(f"format must be one of {', '.join(FORMATS)}; got {str(kind)[:40]!r}")
     if kind == "notebook" and visit.service.is_public:
         raise SettingsError("a notebook opens the run on the machine that made it: take the zip from this public page")
     run = _find(run_id)
     target = _new_folder() / f"{run.manifest.run_id}.{_ENDINGS[kind]}"
+    book = visit.service.own_verdicts
+    given, overruled = book.shown(visit.visitor, run.manifest.run_id), book.overruled(visit.visitor, run.folder)
     if kind == "html":
-        export_page(run, target, visit.words)
+        lay_over = partial(book.laid_over, visitor=visit.visitor)
+        export_page(run, target, visit.words, overruled, lay_over, given.verdicts)
+    elif kind == "zip":
+        archive.pack_run(run.folder, target, given)
+    elif kind == "notebook":
+        export.export_notebook(run.folder, target)
     else:
-        write = {
-            "zip": archive.pack_run,
-            "csv": export.export_csv,
-            "scores": export.export_scores_csv,
-            "notebook": export.export_notebook,
-        }[kind]
-        write(run.folder, target)
+        write = export.export_csv if kind == "csv" else export.export_scores_csv
+        write(run.folder, target, overruled=overruled)
     return target
 
 

@@ -22,6 +22,7 @@ from app.views.headline import headline, run_note
 from app.views.runs import link_box
 from app.views.scores import score_table
 from app.views.stale import stale_notes
+from app.views.verdicts import own_note, verdict_bar
 from hcl_core.runs.meanings import follow_meanings
 
 
@@ -33,6 +34,7 @@ def question_parts(result: QuestionResult, words: Translator) -> Parts:
         **weighed_parts(result, words),
         "answers": answer_columns(layers, result.scored.best, words, meanings, layer),
         "river": answer_river(meanings, layers, words) | {"layer": layer},
+        "verdicts": verdict_bar(result.view, words),
         **layer_parts(result, words),
     }
 
@@ -40,7 +42,8 @@ def question_parts(result: QuestionResult, words: Translator) -> Parts:
 def weighed_parts(result: QuestionResult, words: Translator) -> Parts:
     """What depends on the balance alone."""
     view, scored = result.view, result.scored
-    asked, note = _asked(result, words), run_note(view.manifest, view.num_bad_parts, words)
+    asked = _asked(result, words)
+    note = " ".join(filter(None, (own_note(view, words), run_note(view.manifest, view.num_bad_parts, words))))
     return {
         "headline": _stale(result, words) + headline(scored, view.is_complete, words, asked, note),
         "depth": _depth(result, words),

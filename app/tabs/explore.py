@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components import AnswerColumns, DepthPlayer, LayerChart, LinkBox
+from app.components import AnswerColumns, DepthPlayer, JudgedAnswers, LayerChart, LinkBox
 from app.handlers import explore as handlers
 from app.handlers import questions
 from app.handlers.asked import asked_question
@@ -31,6 +31,7 @@ from app.tabs.base import (
     wire_run,
 )
 from app.tabs.form import FormControls, build_form
+from app.tabs.verdicts import wire_verdicts
 from app.views.detail import prompt_box
 from app.visit import Balance, Visit
 from hcl_core.errors import HclError
@@ -70,6 +71,7 @@ def _results(parts: dict[str, Any]) -> None:
                 info=say("info_more"),
                 min_width=240,
             )
+    parts["verdicts"] = JudgedAnswers(elem_id="verdicts")
     with gr.Tabs():
         with gr.Tab(say("tab_columns")):
             parts["answers"] = AnswerColumns(elem_id="answers", group=GROUP)
@@ -77,7 +79,7 @@ def _results(parts: dict[str, Any]) -> None:
             parts["river"] = LayerChart(elem_id="river", group=GROUP, label=say("chart_river"))
         with gr.Tab(say("tab_numbers")):
             parts["numbers"] = gr.HTML("", elem_id="numbers")
-    parts["detail"] = gr.HTML("", elem_id="detail")
+    parts["detail"] = JudgedAnswers(elem_id="detail")
     parts["link"] = LinkBox(elem_id="link")
 
 
@@ -169,7 +171,9 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
     """Run, Stop, the balance, and a layer that is chosen on a chart or a column."""
     parts = form.parts
     balance = [parts[name] for name in ("balance", "scaling", "more")]
-    names = ("headline", "chart", "answers", "river", "numbers", "detail", "link", "shown", "status", "depth")
+    names = (
+        "headline", "chart", "verdicts", "answers", "river", "numbers", "detail", "link", "shown", "status", "depth",
+    )  # fmt: skip
 
     def explore(visit: Visit, creativity: Any, scaling: Any, more: Any, *values: Any) -> Generator[Parts, None, None]:
         """Sample, judge and score answers at every exit layer of a model, for one question.
@@ -194,6 +198,7 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
         return render.layer_parts(result, visit.words)
 
     wire_run(bind, parts, explore, [*balance, *form.controls], [parts[name] for name in names], "explore")
+    wire_verdicts(bind, parts, [parts["shown"], *balance], [parts[name] for name in names])
     weighed = [parts[name] for name in ("headline", "depth", "chart", "numbers", "link", "status")]
     inputs = [parts["shown"], *balance]
     moved = [parts["balance"].input, parts["scaling"].input]

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from html import escape
 
 from app.language import SIGNS, Translator
+from app.own_verdicts import id_of
 from app.terms import mark
 from app.views.base import shown
+from app.views.verdicts import button_labels, own_mark
 from hcl_core.runs.answers import LayerAnswers, num_unreadable
 from hcl_core.runs.meanings import AnswerGroup, Meaning, follow_meanings
 from hcl_core.text import printable
@@ -53,6 +55,7 @@ def answer_columns(
     count = num_unreadable(layers)
     unreadable = f'<p class="hcl-note">{words.plural("unreadable", count)}</p>' if count else ""
     start = "" if chosen is None else f' data-chosen="{chosen}"'
+    start += button_labels(words) if is_live else ""
     return (
         f'<div class="hcl-answers-head"><h3>{words("answers_by_layer")}</h3><p>{signs}{_marks(is_live, words)}</p>'
         f"{live}{unreadable}{_thinning(len(layers), words) if is_live else ''}</div>"
@@ -86,7 +89,8 @@ def _column(
 ) -> str:
     cards = sorted(cards, key=lambda each: (-each[1].count, each[0]))
     inside = "".join(
-        _card(number, group, meanings[number], layer.num_samples, words) for number, group in cards[:_MAX_CARDS]
+        _card(number, group, meanings[number], layer.num_samples, is_live, words)
+        for number, group in cards[:_MAX_CARDS]
     )
     if hidden := cards[_MAX_CARDS:]:
         inside += (
@@ -108,9 +112,11 @@ def _column(
     )
 
 
-def _card(number: int, group: AnswerGroup, meaning: Meaning, num_samples: int, words: Translator) -> str:
+def _card(number: int, group: AnswerGroup, meaning: Meaning, num_samples: int, is_live: bool, words: Translator) -> str:
     variants = " · ".join(f"{printable(answer.text)[:120]} ×{answer.count}" for answer in group.answers)[:400]
     reason = printable(group.answers[0].reason)[:200]
+    if (judge_outcome := group.answers[0].judge_outcome) is not None:
+        reason = words("judge_said", outcome=words(judge_outcome), reason=reason)
     if (matched := group.answers[0].matched) is not None:
         reason = f"{reason}; {words('taken_for', answer=printable(matched)[:120])}"
     confidence = words("mean_confidence", confidence=words.number(group.confidence))
@@ -123,8 +129,18 @@ def _card(number: int, group: AnswerGroup, meaning: Meaning, num_samples: int, w
     text = shown(group.text) if group.text.strip() else f"<small>{words('empty_answer')}</small>"
     return (
         f'<div class="hcl-card {group.outcome}" data-meaning="{number}" data-life="{escape(life)}" tabindex="-1" '
+        f"{_judged_as(group) if is_live else ''}"
         f'title="{escape(f"{variants}{chr(10)}{words(group.outcome)}: {reason}{chr(10)}{confidence}")}">'
         f'<div><i role="img" aria-label="{escape(words(group.outcome))}">{SIGNS[group.outcome]}</i>'
         f'<span dir="auto">{text}</span><b>{group.count}</b></div>'
-        f'<u style="width:{100 * group.count / num_samples:.0f}%"></u></div>'
+        f'{own_mark(group.answers, words, is_live)}<u style="width:{100 * group.count / num_samples:.0f}%"></u></div>'
     )
+
+
+def _judged_as(group: AnswerGroup) -> str:
+    """Attributes of a card that can be judged: an id of its answer, and the visitor's verdict if there is one."""
+    if group.outcome == "unjudged" or not group.answers[0].text.strip():
+        return ""
+    is_own = all(answer.judge_outcome is not None for answer in group.answers)
+    own = f' data-own="{"right" if group.outcome == "correct" else "wrong"}"' if is_own else ""
+    return f'data-answer="{id_of(group.answers[0].text)}"{own} '

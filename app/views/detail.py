@@ -6,9 +6,11 @@ from html import escape
 
 from app.language import SIGNS, Translator
 from app.outcomes import Scored
+from app.own_verdicts import id_of
 from app.question_view import QuestionView
 from app.terms import mark
 from app.views.base import shown
+from app.views.verdicts import own_mark, row_buttons
 from hcl_core.records import Sample, Verdict
 from hcl_core.text import printable
 
@@ -83,12 +85,28 @@ def _row(view: QuestionView, same: list[Sample], words: Translator) -> str:
     listed = ", ".join(map(str, numbers[:_MOST_NUMBERS])) + ("…" if len(numbers) > _MOST_NUMBERS else "")
     outcome = f'<i aria-hidden="true">{SIGNS[verdict.outcome]}</i> {words(verdict.outcome)}'
     return (
-        f'<tr class="{verdict.outcome}"><td>{outcome}</td>'
+        f'<tr class="{verdict.outcome}"><td>{outcome}{_own(first, verdict, words)}</td>'
         f'<td dir="auto">{_tokens(view, first, words)}{_judged_part(first, words)}</td>'
         f'<td title="{", ".join(map(str, numbers[:1000]))}"><b>×{len(same)}</b> <small>{listed}</small></td>'
         f"<td>{words.number(first.confidence)}</td><td>{words('finish_' + first.finish_reason)}</td>"
-        f"<td>{shown(verdict.reason, 160)}{_idea(verdict, words)}</td></tr>"
+        f"<td>{_reason(verdict, words)}{_idea(verdict, words)}</td></tr>"
     )
+
+
+def _own(sample: Sample, verdict: Verdict, words: Translator) -> str:
+    """The visitor's verdict on a text, and the buttons that give one."""
+    if verdict.outcome == "unjudged" or not sample.answer.strip():
+        return ""
+    buttons = row_buttons(verdict, id_of(sample.completion_text), id_of(sample.answer), words)
+    return f" {own_mark([verdict], words)}{buttons}"
+
+
+def _reason(verdict: Verdict, words: Translator) -> str:
+    """The judge's rule, and what it had decided where the visitor says something."""
+    reason = shown(verdict.reason, 160)
+    if verdict.judge_outcome is None:
+        return reason
+    return words("judge_said", outcome=words(verdict.judge_outcome), reason=reason)
 
 
 def _judged_part(sample: Sample, words: Translator) -> str:

@@ -1,7 +1,6 @@
 """Commands on run folders as files: export, import, delete, restore."""
 
 import sys
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,10 @@ import typer
 from hcl_core.cli.terminal import app, say
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
+from hcl_core.judges.person import PersonVerdicts, read_person_verdicts
+from hcl_core.pipeline.overrule import overruled_questions
+from hcl_core.pipeline.scorer import Embeddings
+from hcl_core.registry import load_embedder
 from hcl_core.runs import trash
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import check_run_id
@@ -28,19 +31,8 @@ class Format(StrEnum):
     NOTEBOOK = "notebook"
 
 
-_WRITERS: dict[Format, tuple[str, Callable[[RunFolder, Path], None]]] = {
-    Format.ZIP: ("zip", archive.pack_run),
-    Format.CSV: ("csv", exports.export_csv),
-    Format.SCORES: ("scores.csv", exports.export_scores_csv),
-    Format.NOTEBOOK: ("ipynb", exports.export_notebook),
-}
-
-
-# Those with a switch for the byte order mark.
-_CSV_WRITERS: dict[Format, Callable[[RunFolder, Path, bool], None]] = {
-    Format.CSV: exports.export_csv,
-    Format.SCORES: exports.export_scores_csv,
-}
+_ENDINGS = {Format.ZIP: "zip", Format.CSV: "csv", Format.SCORES: "scores.csv", Format.NOTEBOOK: "ipynb"}
+_CSV_WRITERS = {Format.CSV: exports.export_csv, Format.SCORES: exports.export_scores_csv}
 
 
 @app.command()
@@ -56,20 +48,32 @@ def export(
     no_bom: Annotated[
         bool, typer.Option("--no-bom", help="CSV without the byte order mark that Excel needs: for scripts.")
     ] = False,
+    verdicts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A person's verdicts, as the page keeps them: laid over the judge's, and marked."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a run as one file: for `import` elsewhere, a spreadsheet or a notebook."""
     if no_bom and file_format not in _CSV_WRITERS:
         raise SettingsError("--no-bom goes with --format csv or scores")
+    if verdicts and file_format is Format.NOTEBOOK:
+        raise SettingsError("--verdicts goes with --format zip, csv or scores")
     folder = RunFolder(run_dir)
-    extension, write = _WRITERS[file_format]
-    target = out or Path(f"{check_run_id(folder.manifest().run_id)}.{extension}")
+    run_id = check_run_id(folder.manifest().run_id)
+    target = out or Path(f"{run_id}.{_ENDINGS[file_format]}")
     if target.exists() and not force:
         raise SettingsError(f"{target} exists already: choose another --out, or replace it with --force")
-    if no_bom:
-        _CSV_WRITERS[file_format](folder, target, False)
+    given = read_person_verdicts(verdicts, run_id) if verdicts else PersonVerdicts()
+    if file_format is Format.ZIP:
+        archive.pack_run(folder, target, given)
+    elif file_format is Format.NOTEBOOK:
+        exports.export_notebook(folder, target)
     else:
-        write(folder, target)
+        overruled = overruled_questions(folder, given, Embeddings(load_embedder).of)
+        _CSV_WRITERS[file_format](folder, target, not no_bom, overruled)
     say(f"Saved as {target}")
 
 

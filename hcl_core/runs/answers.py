@@ -1,18 +1,18 @@
 """The answers of a run by exit layer, each distinct text once with its count, the most frequent first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hcl_core.errors import RunFolderError
 from hcl_core.ideas.names import listed_ideas
 from hcl_core.readable import is_readable
-from hcl_core.records import Outcome, Sample, SampleKey, Verdict
+from hcl_core.records import Outcome, Sample, SampleKey, Verdict, is_overruled
 from hcl_core.runs.folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
 class CountedAnswer:
-    """An answer text and the number of samples of a layer that have it.
+    """An answer text and the number of samples of a layer that have it, and one verdict.
 
     Attributes:
         text: As the model wrote it.
@@ -23,6 +23,7 @@ class CountedAnswer:
         confidence: Mean over the samples with this text, in (0, 1].
         idea: What the idea is called, where it is one of the question's accepted ideas.
         matched: The accepted answer that the text was taken for; ``None`` where the judge names none.
+        judge_outcome: What the judge had said, where a person gave the verdict.
     """
 
     text: str
@@ -33,6 +34,12 @@ class CountedAnswer:
     confidence: float
     idea: str | None = None
     matched: str | None = None
+    judge_outcome: Outcome | None = None
+
+    @property
+    def is_overruled(self) -> bool:
+        """See ``records.is_overruled``."""
+        return is_overruled(self.outcome, self.judge_outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +76,12 @@ class LayerAnswers:
 
 
 def count_answers(
-    samples: list[Sample],
-    verdicts: dict[SampleKey, Verdict],
-    clusters: dict[SampleKey, int],
+    samples: Sequence[Sample],
+    verdicts: Mapping[SampleKey, Verdict],
+    clusters: Mapping[SampleKey, int],
     listed: Sequence[str] = (),
 ) -> list[LayerAnswers]:
-    """Group the samples of one question by layer and text.
+    """Group the samples of one question by layer and text; a person may judge samples of equal texts differently.
 
     Args:
         samples: Of the question.
@@ -82,20 +89,22 @@ def count_answers(
         clusters: Ideas of those that have one.
         listed: Names of the ideas 0, 1, ..., see ``ideas.names.listed_ideas``.
     """
-    by_layer: dict[int, dict[str, list[Sample]]] = {}
+    by_layer: dict[int, dict[tuple[object, ...], list[Sample]]] = {}
     for sample in samples:
-        by_layer.setdefault(sample.exit_layer, {}).setdefault(sample.answer, []).append(sample)
+        verdict = verdicts[sample.key]
+        key = (sample.answer, verdict.outcome, verdict.judge_outcome, clusters.get(sample.key))
+        by_layer.setdefault(sample.exit_layer, {}).setdefault(key, []).append(sample)
     return [
         LayerAnswers(
             exit_layer,
             tuple(
                 sorted(
-                    (_counted(text, equal, verdicts, clusters, listed) for text, equal in by_text.items()),
+                    (_counted(equal, verdicts, clusters, listed) for equal in alike.values()),
                     key=lambda answer: (-answer.count, answer.text),
                 )
             ),
         )
-        for exit_layer, by_text in sorted(by_layer.items())
+        for exit_layer, alike in sorted(by_layer.items())
     ]
 
 
@@ -141,16 +150,15 @@ def read_verdicts(
 
 
 def _counted(
-    text: str,
     equal: list[Sample],
-    verdicts: dict[SampleKey, Verdict],
-    clusters: dict[SampleKey, int],
+    verdicts: Mapping[SampleKey, Verdict],
+    clusters: Mapping[SampleKey, int],
     listed: Sequence[str],
 ) -> CountedAnswer:
     verdict = verdicts[equal[0].key]
-    idea = clusters.get(equal[0].key)  # samples with equal texts have the same idea
+    idea = clusters.get(equal[0].key)
     return CountedAnswer(
-        text=text,
+        text=equal[0].answer,
         outcome=verdict.outcome,
         reason=verdict.reason,
         count=len(equal),
@@ -158,4 +166,5 @@ def _counted(
         confidence=sum(sample.confidence for sample in equal) / len(equal),
         idea=listed[idea] if idea is not None and idea < len(listed) else None,
         matched=verdict.matched,
+        judge_outcome=verdict.judge_outcome,
     )

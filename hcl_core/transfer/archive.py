@@ -20,6 +20,7 @@ from typing import IO
 from hcl_core.atomic import atomic_folder, exported_file
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import runs_folder
+from hcl_core.judges.person import PersonVerdicts, person_verdicts_json
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest, check_run_id
 from hcl_core.runs.parts import PART_NAME
@@ -34,7 +35,7 @@ from hcl_core.runs.titles import (
     read_title,
     write_title,
 )
-from hcl_core.transfer.vetting import DAMAGED, DERIVED, MAX_BYTES, check_run, delete_invalid_derived_files
+from hcl_core.transfer.vetting import DAMAGED, DERIVED, MAX_BYTES, PERSONS, check_run, delete_invalid_derived_files
 
 # The most entries of a zip without its 64-bit extension. A run has one part a wave, and a few waves a question.
 MAX_ENTRIES = 65_535
@@ -45,9 +46,10 @@ MAX_RATIO = 100
 # Unpacked bytes up to which the ratio is not checked.
 MAX_BYTES_AT_ANY_RATIO = 16 * 2**20
 # A manifest has 1 kB, a question with its prompt about 1 kB; the parsed objects are several times larger.
-MAX_TEXT_BYTES = {"manifest.json": 2**20, "questions.jsonl": 64 * 2**20}
+# A person's verdicts have at most 300,000 letters, and a name and signs for each text.
+MAX_TEXT_BYTES = {"manifest.json": 2**20, "questions.jsonl": 64 * 2**20, PERSONS: 8 * 2**20}
 _OPTIONAL = (*DERIVED, "tokens.parquet")
-_NAMES = re.compile("|".join(map(re.escape, ("manifest.json", "questions.jsonl", TITLE_FILE, *_OPTIONAL))))
+_NAMES = re.compile("|".join(map(re.escape, ("manifest.json", "questions.jsonl", TITLE_FILE, PERSONS, *_OPTIONAL))))
 _PART = re.compile(rf"samples/{PART_NAME}")
 _CHUNK = 2**20
 # The earliest time that a zip can store.
@@ -57,7 +59,7 @@ _NO_TIME = (1980, 1, 1, 0, 0, 0)
 # Packing.
 
 
-def pack_run(folder: RunFolder, target: Path) -> None:
+def pack_run(folder: RunFolder, target: Path, persons: PersonVerdicts | None = None) -> None:
     """Write the run, and what its user calls it, as a zip file, in one step; the same run gives the same bytes.
 
     All entries are in one folder, which is named by the run id. An unfinished run can be packed too.
@@ -65,6 +67,8 @@ def pack_run(folder: RunFolder, target: Path) -> None:
     Args:
         folder: The run; only read.
         target: The zip file; replaced if it exists.
+        persons: A person's verdicts, which go with the run as a file of their own: whoever takes the run in has that
+            file beside the run's, and the judge's verdicts are what is shown.
 
     Raises:
         RunFolderError: There is no run, it is larger than ``unpack_run`` takes, it has a damaged part, or ``target``
@@ -78,6 +82,10 @@ def pack_run(folder: RunFolder, target: Path) -> None:
                 _pack_file(archive, folder.path / name, f"{run_id}/{name}")
             if (title := read_title(run_id, runs_folder())) != NO_TITLE:
                 archive.writestr(_entry(f"{run_id}/{TITLE_FILE}"), format_title(title))
+            if persons and persons.verdicts:
+                archive.writestr(
+                    _entry(f"{run_id}/{PERSONS}"), person_verdicts_json(run_id, persons), zipfile.ZIP_DEFLATED
+                )
     except zipfile.LargeZipFile:
         raise RunFolderError(
             f"{folder.path} is too large for one zip file ({MAX_BYTES:,} bytes, {MAX_ENTRIES:,} files): copy the folder"
@@ -162,9 +170,10 @@ def unpack_run(source: Path, into: Path) -> ImportedRun:
     """Import a run from an untrusted source as ``into/<run id>``: the whole run, or nothing.
 
     Verdicts, clusters and measures are deleted if they are damaged, or not of this run and its judge, and plausibility
-    if it is damaged or not of this run: they can be made again. Their stamps prove nothing; judge again to be sure of
-    the verdicts. If ``into`` holds a run of the same id, that one is kept unchanged: the same id means the same
-    request, and so the same samples. So is what the run is called in ``into``; else it is called as in ``source``.
+    and a person's verdicts if they are damaged or not of this run: all but the last can be made again. Their stamps
+    prove nothing; judge again to be sure of the verdicts. If ``into`` holds a run of the same id, that one is kept
+    unchanged: the same id means the same request, and so the same samples. So is what the run is called in ``into``;
+    else it is called as in ``source``.
 
     Args:
         source: A zip file or a folder; the run's files are in it, or in one folder in it.

@@ -2,6 +2,7 @@
 
 import codecs
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from hcl_core.atomic import exported_file
 from hcl_core.errors import RunFolderError
+from hcl_core.pipeline.overrule import JudgedQuestion, overruled_outcomes
 from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.pipeline.storing import sample_cells
 from hcl_core.records import Weights, of_kind
@@ -31,10 +33,14 @@ _FORMULA = rf"\A(?:[\t\r]|{_INVISIBLE}*(?:[=@\x{{ff1d}}\x{{ff20}}\x{{fe66}}\x{{f
 _SIGNED_NUMBER = (
     rf"\A[ \x{{a0}}]*{_MINUS_OR_PLUS} ?\d[\d \x{{a0}}\x{{202f}}]*(?:[.,]\d+)*(?:[eE][+\-]?\d+)? ?(?:%|°[CF]?)?\z"
 )
+# No person's verdicts on any question.
+NOBODYS: Mapping[int, JudgedQuestion] = {}
 _JUDGED_ANEW = "{} is being judged anew: export it when that is done"
 
 
-def export_csv(folder: RunFolder, target: Path, has_mark: bool = True) -> None:
+def export_csv(
+    folder: RunFolder, target: Path, has_mark: bool = True, overruled: Mapping[int, JudgedQuestion] = NOBODYS
+) -> None:
     """Write a row a sample, in the order of questions, layers and samples; UTF-8.
 
     The columns are question_id, question, exit_layer, sample_idx, answer, outcome, reason, cluster_id (empty unless
@@ -43,31 +49,49 @@ def export_csv(folder: RunFolder, target: Path, has_mark: bool = True) -> None:
     ``= + - @`` gets an apostrophe before it, unless it is a number: a spreadsheet would run it as a formula, and the
     text comes from a model or from another person.
 
+    With a person's verdicts, outcome and cluster_id are what these leave, and three columns follow: judge_outcome (what
+    the judge had said, by the rule in reason), judged_by (``judge`` or ``person``), and overruled (``true`` where they
+    disagree).
+
     Args:
         folder: A judged run.
         target: The file; replaced if it exists.
         has_mark: Whether the file begins with a byte order mark, without which Excel takes it for Windows-1252.
+        overruled: Questions on which a person has given verdicts, see ``pipeline.overrule.overruled_questions``.
 
     Raises:
         RunFolderError: The run has not been judged, is damaged, or ``target`` can't be written.
     """
-    _write_csv(answer_table(folder), target, has_mark)
+    _write_csv(answer_table(folder, overruled), target, has_mark)
 
 
-def export_scores_csv(folder: RunFolder, target: Path, has_mark: bool = True) -> None:
+def export_scores_csv(
+    folder: RunFolder, target: Path, has_mark: bool = True, overruled: Mapping[int, JudgedQuestion] = NOBODYS
+) -> None:
     """Write a row an exit layer: the fields of ``LayerScore``, then those of ``LayerIntervals``; weights are equal.
 
-    Each bound of an interval has a column, such as ``hcb_ci_low`` and ``hcb_ci_high``. A missing score is empty.
+    Each bound of an interval has a column, such as ``hcb_ci_low`` and ``hcb_ci_high``. A missing score is empty. With a
+    person's verdicts, the scores are those that they leave, and num_overruled counts a layer's overruled answers.
 
     Args:
         folder: A judged run.
         target: The file; replaced if it exists.
         has_mark: As in ``export_csv``.
+        overruled: As in ``export_csv``.
 
     Raises:
         RunFolderError: The run has not been judged, is damaged, or ``target`` can't be written.
     """
-    _write_csv(score_table(judged_outcomes(folder)), target, has_mark)
+    outcomes = judged_outcomes(folder)
+    if not overruled:
+        _write_csv(score_table(outcomes), target, has_mark)
+        return
+    table = score_table(overruled_outcomes(outcomes, overruled, folder.manifest()))
+    layers = [
+        key.exit_layer for judged in overruled.values() for key, each in judged.verdicts.items() if each.is_overruled
+    ]
+    counts = pa.array([layers.count(layer) for layer in table["exit_layer"].to_pylist()])
+    _write_csv(table.append_column("num_overruled", counts), target, has_mark)
 
 
 def export_notebook(folder: RunFolder, target: Path) -> None:
@@ -99,7 +123,7 @@ def judged_outcomes(folder: RunFolder) -> OutcomeTable:
     return table
 
 
-def answer_table(folder: RunFolder) -> pa.Table:
+def answer_table(folder: RunFolder, overruled: Mapping[int, JudgedQuestion] = NOBODYS) -> pa.Table:
     """The rows of ``export_csv``, with unchanged texts.
 
     Raises:
@@ -136,9 +160,35 @@ def answer_table(folder: RunFolder) -> pa.Table:
         }
     )
     if not outcomes.is_open:
-        return made
+        return _with_person(made, cells, outcomes, overruled) if overruled else made
     plausible = pa.array(answer_probabilities(outcomes).ravel()[cells], from_pandas=True)  # NaN becomes empty
     return made.append_column("plausibility", plausible)
+
+
+def _with_person(
+    made: pa.Table, cells: NDArray[np.int64], table: OutcomeTable, overruled: Mapping[int, JudgedQuestion]
+) -> pa.Table:
+    """``made``, whose rows are of the ascending ``cells``, with a person's verdicts and the columns that say so."""
+    judge_outcomes = made["outcome"].cast(pa.string()).to_pylist()
+    outcomes, ideas = list(judge_outcomes), made["cluster_id"].to_pylist()
+    by_person, is_overruled = [False] * len(made), [False] * len(made)
+    columns = {layer: column for column, layer in enumerate(table.exit_layers)}
+    for place, judged in overruled.items():
+        keys = list(judged.verdicts)
+        of_keys = ([place] * len(keys), [columns[key.exit_layer] for key in keys], [key.sample_idx for key in keys])
+        rows = np.searchsorted(cells, np.ravel_multi_index(of_keys, table.outcomes.shape))
+        for row, key in zip(rows.tolist(), keys, strict=True):
+            verdict = judged.verdicts[key]
+            outcomes[row], ideas[row] = verdict.outcome, judged.ideas.get(key)
+            by_person[row], is_overruled[row] = verdict.judge_outcome is not None, verdict.is_overruled
+    for name, values in (("outcome", outcomes), ("cluster_id", ideas)):
+        place = made.column_names.index(name)
+        made = made.set_column(place, name, pa.array(values, pa.string() if name == "outcome" else pa.int32()))
+    judged_by = pc.if_else(pa.array(by_person), "person", "judge")
+    added = {"judge_outcome": pa.array(judge_outcomes), "judged_by": judged_by, "overruled": pa.array(is_overruled)}
+    for name, column in added.items():
+        made = made.append_column(name, column)
+    return made
 
 
 def score_table(table: OutcomeTable) -> pa.Table:

@@ -20,6 +20,7 @@ from hcl_core.answer_rules import FIRST_LINE, find_answer_rule
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.ideas.names import num_accepted_ideas
 from hcl_core.judges.names import judge_stamp
+from hcl_core.judges.person import read_person_verdicts
 from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.scorer import stamps_of
 from hcl_core.pipeline.stored import read_outcomes, stored_measures
@@ -43,6 +44,8 @@ MAX_TOKEN_TEXTS = 2_000_000
 
 _OF_VERDICTS = ("verdicts.parquet", "clusters.parquet", "layer_scores.parquet", "measures.parquet")
 DERIVED = (*_OF_VERDICTS, "plausibility.parquet")
+# A person's verdicts, which an export can have with it; a run folder of one's own never has them.
+PERSONS = "person_verdicts.json"
 
 # What the readers of zips and tables raise for forged or damaged bytes.
 DAMAGED: tuple[type[Exception], ...] = (
@@ -171,6 +174,8 @@ def delete_invalid_derived_files(folder: RunFolder) -> None:
         invalid = (*invalid, "plausibility.parquet")
     if not _has_readable_tokens(folder):
         invalid = (*invalid, "tokens.parquet")
+    if not _has_valid_persons(folder):
+        invalid = (*invalid, PERSONS)
     for name in invalid:
         (folder.path / name).unlink(missing_ok=True)
 
@@ -237,6 +242,14 @@ def _has_valid_plausibility(folder: RunFolder) -> bool:
         return read_plausibility(folder) is not None
     except _UNREADABLE:
         return False
+
+
+def _has_valid_persons(folder: RunFolder) -> bool:
+    try:
+        read_person_verdicts(folder.path / PERSONS, folder.manifest().run_id)
+    except _UNREADABLE:
+        return False
+    return True
 
 
 def _has_readable_tokens(folder: RunFolder) -> bool:
