@@ -23,7 +23,7 @@ with quiet_start():
         from app.own_hosts import OwnHosts, guarded, host_name, is_loopback
         from app.page import build
         from app.service import Service
-        from app.theme import STYLE_SHEET, make_theme
+        from app.theme import STYLE_SHEETS, make_theme
         from hcl_core.allocator import limit_arenas
         from hcl_core.errors import HclError
         from hcl_core.folders import cache_folder, runs_folder
@@ -105,7 +105,7 @@ def launch(options: argparse.Namespace, is_public: bool) -> Blocks:
         footer_links=[],
         theme=make_theme(),
         i18n=labels(),
-        css_paths=STYLE_SHEET,
+        css_paths=STYLE_SHEETS,
         app_kwargs={"routes": [plotly_route(), depth_route()], "lifespan": guarded(hosts)},
     )
     return page

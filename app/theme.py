@@ -6,7 +6,10 @@ from pathlib import Path
 
 import gradio as gr
 
-STYLE_SHEET = Path(__file__).parent.parent / "assets" / "style.css"
+_ASSETS = Path(__file__).parent.parent / "assets"
+STYLE_SHEET = _ASSETS / "style.css"
+# Of the page; an exported run has the first one alone.
+STYLE_SHEETS = [STYLE_SHEET, _ASSETS / "ask.css"]
 
 # Fonts of the visitor's own machine: none is fetched.
 _SANS = ["Inter", "system-ui", "-apple-system", "Segoe UI", "sans-serif"]
