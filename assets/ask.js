@@ -68,15 +68,16 @@ function onKey(event) {
   } else if (event.key === "Tab") close();
 }
 
-// A question that was typed over another one: that one's right answers are none of it.
+// Whether a question was typed over another one, whose right answers are none of it; ideas.js minds those.
 let before = "";
-function dropAnswersOfAnother(text) {
+function announce(text) {
   let kept = 0;
   while (kept < text.length && text[kept] === before[kept]) kept++;
   const most = Math.min(text.length, before.length) - kept;
   let end = 0;
   while (end < most && text.at(-1 - end) === before.at(-1 - end)) end++;
-  if (!text.trim() || (kept + end) * 2 < before.length) document.dispatchEvent(new CustomEvent("hcl:no-ideas"));
+  const isAnother = !text.trim() || (kept + end) * 2 < before.length;
+  document.dispatchEvent(new CustomEvent("hcl:asked", { detail: { text: text.trim(), before: before.trim(), isAnother } }));
 }
 
 // Gradio measures the lines when their number changes, and that once before the page has its style.
@@ -101,7 +102,7 @@ function attach(tries) {
   box.addEventListener("focus", () => (before = box.value));
   box.addEventListener("beforeinput", () => (before = box.value));
   box.addEventListener("input", () => {
-    dropAnswersOfAnother(box.value);
+    announce(box.value);
     open(box.value);
   });
   box.addEventListener("click", () => isOpen || open(""));

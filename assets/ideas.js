@@ -61,7 +61,15 @@ element.addEventListener("paste", (event) => {
   add({ value: event.target.value + pasted });
   event.target.value = "";
 });
-document.addEventListener("hcl:no-ideas", () => lines().length && keep([]));
+// Another question has other answers; one that is typed again has its own back.
+const dropped = new Map();
+document.addEventListener("hcl:asked", ({ detail: { text: asked, before, isAnother } }) => {
+  if (isAnother && lines().length) {
+    dropped.set(before, lines());
+    keep([]);
+  }
+  if (dropped.has(asked) && !lines().length) keep(dropped.get(asked));
+});
 
 watch("value", fit);
 new ResizeObserver(fit).observe(element);

@@ -1,11 +1,12 @@
 """The bar that asks, in a real browser: what stands where, chips, the list of questions, keys, and the drawer."""
 
+# ruff: noqa: F401, F811 (fixtures are imported and are arguments)
+
 import re
 
 import pytest
 from test_page import address, browser, changes, columns, hostile_run, open_settings, runs, text_of, usual, visit
 
-__all__ = ["address", "browser", "hostile_run", "runs", "usual", "visit"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
