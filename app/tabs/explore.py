@@ -200,7 +200,7 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
         if update.result is None or not (update.is_first or not update.result.shown.is_live):
             return {}
         shown = update.result.shown
-        runs = handlers.run_choices(visit.service, update.result.view.stored.question.text)
+        runs = handlers.run_choices(visit, update.result.view.stored.question.text)
         return {"stored_run": render.stored_choice(runs, None if shown.is_live else shown.run_id)}
 
     def rebalance(visit: Visit, shown: ShownQuestion | None, *weighed: Any) -> Parts:
