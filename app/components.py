@@ -156,6 +156,31 @@ class DepthPlayer(gr.HTML):
         return {"type": "object"}
 
 
+class QuestionList(gr.HTML):
+    """Shows ``views.ask.question_list`` as the list of a combobox, whose field is the text box ``#question``.
+
+    The event ``look`` brings the ``text`` to search for to the server, ``pick`` the ``id`` of a chosen question. The
+    script also minds the tab's keys: ``/`` to ask, Enter to run, Escape to stop.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(js_on_load=_asset("ask.js"), apply_default_css=False, **settings)
+
+
+class IdeaChips(gr.HTML):
+    """Shows ``views.ask.idea_chips``; what is added or taken away is a line of the text box ``#accepted``."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(js_on_load=_asset("ideas.js"), apply_default_css=False, **settings)
+
+
+class SettingChips(gr.HTML):
+    """Shows ``views.ask.setting_chips``; each opens the drawer ``#drawer``, which stays as the visitor left it."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(js_on_load=_asset("drawer.js"), apply_default_css=False, **settings)
+
+
 class LinkBox(gr.HTML):
     """Shows ``views.runs.link_box``: the whole address, and a button that copies it."""
 

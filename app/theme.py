@@ -9,7 +9,7 @@ import gradio as gr
 _ASSETS = Path(__file__).parent.parent / "assets"
 STYLE_SHEET = _ASSETS / "style.css"
 # Of the page; an exported run has the first one alone.
-STYLE_SHEETS = [STYLE_SHEET, _ASSETS / "verdicts.css"]
+STYLE_SHEETS = [STYLE_SHEET, _ASSETS / "ask.css", _ASSETS / "verdicts.css"]
 
 # Fonts of the visitor's own machine: none is fetched.
 _SANS = ["Inter", "system-ui", "-apple-system", "Segoe UI", "sans-serif"]

@@ -119,6 +119,20 @@ function showTerms(terms) {
   );
 }
 
+// The labels of bars that stand too close: those of the highest bars stay.
+function thinBarLabels(data, width, scale) {
+  const bars = data.find((trace) => trace.type === "bar" && Array.isArray(trace.text));
+  if (!bars || bars.x.length < 2) return;
+  const apart = Math.ceil((34 * scale * (bars.x.at(-1) - bars.x[0])) / Math.max(width - 70 * scale, 1)); // in layers
+  const kept = [];
+  const highest = bars.x.map((_, number) => number).toSorted((a, b) => bars.y[b] - bars.y[a]);
+  for (const number of highest) {
+    const isFree = kept.every((layer) => Math.abs(layer - bars.x[number]) >= apart);
+    if (isFree && bars.text[number]) kept.push(bars.x[number]);
+    else bars.text[number] = "";
+  }
+}
+
 function draw() {
   const figure = props.value;
   if (!figure || !figure.data || !window.Plotly) {
@@ -132,6 +146,10 @@ function draw() {
   showTerms(figure.terms || []);
   const { data, layout } = resolved(figure, style, scale);
   layout.height *= scale;
+  // Wherever layers are chosen, the chart fits on a low screen, in large type too.
+  if (props.group && !isMap()) layout.height = Math.min(layout.height, Math.max(320, innerHeight / 2));
+  if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false; // a finger scrolls the page, and a tap chooses
+  thinBarLabels(data, box.clientWidth, scale);
   layout.margin = Object.fromEntries(Object.entries(layout.margin).map(([side, size]) => [side, size * scale]));
   if (style.getPropertyValue("--hcl-chart-fills")) delete layout.height; // as tall as its box
   else box.style.minHeight = `${layout.height}px`;
@@ -174,6 +192,12 @@ function takeFigure() {
   if (figure && "best" in figure) setTimeout(() => markBest(figure.best), 100);
 }
 watch("value", takeFigure);
-new ResizeObserver(() => listening && !box.hidden && box.clientWidth && Plotly.Plots.resize(box)).observe(box);
+let width = 0; // that the chart was drawn for
+new ResizeObserver(() => {
+  if (!listening || box.hidden || !box.clientWidth) return;
+  if (box.clientWidth !== width) draw(); // labels of bars stand as close as the width allows
+  width = box.clientWidth;
+  Plotly.Plots.resize(box);
+}).observe(box);
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 takeFigure(); // it may have come before this script

@@ -12,7 +12,6 @@ from test_runs import SETTINGS, make_manifest
 from test_views import HOSTILE
 
 SHIPPED, WARMER = "0be6b1cadd189061", "a9a4b3a8654fe9da"
-ACCEPTED = "Accepted ideas, one a line (names of one idea: United States | USA)"
 TABS = ("Explore", "Token lens", "Compare", "Data set", "Runs", "Learn")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -161,6 +160,11 @@ def set_field(page, label, value):
     page.get_by_label(label, exact=True).first.fill(str(value))
 
 
+def open_settings(page):
+    page.get_by_role("button", name="All settings").click()
+    page.locator("#drawer").wait_for()
+
+
 def text_of(page, selector):
     return page.locator(selector).inner_text()
 
@@ -201,11 +205,11 @@ def test_a_first_visit_has_stored_answers_that_can_be_balanced(visit):
 def test_a_question_is_found_and_its_stored_answers_are_shown(visit):
     with visit() as page:
         before = text_of(page, "#headline .hcl-headline")
-        set_field(page, "Find a question", "baltic")
-        page.locator("#hits label", has_text="Baltic").first.click()
+        set_field(page, "Question", "baltic")
+        page.get_by_role("option", name="Baltic").first.click()
         changes(page, "#headline .hcl-headline", before)
         assert "Baltic" in text_of(page, "#headline .hcl-headline")
-        assert "Sweden" in page.get_by_label(ACCEPTED).input_value()
+        page.locator("#ideas li", has_text="Sweden").wait_for(state="attached")
 
 
 def test_a_layer_is_chosen_everywhere_and_shows_its_samples(visit):
@@ -288,7 +292,8 @@ def test_a_link_opens_the_same_view_again(visit):
 def test_a_link_fills_the_form_in(visit):
     with visit("?q=Name%20a%20%3Cb%3Estar%3C/b%3E&a=Sun&a=Vega&temperature=0.3&last=20") as page:
         assert page.get_by_label("Question", exact=True).input_value() == "Name a <b>star</b>"
-        assert page.get_by_label(ACCEPTED).input_value() == "Sun\nVega"
+        assert page.locator("#ideas li").all_inner_texts() == ["Sun\n×", "Vega\n×"]
+        open_settings(page)
         assert page.get_by_label("Temperature", exact=True).input_value() == "0.3"
         assert "Press Run" in text_of(page, "#status")
 
@@ -396,7 +401,7 @@ def test_the_page_speaks_german_to_a_german_browser(visit):
         )
         words = text_of(page, "body")
         assert "__i18n__" not in words and "hcl_word" not in words
-        for english in ("Answers a layer", "Accepted ideas", "Further curves", "Token lens", "Stored answers of"):
+        for english in ("Answers a layer", "Right answers", "Further curves", "Token lens", "Stored answers of"):
             assert english not in words
 
 
@@ -500,7 +505,10 @@ def test_what_others_wrote_is_shown_as_text_and_harmless(visit, hostile_run, nam
 def test_a_visitor_runs_a_question_of_their_own(visit):
     with visit() as page:
         set_field(page, "Question", "What is the capital of <b>France</b>?")
-        set_field(page, ACCEPTED, "Paris\nLutetia")
+        for idea in ("Paris", "Lutetia"):
+            page.locator("#add-idea").fill(idea)
+            page.locator("#add-idea").press("Enter")
+        open_settings(page)
         set_field(page, "First layer", 27)
         set_field(page, "Answers a layer", 12)
         page.get_by_role("button", name="Run", exact=True).click()
@@ -518,6 +526,7 @@ def test_a_visitor_runs_a_question_of_their_own(visit):
 def test_stop_keeps_what_came_and_run_goes_on(visit):
     with visit(width=380, color_scheme="dark") as page:
         columns(page, 30)
+        open_settings(page)
         set_field(page, "First layer", 28)
         set_field(page, "Answers a layer", 1000)
         set_field(page, "Temperature", 1.5)
@@ -541,6 +550,7 @@ def test_stop_keeps_what_came_and_run_goes_on(visit):
 @pytest.mark.model
 def test_a_set_is_run_live(visit):
     with visit() as page:
+        open_settings(page)
         set_field(page, "First layer", 28)
         set_field(page, "Answers a layer", 4)
         open_tab(page, "Data set")

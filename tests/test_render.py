@@ -24,6 +24,7 @@ from app.render import runs as render_runs
 from app.render.learn import step_parts
 from app.render.opening import page_parts
 from app.service import Service
+from app.views.ask import setting_chips
 from app.visit import Balance, Visit
 
 WORDS = Translator("en")
@@ -133,20 +134,36 @@ def test_a_loaded_model_is_not_said_to_be_loaded_first():
     assert "Loading" not in render.estimate_text(Estimate(15, 24, TIMED, False), WORDS)
 
 
-def test_hits_are_choices_and_counted(visit):
-    parts = render_questions.hit_parts(questions.search(visit, "starter", "baltic"), WORDS)
-    (label, _), *_ = parts["hits"]["choices"]
-    assert "Baltic" in label and re.search(r"\d+ questions? found of 174", parts["search_status"])
+def test_hits_are_options_and_counted(visit):
+    found = render_questions.hit_parts(questions.search(visit, "starter", "baltic"), WORDS)["found"]
+    assert 'data-id="baltic-sea-country"' in found and re.search(r"\d+ questions? found of 174", found)
 
 
-@pytest.mark.parametrize(("text", "said"), [("", "The first 20 of 174"), ("xyzzy", "Type your own")])
+@pytest.mark.parametrize(
+    ("text", "said"), [("", "The first 20 of 174"), ("xyzzy", "None of the 174 questions of this set has these words")]
+)
 def test_a_search_without_words_or_hits_says_so(visit, text, said):
-    assert said in render_questions.hit_parts(questions.search(visit, "starter", text), WORDS)["search_status"]
+    assert said in render_questions.hit_parts(questions.search(visit, "starter", text), WORDS)["found"]
 
 
 def test_a_question_taken_over_has_an_answer_a_line(visit):
     parts = asked_question(questions.find(visit, "starter", "baltic-sea-country"))
     assert "Baltic" in parts["question"] and "Sweden" in parts["accepted"].splitlines()
+
+
+def test_the_names_of_an_idea_are_one_chip():
+    chips = render.idea_parts("United States | USA\n|\n<b>Canada</b>", WORDS)["ideas"]
+    assert chips.count("<li>") == 2 and "United States <small>| USA</small>" in chips
+    assert 'aria-label="Remove &lt;b&gt;Canada&lt;/b&gt;"' in chips and "<b>Canada" not in chips
+
+
+def test_a_question_without_right_answers_is_said_to_be_open():
+    assert "None: an open question" in render.idea_parts("", WORDS)["ideas"]
+
+
+def test_the_settings_in_short_are_those_of_the_form():
+    chips = setting_chips({**FORM, "every": 2, "temperature": None, "model": "<i>"}, WORDS)
+    assert "1 to 4 by 2" in chips and "<b>24</b>" in chips and "<b>–</b>" in chips and "<b>&lt;i&gt;</b>" in chips
 
 
 # Compare.
@@ -289,6 +306,7 @@ def test_a_first_visit_shows_the_first_shipped_run(visit):
     parts = opened(visit, {})
     assert "Name a planet" in parts["headline"] and "Stored answers" in parts["status"]
     assert parts["tabs"].selected == "explore" and parts["stored_run"]["value"] == SHIPPED
+    assert "Neptune" in parts["ideas"]
 
 
 def test_an_address_opens_the_same_view(visit):
@@ -303,6 +321,7 @@ def test_an_address_fills_in_the_form(visit):
     assert (parts["question"], parts["accepted"]) == ("Name a <b>star</b>", "Sun\nVega")
     assert (parts["temperature"], parts["last_layer"]) == (0.3, 20)
     assert "Press Run" in parts["status"] and parts["shown"] is None
+    assert "Vega" in parts["ideas"] and "1 to 20" in parts["chips"]
 
 
 def test_an_address_opens_a_comparison(visit):

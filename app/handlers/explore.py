@@ -146,6 +146,7 @@ def until_stopped(updates: Generator[_Update, None, None], empty: _Update) -> Ge
 
 
 def _run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None, None]:
+    form.check(visit.words)
     shown_at, wave, is_first = 0.0, None, True
     with closing(visit.service.run(form.request(), visit.visitor, "explore")) as events:
         for live in events:
@@ -256,6 +257,7 @@ def preview(visit: Visit, model: str, question: str, template: str) -> str | Non
 
 def estimate(visit: Visit, form: Form) -> Estimate:
     """How long the form's run would take; raises ``HclError`` for what is wrong with the form."""
+    form.check(visit.words)
     request = form.request()
     depth = num_hidden_layers(request.model)
     layers = request.layers.resolve(depth) if depth else ()

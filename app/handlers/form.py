@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from app.handlers.controls import read_number, read_text, read_whole
+from app.language import Translator
+from hcl_core.errors import SettingsError
 from hcl_core.models.catalogue import find_model
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.questions.own import make_question, read_idea
@@ -23,7 +25,7 @@ class Form:
     Attributes:
         model: Catalogue name, Hub id or local folder.
         question: A question of the visitor's own.
-        accepted: Its accepted ideas, as ``read_idea`` reads them; without any the question is open.
+        accepted: Its accepted ideas, each as its names; without any the question is open.
         first_layer: First exit layer; may be the deeper one of the two.
         last_layer: Last exit layer.
         every: Distance between two exit layers.
@@ -41,7 +43,7 @@ class Form:
 
     model: str
     question: str
-    accepted: tuple[str, ...]
+    accepted: tuple[tuple[str, ...], ...]
     first_layer: int
     last_layer: int
     every: int
@@ -66,11 +68,10 @@ class Form:
         Raises:
             SettingsError: A value is missing, or is no number or no text where one is needed.
         """
-        lines = read_text("Accepted answers", values["accepted"]).splitlines()
         return cls(
             model=read_text("Model", values["model"]),
             question=read_text("Question", values["question"]),
-            accepted=tuple(line.strip() for line in lines if line.strip()),
+            accepted=ideas_of(read_text("Accepted answers", values["accepted"])),
             first_layer=read_whole("First layer", values["first_layer"]),
             last_layer=read_whole("Last layer", values["last_layer"]),
             every=read_whole("Every", values["every"]),
@@ -86,9 +87,17 @@ class Form:
             strategy=read_text("Strategy", values["strategy"]),
         )
 
+    def check(self, words: Translator) -> None:
+        """Raise ``SettingsError`` in the visitor's language for what is most often wrong with a question."""
+        if not self.question:
+            raise SettingsError(words("question_empty"))
+        names = [name for idea in dict.fromkeys(self.accepted) for name in dict.fromkeys(idea)]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise SettingsError(words("idea_twice", idea=twice[:80]))
+
     def request(self) -> RunRequest:
         """A run of the form's own question; raises ``HclError`` if a value is out of range."""
-        return self.request_of((make_question(self.question, map(read_idea, self.accepted)),), "page")
+        return self.request_of((make_question(self.question, self.accepted),), "page")
 
     def request_of(self, questions: tuple[Question, ...], question_set: str) -> RunRequest:
         """A run of other questions with the form's settings; raises ``HclError`` if a value is out of range."""
@@ -111,6 +120,12 @@ class Form:
             judge=self.judge,
             strategy=Strategy.parse(self.strategy),
         )
+
+
+def ideas_of(text: str) -> tuple[tuple[str, ...], ...]:
+    """The accepted ideas in a text, one a line, each as its names; a line without letters is none."""
+    ideas = (read_idea(line) for line in text.split("\n") if line.strip(" |\t\r"))
+    return tuple((idea,) if isinstance(idea, str) else idea for idea in ideas)
 
 
 # Names of the controls, in the order of the page.

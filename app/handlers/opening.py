@@ -95,6 +95,7 @@ class OpenedPage:
 
     Attributes:
         link: What the address asks for.
+        values: Of the form's controls as they stand where the address says nothing, by name.
         explore: What the tab Explore shows; ``None`` where it stays as it is.
         estimate: How long the form's run would take, or what is wrong with the form; ``None`` with ``explore``.
         lens: The tab with the token lens; ``None`` where it is not in front, as for the next three.
@@ -105,6 +106,7 @@ class OpenedPage:
     """
 
     link: Link
+    values: Mapping[str, object]
     explore: StoredStart | PrefilledStart | EmptyStart | None
     estimate: Estimate | Problem | None
     lens: LensStart | None
@@ -131,6 +133,7 @@ def open_page(visit: Visit, link: Link, values: Mapping[str, object], in_front_a
         notices.append(estimate)
     return OpenedPage(
         link,
+        filled,
         _explore(visit, link, notices) if has_explore else None,
         estimate,
         _lens(visit, link, notices) if link.tab == "lens" else None,

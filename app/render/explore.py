@@ -8,13 +8,14 @@ from app.figures.curves import layer_curves
 from app.figures.river import answer_river
 from app.handlers.asked import asked_question, asked_settings
 from app.handlers.explore import Estimate, OpenedQuestion, QuestionResult, RunUpdate
-from app.handlers.form import default_layers
+from app.handlers.form import default_layers, ideas_of
 from app.handlers.links import Link
 from app.language import Translator
 from app.messages import Message, Problem
 from app.render import Parts
 from app.run_names import name_of
 from app.views.answers import answer_columns
+from app.views.ask import idea_chips
 from app.views.base import note, status_line
 from app.views.depth import depth_player
 from app.views.detail import layer_detail
@@ -112,7 +113,7 @@ def opened_parts(opened: OpenedQuestion, words: Translator) -> Parts:
     return {
         **question_parts(opened.result, words),
         **asked_question(opened.result.view.stored.question),
-        "stored_run": run_choice(opened.runs, run_id),
+        "stored_run": stored_choice(opened.runs, run_id),
     }
 
 
@@ -128,6 +129,16 @@ def run_choice(runs: Sequence[tuple[str, str]], run_id: str | None) -> dict[str,
     is_listed = any(each == run_id for _, each in runs)
     update: dict[str, object] = gr.update(choices=list(runs), value=run_id if is_listed else None)
     return update
+
+
+def stored_choice(runs: Sequence[tuple[str, str]], run_id: str | None) -> dict[str, object]:
+    """The same beside a result: where no run is stored, there is nothing to choose."""
+    return run_choice(runs, run_id) | {"visible": bool(runs)}
+
+
+def idea_parts(accepted: str | None, words: Translator) -> Parts:
+    """The lines of the accepted answers as chips."""
+    return {"ideas": idea_chips(ideas_of(accepted or ""), words)}
 
 
 def estimate_text(estimate: Estimate | Problem, words: Translator) -> str:

@@ -19,7 +19,8 @@ from app.handlers.opening import (
 from app.language import Translator
 from app.messages import Message, Problem
 from app.render import Parts, compare, dataset, learn, lens, runs
-from app.render.explore import estimate_text, model_parts, opened_parts, run_choice
+from app.render.explore import estimate_text, idea_parts, model_parts, opened_parts, run_choice, stored_choice
+from app.views.ask import setting_chips
 from app.views.base import problem, status_line
 from app.views.detail import prompt_box
 from app.views.headline import welcome
@@ -56,6 +57,7 @@ def page_parts(opened: OpenedPage, words: Translator, usual: Mapping[str, object
         parts |= {"balance": link.balance.creativity, "scaling": link.balance.scaling, "more": []}
         parts |= dict(usual or {}) | _explore(opened.explore, words) | _form(link, usual or {})
         parts["estimate"] = estimate_text(opened.estimate, words)
+        parts |= _in_short(parts, opened.values, words)
     if opened.lens:
         parts |= _of_tab("lens", _lens(opened.lens, link, words))
     if link.tab == "learn":
@@ -97,8 +99,15 @@ def _explore(start: StoredStart | PrefilledStart | EmptyStart, words: Translator
     if isinstance(start, StoredStart):
         return opened_parts(start.opened, words) | prompt | {"status": status_line(Message("stored_answers"), words)}
     status = status_line(Message("prefilled"), words)
-    listed = {"stored_run": run_choice(start.runs, None)}
+    listed = {"stored_run": stored_choice(start.runs, None)}
     return prompt | _nothing_shown() | {"headline": prefilled_form(start.question, words), "status": status} | listed
+
+
+def _in_short(parts: Parts, values: Mapping[str, object], words: Translator) -> Parts:
+    """The chips of the form as ``parts`` leave it; ``values`` are those of the controls that they do not change."""
+    form = {name: parts.get(name, value) for name, value in values.items()}
+    plain = {name: each.get("value", values[name]) if isinstance(each, dict) else each for name, each in form.items()}
+    return {"chips": setting_chips(plain, words)} | idea_parts(str(plain["accepted"] or ""), words)
 
 
 def _nothing_shown() -> Parts:

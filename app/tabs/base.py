@@ -127,12 +127,18 @@ def results_column() -> gr.Column:
     return gr.Column(scale=4, min_width=320, elem_classes="hcl-results")
 
 
+def run_and_stop(parts: dict[str, Any], label: str, elem_ids: tuple[str | None, str | None] = (None, None)) -> None:
+    """The two buttons; ``label`` is the key of what Run is called."""
+    say = labels()
+    run, stop = elem_ids
+    parts["run"] = gr.Button(say(label), variant="primary", size="lg", scale=2, min_width=120, elem_id=run)
+    parts["stop"] = gr.Button(say("button_stop"), size="lg", scale=1, min_width=80, interactive=False, elem_id=stop)
+
+
 def run_buttons(parts: dict[str, Any], label: str, elem_id: str) -> None:
     """Run, Stop, and the line that says what is going on; ``label`` is the key of what Run is called."""
-    say = labels()
     with gr.Row():
-        parts["run"] = gr.Button(say(label), variant="primary", size="lg", scale=2, min_width=120)
-        parts["stop"] = gr.Button(say("button_stop"), size="lg", scale=1, min_width=80, interactive=False)
+        run_and_stop(parts, label)
     parts["status"] = gr.HTML("", elem_id=elem_id)
 
 

@@ -1,4 +1,4 @@
-"""Explore: one question, its settings on the left, what came of it on the right."""
+"""Explore: one question in a bar on top, its settings in a drawer, and what came of it below."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -10,11 +10,11 @@ from app.components import AnswerColumns, DepthPlayer, JudgedAnswers, LayerChart
 from app.handlers import explore as handlers
 from app.handlers import questions
 from app.handlers.asked import asked_question
-from app.handlers.explore import ShownQuestion
+from app.handlers.explore import RunUpdate, ShownQuestion
 from app.handlers.form import CONTROLS, Form, by_name
 from app.handlers.measures import MEASURES
 from app.language import labels
-from app.messages import Problem
+from app.messages import Message, Problem
 from app.render import Parts
 from app.render import explore as render
 from app.render.questions import hit_parts, set_parts
@@ -25,13 +25,13 @@ from app.tabs.base import (
     SLOW,
     Binder,
     balance_controls,
-    controls_column,
-    main_row,
     results_column,
     wire_run,
 )
 from app.tabs.form import FormControls, build_form
 from app.tabs.verdicts import wire_verdicts
+from app.views.ask import setting_chips
+from app.views.base import status_line
 from app.views.detail import prompt_box
 from app.visit import Balance, Visit
 from hcl_core.errors import HclError
@@ -41,11 +41,9 @@ GROUP = "explore"
 
 def build_explore(core: Service) -> FormControls:
     """Lay out the tab and wire it; its parts, for the other tabs and for links."""
-    with main_row():
-        with controls_column():
-            form = build_form(core)
-        with results_column():
-            _results(form.parts)
+    form = build_form(core)
+    with results_column():
+        _results(form.parts)
     form.parts["shown"] = gr.State(None)
     bind = Binder(core, form.parts)
     _wire_search(core, form)
@@ -57,7 +55,12 @@ def build_explore(core: Service) -> FormControls:
 
 def _results(parts: dict[str, Any]) -> None:
     say = labels()
-    parts["headline"] = gr.HTML("", elem_id="headline")
+    with gr.Column(elem_classes="hcl-result-head"):
+        # Filled when the page opens: to know them, every run's questions are read.
+        parts["stored_run"] = gr.Dropdown(
+            [], value=None, label=say("label_stored_run"), elem_classes="hcl-stored", elem_id="stored-run"
+        )
+        parts["headline"] = gr.HTML("", elem_id="headline")
     parts["depth"] = DepthPlayer(elem_id="depth", group=GROUP)
     with gr.Column(elem_classes="hcl-panel"):
         parts["chart"] = LayerChart(elem_id="curves", group=GROUP, label=say("chart_layers"))
@@ -86,10 +89,12 @@ def _results(parts: dict[str, Any]) -> None:
 def _wire_search(core: Service, form: FormControls) -> None:
     """A question is searched for in a set; further sets are loaded."""
     parts = form.parts
-    bind = Binder(core, parts, errors_in="search_status")
+    bind, bind_loading = Binder(core, parts), Binder(core, parts, errors_in="set_report")
 
-    def search(visit: Visit, set_name: str | None, text: str | None) -> Parts:
-        return hit_parts(questions.search(visit, set_name, text or ""), visit.words)
+    def search(visit: Visit, event: gr.EventData, set_name: str | None) -> Parts:
+        text = getattr(event, "text", "")
+        hits = questions.search(visit, set_name, text if isinstance(text, str) else "")
+        return hit_parts(hits, visit.words)
 
     def load_file(visit: Visit, file: str | None) -> Parts:
         return _loaded(visit, questions.load_file(visit, file)) if file else {}
@@ -101,12 +106,11 @@ def _wire_search(core: Service, form: FormControls) -> None:
         sets = visit.service.sets
         return set_parts(sets.names(visit.visitor), sets.get(visit.visitor, name), visit.words)
 
-    words, found = [parts["set"], parts["search"]], [parts["hits"], parts["search_status"]]
-    gr.on([parts["search"].change], bind(search), words, found, trigger_mode="always_last", **QUIET)
-    gr.on([parts["set"].change], bind(search), words, found, **QUIET)
-    loaded = [parts[name] for name in ("set", "set_report", "search_status")]
-    parts["file"].upload(bind(load_file), parts["file"], loaded, **FILES)
-    gr.on([parts["load"].click, parts["set_name"].submit], bind(load_named), parts["set_name"], loaded, **FILES)
+    found = [parts["found"], parts["status"]]
+    parts["found"].look(bind.on_choice(search), [parts["set"]], found, trigger_mode="always_last", **QUIET)
+    loaded = [parts[name] for name in ("set", "set_report")]
+    parts["file"].upload(bind_loading(load_file), parts["file"], loaded, **FILES)
+    gr.on([parts["load"].click, parts["set_name"].submit], bind_loading(load_named), parts["set_name"], loaded, **FILES)
 
 
 def _wire_stored(bind: Binder, form: FormControls) -> None:
@@ -115,17 +119,18 @@ def _wire_stored(bind: Binder, form: FormControls) -> None:
     balance = [parts[name] for name in ("balance", "scaling", "more")]
     every_part = [part for name, part in parts.items() if name not in ("balance", "scaling", "more")]
 
-    def take(visit: Visit, set_name: str | None, question_id: str | None, run_id: str | None, *weighed: Any) -> Parts:
+    def take(visit: Visit, event: gr.EventData, set_name: str | None, run_id: str | None, *weighed: Any) -> Parts:
         """The chosen question, with its answers in the chosen run, or in another that has asked it."""
-        question = questions.find(visit, set_name, question_id)
+        question = questions.find(visit, set_name, getattr(event, "id", None))
         if question is None:
             return {}
         runs = handlers.run_choices(visit, question.text)
         ids = [each for _, each in runs]
         chosen = run_id if run_id in ids else next(iter(ids), None)
-        info = visit.words("stored_info" if ids else "no_stored_info")
-        listed = gr.update(choices=runs, value=chosen, info=info)
-        return asked_question(question) | {"stored_run": listed} | show_run(visit, chosen, question.text, *weighed)
+        taken = asked_question(question) | {"stored_run": render.stored_choice(runs, chosen)}
+        if chosen is None:
+            return taken | {"status": status_line(Message("no_stored_answers"), visit.words)}
+        return taken | show_run(visit, chosen, question.text, *weighed)
 
     def show_run(visit: Visit, run_id: str | None, question: str, *weighed: Any) -> Parts:
         if not run_id:
@@ -133,25 +138,30 @@ def _wire_stored(bind: Binder, form: FormControls) -> None:
         result = handlers.show_text(visit, run_id, question, Balance.from_controls(*weighed))
         return render.stored_parts(result, visit.words)
 
-    inputs = [parts["set"], parts["hits"], parts["stored_run"], *balance]
-    parts["hits"].input(bind(take), inputs, every_part, **QUIET)
+    inputs = [parts["set"], parts["stored_run"], *balance]
+    parts["found"].pick(bind.on_choice(take), inputs, every_part, **QUIET)
     inputs = [parts["stored_run"], parts["question"], *balance]
     parts["stored_run"].input(bind(show_run), inputs, every_part, **QUIET)
 
 
 def _wire_settings(bind: Binder, form: FormControls) -> None:
-    """The prompt, the layers and the cost follow the form."""
+    """The chips, the prompt, the layers and the cost follow the form."""
     parts = form.parts
 
     def fit_layers(_: Visit, model: object) -> Parts:
         return render.model_parts(model)
 
     def estimate(visit: Visit, *values: Any) -> Parts:
+        by_names = by_name(values)
         try:
-            estimated: Any = handlers.estimate(visit, Form.from_controls(by_name(values)))
+            estimated: Any = handlers.estimate(visit, Form.from_controls(by_names))
         except HclError as error:
             estimated = Problem(str(error))
-        return {"estimate": render.estimate_text(estimated, visit.words)}
+        estimate = render.estimate_text(estimated, visit.words)
+        return {"estimate": estimate, "chips": setting_chips(by_names, visit.words)}
+
+    def show_ideas(visit: Visit, accepted: str | None) -> Parts:
+        return render.idea_parts(accepted, visit.words)
 
     def preview(visit: Visit, model: str | None, question: str | None, template: str) -> Parts:
         prompt = handlers.preview(visit, model or "", question or "", template)
@@ -161,7 +171,9 @@ def _wire_settings(bind: Binder, form: FormControls) -> None:
     # Not where the page itself fills the model in: a link may name layers of its own.
     parts["model"].input(bind(fit_layers), parts["model"], [parts[name] for name in layers], **QUIET)
     changes = [parts[name].change for name in CONTROLS if name not in ("question", "judge", "seed")]
-    gr.on(changes, bind(estimate), form.controls, parts["estimate"], trigger_mode="always_last", **QUIET)
+    shown = [parts["estimate"], parts["chips"]]
+    gr.on(changes, bind(estimate), form.controls, shown, trigger_mode="always_last", **QUIET)
+    parts["accepted"].change(bind(show_ideas), parts["accepted"], parts["ideas"], trigger_mode="always_last", **QUIET)
     prompt = [parts[name] for name in ("model", "question", "template")]
     changes = [each.change for each in prompt]
     gr.on(changes, bind(preview), prompt, parts["prompt"], trigger_mode="always_last", **QUIET)
@@ -173,6 +185,7 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
     balance = [parts[name] for name in ("balance", "scaling", "more")]
     names = (
         "headline", "chart", "verdicts", "answers", "river", "numbers", "detail", "link", "shown", "status", "depth",
+        "stored_run",
     )  # fmt: skip
 
     def explore(visit: Visit, creativity: Any, scaling: Any, more: Any, *values: Any) -> Generator[Parts, None, None]:
@@ -183,7 +196,15 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
         form, balance = Form.from_controls(by_name(values)), Balance.from_controls(creativity, scaling, more)
         with closing(handlers.run(visit, form, balance)) as updates:
             for update in updates:
-                yield render.update_parts(update, visit.words)
+                yield render.update_parts(update, visit.words) | _stored_run(visit, update)
+
+    def _stored_run(visit: Visit, update: RunUpdate) -> Parts:
+        """No stored run is on screen while one is under way; at its end it is itself one."""
+        if update.result is None or not (update.is_first or not update.result.shown.is_live):
+            return {}
+        shown = update.result.shown
+        runs = handlers.run_choices(visit, update.result.view.stored.question.text)
+        return {"stored_run": render.stored_choice(runs, None if shown.is_live else shown.run_id)}
 
     def rebalance(visit: Visit, shown: ShownQuestion | None, *weighed: Any) -> Parts:
         if not shown:

@@ -1,14 +1,15 @@
-"""The left column of Explore: finding a question, and the settings of a run."""
+"""The bar of Explore, which asks, and the drawer below it, which holds every setting of a run."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from app.components import IdeaChips, QuestionList, SettingChips
 from app.handlers.form import CONTROLS, JUDGES
 from app.language import labels
 from app.service import Service
-from app.tabs.base import run_buttons
+from app.tabs.base import run_and_stop
 from app.terms import explain
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
@@ -19,7 +20,6 @@ from hcl_core.settings.prompts import TEMPLATE_NAMES
 from hcl_core.settings.strategies import STRATEGY_NAMES
 
 _DEFAULTS = SamplingSettings()
-_FIRST_HITS = 8
 # Controls whose labels get a mark.
 _EXPLAINED = (
     "first_layer", "num_samples", "temperature", "top_p", "top_k", "max_new_tokens", "seed", "template", "exit_head",
@@ -29,7 +29,7 @@ _EXPLAINED = (
 
 @dataclass(frozen=True, slots=True)
 class FormControls:
-    """The components of the column.
+    """The components of the bar and the drawer.
 
     Attributes:
         parts: By name.
@@ -44,57 +44,49 @@ class FormControls:
 
 
 def build_form(core: Service) -> FormControls:
-    """Lay out the column."""
+    """Lay out the bar, and the drawer, which is closed until a visitor opens it."""
     parts: dict[str, Any] = {}
-    _question(core, parts)
-    _model(core, parts)
-    _sampling(parts)
-    _run(parts)
+    _bar(core, parts)
+    with gr.Column(elem_classes="hcl-asked-with"):
+        parts["ideas"] = IdeaChips(elem_id="ideas")
+        with gr.Row(elem_classes="hcl-set-line"):
+            parts["chips"] = SettingChips(elem_id="chips")
+            parts["estimate"] = gr.HTML("", elem_id="estimate")
+    with gr.Row(elem_id="drawer", elem_classes="hcl-drawer", equal_height=False):
+        _model(core, parts)
+        _sampling(parts)
+        _prompt_and_judge(parts)
+        _set(core, parts)
     explain(parts, _EXPLAINED)
     return FormControls(parts)
 
 
-def _question(core: Service, parts: dict[str, Any]) -> None:
+def _bar(core: Service, parts: dict[str, Any]) -> None:
+    """The question, Run and Stop, and what is going on; it stays in view."""
     say = labels()
-    questions = core.sets.get("", None).questions
-    first = questions[0]
-    with gr.Column(elem_classes="hcl-find"):
-        parts["search"] = gr.Textbox(
-            label=say("label_search"), placeholder=say("placeholder_search"), max_lines=1, elem_id="search"
-        )
-        parts["hits"] = gr.Radio(
-            [(each.text, each.id) for each in questions[:_FIRST_HITS]],
-            value=first.id,
-            label=say("label_hits"),
-            elem_classes="hcl-hits",
-            elem_id="hits",
-        )
-        parts["search_status"] = gr.HTML("", elem_id="found")
-        with gr.Accordion(say("label_other_set"), open=False):
-            parts["set"] = gr.Dropdown(["starter"], value="starter", label=say("label_set"))
-            parts["file"] = gr.UploadButton(
-                say("button_upload_set"),
-                file_types=list(SUFFIXES),
-                size="sm",
-            )
-            parts["set_name"] = gr.Textbox(
-                label=say("label_set_name"),
-                info=say("info_set_public" if core.is_public else "info_set_name"),
-                interactive=not core.is_public,
-                max_lines=1,
-            )
-            parts["load"] = gr.Button(say("button_load"), size="sm", interactive=not core.is_public)
-            parts["set_report"] = gr.HTML("", elem_id="set-report")
-    parts["question"] = gr.Textbox(first.text, label=say("label_question"), lines=2, max_lines=6, elem_id="question")
+    first = core.sets.get("", None).questions[0]
+    with gr.Column(elem_classes="hcl-ask"):
+        with gr.Row(elem_classes="hcl-ask-row", equal_height=False):
+            with gr.Column(elem_classes="hcl-question", min_width=0, scale=1):
+                parts["question"] = gr.Textbox(
+                    first.text,
+                    label=say("label_question"),
+                    placeholder=say("placeholder_question"),
+                    lines=1,
+                    max_lines=3,
+                    elem_id="question",
+                )
+                parts["found"] = QuestionList(elem_id="found")
+            run_and_stop(parts, "button_run", ("run", "stop"))
+        with gr.Row(elem_classes="hcl-status-line"):
+            parts["status"] = gr.HTML("", elem_id="status")
+            gr.HTML(say("hint_keys"), elem_classes="hcl-keys")
     ideas = "\n".join(map(write_idea, first.ideas))
-    parts["accepted"] = gr.Textbox(
-        ideas, label=say("label_accepted"), placeholder=say("placeholder_accepted"), lines=2, max_lines=5
-    )
-    # Filled when the page opens: to know them, every run's questions are read.
-    parts["stored_run"] = gr.Dropdown([], value=None, label=say("label_stored_run"), info=say("stored_info"))
+    # Not in sight: its lines are the chips. Programs that call the page send it as it is.
+    parts["accepted"] = gr.Textbox(ideas, label=say("label_accepted"), lines=2, elem_id="accepted")
 
 
-def model_control(core: Service, info: Any = None) -> gr.Dropdown:
+def model_control(core: Service, info: Any = None, elem_id: str | None = None) -> gr.Dropdown:
     """The models of the list; on a page of one's own, any other by its Hub id or folder."""
     return gr.Dropdown(
         core.model_choices(),
@@ -102,68 +94,112 @@ def model_control(core: Service, info: Any = None) -> gr.Dropdown:
         label=labels()("label_model"),
         info=info,
         allow_custom_value=core.allows_any_model,
+        elem_id=elem_id,
     )
+
+
+def _group() -> gr.Column:
+    """A column of the drawer."""
+    return gr.Column(min_width=270, elem_classes="hcl-group")
+
+
+def _heading(key: str) -> None:
+    gr.HTML(labels()(key), elem_classes="hcl-group-name")
 
 
 def _model(core: Service, parts: dict[str, Any]) -> None:
     say = labels()
-    parts["model"] = model_control(core, say("info_model") if core.allows_any_model else None)
     deepest = DEFAULT_MODEL.num_hidden_layers
-    whole: dict[str, Any] = {"minimum": 1, "maximum": deepest, "precision": 0, "min_width": 80}
-    with gr.Row():
-        parts["first_layer"] = gr.Number(deepest // 2 + 1, label=say("label_first_layer"), **whole)
-        parts["last_layer"] = gr.Number(deepest, label=say("label_last_layer"), **whole)
-        parts["every"] = gr.Number(1, label=say("label_every"), **whole)
-
-
-def _sampling(parts: dict[str, Any]) -> None:
-    say = labels()
-    with gr.Row():
-        parts["num_samples"] = gr.Number(
-            56, label=say("label_num_samples"), minimum=1, maximum=1000, precision=0, min_width=120
-        )
-        parts["temperature"] = gr.Number(
-            _DEFAULTS.temperature, label=say("label_temperature"), minimum=0, maximum=10, step=0.1, min_width=120
-        )
-    with gr.Accordion(say("label_more_settings"), open=False):
+    whole: dict[str, Any] = {"minimum": 1, "maximum": deepest, "precision": 0, "min_width": 70}
+    with _group():
+        _heading("group_model")
+        parts["model"] = model_control(core, say("info_model") if core.allows_any_model else None, "set-model")
         with gr.Row():
-            parts["top_p"] = gr.Number(
-                _DEFAULTS.top_p, label=say("label_top_p"), minimum=0.01, maximum=1, step=0.05, min_width=120
+            parts["first_layer"] = gr.Number(
+                deepest // 2 + 1, label=say("label_first_layer"), elem_id="set-first_layer", **whole
             )
-            parts["top_k"] = gr.Number(_DEFAULTS.top_k, label=say("label_top_k"), minimum=0, precision=0, min_width=120)
-        with gr.Row():
-            parts["max_new_tokens"] = gr.Number(
-                20, label=say("label_max_new_tokens"), minimum=1, maximum=512, precision=0, min_width=120
-            )
-            parts["seed"] = gr.Number(_DEFAULTS.seed, label=say("label_seed"), minimum=0, precision=0, min_width=120)
-        parts["template"] = gr.Radio(
-            [(say(f"template_{name}"), name) for name in TEMPLATE_NAMES],
-            value=TEMPLATE_NAMES[0],
-            label=say("label_template"),
-        )
+            parts["last_layer"] = gr.Number(deepest, label=say("label_last_layer"), **whole)
+            parts["every"] = gr.Number(1, label=say("label_every"), **whole)
         parts["exit_head"] = gr.Radio(
             [(say(f"exit_head_{name}"), name) for name in EXIT_HEAD_NAMES],
             value=EXIT_HEAD_NAMES[0],
             label=say("label_exit_head"),
             info=say("info_exit_head"),
         )
-        parts["judge"] = gr.Radio(
-            [(say(f"judge_{name}"), name) for name in JUDGES],
-            value=JUDGES[0],
-            label=say("label_judge"),
-            info=say("info_judge"),
-        )
+
+
+def _sampling(parts: dict[str, Any]) -> None:
+    say = labels()
+    narrow: dict[str, Any] = {"min_width": 110}
+    with _group():
+        _heading("group_sampling")
+        with gr.Row():
+            parts["num_samples"] = gr.Number(
+                56,
+                label=say("label_num_samples"),
+                minimum=1,
+                maximum=1000,
+                precision=0,
+                elem_id="set-num_samples",
+                **narrow,
+            )
+            parts["temperature"] = gr.Number(
+                _DEFAULTS.temperature,
+                label=say("label_temperature"),
+                minimum=0,
+                maximum=10,
+                step=0.1,
+                elem_id="set-temperature",
+                **narrow,
+            )
+        with gr.Row():
+            parts["top_p"] = gr.Number(
+                _DEFAULTS.top_p, label=say("label_top_p"), minimum=0.01, maximum=1, step=0.05, **narrow
+            )
+            parts["top_k"] = gr.Number(_DEFAULTS.top_k, label=say("label_top_k"), minimum=0, precision=0, **narrow)
+        with gr.Row():
+            parts["max_new_tokens"] = gr.Number(
+                20, label=say("label_max_new_tokens"), minimum=1, maximum=512, precision=0, **narrow
+            )
+            parts["seed"] = gr.Number(_DEFAULTS.seed, label=say("label_seed"), minimum=0, precision=0, **narrow)
         parts["strategy"] = gr.Radio(
             [(say(f"strategy_{name}"), name) for name in STRATEGY_NAMES],
             value=STRATEGY_NAMES[0],
             label=say("label_strategy"),
             info=say("info_strategy"),
         )
-    with gr.Accordion(say("exact_prompt"), open=False):
-        parts["prompt"] = gr.HTML("", elem_id="prompt")
 
 
-def _run(parts: dict[str, Any]) -> None:
-    with gr.Column(elem_classes="hcl-run"):
-        run_buttons(parts, "button_run", "status")
-        parts["estimate"] = gr.HTML("", elem_id="estimate")
+def _prompt_and_judge(parts: dict[str, Any]) -> None:
+    say = labels()
+    with _group():
+        _heading("group_prompt")
+        parts["template"] = gr.Radio(
+            [(say(f"template_{name}"), name) for name in TEMPLATE_NAMES],
+            value=TEMPLATE_NAMES[0],
+            label=say("label_template"),
+        )
+        with gr.Accordion(say("exact_prompt"), open=False):
+            parts["prompt"] = gr.HTML("", elem_id="prompt")
+        parts["judge"] = gr.Radio(
+            [(say(f"judge_{name}"), name) for name in JUDGES],
+            value=JUDGES[0],
+            label=say("label_judge"),
+            info=say("info_judge"),
+        )
+
+
+def _set(core: Service, parts: dict[str, Any]) -> None:
+    say = labels()
+    with _group():
+        _heading("group_set")
+        parts["set"] = gr.Dropdown(["starter"], value="starter", label=say("label_set"), info=say("info_search_set"))
+        parts["file"] = gr.UploadButton(say("button_upload_set"), file_types=list(SUFFIXES), size="sm")
+        parts["set_name"] = gr.Textbox(
+            label=say("label_set_name"),
+            info=say("info_set_public" if core.is_public else "info_set_name"),
+            interactive=not core.is_public,
+            max_lines=1,
+        )
+        parts["load"] = gr.Button(say("button_load"), size="sm", interactive=not core.is_public)
+        parts["set_report"] = gr.HTML("", elem_id="set-report")
