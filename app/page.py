@@ -45,7 +45,6 @@ def build(core: Service) -> gr.Blocks:
             # Their clicks are the title's script's: nothing of it concerns the server.
             gr.Button(say("large_type"), size="sm", min_width=0, elem_id="switch-large")
             gr.Button(say("dark_mode"), size="sm", min_width=0, elem_id="switch-dark")
-        explained = Glossary(say("terms"))
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(say("tab_explore"), id="explore") as explore:
                 form = build_explore(core)
@@ -59,7 +58,7 @@ def build(core: Service) -> gr.Blocks:
                 stored = build_runs(core, runs)
             with gr.Tab(say("tab_learn"), id="learn") as learn:
                 walk = build_learn(core, tabs)
-        explained.wire(tabs, walk["walk"])
+        Glossary(say("terms")).wire(tabs, walk["walk"])
         _wire_opening(core, page, tabs, form, looked, comparison, questions, stored, walk)
         for tab in (explore, lens, compare, dataset, runs, learn):
             tab.select(None, None, None, js=announce("hcl:tab", str(tab.id)), **QUIET)

@@ -25,7 +25,7 @@ from hcl_core.judges.person import (
 )
 from hcl_core.pipeline.overrule import Agreement, JudgedQuestion, overrule, overruled_outcomes, overruled_questions
 from hcl_core.pipeline.stored import read_outcomes
-from hcl_core.records import Question, Sample, SamplingSettings, StoredQuestion, Verdict
+from hcl_core.records import Outcome, Question, Sample, SamplingSettings, StoredQuestion, Verdict
 from hcl_core.runs.verify import verify_run
 from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, creativity_raw, hallucination_rate
 from hcl_core.transfer.archive import pack_run, unpack_run
@@ -43,7 +43,7 @@ def judged_question(layers, question=PLANET):
             sample = Sample(question.id, exit_layer, number, answer, f" {answer}\n", (7,), (-0.5,), "stop")
             samples.append(sample)
             is_right = answer in question.accepted_answers
-            outcome = "correct" if is_right else "incorrect" if answer else "not_attempted"
+            outcome: Outcome = "correct" if is_right else "incorrect" if answer else "not_attempted"
             verdicts[sample.key] = Verdict(sample.key, outcome, "a rule", answer if is_right else None)
             if is_right:
                 ideas[sample.key] = question.accepted_answers.index(answer)
