@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components import AnswerColumns, DepthPlayer, LayerChart, LinkBox
+from app.components import AnswerColumns, DepthPlayer, LayerChart, LinkBox, ShareBox
 from app.handlers import explore as handlers
 from app.handlers import questions
 from app.handlers.asked import asked_question
@@ -79,6 +79,7 @@ def _results(parts: dict[str, Any]) -> None:
             parts["numbers"] = gr.HTML("", elem_id="numbers")
     parts["detail"] = gr.HTML("", elem_id="detail")
     parts["link"] = LinkBox(elem_id="link")
+    parts["share"] = ShareBox(elem_id="share")
 
 
 def _wire_search(core: Service, form: FormControls) -> None:
@@ -169,7 +170,9 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
     """Run, Stop, the balance, and a layer that is chosen on a chart or a column."""
     parts = form.parts
     balance = [parts[name] for name in ("balance", "scaling", "more")]
-    names = ("headline", "chart", "answers", "river", "numbers", "detail", "link", "shown", "status", "depth")
+    names = (
+        "headline", "chart", "answers", "river", "numbers", "detail", "link", "share", "shown", "status", "depth",
+    )  # fmt: skip
 
     def explore(visit: Visit, creativity: Any, scaling: Any, more: Any, *values: Any) -> Generator[Parts, None, None]:
         """Sample, judge and score answers at every exit layer of a model, for one question.
@@ -194,7 +197,7 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
         return render.layer_parts(result, visit.words)
 
     wire_run(bind, parts, explore, [*balance, *form.controls], [parts[name] for name in names], "explore")
-    weighed = [parts[name] for name in ("headline", "depth", "chart", "numbers", "link", "status")]
+    weighed = [parts[name] for name in ("headline", "depth", "chart", "numbers", "link", "share", "status")]
     inputs = [parts["shown"], *balance]
     moved = [parts["balance"].input, parts["scaling"].input]
     gr.on(moved, bind(rebalance), inputs, weighed, trigger_mode="always_last", **QUIET)

@@ -2,6 +2,7 @@
 
 import codecs
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from hcl_core.atomic import exported_file
 from hcl_core.errors import RunFolderError
 from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.pipeline.storing import sample_cells
-from hcl_core.records import Weights, of_kind
+from hcl_core.records import LayerScore, Weights, of_kind
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.tables import mean_logprobs
-from hcl_core.scores.intervals import uncertainty
+from hcl_core.scores.intervals import LayerIntervals, uncertainty
 from hcl_core.scores.metrics import OutcomeTable, answer_probabilities, score_layers
 from hcl_core.transfer import notebook
 
@@ -34,7 +35,7 @@ _SIGNED_NUMBER = (
 _JUDGED_ANEW = "{} is being judged anew: export it when that is done"
 
 
-def export_csv(folder: RunFolder, target: Path, has_mark: bool = True) -> None:
+def export_csv(folder: RunFolder, target: Path, has_mark: bool = True, question_id: str | None = None) -> None:
     """Write a row a sample, in the order of questions, layers and samples; UTF-8.
 
     The columns are question_id, question, exit_layer, sample_idx, answer, outcome, reason, cluster_id (empty unless
@@ -47,11 +48,15 @@ def export_csv(folder: RunFolder, target: Path, has_mark: bool = True) -> None:
         folder: A judged run.
         target: The file; replaced if it exists.
         has_mark: Whether the file begins with a byte order mark, without which Excel takes it for Windows-1252.
+        question_id: The one question whose answers are written; ``None`` for all.
 
     Raises:
         RunFolderError: The run has not been judged, is damaged, or ``target`` can't be written.
     """
-    _write_csv(answer_table(folder), target, has_mark)
+    answers = answer_table(folder)
+    if question_id is not None:
+        answers = answers.filter(pc.equal(answers["question_id"], question_id))
+    _write_csv(answers, target, has_mark)
 
 
 def export_scores_csv(folder: RunFolder, target: Path, has_mark: bool = True) -> None:
@@ -67,7 +72,30 @@ def export_scores_csv(folder: RunFolder, target: Path, has_mark: bool = True) ->
     Raises:
         RunFolderError: The run has not been judged, is damaged, or ``target`` can't be written.
     """
-    _write_csv(score_table(judged_outcomes(folder)), target, has_mark)
+    table, weights = judged_outcomes(folder), Weights()
+    write_scores(score_layers(table, weights), uncertainty(table, weights).layers, table.is_open, target, has_mark)
+
+
+def write_scores(
+    scores: Sequence[LayerScore],
+    layers: Sequence[LayerIntervals],
+    is_open: bool,
+    target: Path,
+    has_mark: bool = True,
+) -> None:
+    """Write scores as ``export_scores_csv`` does.
+
+    Args:
+        scores: One an exit layer.
+        layers: Their intervals.
+        is_open: Whether the questions are open.
+        target: The file; replaced if it exists.
+        has_mark: As in ``export_csv``.
+
+    Raises:
+        RunFolderError: ``target`` can't be written.
+    """
+    _write_csv(score_table(scores, layers, is_open), target, has_mark)
 
 
 def export_notebook(folder: RunFolder, target: Path) -> None:
@@ -141,13 +169,12 @@ def answer_table(folder: RunFolder) -> pa.Table:
     return made.append_column("plausibility", plausible)
 
 
-def score_table(table: OutcomeTable) -> pa.Table:
-    """The rows of ``export_scores_csv``."""
-    weights = Weights()
+def score_table(scores: Sequence[LayerScore], layers: Sequence[LayerIntervals], is_open: bool) -> pa.Table:
+    """The rows of ``write_scores``."""
     rows = []
-    for score, layer in zip(score_layers(table, weights), uncertainty(table, weights).layers, strict=True):
-        row: dict[str, float] = of_kind(asdict(score), table.is_open)
-        for name, value in of_kind(asdict(layer), table.is_open).items():
+    for score, layer in zip(scores, layers, strict=True):
+        row: dict[str, float] = of_kind(asdict(score), is_open)
+        for name, value in of_kind(asdict(layer), is_open).items():
             row |= {f"{name}_low": value[0], f"{name}_high": value[1]} if isinstance(value, tuple) else {name: value}
         rows.append({name: None if math.isnan(value) else value for name, value in row.items()})
     return pa.Table.from_pylist(rows)
