@@ -99,9 +99,10 @@ def write_scores(
 
 
 def export_notebook(folder: RunFolder, target: Path) -> None:
-    """Write a Jupyter notebook that opens the run in its present folder and shows scores, intervals and answers.
+    """Write a Jupyter notebook that opens the run and shows scores, intervals and answers.
 
-    To run, the notebook needs Jupyter and this program's packages.
+    To run, on any machine, the notebook needs Jupyter, this program and its packages, and the run: its unpacked zip
+    beside the notebook, or among the program's own runs.
 
     Args:
         folder: A judged run.
@@ -112,7 +113,7 @@ def export_notebook(folder: RunFolder, target: Path) -> None:
     """
     judged_outcomes(folder)
     manifest, stored = folder.manifest(), folder.questions()
-    text = notebook.notebook_text(folder.path.resolve(), manifest, stored[0].question.id)
+    text = notebook.notebook_text(manifest, stored[0].question.id)
     with exported_file(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
