@@ -217,7 +217,7 @@ def manifest_of(template="file", finished=True, **changes):
         ({"judge": "semantic"}, "classifier on sentence embeddings (fake)"),
         ({"judge": "paper"}, "a substring"),
         ({"judge": "llm:big-model"}, "by the language model big-model"),
-        ({"judge": "none"}, "no accepted answers"),
+        ({"judge": "none"}, "no answer was judged"),
         ({"judge": "my own"}, "judged by “my own”"),
         ({"ideas": "accepted"}, "at least 0.4"),
         ({"ideas": "meaning"}, "at least 0.8"),

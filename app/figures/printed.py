@@ -16,7 +16,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from app.figures.base import Figure, Trace
-from app.theme import STYLE_SHEET
+from app.theme import light_colours
 from hcl_core.text import printable
 
 if TYPE_CHECKING:
@@ -117,12 +117,6 @@ def _settings() -> dict[str, Any]:
     }
 
 
-@cache
-def _colours() -> dict[str, str]:
-    light = re.search(r":root\s*{([^}]*)}", STYLE_SHEET.read_text(encoding="utf-8"))
-    return dict(re.findall(r"(--[\w-]+):\s*([^;]+);", light.group(1))) if light else {}
-
-
 def _coloured(value: Any) -> Any:
     """``value`` with the names of colours replaced by the light theme's colours."""
     if isinstance(value, dict):
@@ -130,7 +124,7 @@ def _coloured(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_coloured(item) for item in value]
     name = _VARIABLE.match(value) if isinstance(value, str) else None
-    return _colours()[name.group(1)] if name else value
+    return light_colours()[name.group(1)] if name else value
 
 
 def _draw(figure: Figure, title: list[str], caption: list[str]) -> "Sheet":
@@ -143,7 +137,7 @@ def _draw(figure: Figure, title: list[str], caption: list[str]) -> "Sheet":
     below = _BOTTOM + len(caption) * _CAPTION_LINE
     plot = (layout["height"] - layout["margin"]["t"] - layout["margin"]["b"]) * _PIXEL
     height = above + plot + below
-    sheet = Sheet(figsize=(_WIDTH, height), facecolor=_colours()["--hcl-panel"])
+    sheet = Sheet(figsize=(_WIDTH, height), facecolor=light_colours()["--hcl-panel"])
     has_right = any(axis.get("side") == "right" for axis in _y_axes(layout).values())
     box = (_LEFT / _WIDTH, below / height, 1 - (_LEFT + _RIGHT + 0.3 * has_right) / _WIDTH, plot / height)
     axes = _add_axes(sheet, layout, box)
@@ -154,7 +148,7 @@ def _draw(figure: Figure, title: list[str], caption: list[str]) -> "Sheet":
             axes[name].set_ylim(bottom=0)
     for note in layout["annotations"]:
         _add_note(sheet, note, box)
-    ink, muted = _colours()["--hcl-ink"], _colours()["--hcl-muted"]
+    ink, muted = light_colours()["--hcl-ink"], light_colours()["--hcl-muted"]
     for number, line in enumerate(title):
         at = 1 - (_TOP + number * _TITLE_LINE) / height
         sheet.text(0.1 / _WIDTH, at, line, size=9.5, weight="bold", color=ink, va="top")
@@ -186,7 +180,7 @@ def _add_axes(sheet: "Sheet", layout: Figure, box: Sequence[float]) -> dict[str,
         _style_axes(axes, is_right, is_bottom)
         _scale_values(axes, axis, layout["separators"][0])
         if is_bottom:
-            axes.set_xlabel(x_axis["title"]["text"], color=_colours()["--hcl-ink"])
+            axes.set_xlabel(x_axis["title"]["text"], color=light_colours()["--hcl-ink"])
     made["y"].set_xlim(*x_axis["range"])
     made["y"].xaxis.set_major_locator(_locator(x_axis.get("dtick"), x_axis["tickformat"] == "d"))
     made["y"].xaxis.set_major_formatter(_format_of(x_axis["tickformat"], layout["separators"][0]))
@@ -194,7 +188,7 @@ def _add_axes(sheet: "Sheet", layout: Figure, box: Sequence[float]) -> dict[str,
 
 
 def _style_axes(axes: "Axes", is_right: bool, is_bottom: bool) -> None:
-    line, muted = _colours()["--hcl-line"], _colours()["--hcl-muted"]
+    line, muted = light_colours()["--hcl-line"], light_colours()["--hcl-muted"]
     side = "right" if is_right else "left"
     for name, spine in axes.spines.items():
         spine.set_visible(name == side or (name == "bottom" and is_bottom))
@@ -216,7 +210,7 @@ def _scale_values(axes: "Axes", axis: dict[str, Any], decimal_mark: str) -> None
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
     if axis.get("showgrid", True):
-        axes.grid(axis="y", color=_colours()["--hcl-line"], linewidth=0.6)
+        axes.grid(axis="y", color=light_colours()["--hcl-line"], linewidth=0.6)
     if axis.get("zeroline"):
         axes.axhline(0, color=axis["zerolinecolor"], linewidth=0.6, zorder=0.5)
     if "range" in axis:
@@ -277,7 +271,7 @@ def _add_curve(axes: "Axes", trace: Trace) -> None:
         linestyle=_DASHES.get(line.get("dash", ""), "-"),
         marker=_MARKERS[marker["symbol"]],
         markersize=marker["size"] * (0.45 if len(trace["x"]) > 16 else 0.6),
-        markeredgecolor=_colours()["--hcl-panel"],
+        markeredgecolor=light_colours()["--hcl-panel"],
         markeredgewidth=0.5,
         label=_name_of(trace),
         clip_on=False,
@@ -288,7 +282,7 @@ def _add_area(axes: "Axes", trace: Trace, floor: list[float]) -> list[float]:
     """The area on top of ``floor``; the next floor. One layer alone is a bar."""
     top = [low + (value or 0) for low, value in zip(floor, trace["y"], strict=True)]
     hatch = _HATCHES.get(trace["fillpattern"]["shape"])
-    style = {"facecolor": trace["fillcolor"], "edgecolor": _colours()["--hcl-panel"], "hatch": hatch, "linewidth": 0.4}
+    style = {"facecolor": trace["fillcolor"], "edgecolor": light_colours()["--hcl-panel"], "hatch": hatch, "linewidth": 0.4}
     if len(trace["x"]) == 1:
         axes.bar(trace["x"], trace["y"], bottom=floor, width=0.3, label=_name_of(trace), **style)
     else:
@@ -340,7 +334,7 @@ def _add_legend(sheet: "Sheet", axes: dict[str, "Axes"], num_columns: int, top: 
         ncols=num_columns,
         frameon=False,
         fontsize=8,
-        labelcolor=_colours()["--hcl-ink"],
+        labelcolor=light_colours()["--hcl-ink"],
         handlelength=1.6,
         columnspacing=1.4,
         labelspacing=0.35,

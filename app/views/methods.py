@@ -28,7 +28,7 @@ def figure_caption(manifest: Manifest, words: Translator) -> str:
     """Below a figure: model, exit head, sampling, answers and layers; plain text."""
     settings = manifest.settings
     temperature = settings.sampling.temperature
-    head = settings.exit_head if settings.exit_head in ("linear", "shared") else "other"
+    head = settings.exit_head if settings.exit_head in ("linear", "shared") else "named"
     is_greedy = settings.sampling.is_greedy
     return words(
         "figure_caption" if len(settings.exit_layers) > 1 else "figure_caption_one",
