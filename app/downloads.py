@@ -34,7 +34,7 @@ def download_route(service: Service) -> Route:
         try:
             return _answer(request, Visit(words, service, ""))
         except HclError as error:
-            return PlainTextResponse(printable(without_paths(str(error)))[:1000], 404)
+            return PlainTextResponse(printable(words.error(without_paths(str(error))))[:1000], 404)
         except Exception as error:
             logger.error("a file could not be made", exc_info=error)
             return PlainTextResponse(words("went_wrong"), 500)

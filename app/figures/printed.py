@@ -282,7 +282,12 @@ def _add_area(axes: "Axes", trace: Trace, floor: list[float]) -> list[float]:
     """The area on top of ``floor``; the next floor. One layer alone is a bar."""
     top = [low + (value or 0) for low, value in zip(floor, trace["y"], strict=True)]
     hatch = _HATCHES.get(trace["fillpattern"]["shape"])
-    style = {"facecolor": trace["fillcolor"], "edgecolor": light_colours()["--hcl-panel"], "hatch": hatch, "linewidth": 0.4}
+    style = {
+        "facecolor": trace["fillcolor"],
+        "edgecolor": light_colours()["--hcl-panel"],
+        "hatch": hatch,
+        "linewidth": 0.4,
+    }
     if len(trace["x"]) == 1:
         axes.bar(trace["x"], trace["y"], bottom=floor, width=0.3, label=_name_of(trace), **style)
     else:
