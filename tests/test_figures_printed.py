@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import replace
+from typing import Any
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -27,7 +28,7 @@ from app.visit import Balance, Visit
 from hcl_core.errors import HclError
 from hcl_core.records import SamplingSettings, Weights
 from hcl_core.runs.meanings import follow_meanings
-from hcl_core.scores.comparison import Difference
+from hcl_core.scores.intervals import Difference
 from hcl_core.settings.prompts import load_template
 
 RUN = "0be6b1cadd189061"
@@ -163,7 +164,7 @@ def test_the_code_draws_the_scores_that_are_saved(visit, view, scored, tmp_path,
     monkeypatch.setenv("MPLBACKEND", "agg")
     (tmp_path / made.name).write_bytes(made.content)
     assert pd.read_csv(made.name).hcb_score.tolist() == pytest.approx([score.hcb_score for score in scored.scores])
-    namespace: dict[str, object] = {}
+    namespace: dict[str, Any] = {}
     exec(figure_code(scored, made.name), namespace)
     axes = namespace["axes"]
     assert [line.get_label() for line in axes.lines] == ["hallucination_rate", "creativity", "hcb_score"]
