@@ -18,6 +18,7 @@ with quiet_start():
 
         from app.components import plotly_route
         from app.depth_file import depth_route
+        from app.downloads import download_route
         from app.language import choose_language_in_browser, labels
         from app.logs import limit_log, limit_server_log
         from app.own_hosts import OwnHosts, guarded, host_name, is_loopback
@@ -106,7 +107,7 @@ def launch(options: argparse.Namespace, is_public: bool) -> Blocks:
         theme=make_theme(),
         i18n=labels(),
         css_paths=STYLE_SHEETS,
-        app_kwargs={"routes": [plotly_route(), depth_route()], "lifespan": guarded(hosts)},
+        app_kwargs={"routes": [plotly_route(), depth_route(), download_route(service)], "lifespan": guarded(hosts)},
     )
     return page
 

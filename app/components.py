@@ -228,6 +228,13 @@ class StaleMark(gr.HTML):
         )
 
 
+class ShareBox(gr.HTML):
+    """Shows ``views.share``: saves charts as pictures, and copies texts."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(js_on_load=_asset("share.js"), **settings)
+
+
 class Title(gr.HTML):
     """The program's name; its script minds the page's two switches, large type and dark colours.
 

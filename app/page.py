@@ -29,8 +29,8 @@ from app.visit import Visit
 _MOST_LETTERS = 20_000
 # Parts of the Explore tab that an address can change.
 _EXPLORE = (
-    "headline", "depth", "chart", "verdicts", "answers", "river", "numbers", "detail", "link", "shown", "status",
-    "balance", "scaling", "stored_run", "prompt", "estimate", "chips", "ideas", "more", *CONTROLS,
+    "headline", "depth", "chart", "verdicts", "answers", "river", "numbers", "detail", "link", "share", "shown",
+    "status", "balance", "scaling", "stored_run", "prompt", "estimate", "chips", "ideas", "more", *CONTROLS,
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -15,7 +16,7 @@ import pytest
 from fake_runs import QUESTIONS, Sitting, write_verdicts
 
 from hcl_core.errors import RunFolderError
-from hcl_core.folders import precomputed_folder
+from hcl_core.folders import PROGRAM, precomputed_folder
 from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.records import SampleKey, Verdict, Weights, of_kind
 from hcl_core.runs.folder import RunFolder
@@ -227,6 +228,12 @@ def test_csv_of_a_run_whose_verdicts_are_replaced_meanwhile_is_refused(folder, t
         export_csv(folder, tmp_path / "run.csv")
 
 
+def test_csv_of_one_question_has_its_rows_alone(finished, tmp_path):
+    export_csv(finished, tmp_path / "run.csv", question_id="colour")
+    assert {row["question_id"] for row in read(tmp_path / "run.csv")} == {"colour"}
+    assert len(read(tmp_path / "run.csv")) == 4 * 6
+
+
 # Scores.
 
 
@@ -255,7 +262,11 @@ def test_scores_csv_says_how_often_each_layer_is_best(finished, tmp_path):
 
 
 @pytest.fixture
-def made(finished, tmp_path):
+def made(finished, tmp_path, monkeypatch):
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    (runs / finished.manifest().run_id).symlink_to(finished.path)
+    monkeypatch.setenv("HCL_RUNS", str(runs))
     export_notebook(finished, tmp_path / "run.ipynb")
     return nbformat.read(tmp_path / "run.ipynb", as_version=4)
 
@@ -297,11 +308,21 @@ def test_notebooks_answers_are_those_of_one_question(made):
     assert answers["count"].sum() == 4 * 6
 
 
-def test_notebook_opens_a_run_whose_path_looks_like_code(finished, tmp_path):
-    folder = RunFolder(shutil.copytree(finished.path, tmp_path / "it's \"{a}\" 'run' \\n"))
-    export_notebook(folder, tmp_path / "run.ipynb")
-    namespace = run_cells(nbformat.read(tmp_path / "run.ipynb", as_version=4))
-    assert namespace["folder"].path == folder.path
+def test_notebook_names_no_place_of_the_machine_that_made_it(finished, tmp_path):
+    export_notebook(finished, tmp_path / "run.ipynb")
+    text = (tmp_path / "run.ipynb").read_text(encoding="utf-8")
+    assert not [place for place in (PROGRAM, finished.path.parent, Path.home()) if f"{place}/" in text]
+
+
+def test_notebook_opens_the_run_that_stands_beside_it(finished, tmp_path, monkeypatch):
+    run_id = finished.manifest().run_id
+    beside = tmp_path / "it's \"{a}\" 'run' \\n"
+    shutil.copytree(finished.path, beside / run_id)
+    export_notebook(finished, beside / "run.ipynb")
+    monkeypatch.setenv("HCL_EXPLORER", str(PROGRAM))
+    monkeypatch.chdir(beside)
+    namespace = run_cells(nbformat.read("run.ipynb", as_version=4))
+    assert namespace["folder"].path.resolve() == beside / run_id and namespace["answers"]["count"].sum() == 4 * 6
 
 
 def test_notebook_shows_the_runs_description_as_text(folder, tmp_path):

@@ -55,8 +55,8 @@ def stored(updates):
 
 
 def words_of(part):
-    """What a person reads of a part of the page, without what the note says."""
-    text = html.unescape(re.sub(r"<[^>]*>|'(xanchor|side)': 'right'", " ", str(part)))
+    """What a person reads of a part of the page, without what the note and the title of the paper say."""
+    text = html.unescape(re.sub(r"<[^>]*>|'(xanchor|side)': 'right'|Dance of Hallucination", " ", str(part)))
     for words in WORDS.values():
         text = text.replace(words("open_note"), "")
     return text

@@ -46,7 +46,9 @@ def planet(visit):
 
 # Explore.
 
-EVERY_PART = {"headline", "depth", "chart", "answers", "verdicts", "river", "numbers", "detail", "shown", "link"}
+EVERY_PART = {
+    "headline", "depth", "chart", "answers", "verdicts", "river", "numbers", "detail", "shown", "link", "share",
+}  # fmt: skip
 
 
 def test_a_question_fills_every_part(planet):
@@ -59,7 +61,7 @@ def test_a_question_fills_every_part(planet):
 
 def test_a_balance_changes_no_answers(visit):
     parts = render.weighed_parts(explore.show(visit, PLANET, Balance(0)), WORDS)
-    assert set(parts) == {"headline", "depth", "chart", "numbers", "link"} and "balance=0" in parts["link"]
+    assert set(parts) == {"headline", "depth", "chart", "numbers", "link", "share"} and "balance=0" in parts["link"]
 
 
 def test_a_chosen_layer_shows_every_sample_and_is_in_the_link(visit):

@@ -28,7 +28,7 @@ def layout(words: Translator, layers: Sequence[int], height: int = 400) -> dict[
         "separators": words.separators,
         "height": height,
         "margin": {"l": 48, "r": 20, "t": 30, "b": 44},
-        "paper_bgcolor": "rgba(0,0,0,0)",
+        "paper_bgcolor": "var(--hcl-panel)",  # a chart that is saved as a picture has its theme's background
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": "var(--hcl-muted)", "size": 13, "family": "inherit"},
         "hovermode": "x unified",

@@ -10,6 +10,7 @@ from app.handlers.asked import asked_question, asked_settings
 from app.handlers.explore import Estimate, OpenedQuestion, QuestionResult, RunUpdate
 from app.handlers.form import default_layers, ideas_of
 from app.handlers.links import Link
+from app.handlers.share import file_name
 from app.language import Translator
 from app.messages import Message, Problem
 from app.render import Parts
@@ -22,6 +23,7 @@ from app.views.detail import layer_detail
 from app.views.headline import headline, run_note
 from app.views.runs import link_box
 from app.views.scores import score_table
+from app.views.share import share_box
 from app.views.stale import stale_notes
 from app.views.verdicts import own_note, verdict_bar
 from hcl_core.runs.meanings import follow_meanings
@@ -51,6 +53,7 @@ def weighed_parts(result: QuestionResult, words: Translator) -> Parts:
         "chart": layer_curves(scored, words, result.further) | {"layer": result.shown.layer},
         "numbers": score_table(scored, words, result.further),
         "link": _link(result, words),
+        "share": _share(result, words),
     }
 
 
@@ -89,6 +92,11 @@ def _query(result: QuestionResult) -> dict[str, object]:
     """Parameters of the address that opens this view again."""
     shown = result.shown
     return Link("explore", shown.run_id, shown.question_id, shown.layer, result.balance).query()
+
+
+def _share(result: QuestionResult, words: Translator) -> str:
+    file = file_name(result.shown.run_id, result.shown.question_id, "scores.csv")
+    return share_box(result.view, result.scored, result.balance, file, words)
 
 
 def stored_parts(result: QuestionResult, words: Translator) -> Parts:

@@ -139,7 +139,19 @@ def _wire_rows(core: Service, tabs: gr.Tabs, form: FormControls, parts: dict[str
             "status": status_line(Message("opened_from_set"), visit.words),
         }
 
-    results = ("headline", "depth", "chart", "answers", "river", "numbers", "detail", "link", "shown", "status")
+    results = (
+        "headline",
+        "depth",
+        "chart",
+        "answers",
+        "river",
+        "numbers",
+        "detail",
+        "link",
+        "share",
+        "shown",
+        "status",
+    )
     outputs = [explore[name] for name in (*results, "question", "accepted", "stored_run", "tabs")]
     inputs = [parts["shown"], *(form.parts[name] for name in ("balance", "scaling", "more"))]
     parts["rows"].select(Binder(core, explore).on_choice(open_row), inputs, outputs, **QUIET)

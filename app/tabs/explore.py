@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components import AnswerColumns, DepthPlayer, JudgedAnswers, LayerChart, LinkBox
+from app.components import AnswerColumns, DepthPlayer, JudgedAnswers, LayerChart, LinkBox, ShareBox
 from app.handlers import explore as handlers
 from app.handlers import questions
 from app.handlers.asked import asked_question
@@ -84,6 +84,7 @@ def _results(parts: dict[str, Any]) -> None:
             parts["numbers"] = gr.HTML("", elem_id="numbers")
     parts["detail"] = JudgedAnswers(elem_id="detail")
     parts["link"] = LinkBox(elem_id="link")
+    parts["share"] = ShareBox(elem_id="share")
 
 
 def _wire_search(core: Service, form: FormControls) -> None:
@@ -184,8 +185,8 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
     parts = form.parts
     balance = [parts[name] for name in ("balance", "scaling", "more")]
     names = (
-        "headline", "chart", "verdicts", "answers", "river", "numbers", "detail", "link", "shown", "status", "depth",
-        "stored_run",
+        "headline", "chart", "verdicts", "answers", "river", "numbers", "detail", "link", "share", "shown", "status",
+        "depth", "stored_run",
     )  # fmt: skip
 
     def explore(visit: Visit, creativity: Any, scaling: Any, more: Any, *values: Any) -> Generator[Parts, None, None]:
@@ -220,7 +221,7 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
 
     wire_run(bind, parts, explore, [*balance, *form.controls], [parts[name] for name in names], "explore")
     wire_verdicts(bind, parts, [parts["shown"], *balance], [parts[name] for name in names])
-    weighed = [parts[name] for name in ("headline", "depth", "chart", "numbers", "link", "status")]
+    weighed = [parts[name] for name in ("headline", "depth", "chart", "numbers", "link", "share", "status")]
     inputs = [parts["shown"], *balance]
     moved = [parts["balance"].input, parts["scaling"].input]
     gr.on(moved, bind(rebalance), inputs, weighed, trigger_mode="always_last", **QUIET)

@@ -2,7 +2,7 @@
 
 import codecs
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from hcl_core.errors import RunFolderError
 from hcl_core.pipeline.overrule import JudgedQuestion, overruled_outcomes
 from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.pipeline.storing import sample_cells
-from hcl_core.records import Weights, of_kind
+from hcl_core.records import LayerScore, Weights, of_kind
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.tables import mean_logprobs
-from hcl_core.scores.intervals import uncertainty
+from hcl_core.scores.intervals import LayerIntervals, uncertainty
 from hcl_core.scores.metrics import OutcomeTable, answer_probabilities, score_layers
 from hcl_core.transfer import notebook
 
@@ -39,7 +39,11 @@ _JUDGED_ANEW = "{} is being judged anew: export it when that is done"
 
 
 def export_csv(
-    folder: RunFolder, target: Path, has_mark: bool = True, overruled: Mapping[int, JudgedQuestion] = NOBODYS
+    folder: RunFolder,
+    target: Path,
+    has_mark: bool = True,
+    overruled: Mapping[int, JudgedQuestion] = NOBODYS,
+    question_id: str | None = None,
 ) -> None:
     """Write a row a sample, in the order of questions, layers and samples; UTF-8.
 
@@ -58,11 +62,15 @@ def export_csv(
         target: The file; replaced if it exists.
         has_mark: Whether the file begins with a byte order mark, without which Excel takes it for Windows-1252.
         overruled: Questions on which a person has given verdicts, see ``pipeline.overrule.overruled_questions``.
+        question_id: The one question whose answers are written; ``None`` for all.
 
     Raises:
         RunFolderError: The run has not been judged, is damaged, or ``target`` can't be written.
     """
-    _write_csv(answer_table(folder, overruled), target, has_mark)
+    answers = answer_table(folder, overruled)
+    if question_id is not None:
+        answers = answers.filter(pc.equal(answers["question_id"], question_id))
+    _write_csv(answers, target, has_mark)
 
 
 def export_scores_csv(
@@ -82,22 +90,50 @@ def export_scores_csv(
     Raises:
         RunFolderError: The run has not been judged, is damaged, or ``target`` can't be written.
     """
-    outcomes = judged_outcomes(folder)
-    if not overruled:
-        _write_csv(score_table(outcomes), target, has_mark)
-        return
-    table = score_table(overruled_outcomes(outcomes, overruled, folder.manifest()))
-    layers = [
-        key.exit_layer for judged in overruled.values() for key, each in judged.verdicts.items() if each.is_overruled
-    ]
-    counts = pa.array([layers.count(layer) for layer in table["exit_layer"].to_pylist()])
-    _write_csv(table.append_column("num_overruled", counts), target, has_mark)
+    outcomes, weights = judged_outcomes(folder), Weights()
+    if overruled:
+        outcomes = overruled_outcomes(outcomes, overruled, folder.manifest())
+    scores, layers = score_layers(outcomes, weights), uncertainty(outcomes, weights).layers
+    table = score_table(scores, layers, outcomes.is_open)
+    if overruled:
+        of_layers = [
+            key.exit_layer
+            for judged in overruled.values()
+            for key, each in judged.verdicts.items()
+            if each.is_overruled
+        ]
+        counts = pa.array([of_layers.count(layer) for layer in table["exit_layer"].to_pylist()])
+        table = table.append_column("num_overruled", counts)
+    _write_csv(table, target, has_mark)
+
+
+def write_scores(
+    scores: Sequence[LayerScore],
+    layers: Sequence[LayerIntervals],
+    is_open: bool,
+    target: Path,
+    has_mark: bool = True,
+) -> None:
+    """Write scores as ``export_scores_csv`` does.
+
+    Args:
+        scores: One an exit layer.
+        layers: Their intervals.
+        is_open: Whether the questions are open.
+        target: The file; replaced if it exists.
+        has_mark: As in ``export_csv``.
+
+    Raises:
+        RunFolderError: ``target`` can't be written.
+    """
+    _write_csv(score_table(scores, layers, is_open), target, has_mark)
 
 
 def export_notebook(folder: RunFolder, target: Path) -> None:
-    """Write a Jupyter notebook that opens the run in its present folder and shows scores, intervals and answers.
+    """Write a Jupyter notebook that opens the run and shows scores, intervals and answers.
 
-    To run, the notebook needs Jupyter and this program's packages.
+    To run, on any machine, the notebook needs Jupyter, this program and its packages, and the run: its unpacked zip
+    beside the notebook, or among the program's own runs.
 
     Args:
         folder: A judged run.
@@ -108,7 +144,7 @@ def export_notebook(folder: RunFolder, target: Path) -> None:
     """
     judged_outcomes(folder)
     manifest, stored = folder.manifest(), folder.questions()
-    text = notebook.notebook_text(folder.path.resolve(), manifest, stored[0].question.id)
+    text = notebook.notebook_text(manifest, stored[0].question.id)
     with exported_file(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -191,13 +227,12 @@ def _with_person(
     return made
 
 
-def score_table(table: OutcomeTable) -> pa.Table:
-    """The rows of ``export_scores_csv``."""
-    weights = Weights()
+def score_table(scores: Sequence[LayerScore], layers: Sequence[LayerIntervals], is_open: bool) -> pa.Table:
+    """The rows of ``write_scores``."""
     rows = []
-    for score, layer in zip(score_layers(table, weights), uncertainty(table, weights).layers, strict=True):
-        row: dict[str, float] = of_kind(asdict(score), table.is_open)
-        for name, value in of_kind(asdict(layer), table.is_open).items():
+    for score, layer in zip(scores, layers, strict=True):
+        row: dict[str, float] = of_kind(asdict(score), is_open)
+        for name, value in of_kind(asdict(layer), is_open).items():
             row |= {f"{name}_low": value[0], f"{name}_high": value[1]} if isinstance(value, tuple) else {name: value}
         rows.append({name: None if math.isnan(value) else value for name, value in row.items()})
     return pa.Table.from_pylist(rows)

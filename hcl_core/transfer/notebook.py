@@ -2,23 +2,26 @@
 
 import json
 import re
-from pathlib import Path
 
-from hcl_core.folders import PROGRAM
 from hcl_core.judges.names import NO_JUDGE
 from hcl_core.runs.manifest import Manifest
 from hcl_core.text import printable
 
-# Paths and ids are put in as Python literals (!r), whatever letters they have.
+# Ids are put in as Python literals (!r), whatever letters they have.
 _OPEN = """\
+import os
 import sys
 from pathlib import Path
 
-sys.path.append({program!r})  # where HCL Explorer is
+# The folder of HCL Explorer, whose packages must be installed, unless the notebook runs in that folder.
+sys.path.append(os.environ.get("HCL_EXPLORER", "."))
 
+from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.runs import RunFolder
 
-folder = RunFolder(Path({path!r}))
+# The run's folder as its zip has it, beside the notebook; else among the runs of HCL Explorer on this machine.
+places = [Path(), runs_folder(), precomputed_folder()]
+folder = RunFolder(next((place / {run_id!r} for place in places if (place / {run_id!r}).is_dir()), Path({run_id!r})))
 manifest = folder.manifest()
 manifest.describe()"""
 
@@ -86,11 +89,10 @@ answers = pd.DataFrame(
 answers"""
 
 
-def notebook_text(path: Path, manifest: Manifest, question_id: str) -> str:
+def notebook_text(manifest: Manifest, question_id: str) -> str:
     """The text of the notebook's file, always the same for the same run.
 
     Args:
-        path: Absolute path of the run's folder.
         manifest: Manifest of the run.
         question_id: Id of the question whose answers the last cell shows.
     """
@@ -104,7 +106,7 @@ def notebook_text(path: Path, manifest: Manifest, question_id: str) -> str:
     is_open = manifest.judge == NO_JUDGE
     curves = json.dumps(_OPEN_CURVES if is_open else _CURVES)
     code = [
-        _OPEN.format(program=str(PROGRAM), path=str(path)),
+        _OPEN.format(run_id=manifest.run_id),
         *((_OPEN_SCORES, _OPEN_INTERVALS) if is_open else (_SCORES, _INTERVALS)),
         _FIGURE.replace("{curves}", curves),
         _ANSWERS.format(question_id=question_id),
