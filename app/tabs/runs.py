@@ -139,7 +139,9 @@ def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
     turned = [parts[name] for name in (*_PAGE, "status")]
     for name, step in (("earlier", -1), ("later", 1)):
         parts[name].click(bind(partial(_turn, step=step)), [parts["page"], *wanted], turned, **QUIET)
-    gr.on([part.input for part in wanted], bind(_filter_rows), wanted, turned, trigger_mode="always_last", **QUIET)
+    # A text field's ``input`` misses what is pasted.
+    moved = [parts["search"].change, *(parts[name].input for name in _FILTER[1:])]
+    gr.on(moved, bind(_filter_rows), wanted, turned, trigger_mode="always_last", **QUIET)
     parts["rows"].select(bind.on_choice(_choose), [chosen, *title, *wanted], everything, **QUIET)
     gr.on([parts["keep"].click, parts["name"].submit], bind(_rename), [chosen, *title, *wanted], everything, **QUIET)
     parts["title_undo"].click(bind(_undo_title), [chosen, parts["title_before"], *wanted], everything, **QUIET)
