@@ -43,10 +43,12 @@ def share_box(view: QuestionView, scored: Scored, balance: Balance, scores_file:
         _text("share_code", figure_code(scored, scores_file), words),
     ]
     caption = escape(figure_caption(manifest, words))
+    has_own = view.own.given and view.own.are_on
+    note = f'<p class="hcl-note">{escape(words("share_without_own"))}</p>' if has_own else ""
     return (
         f'<section class="hcl-share" aria-label="{escape(words("share_head"))}" '
         f'data-title="{escape(printable(question.text))}" data-caption="{caption}" data-file="{manifest.run_id}">'
-        f"<h3>{words('share_head')}</h3><div>{''.join(groups)}</div>{''.join(texts)}</section>"
+        f"<h3>{words('share_head')}</h3><div>{''.join(groups)}</div>{note}{''.join(texts)}</section>"
     )
 
 
