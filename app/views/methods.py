@@ -28,12 +28,13 @@ def figure_caption(manifest: Manifest, words: Translator) -> str:
     """Below a figure: model, exit head, sampling, answers and layers; plain text."""
     settings = manifest.settings
     temperature = settings.sampling.temperature
-    head = settings.exit_head if settings.exit_head in ("linear", "shared") else "named"
+    head = settings.exit_head
+    is_known = head in ("linear", "shared")
     is_greedy = settings.sampling.is_greedy
     return words(
         "figure_caption" if len(settings.exit_layers) > 1 else "figure_caption_one",
         model=model_title(settings.model),
-        head=words(f"figure_head_{head}", head=_cut(settings.exit_head)),
+        head=words(f"head_name_{head}") if is_known else words("figure_head_named", head=_cut(head)),
         sampling=words("figure_greedy" if is_greedy else "figure_sampled", temperature=_number(temperature, words)),
         answers=words.count(settings.num_samples),
         layers=len(settings.exit_layers),
