@@ -76,7 +76,7 @@ def test_written_texts_come_with_the_states_they_were_drawn_from():
         other, _ = write_texts(lm, prompt, 3, 6, SamplingSettings(1.0, 1.0, seed=5))
         for place in range(3):
             whole = read_text(lm, [*prompt, *tokens[place].tolist()])
-            torch.testing.assert_close(states[:, place], whole[:, len(prompt) - 1 : -1], rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(states[:, place], whole[:, len(prompt) - 1 : -1], rtol=1e-3, atol=1e-3)
     assert torch.equal(tokens, again) and not torch.equal(tokens, other)
     assert len({tuple(text) for text in tokens.tolist()}) == 3
 

@@ -2,6 +2,7 @@
 
 Else answers would change with the wave and the memory budget. oneDNN's products with pre-packed weights are used where
 available, torch's own elsewhere. Both are independent from a smallest number of rows on; fewer are padded with zeros.
+With bfloat16 that needs a processor's tiles left alone, see ``hcl_core``.
 
 oneDNN compiles and caches a kernel for each number of rows: 3 ms and half a megabyte each. So rows are padded to one of
 few numbers, see ``pad_rows``.
