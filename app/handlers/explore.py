@@ -13,6 +13,7 @@ from app.handlers.measures import further_measures
 from app.jobs import StoppedError
 from app.live import LiveEvent
 from app.messages import Message, Stage, Status, message_of, note_on_head, progress_of
+from app.models_here import notice_on_model
 from app.outcomes import Scored
 from app.question_view import QuestionView
 from app.run_names import run_names
@@ -112,6 +113,7 @@ class Estimate:
         foretold: Seconds; ``None`` where nothing is known of them.
         needs_loading: Whether the model has to be loaded first.
         is_open: Whether the question has no accepted answers.
+        on_model: What stands in the way of the model, if anything does.
     """
 
     num_layers: int | None
@@ -119,6 +121,7 @@ class Estimate:
     foretold: Foretold | None
     needs_loading: bool
     is_open: bool = False
+    on_model: Message | None = None
 
 
 def run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None, None]:
@@ -263,5 +266,6 @@ def estimate(visit: Visit, form: Form) -> Estimate:
     layers = request.layers.resolve(depth) if depth else ()
     foretold = visit.service.foretell(request, layers) if layers else None
     needs_loading = visit.service.models.find(request.model) is None
+    on_model = notice_on_model(request.model) if needs_loading else None
     is_open = request.questions[0].is_open
-    return Estimate(len(layers) or None, request.num_samples, foretold, needs_loading, is_open)
+    return Estimate(len(layers) or None, request.num_samples, foretold, needs_loading, is_open, on_model)

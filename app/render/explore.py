@@ -17,7 +17,7 @@ from app.render import Parts
 from app.run_names import name_of
 from app.views.answers import answer_columns
 from app.views.ask import idea_chips
-from app.views.base import note, status_line
+from app.views.base import note, sentence, status_line
 from app.views.depth import depth_player
 from app.views.detail import layer_detail
 from app.views.headline import headline, run_note
@@ -154,10 +154,12 @@ def estimate_text(estimate: Estimate | Problem, words: Translator) -> str:
     if isinstance(estimate, Problem):
         return note(words.error(estimate.text))
     asked = words("asked_for", layers=estimate.num_layers or "?", answers=words.count(estimate.num_samples))
-    is_open = " " + words("open_question") if estimate.is_open else ""
+    further = " " + words("open_question") if estimate.is_open else ""
+    if estimate.on_model is not None:
+        further += " " + sentence(estimate.on_model, words)
     if (foretold := estimate.foretold) is None:
-        return note(f"{asked}. {words('no_estimate')}{is_open}")
+        return note(f"{asked}. {words('no_estimate')}{further}")
     low, high = (words.number(seconds, 0 if seconds >= 10 else 1) for seconds in (foretold.low, foretold.high))
-    loading = " " + words("plus_loading") if estimate.needs_loading else ""
+    loading = " " + words("plus_loading") if estimate.needs_loading and estimate.on_model is None else ""
     key = "estimate" if foretold.is_timed else "estimate_untimed"
-    return note(words(key, asked=asked, low=low, high=high) + loading + is_open)
+    return note(words(key, asked=asked, low=low, high=high) + loading + further)

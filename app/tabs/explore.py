@@ -212,6 +212,12 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
             return {}
         return render.weighed_parts(handlers.show(visit, shown, Balance.from_controls(*weighed)), visit.words)
 
+    def announce_measures(visit: Visit, shown: ShownQuestion | None, more: list[str] | None) -> Parts:
+        return {"status": status_line(Message("measuring"), visit.words)} if shown and more else {}
+
+    def measure(visit: Visit, shown: ShownQuestion | None, *weighed: Any) -> Parts:
+        return rebalance(visit, shown, *weighed) | {"status": ""}
+
     def choose(visit: Visit, event: gr.EventData, shown: ShownQuestion | None, *weighed: Any) -> Parts:
         if not shown:
             return {}
@@ -225,7 +231,9 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
     inputs = [parts["shown"], *balance]
     moved = [parts["balance"].input, parts["scaling"].input]
     gr.on(moved, bind(rebalance), inputs, weighed, trigger_mode="always_last", **QUIET)
-    parts["more"].input(bind(rebalance), inputs, weighed, trigger_mode="always_last", **SLOW)
+    # Some further curves take seconds: that they are under way is said at once, and what was said before is back then.
+    said = parts["more"].input(bind(announce_measures), [parts["shown"], parts["more"]], parts["status"], **QUIET)
+    said.then(bind(measure), inputs, weighed, trigger_mode="always_last", **SLOW)
     inputs = [parts["shown"], parts["balance"], parts["scaling"]]
     chosen = [parts[name] for name in ("detail", "shown", "link", "status")]
     for name in ("depth", "chart", "river", "answers"):

@@ -1,0 +1,25 @@
+"""What stands in the way of a model before it is loaded: it is not here, it needs access, or it is too large."""
+
+import psutil
+
+from app.messages import Message
+from hcl_core import registry
+from hcl_core.models.catalogue import find_model
+from hcl_core.models.footprint import WEIGHT_FORMATS, footprint
+
+_GIGABYTE = 1e9
+
+
+def notice_on_model(name: str) -> Message | None:
+    """What a visitor should know before Run is pressed; ``None`` of a model that can be loaded, or is not known."""
+    model = find_model(name)
+    if model is None:
+        return None
+    # As the Hub holds the catalogue's models, and as ``auto`` loads them.
+    size = footprint(model.shape, WEIGHT_FORMATS["bfloat16"], on_cpu=True).weights / _GIGABYTE
+    here = psutil.virtual_memory().total / _GIGABYTE
+    if size > here:
+        return Message("model_too_large", {"model": model.name, "size": size, "here": here})
+    if registry.is_available(model):
+        return None
+    return Message("model_gated" if model.is_gated else "model_absent", {"model": model.name, "size": size})

@@ -1,0 +1,110 @@
+"""The page looks as it did when somebody looked at it: states of it against stored pictures.
+
+After a change that is meant, ``HCL_PICTURES=renew pytest tests/test_page_pictures.py`` stores them anew; look at each.
+Pictures are compared small, since letters are drawn differently from machine to machine; what moves, appears or changes
+its colour is seen.
+"""
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_page import address, browser, columns, hostile_run, open_tab, runs, usual, watched_page  # noqa: F401
+
+FOLDER = Path(__file__).parent / "pictures"
+RENEWS = os.environ.get("HCL_PICTURES") == "renew"
+STORED_WIDTH, COMPARED_WIDTH = 640, 80
+# Of 255, for a colour of a small picture: how much the mean may differ, and how much a place may, but for few.
+MOST_MEAN, MOST_PLACE, MOST_PLACES = 3.0, 40.0, 0.01
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@dataclass(frozen=True)
+class State:
+    """A state of the page.
+
+    Attributes:
+        name: Of its picture.
+        query: Of the address.
+        size: Of the window.
+        settings: Of the browser.
+        tab: That is opened.
+        button: That is pressed.
+    """
+
+    name: str
+    query: str = ""
+    size: tuple[int, int] = (1440, 900)
+    scheme: str = "light"
+    tab: str = ""
+    button: str = ""
+
+
+STATES = (
+    State("explore"),
+    State("explore-laptop-dark", size=(1280, 720), scheme="dark"),
+    State("explore-laptop-large", size=(1280, 720), button="Large type"),
+    State("explore-phone", size=(390, 844)),
+    State("explore-settings", button="All settings"),
+    State("explore-layer", query="?run=0be6b1cadd189061&question=name-a-planet&layer=27"),
+    State("explore-own-question", query="?q=Name%20a%20star&a=Sun&a=Vega"),
+    State("explore-dead-link", query="?run=deadbeefdeadbeef"),
+    State("present", query="?present=1", size=(1280, 720)),
+    State("lens", tab="Token lens"),
+    State("compare", tab="Compare"),
+    State("dataset", tab="Data set"),
+    State("learn", tab="Learn"),
+    State("learn-phone-dark", tab="Learn", size=(390, 844), scheme="dark"),
+)
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.name)
+def test_a_state_looks_as_in_its_picture(address, browser, state):  # noqa: F811
+    seen = picture_of(address, browser, state)
+    stored = FOLDER / f"{state.name}.png"
+    if RENEWS:
+        FOLDER.mkdir(exist_ok=True)
+        small = seen.resize((STORED_WIDTH, round(seen.height * STORED_WIDTH / seen.width)), Image.Resampling.LANCZOS)
+        small.quantize(64).save(stored, optimize=True)
+        return
+    wanted, found = (compared(picture, seen.size) for picture in (Image.open(stored), seen))
+    differences = np.abs(wanted - found).max(axis=2)
+    assert differences.mean() <= MOST_MEAN
+    assert (differences > MOST_PLACE).mean() <= MOST_PLACES
+
+
+def picture_of(address, browser, state):  # noqa: F811
+    """What a visitor sees, once nothing moves any more."""
+    context = browser.new_context(locale="en-GB", color_scheme=state.scheme, reduced_motion="reduce")
+    with watched_page(address, context, state.size[0]) as (page, problems):
+        page.set_viewport_size({"width": state.size[0], "height": state.size[1]})
+        page.goto(address + state.query)
+        if not state.query.startswith("?q="):
+            columns(page, 30)
+        if state.tab:
+            open_tab(page, state.tab)
+        if state.button:
+            page.get_by_role("button", name=state.button).first.click()
+        page.mouse.move(0, 0)
+        page.evaluate("document.activeElement?.blur()")
+        page.evaluate("document.fonts.ready")
+        before = None
+        for _ in range(20):  # two pictures in a row that are equal
+            seen = page.screenshot(animations="disabled", caret="hide")
+            if seen == before:
+                break
+            before = seen
+            page.wait_for_timeout(300)
+        assert problems == []
+    context.close()
+    return Image.open(io.BytesIO(seen)).convert("RGB")
+
+
+def compared(picture, size):
+    """The picture as numbers, ``[height, width, 3]``, so small that letters are shades."""
+    small = (COMPARED_WIDTH, round(size[1] * COMPARED_WIDTH / size[0]))
+    return np.asarray(picture.convert("RGB").resize(small, Image.Resampling.BOX), dtype=np.float64)
