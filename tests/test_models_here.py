@@ -3,7 +3,6 @@
 import psutil
 import pytest
 
-from app import models_here
 from app.language import Translator
 from app.models_here import notice_on_model
 from app.views.base import sentence
@@ -18,9 +17,9 @@ def here(monkeypatch):
     """Sets which models are on the machine, and its memory in gigabytes."""
 
     def set_machine(names=(), gigabytes=24):
-        monkeypatch.setattr(models_here.registry, "is_available", lambda model: model.name in names)
+        monkeypatch.setattr("hcl_core.registry.is_available", lambda model: model.name in names)
         memory = psutil.virtual_memory()._replace(total=gigabytes * 10**9)
-        monkeypatch.setattr(models_here.psutil, "virtual_memory", lambda: memory)
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
 
     return set_machine
 
