@@ -170,7 +170,7 @@ def test_question_view_of_a_damaged_run_says_what_is_left_out(folder):
     assert (view.num_bad_parts, view.is_complete, len(view.samples)) == (1, False, 8)
 
 
-@pytest.mark.parametrize("language", ["en", "de", "zh"])
+@pytest.mark.parametrize("language", ["en", "de"])
 def test_page_says_in_its_language_that_a_part_is_left_out(language):
     from app.language import Translator
     from app.views.headline import left_out_note
