@@ -58,6 +58,8 @@ def build(core: Service) -> gr.Blocks:
                 stored = build_runs(core, runs)
             with gr.Tab(say("tab_learn"), id="learn") as learn:
                 walk = build_learn(core, tabs)
+        # A space in languages that people wrote: Gradio shows the key of an empty text.
+        gr.HTML(f'<p class="hcl-note">{say("machine_made")}</p>', apply_default_css=False)
         Glossary(say("terms")).wire(tabs, walk["walk"])
         _wire_opening(core, page, tabs, form, looked, comparison, questions, stored, walk)
         for tab in (explore, lens, compare, dataset, runs, learn):

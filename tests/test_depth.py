@@ -265,7 +265,7 @@ def check_picture(picture):
     return root
 
 
-@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("language", ["en", "de", "zh"])
 def test_a_picture_of_thirty_layers_says_what_the_player_says(language):
     words = Translator(language)
     view = QuestionView.load(library.find_run(SHIPPED), "great-red-spot-planet")

@@ -73,11 +73,15 @@ def test_a_translation_has_the_values_of_its_sentence(language):
         assert english != translated
 
 
-def test_an_error_is_said_in_german_with_its_values_and_the_names_of_fields():
-    german = Translator("de")
-    said = german.error("Answers a layer must be a number; got 'viele'")
-    assert "viele" in said and german("label_num_samples") in said and "must" not in said
-    assert german.error("nobody wrote this sentence") == "nobody wrote this sentence"
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_error_is_said_in_a_language_with_its_values_and_the_names_of_fields(language):
+    words = Translator(language)
+    said = words.error("Answers a layer must be a number; got 'viele'")
+    assert "viele" in said and words("label_num_samples") in said and "must" not in said
+    assert words.error("nobody wrote this sentence") == "nobody wrote this sentence"
+
+
+def test_an_error_has_no_other_words_in_english():
     assert Translator("en").error("Temperature is empty: type a number") == "Temperature is empty: type a number"
 
 

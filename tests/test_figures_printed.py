@@ -32,7 +32,7 @@ from hcl_core.scores.intervals import Difference
 from hcl_core.settings.prompts import load_template
 
 RUN = "0be6b1cadd189061"
-WORDS = {language: Translator(language) for language in ("en", "de")}
+WORDS = {language: Translator(language) for language in ("en", "de", "zh")}
 ENGLISH = WORDS["en"]
 
 
@@ -252,7 +252,7 @@ def test_the_methods_have_no_gap_in_any_language(scored, language, is_open):
     shown = replace(scored, is_open=is_open)
     text = methods_text(manifest_of(), shown, Weights(), "possible", WORDS[language], "Why?")
     assert "{}" not in text and "  " not in text and "None" not in text
-    assert ("hallucination" not in text.lower() and "halluzination" not in text.lower()) == is_open
+    assert (WORDS[language]("hallucination_rate").lower() not in text.lower()) == is_open
 
 
 @pytest.mark.parametrize("model", ["smollm2-135m", "layerskip-llama2-7b", "some/model_1", "a}b{c\\d%"])

@@ -14,7 +14,7 @@ from app.views.base import setting
 from hcl_core.folders import PROGRAM
 from hcl_core.glossary import glossary
 
-LANGUAGES = ("en", "de")
+LANGUAGES = ("en", "de", "zh")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -23,8 +23,8 @@ def test_a_language_has_every_entry_in_the_same_order(language):
 
 
 def test_languages_have_words_of_their_own():
-    english, german = (list(glossary(language).values()) for language in LANGUAGES)
-    assert not {each.definition for each in english} & {each.definition for each in german}
+    definitions = [each.definition for language in LANGUAGES for each in glossary(language).values()]
+    assert len(definitions) == len(set(definitions))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -36,25 +36,27 @@ def test_a_term_is_explained_once(language):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_definition_is_whole_sentences_that_fit_a_table(language):
     texts = [each.definition for each in glossary(language).values()]
-    assert [text for text in texts if not text.endswith(".") or "|" in text or "\n" in text or len(text) > 300] == []
+    assert [
+        text for text in texts if not text.endswith((".", "。")) or "|" in text or "\n" in text or len(text) > 300
+    ] == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_term_is_asked_for_and_its_formula_is_on_one_line(language):
     entries = glossary(language).values()
-    assert [each.asked for each in entries if not each.asked.endswith("?")] == []
-    assert [each.formula for each in entries if "\n" in each.formula or each.formula.endswith(".")] == []
+    assert [each.asked for each in entries if not each.asked.endswith(("?", "？"))] == []
+    assert [each.formula for each in entries if "\n" in each.formula or each.formula.endswith((".", "。"))] == []
 
 
 def test_formulas_are_of_the_same_terms_in_every_language():
-    english, german = ([bool(each.formula) for each in glossary(language).values()] for language in LANGUAGES)
-    assert english == german
+    english, *others = ([bool(each.formula) for each in glossary(language).values()] for language in LANGUAGES)
+    assert others == [english] * (len(LANGUAGES) - 1)
 
 
 def test_a_step_of_a_term_is_one_of_learn_and_the_same_in_every_language():
     steps = [each.step for each in glossary("en").values()]
     assert set(steps) - {None} <= set(range(1, NUM_STEPS + 1))
-    assert [each.step for each in glossary("de").values()] == steps
+    assert all([each.step for each in glossary(language).values()] == steps for language in LANGUAGES)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -99,6 +101,7 @@ def test_a_chart_names_each_term_once():
 OTHER_WORDS = {
     "en": r"\b(linear|shared|as it is|samples?|correct|incorrect)\b",
     "de": r"\b(linear\w*|geteilte[rn]? Kopf|wie (er|sie) ist|Stichproben?|korrekt\w*|Papers?|Seed|Scores?)\b",
+    "zh": r"线性|共享|样本|认可|令牌|创造力|合理度|原生头|模型自己的头|答案",
 }
 
 
@@ -106,7 +109,7 @@ def spoken(language):
     """Every text of the page and of its glossary, without values, formulas and what stands in brackets."""
     words = json.loads((PROGRAM / "assets" / "words" / f"{language}.json").read_text(encoding="utf-8"))
     texts = words | {key: entry.definition for key, entry in glossary(language).items()}
-    return {key: re.sub(r"\$[^$]*\$|\{[^}]*\}|\([^()]*\)", "", text) for key, text in texts.items()}
+    return {key: re.sub(r"\$[^$]*\$|\{[^}]*\}|\([^()]*\)|（[^（）]*）", "", text) for key, text in texts.items()}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

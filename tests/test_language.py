@@ -1,4 +1,4 @@
-"""Every word of the page in one place and in both languages."""
+"""Every word of the page in one place and in every language."""
 
 import json
 import math
@@ -21,8 +21,13 @@ def placeholders(text):
     return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name is not None)
 
 
-def test_there_is_a_further_language():
-    assert set(FILES) == {"en", "de"}
+def test_there_are_further_languages():
+    assert set(FILES) == {"en", "de", "zh"}
+
+
+def test_a_language_that_nobody_has_read_over_says_so():
+    said = {language: words["machine_made"].strip() for language, words in FILES.items()}
+    assert said == {"en": "", "de": "", "zh": "机器翻译，尚无人校对。"}
 
 
 @pytest.mark.parametrize("language", sorted(set(FILES) - {"en"}))
@@ -112,6 +117,12 @@ class Request:
         ("fr;q=0.5, en;q=0.6, de;q=0.4", "en"),
         ("fr, de;q=0", "en"),
         ("fr, *;q=0.5", "en"),
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh"),
+        ("zh", "zh"),
+        ("zh-TW", "zh"),
+        ("zh-Hans-CN", "zh"),
+        ("ZH-cn", "zh"),
+        ("de, zh-CN;q=0.9", "de"),
     ],
 )
 def test_the_first_of_the_browsers_languages_that_the_page_has_is_spoken(accepted, language):
@@ -119,7 +130,8 @@ def test_the_first_of_the_browsers_languages_that_the_page_has_is_spoken(accepte
 
 
 def test_numbers_have_the_languages_marks():
-    english, german = Translator("en"), Translator("de")
+    english, german, chinese = Translator("en"), Translator("de"), Translator("zh")
+    assert (chinese.number(1234.5, 1), chinese.percent(0.951), chinese.count(12345)) == ("1,234.5", "95%", "12,345")
     assert (english.number(1234.5, 1), english.percent(0.951), english.count(12345)) == ("1,234.5", "95%", "12,345")
     assert (german.number(1234.5, 1), german.percent(0.951), german.count(12345)) == ("1.234,5", "95\u202f%", "12.345")
     assert (english.separators, german.separators) == (".,", ",.")
@@ -140,6 +152,12 @@ def test_a_number_of_things_has_the_languages_plural(number, shown):
     assert Translator().plural("right_ideas", number) == shown
 
 
+@pytest.mark.parametrize("number", [1, 0, 1234.5])
+def test_chinese_has_one_form_for_every_number(number):
+    chinese = Translator("zh")
+    assert chinese.plural("right_ideas", number) == chinese("right_ideas_other", number=chinese.shortest(number))
+
+
 def test_what_is_put_into_a_sentence_is_no_format():
     assert "{layer.__class__}" in Translator()("tied_best", layers="{layer.__class__}")
 
@@ -148,3 +166,4 @@ def test_parts_are_listed():
     parts = (["3"], ["3", "4"], ["2", "4", "7"])
     assert [Translator().listed(each) for each in parts] == ["3", "3 and 4", "2, 4 and 7"]
     assert Translator("de").listed(parts[-1]) == "2, 4 und 7"
+    assert Translator("zh").listed(parts[-1]) == "2、4和7"

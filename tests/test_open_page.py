@@ -24,7 +24,7 @@ from hcl_core import registry
 from hcl_core.decode.model.checkpoints import Checkpoint
 
 EQUAL, SHIPPED = Balance(), "0be6b1cadd189061"
-WORDS = {language: Translator(language) for language in ("en", "de")}
+WORDS = {language: Translator(language) for language in ("en", "de", "zh")}
 # What no view of open questions says, but for the note that there is none of it.
 JUDGED = re.compile(r"\b(right|wrong|hallucination|richtig\w*|falsch\w*|halluzination)\b", re.IGNORECASE)
 
