@@ -12,6 +12,7 @@ from app.handlers.links import FORM_FIELDS, LONGEST_QUERY, SMALL_STEPS, STEPS, r
 from app.handlers.opening import open_page
 from app.language import labels
 from app.render import Parts
+from app.render.explore import OPENED_PARTS
 from app.render.opening import page_parts
 from app.service import Service
 from app.tabs.base import QUIET, Binder, announce
@@ -29,8 +30,8 @@ from app.visit import Visit
 _MOST_LETTERS = 20_000
 # Parts of the Explore tab that an address can change.
 _EXPLORE = (
-    "headline", "depth", "chart", "verdicts", "answers", "river", "numbers", "detail", "link", "share", "shown",
-    "status", "balance", "scaling", "stored_run", "prompt", "estimate", "chips", "ideas", "more", *CONTROLS,
+    *OPENED_PARTS, "status", "balance", "scaling", "prompt", "estimate", "chips", "ideas", "more",
+    *(name for name in CONTROLS if name not in OPENED_PARTS),
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from app.estimate import Foretold
 from app.handlers import compare, dataset, explore, learn, lens, opening, questions, run_list, runs
 from app.handlers.asked import asked_question
 from app.handlers.dataset import SetUpdate, ShownSet
-from app.handlers.explore import Estimate, RunUpdate, ShownQuestion
+from app.handlers.explore import Estimate, OpenedQuestion, RunUpdate, ShownQuestion
 from app.handlers.lens import ShownLens
 from app.handlers.links import read_link
 from app.language import Translator
@@ -46,9 +46,12 @@ def planet(visit):
 
 # Explore.
 
-EVERY_PART = {
-    "headline", "depth", "chart", "answers", "verdicts", "river", "numbers", "detail", "shown", "link", "share",
-}  # fmt: skip
+EVERY_PART = set(render.QUESTION_PARTS)
+
+
+def test_a_question_that_the_whole_tab_turns_to_has_the_parts_that_events_name(planet):
+    opened = render.opened_parts(OpenedQuestion(planet, []), WORDS)
+    assert set(opened) == set(render.OPENED_PARTS)
 
 
 def test_a_question_fills_every_part(planet):

@@ -28,6 +28,12 @@ from app.views.stale import stale_notes
 from app.views.verdicts import own_note, verdict_bar
 from hcl_core.runs.meanings import follow_meanings
 
+# Parts of the tab that show a question, and those that change with it in the form.
+QUESTION_PARTS = (
+    "headline", "depth", "chart", "verdicts", "answers", "river", "numbers", "detail", "link", "share", "shown",
+)  # fmt: skip
+OPENED_PARTS = (*QUESTION_PARTS, "question", "accepted", "stored_run")
+
 
 def question_parts(result: QuestionResult, words: Translator) -> Parts:
     """Everything that is known of a question."""

@@ -14,7 +14,7 @@ from app.language import Translator, labels
 from app.messages import Message
 from app.render import Parts
 from app.render import dataset as render
-from app.render.explore import opened_parts
+from app.render.explore import OPENED_PARTS, opened_parts
 from app.service import Service
 from app.tabs.base import (
     QUIET,
@@ -139,19 +139,6 @@ def _wire_rows(core: Service, tabs: gr.Tabs, form: FormControls, parts: dict[str
             "status": status_line(Message("opened_from_set"), visit.words),
         }
 
-    results = (
-        "headline",
-        "depth",
-        "chart",
-        "answers",
-        "river",
-        "numbers",
-        "detail",
-        "link",
-        "share",
-        "shown",
-        "status",
-    )
-    outputs = [explore[name] for name in (*results, "question", "accepted", "stored_run", "tabs")]
+    outputs = [explore[name] for name in (*OPENED_PARTS, "status", "tabs")]
     inputs = [parts["shown"], *(form.parts[name] for name in ("balance", "scaling", "more"))]
     parts["rows"].select(Binder(core, explore).on_choice(open_row), inputs, outputs, **QUIET)

@@ -184,10 +184,7 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
     """Run, Stop, the balance, and a layer that is chosen on a chart or a column."""
     parts = form.parts
     balance = [parts[name] for name in ("balance", "scaling", "more")]
-    names = (
-        "headline", "chart", "verdicts", "answers", "river", "numbers", "detail", "link", "share", "shown", "status",
-        "depth", "stored_run",
-    )  # fmt: skip
+    names = (*render.QUESTION_PARTS, "status", "stored_run")
 
     def explore(visit: Visit, creativity: Any, scaling: Any, more: Any, *values: Any) -> Generator[Parts, None, None]:
         """Sample, judge and score answers at every exit layer of a model, for one question.
