@@ -161,7 +161,9 @@ def set_field(page, label, value):
 
 
 def open_settings(page):
-    page.get_by_role("button", name="All settings").click()
+    """Opens the drawer, which an earlier visit of the same browser may have left open."""
+    if page.locator("#drawer").is_hidden():
+        page.get_by_role("button", name="All settings").click()
     page.locator("#drawer").wait_for()
 
 

@@ -140,7 +140,7 @@ def test_a_lens_has_an_address_that_opens_it_again(visit):
     with visit() as page:
         is_opened(page)
         open_tab(page, "Token lens")
-        page.get_by_label("shared", exact=True).locator("visible=true").click()
+        page.get_by_label("the model’s own", exact=True).locator("visible=true").click()
         page.get_by_label("Entropy", exact=False).locator("visible=true").first.click()
         page.locator("#lens .hcl-chart").focus()
         page.keyboard.press("ArrowUp")

@@ -143,6 +143,7 @@ def test_enter_runs_and_escape_stops(visit):
         page.get_by_label("Question", exact=True).focus()
         page.keyboard.press("Enter")
         page.get_by_text(re.compile("of 15,000 answers")).wait_for(timeout=120_000)
+        columns(page, 15)
         before = page.evaluate("scrollY")
         page.keyboard.press("Escape")
         page.get_by_text("Stopped. What came so far stays").wait_for(timeout=60_000)
