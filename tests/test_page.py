@@ -444,7 +444,7 @@ def test_a_row_of_the_set_opens_its_question_in_explore(visit):
 def test_a_run_is_exported_deleted_and_brought_back(visit, runs, hostile_run):
     with visit() as page:
         open_tab(page, "Runs")
-        page.locator("#run-rows").get_by_text(hostile_run).first.click()
+        page.locator("#run-rows").get_by_text(hostile_run).locator("visible=true").first.click()
         page.wait_for_function(f"document.querySelector('#manifest').innerText.includes('{hostile_run}')")
         page.get_by_role("button", name="Make the file").click()
         page.get_by_text(re.compile("Ready: .* MB")).wait_for()

@@ -50,7 +50,7 @@ def test_formulas_are_shown_on_demand_and_remembered(visit):
         page.get_by_role("button", name="Formulas").click()
         shown(page, ".hcl-formula .katex").first.wait_for()
         page.reload()
-        page.locator("#headline h2").wait_for()
+        page.locator("#headline h2").wait_for(state="attached")
         open_tab(page, "Learn")
         shown(page, ".hcl-formula .katex").first.wait_for()
 

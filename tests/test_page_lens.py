@@ -30,7 +30,7 @@ def test_another_lens_has_no_cell_chosen(visit):
     with visit() as page:
         open_tab(page, "Token lens")
         choose_a_cell(page)
-        page.get_by_label("shared", exact=True).locator("visible=true").click()
+        page.get_by_label("the model’s own", exact=True).locator("visible=true").click()
         page.wait_for_function(f"{OUTLINES} === 0")
         assert page.locator("#lens-cell tbody").count() == 0
 
