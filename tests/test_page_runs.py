@@ -47,4 +47,4 @@ def test_a_name_that_was_typed_and_not_kept_is_kept_when_another_run_is_chosen(v
 
 def test_the_page_has_no_second_place_for_its_settings(visit):  # noqa: F811
     with visit() as page:
-        expect(page.get_by_role("button", name="Settings")).to_have_count(0)
+        expect(page.get_by_role("button", name="Settings", exact=True)).to_have_count(0)
