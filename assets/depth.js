@@ -214,11 +214,11 @@ function showNewSteps() {
   showPlay();
 }
 
-// An address that opens nothing has nothing to present: the whole page says why.
+// An address that opens nothing, or something else than it names, has nothing to present: the whole page says why.
 const headline = document.getElementById("headline");
 if (presents && headline) {
   const followHeadline = () =>
-    document.documentElement.classList.toggle("hcl-presents", !headline.querySelector(".hcl-empty"));
+    document.documentElement.classList.toggle("hcl-presents", !headline.querySelector(".hcl-empty, .hcl-notices"));
   new MutationObserver(followHeadline).observe(headline, { childList: true, subtree: true });
   followHeadline();
 }

@@ -159,7 +159,7 @@ def test_a_page_to_present_has_the_sentence_the_player_and_the_curve_alone(visit
 def test_an_address_that_opens_nothing_shows_the_whole_page(visit):
     with visit("?run=0000000000000000&question=x&present=1") as page:
         page.get_by_role("tab", name="Explore").wait_for()
-        page.get_by_text("that run is no longer on this machine").wait_for()
+        page.get_by_text("is not on this machine: it was deleted").wait_for()
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -52,7 +52,8 @@ def own_mark(answers: Sequence[CountedAnswer | Verdict], words: Translator, is_r
     if not own:
         return ""
     is_overruled = any(answer.is_overruled for answer in own)
-    text = words(f"{'own' if is_readers else 'person'}_{'overrules' if is_overruled else 'agrees'}")
+    keys = ("own_overrules", "own_agrees") if is_readers else ("person_overrules", "person_agrees")
+    text = words(keys[0] if is_overruled else keys[1])
     return f'<em class="hcl-own{" overruled" if is_overruled else ""}">{_SIGN} {text}</em>'
 
 
