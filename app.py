@@ -15,6 +15,7 @@ with quiet_start():
 
     with no_stub_files():
         from gradio import Blocks
+        from pydantic import ValidationError
 
         from app.components import plotly_route
         from app.depth_file import depth_route
@@ -24,6 +25,7 @@ with quiet_start():
         from app.own_hosts import OwnHosts, guarded, host_name, is_loopback
         from app.page import build
         from app.service import Service
+        from app.settings import PageSettings
         from app.theme import STYLE_SHEETS, make_theme
         from hcl_core.allocator import limit_arenas
         from hcl_core.errors import HclError
@@ -68,19 +70,25 @@ def main() -> None:
         if host_name(name) != name.lower():
             parser.error(f"--allowed-host must be a host name without scheme and port; got {name!r}")
     limit_log()
-    is_public = options.public or not is_loopback(options.host) or "SPACE_ID" in os.environ
     try:
+        settings = PageSettings()
+        is_public = options.public or settings.public or not is_loopback(options.host) or "SPACE_ID" in os.environ
         cache_folder(), runs_folder()
         with quiet_start():
-            page = launch(options, is_public)
+            page = launch(options, settings.model_copy(update={"public": is_public}))
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        variable = f"HCL_{'_'.join(map(str, wrong['loc'])).upper()}"
+        parser.exit(2, f"error: {variable}: {wrong['msg']}; got {str(wrong['input'])[:100]!r}\n")
     except (HclError, OSError) as error:  # such as a port in use
         parser.exit(2, f"error: {error}\n")
     limit_server_log()
     page.block_thread()
 
 
-def launch(options: argparse.Namespace, is_public: bool) -> Blocks:
+def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
     """The page, which a thread serves."""
+    is_public = settings.public
     service = Service(is_public, options.dtype)
     threading.Thread(target=service.warm_up, daemon=True).start()
     choose_language_in_browser()
