@@ -808,6 +808,8 @@ def unaccented(text):
 
 @given(NAME)
 def test_every_alias_is_judged_the_same_in_either_case(alias):
+    # "A" is a letter or an article; several of them are no name.
+    assume(alias.count(" ") == 0 or {"a", "an", "the"}.isdisjoint(fold(alias).split()))
     assert outcome(alias.upper(), alias) == outcome(alias, alias.upper()) == outcome(alias.lower(), alias) == "correct"
 
 
