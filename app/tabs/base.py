@@ -149,7 +149,7 @@ def wire_run(
     inputs: Sequence[Any],
     outputs: Sequence[Any],
     kind: JobKind,
-) -> None:
+) -> Any:
     """The button ``run`` does ``work`` with the model, ``stop`` ends it, and ``status`` says so meanwhile.
 
     Args:
@@ -159,6 +159,9 @@ def wire_run(
         inputs: Its values.
         outputs: Every component that it may change.
         kind: Of the job; also the name of the endpoint.
+
+    Returns:
+        The event at whose end the run has ended, for what else follows it.
     """
 
     def on_run_pressed(visit: Visit) -> Parts:
@@ -185,6 +188,7 @@ def wire_run(
     ended.then(None, None, None, js=announce("hcl:ran", kind), **QUIET)
     stopping = parts["stop"].click(bind(on_stop_pressed), None, [parts["status"], parts["stop"]], **QUIET)
     stopping.then(bind(stop), None, parts["stop"], **QUIET)
+    return ended
 
 
 def announce(name: str, detail: str) -> str:

@@ -48,8 +48,7 @@ def build_explore(core: Service) -> FormControls:
     bind = Binder(core, form.parts)
     _wire_search(core, form)
     _wire_stored(bind, form)
-    _wire_settings(bind, form)
-    _wire_results(bind, form)
+    _wire_settings(bind, form, _wire_results(bind, form))
     return form
 
 
@@ -145,8 +144,8 @@ def _wire_stored(bind: Binder, form: FormControls) -> None:
     parts["stored_run"].input(bind(show_run), inputs, every_part, **QUIET)
 
 
-def _wire_settings(bind: Binder, form: FormControls) -> None:
-    """The chips, the prompt, the layers and the cost follow the form."""
+def _wire_settings(bind: Binder, form: FormControls, ran: Any) -> None:
+    """The chips, the prompt, the layers and the cost follow the form; the cost also what the last run has taken."""
     parts = form.parts
 
     def fit_layers(_: Visit, model: object) -> Parts:
@@ -174,14 +173,15 @@ def _wire_settings(bind: Binder, form: FormControls) -> None:
     changes = [parts[name].change for name in CONTROLS if name not in ("question", "judge", "seed")]
     shown = [parts["estimate"], parts["chips"]]
     gr.on(changes, bind(estimate), form.controls, shown, trigger_mode="always_last", **QUIET)
+    ran.then(bind(estimate), form.controls, shown, **QUIET)
     parts["accepted"].change(bind(show_ideas), parts["accepted"], parts["ideas"], trigger_mode="always_last", **QUIET)
     prompt = [parts[name] for name in ("model", "question", "template")]
     changes = [each.change for each in prompt]
     gr.on(changes, bind(preview), prompt, parts["prompt"], trigger_mode="always_last", **QUIET)
 
 
-def _wire_results(bind: Binder, form: FormControls) -> None:
-    """Run, Stop, the balance, and a layer that is chosen on a chart or a column."""
+def _wire_results(bind: Binder, form: FormControls) -> Any:
+    """Run, Stop, the balance, and a layer that is chosen on a chart or a column; the event that ends a run."""
     parts = form.parts
     balance = [parts[name] for name in ("balance", "scaling", "more")]
     names = (*render.QUESTION_PARTS, "status", "stored_run")
@@ -222,7 +222,7 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
         result = handlers.choose_layer(visit, shown, layer, Balance.from_controls(*weighed))
         return render.layer_parts(result, visit.words)
 
-    wire_run(bind, parts, explore, [*balance, *form.controls], [parts[name] for name in names], "explore")
+    ran = wire_run(bind, parts, explore, [*balance, *form.controls], [parts[name] for name in names], "explore")
     wire_verdicts(bind, parts, [parts["shown"], *balance], [parts[name] for name in names])
     weighed = [parts[name] for name in ("headline", "depth", "chart", "numbers", "link", "share", "status")]
     inputs = [parts["shown"], *balance]
@@ -235,3 +235,4 @@ def _wire_results(bind: Binder, form: FormControls) -> None:
     chosen = [parts[name] for name in ("detail", "shown", "link", "status")]
     for name in ("depth", "chart", "river", "answers"):
         parts[name].choose(bind.on_choice(choose), inputs, chosen, trigger_mode="always_last", **QUIET)
+    return ran
