@@ -95,6 +95,8 @@ document.addEventListener("hcl:tab", (event) => {
   if (!numOpening) soon(follow);
 });
 document.addEventListener("hcl:view", () => numOpening || soon(follow));
+// A run of several updates has its link from the first on; at its end its id alone names the question.
+document.addEventListener("hcl:ran", () => numOpening || soon(follow));
 document.addEventListener("hcl:form", (event) => {
   form = Object.fromEntries(controls.map((name, place) => [name, event.detail[place]]));
   if (!numOpening) soon(follow);

@@ -118,6 +118,11 @@ def curve(name, values, intervals=(), depth=4):
     return RunCurve(name, depth, tuple(range(1, len(values) + 1)), values, intervals)
 
 
+def test_compared_intervals_are_within_the_chart():
+    figure = compared_curves([curve("a", (0.1, 0.2), ((0, 0.3), (0.1, 0.9)))], [], WORDS)
+    assert figure["layout"]["yaxis"]["range"][1] >= 0.9
+
+
 def test_compared_runs_have_a_colour_and_a_mark_each_and_intervals_where_there_are_samples():
     runs = [curve(str(number), (0.1, 0.2), ((0, 1), (0, 1))) for number in range(5)]
     figure = compared_curves([*runs, curve("published", (0.5, 0.5))], [], WORDS)

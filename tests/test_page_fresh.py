@@ -36,3 +36,21 @@ def test_the_estimate_follows_what_a_run_has_taken(visit):
         page.get_by_role("button", name="Run", exact=True).click()
         page.get_by_text(re.compile("saved as run")).wait_for(timeout=120_000)
         page.wait_for_function("!document.querySelector('#estimate').innerText.includes('Loading')")
+
+
+@pytest.mark.model
+def test_the_address_of_a_run_of_several_updates_names_its_question_alone_at_its_end(visit):
+    with visit("?q=Name+a+moon+of+Jupiter.&a=Io&first=29&samples=200&temperature=1.2") as page:
+        page.locator(".hcl-prefilled p").wait_for()
+        page.wait_for_function("document.body.dataset.followed === 'yes'")
+        page.get_by_role("button", name="Run", exact=True).click()
+        # A link's sentence says that nothing has run: not while it does.
+        page.locator(".hcl-prefilled p").wait_for(state="hidden")
+        page.get_by_text(re.compile("saved as run")).wait_for(timeout=120_000)
+        page.wait_for_function("location.search.includes('run=') && !location.search.includes('q=')")
+
+
+def test_a_link_to_a_prompt_names_no_stored_lens(visit):
+    with visit("?tab=lens&prompt=The+capital+of+Austria+is") as page:
+        page.get_by_text("nothing has been read yet").wait_for()
+        assert page.get_by_label("Stored lens").input_value() == ""

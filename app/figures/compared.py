@@ -68,7 +68,8 @@ def compared_curves(
     if by_share:
         made["xaxis"] |= {"range": [0, 1.03], "tickformat": ".0%", "hoverformat": ".0%", "dtick": None}
         made["xaxis"]["title"] = {"text": words("share_of_depth"), "font": {"size": 13}}
-    highest = max((value for run in runs for value in run.values if math.isfinite(value)), default=1)
+    drawn = [value for run in runs for value in (*run.values, *(high for _, high in run.intervals or ()))]
+    highest = max(filter(math.isfinite, drawn), default=1)
     made["yaxis"] |= {"range": [-0.03 * highest, 1.08 * highest], "tickvals": None, "nticks": 5}
     if differences:
         _add_difference_axis(made, differences, words)

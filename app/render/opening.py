@@ -120,7 +120,13 @@ def _lens(start: LensStart, link: Link, words: Translator) -> Parts:
     asked = link.lens
     parts: Parts = {"head": asked.exit_head, "shade": asked.shade, "shown": start.shown}
     if start.shown.is_live:
-        parts |= {"prompt": asked.prompt, "model": asked.model, "num_tokens": asked.num_tokens, "whole": asked.whole}
+        parts |= {
+            "stored": None,
+            "prompt": asked.prompt,
+            "model": asked.model,
+            "num_tokens": asked.num_tokens,
+            "whole": asked.whole,
+        }
     else:
         parts["stored"] = start.shown.question_id
     if start.result is None:

@@ -30,4 +30,4 @@ def prefilled_prompt(prompt: str, words: Translator) -> str:
 
 
 def _prefilled(text: str, words: Translator) -> str:
-    return f'<div class="hcl-empty"><h2>{words("prefilled_title")}</h2><p>{text}</p></div>'
+    return f'<div class="hcl-empty hcl-prefilled"><h2>{words("prefilled_title")}</h2><p>{text}</p></div>'
