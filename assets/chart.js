@@ -85,7 +85,9 @@ box.addEventListener("keydown", (event) => {
     choose(all[to[0]], to[1]);
     return;
   }
-  const to = { ArrowLeft: at - 1, ArrowRight: chosen.layer === null ? at : at + 1, Home: 0, End: last }[event.key];
+  // With none chosen the keys begin at the last layer, at which the player stands.
+  const from = all.includes(chosen.layer) ? at : last;
+  const to = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: last }[event.key];
   if (to === undefined) return;
   event.preventDefault();
   choose(all[Math.min(Math.max(to, 0), last)]);

@@ -54,3 +54,12 @@ def test_a_link_to_a_prompt_names_no_stored_lens(visit):
     with visit("?tab=lens&prompt=The+capital+of+Austria+is") as page:
         page.get_by_text("nothing has been read yet").wait_for()
         assert page.get_by_label("Stored lens").input_value() == ""
+
+
+def test_with_no_layer_chosen_the_arrow_keys_begin_where_the_player_stands(visit):
+    with visit() as page:
+        columns(page, 30)
+        page.locator("#curves .barlayer .point").nth(29).wait_for(state="attached")
+        page.locator("#curves .hcl-chart").focus()
+        page.keyboard.press("ArrowLeft")
+        page.locator("#detail .hcl-detail[data-layer='29']").wait_for()

@@ -244,6 +244,13 @@ def test_a_run_is_shown_with_what_can_be_done_with_it(visit):
     assert parts["open"]["interactive"] and not parts["delete"]["interactive"] and "stays" in parts["status"]
 
 
+def test_an_unfinished_run_says_how_to_go_on_with_it(visit):
+    shown = runs.show(visit, SHIPPED)
+    stopped = replace(shown.run, manifest=replace(shown.run.manifest, finished_at=None))
+    result = replace(shown, run=stopped, scored=None, problem="run x has not been judged yet")
+    assert "goes on with it" in render_runs.run_parts(result, WORDS)["status"]
+
+
 def test_a_run_without_scores_says_why(visit):
     result = replace(runs.show(visit, SHIPPED), scored=None, problem="run x has not been judged yet")
     parts = render_runs.run_parts(result, WORDS)

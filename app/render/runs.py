@@ -98,8 +98,10 @@ def unchanged_parts(words: Translator) -> Parts:
 
 
 def _status(result: RunResult, words: Translator) -> str:
+    if result.scored is None and result.run.manifest.finished_at is None:
+        return status_line(Message("run_unfinished"), words)
     if result.scored is None:
-        return note(without_paths(result.problem))
+        return note(without_paths(words.error(result.problem)))
     if result.may_delete:
         return note("")
     return status_line(Message("shipped_stays" if result.run.is_shipped else "public_keeps"), words)
