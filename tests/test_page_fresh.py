@@ -63,3 +63,12 @@ def test_with_no_layer_chosen_the_arrow_keys_begin_where_the_player_stands(visit
         page.locator("#curves .hcl-chart").focus()
         page.keyboard.press("ArrowLeft")
         page.locator("#detail .hcl-detail[data-layer='29']").wait_for()
+
+
+@pytest.mark.parametrize(("tab", "headline"), [("lens", "#lens-headline"), ("compare", "#comparison")])
+def test_on_a_laptop_the_sentence_of_other_tabs_stands_above_their_chart(visit, tab, headline):
+    with visit(f"?tab={tab}", width=1280) as page:
+        page.set_viewport_size({"width": 1280, "height": 720})
+        page.locator(f"{headline} h2").locator("visible=true").wait_for()
+        page.locator(".hcl-chart .nsewdrag").locator("visible=true").first.wait_for()
+        assert box(page, headline)["y"] < box(page, ".hcl-chart")["y"]
