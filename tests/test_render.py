@@ -25,6 +25,7 @@ from app.render import runs as render_runs
 from app.render.learn import step_parts
 from app.render.opening import page_parts
 from app.service import Service
+from app.views.answers import answer_columns
 from app.views.ask import setting_chips
 from app.visit import Balance, Visit
 from hcl_core.judges.person import PersonVerdict
@@ -66,8 +67,7 @@ def test_a_question_fills_every_part(planet):
 
 def test_a_stored_question_is_drawn_once_for_all_who_look_at_it(visit, monkeypatch):
     drawn = []
-    columns = render.answer_columns
-    monkeypatch.setattr(render, "answer_columns", lambda *given: drawn.append(given) or columns(*given))
+    monkeypatch.setattr(render, "answer_columns", lambda *given: drawn.append(given) or answer_columns(*given))
     shown, balance = ShownQuestion(SHIPPED, "name-a-planet", 7), Balance(33)  # as no other test
     first = render.question_parts(explore.show(visit, shown, balance), WORDS)
     first["answers"] = ""
