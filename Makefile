@@ -3,6 +3,7 @@
 # make check   set up once, then lint (ruff, mypy, oxlint) and all tests: what CI runs
 # make bench   the engine against the ways it replaces
 # make bench-peers   transformers and nnsight against ours; installs bench/requirements.txt
+# make soak    a public page under load and faults: 45 minutes
 # make precomputed   the runs that ship with the program: hours, goes on where it was
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ READY := .venv/.ready
 # Test processes. Each loads the embedded model (3 GB) and computes on one core.
 WORKERS ?= 2
 
-.PHONY: setup run test lint check bench bench-peers precomputed
+.PHONY: setup run test lint check bench bench-peers soak precomputed
 
 setup: $(READY)
 
@@ -43,6 +44,9 @@ bench: $(READY)
 bench-peers: $(READY)
 	$(BIN)/python -m pip install --quiet -r bench/requirements.txt
 	$(BIN)/python -m bench.peers
+
+soak: $(READY)
+	$(BIN)/python -m bench.soak
 
 precomputed: $(READY)
 	$(BIN)/python -m precomputed.make

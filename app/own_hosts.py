@@ -21,6 +21,8 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.kept_page import KeptPage
+
 # A host name or IPv4 address, or an IPv6 address in brackets; then a port (RFC 9110, section 7.2).
 _HOST = re.compile(r"(?P<name>[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 _ORIGIN = re.compile(r"https?://(?P<host>.+)", re.IGNORECASE)
@@ -114,7 +116,7 @@ class OwnHostsOnly:
 
 
 def guarded(hosts: OwnHosts) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """A lifespan for ``launch(app_kwargs=...)`` that puts ``OwnHostsOnly`` in front of all other middleware.
+    """A lifespan for ``launch(app_kwargs=...)`` that puts ``OwnHostsOnly`` and ``KeptPage`` before all middleware.
 
     Gradio adds its middleware for cross-origin requests in front of those that ``app_kwargs`` can name, and it would
     answer foreign origins first. The server opens its port after the lifespan has begun.
@@ -123,7 +125,7 @@ def guarded(hosts: OwnHosts) -> Callable[[Starlette], AbstractAsyncContextManage
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         assert app.middleware_stack is not None  # built for the call that brought us here
-        app.middleware_stack = OwnHostsOnly(app.middleware_stack, hosts)
+        app.middleware_stack = OwnHostsOnly(KeptPage(app.middleware_stack), hosts)
         yield
 
     return lifespan

@@ -31,11 +31,10 @@ from hcl_core.scores.measures import TextMeasures, measure_texts
 from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import EARLY_EXIT
 
-# Answers a layer of the first wave of a run, divided by the runs under way, but at least the second number: small first
-# waves show something soon.
-_FIRST_WAVE, _SMALLEST_WAVE = 8, 2
+# Answers a layer of the first wave of a run, divided by the runs under way: small first waves show something soon.
+_FIRST_WAVE = 8
 # How much larger each further wave is; with other runs under way, few large ones take less of the model's time.
-_GROWTH, _GROWTH_IN_COMPANY = 2, 16
+_GROWTH, _GROWTH_IN_COMPANY = 2, 32
 # Bytes of a prompt that is read through the token lens, each a token at most; with its own tokens shown, a quarter.
 _LENS_BYTES = 4_000
 # Visitors whose last run and last lens are in memory.
@@ -144,7 +143,7 @@ class Service:
             folder = RunFolder(runs_folder() / run_id)
             live = LiveRun(folder, ready.manifest, ready.questions, ready.scorer)
             num_runs = self._runs.num_under_way
-            first_wave = max(_SMALLEST_WAVE, _FIRST_WAVE // num_runs)
+            first_wave = max(1, _FIRST_WAVE // num_runs)
             growth = _GROWTH if num_runs == 1 else _GROWTH_IN_COMPANY
             timer = RunTimer(self._speed, request, ready.manifest.settings.exit_layers, first_wave)
             with closing(pipeline.run(folder, ready, first_wave, growth=growth)) as events:

@@ -15,6 +15,7 @@ from app.handlers.lens import ShownLens
 from app.handlers.links import read_link
 from app.language import Translator
 from app.messages import Message, Problem, Progress
+from app.own_verdicts import OwnVerdicts
 from app.render import compare as render_compare
 from app.render import dataset as render_set
 from app.render import explore as render
@@ -24,8 +25,10 @@ from app.render import runs as render_runs
 from app.render.learn import step_parts
 from app.render.opening import page_parts
 from app.service import Service
+from app.views.answers import answer_columns
 from app.views.ask import setting_chips
 from app.visit import Balance, Visit
+from hcl_core.judges.person import PersonVerdict
 
 WORDS = Translator("en")
 EQUAL = Balance()
@@ -60,6 +63,23 @@ def test_a_question_fills_every_part(planet):
     assert "Name a planet" in parts["headline"] and "The best balance is at one of layers" in parts["headline"]
     assert parts["numbers"].count("<tr") == 31 and parts["detail"] == ""
     assert f"?run={SHIPPED}&amp;question=name-a-planet" in parts["link"]
+
+
+def test_a_stored_question_is_drawn_once_for_all_who_look_at_it(visit, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(render, "answer_columns", lambda *given: drawn.append(given) or answer_columns(*given))
+    shown, balance = ShownQuestion(SHIPPED, "name-a-planet", 7), Balance(33)  # as no other test
+    first = render.question_parts(explore.show(visit, shown, balance), WORDS)
+    first["answers"] = ""
+    again = render.question_parts(explore.show(visit, shown, balance), WORDS)
+    assert len(drawn) == 1 and "Earth" in again["answers"]
+    render.question_parts(explore.show(visit, shown, balance), Translator("de"))
+    live = explore.show(visit, shown, balance)
+    render.question_parts(replace(live, shown=replace(shown, is_live=True)), WORDS)
+    own = replace(live.view, own=OwnVerdicts((PersonVerdict("name-a-planet", "Earth", True, "Earth"),), are_on=False))
+    render.question_parts(replace(live, view=own), WORDS)
+    render.question_parts(explore.show(visit, shown, Balance(34)), WORDS)
+    assert len(drawn) == 5
 
 
 def test_a_balance_changes_no_answers(visit):

@@ -1,9 +1,12 @@
 """One question on the tab Explore."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from threading import Lock
 
 import gradio as gr
+from cachetools import LRUCache, cached
 
+from app import library
 from app.figures.curves import layer_curves
 from app.figures.river import answer_river
 from app.handlers.asked import asked_question, asked_settings
@@ -13,6 +16,7 @@ from app.handlers.links import Link
 from app.handlers.share import file_name
 from app.language import Translator
 from app.messages import Message, Problem
+from app.question_view import QuestionView
 from app.render import Parts
 from app.run_names import name_of
 from app.views.answers import answer_columns
@@ -26,6 +30,7 @@ from app.views.scores import score_table
 from app.views.share import share_box
 from app.views.stale import stale_notes
 from app.views.verdicts import own_note, verdict_bar
+from hcl_core.folders import runs_folder
 from hcl_core.runs.meanings import follow_meanings
 
 # Parts of the tab that show a question, and those that change with it in the form.
@@ -33,10 +38,29 @@ QUESTION_PARTS = (
     "headline", "depth", "chart", "verdicts", "answers", "river", "numbers", "detail", "link", "share", "shown",
 )  # fmt: skip
 OPENED_PARTS = (*QUESTION_PARTS, "question", "accepted", "stored_run")
+# Stored questions whose parts are in memory: about 150 kB each.
+_MOST_KEPT = 256
 
 
 def question_parts(result: QuestionResult, words: Translator) -> Parts:
-    """Everything that is known of a question."""
+    """Everything that is known of a question; made once for all who look at the same stored one."""
+    is_for_all = not result.shown.is_live and not result.view.own.given
+    return dict(_kept(result, words)[1]) if is_for_all else _question_parts(result, words)
+
+
+def _same_parts(result: QuestionResult, words: Translator) -> Hashable:
+    # A view that is read anew, since its files changed, is another object.
+    title = library.title_of(result.shown.run_id, runs_folder())
+    return id(result.view), result.shown, result.balance, title, words.language
+
+
+@cached(LRUCache(_MOST_KEPT), key=_same_parts, lock=Lock())
+def _kept(result: QuestionResult, words: Translator) -> tuple[QuestionView, Parts]:
+    """The parts, with the view: no other object can have its ``id`` while they are kept."""
+    return result.view, _question_parts(result, words)
+
+
+def _question_parts(result: QuestionResult, words: Translator) -> Parts:
     layers, layer = result.view.layers, result.shown.layer
     meanings = follow_meanings(layers)
     return {
