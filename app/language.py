@@ -144,11 +144,18 @@ class Translator:
         return self("range", low=self.number(bounds[0]), high=self.number(bounds[1]))
 
     def percent(self, share: float) -> str:
-        """``share`` of 1 as a whole percentage; a dash where there is none."""
+        """``share`` of 1 as a whole percentage; a dash where there is none.
+
+        What is not quite none or all has a decimal, from 0.1% to 99.9%: 0% and 100% would say that it is certain.
+        """
         if not math.isfinite(share):
             return "–"
+        whole = round(100 * share) / 100
+        is_nearly = whole in (0, 1) and 0 < share < 1 and not math.isclose(share, whole, abs_tol=1e-9)
+        shown = round(min(0.999, max(0.001, share)), 3) if is_nearly else whole
+        text = format_percent(shown, locale=self._locale, decimal_quantization=False)
         # A narrow space, as in French: German's usual one is too wide for the bars of a chart.
-        return format_percent(round(100 * share) / 100, locale=self._locale).replace("\u00a0", "\u202f")
+        return text.replace("\u00a0", "\u202f")
 
     def count(self, number: int) -> str:
         """A whole number with thousands apart."""

@@ -134,6 +134,11 @@ def test_numbers_have_the_languages_marks():
     assert (chinese.number(1234.5, 1), chinese.percent(0.951), chinese.count(12345)) == ("1,234.5", "95%", "12,345")
     assert (english.number(1234.5, 1), english.percent(0.951), english.count(12345)) == ("1,234.5", "95%", "12,345")
     assert (german.number(1234.5, 1), german.percent(0.951), german.count(12345)) == ("1.234,5", "95\u202f%", "12.345")
+    assert [english.percent(share) for share in (0, 1e-6, 0.005, 0.006, 0.994, 0.995, 0.99996, 1)] == [
+        *("0%", "0.1%", "0.5%", "1%", "99%", "99.5%", "99.9%", "100%"),
+    ]
+    assert english.percent(0.1 * 3 + 0.7 - 1e-16) == english.percent(1 + 1e-12) == "100%"
+    assert german.percent(0.9951) == "99,5\u202f%"
     assert (english.separators, german.separators) == (".,", ",.")
 
 
