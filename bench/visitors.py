@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -176,9 +176,10 @@ class Visitor:
         await self.post(self._events.number("stop", "click"), [])
 
     async def _beat(self) -> None:
-        async with self._client.stream("GET", f"/gradio_api/heartbeat/{self.session}") as beats:
-            async for _ in beats.aiter_lines():
-                pass
+        with suppress(httpx.HTTPError):  # the page has ended
+            async with self._client.stream("GET", f"/gradio_api/heartbeat/{self.session}") as beats:
+                async for _ in beats.aiter_lines():
+                    pass
 
     async def _messages(self) -> AsyncIterator[dict[str, Any]]:
         query = {"session_hash": self.session}
