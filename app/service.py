@@ -20,7 +20,7 @@ from app.shared_runs import SharedRun, SharedRuns
 from app.verdict_book import VerdictBook
 from hcl_core import pipeline, registry
 from hcl_core.errors import RunFolderError, SettingsError
-from hcl_core.folders import cache_folder, runs_folder
+from hcl_core.folders import runs_folder
 from hcl_core.models.catalogue import CATALOGUE
 from hcl_core.models.lens_records import LensTable
 from hcl_core.pipeline.request import RunRequest, prepare
@@ -63,7 +63,7 @@ class Service:
         self.sets, self.jobs, self._runs = QuestionSets(is_public), Jobs(), SharedRuns()
         self.models = ModelsInMemory(dtype, self.jobs, self._runs.seconds_left)
         self._embeddings = Embeddings(registry.load_embedder)
-        self._speed = MachineSpeed(cache_folder() / "speed.json")
+        self._speed = MachineSpeed(runs_folder() / ".speed.json")
         self.own_verdicts = VerdictBook(is_public, self._embeddings.of)
         # Guards the caches: the page calls from many threads.
         self._lock = threading.RLock()
