@@ -246,13 +246,22 @@ def test_a_stored_lens_brings_its_prompt(visit):
     result = lens.show(visit, ShownLens("name-a-planet", "linear"), "entropy")
     parts = render_lens.stored_parts(result, WORDS)
     assert "Mars" in parts["headline"] and parts["prompt"].endswith("Answer:") and parts["shown"] == result.shown
-    assert set(render_lens.lens_parts(result, WORDS)) == {"headline", "scale", "chart", "cell", "link"}
+    assert set(render_lens.lens_parts(result, WORDS)) == {"headline", "scale", "chart", "cell", "chosen", "link"}
 
 
 def test_a_cell_has_its_ten_tokens(visit):
     cell = lens.choose_cell(visit, ShownLens("name-a-planet", "linear"), 26, 0)
     html = render_lens.cell_parts(cell, WORDS)["cell"]
     assert "Layer 26" in html and html.count("<tr>") == 11
+
+
+def test_other_colours_keep_the_chosen_cell_in_the_link(visit):
+    shown = ShownLens("name-a-planet", "linear")
+    chosen = render_lens.cell_parts(lens.choose_cell(visit, shown, 26, 0), WORDS)["chosen"]
+    result = lens.show(visit, shown, "entropy")
+    link = render_lens.recoloured_parts(result, chosen, WORDS)["link"]
+    assert link == render_lens.cell_parts(lens.choose_cell(visit, shown, 26, 0, "entropy"), WORDS)["link"]
+    assert link != render_lens.recoloured_parts(result, None, WORDS)["link"]
 
 
 # Runs.
