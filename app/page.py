@@ -13,7 +13,7 @@ from app.handlers.opening import open_page
 from app.language import labels
 from app.render import Parts
 from app.render.explore import OPENED_PARTS
-from app.render.opening import page_parts
+from app.render.opening import first_parts, page_parts
 from app.service import Service
 from app.tabs.base import QUIET, Binder, announce
 from app.tabs.compare import build_compare
@@ -96,7 +96,7 @@ def _wire_opening(
 
     def open_address(visit: Visit, query: Any, *values: Any) -> Parts:
         link = read_link(dict(query), query.getlist("a"))
-        return page_parts(open_page(visit, link, by_name(values)), visit.words)
+        return first_parts(open_page(visit, link, by_name(values)), visit.words)
 
     def open_again(visit: Visit, event: gr.EventData) -> Parts:
         """Back or Forward: the form is as on a first visit where the address says nothing of it."""

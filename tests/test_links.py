@@ -24,7 +24,7 @@ from app.handlers.links import FORM_FIELDS, SMALL_STEPS, STEPS, TABS, LensLink, 
 from app.handlers.opening import StoredStart
 from app.language import Translator
 from app.messages import Message
-from app.render.opening import page_parts
+from app.render.opening import first_parts, page_parts
 from app.service import Service
 from app.views.runs import link_box
 from app.views.stale import stale_notes
@@ -237,6 +237,8 @@ def test_a_prompt_of_a_link_is_filled_in_and_nothing_is_read(visit):
 def test_a_step_of_the_walkthrough_opens(visit):
     parts = page_parts(open_link(visit, tab="learn", step=4), WORDS)
     assert parts["learn_walk"].selected == 4 and "step=4" in parts["learn_link"]
+    assert 'data-query="?tab=learn"' in first_parts(open_link(visit), WORDS)["learn_link"]
+    assert "step=4" in first_parts(open_link(visit, tab="learn", step=4), WORDS)["learn_link"]
     assert "“step=99”" in page_parts(open_link(visit, tab="learn", step=99), WORDS)["learn_notice"]
 
 

@@ -43,6 +43,11 @@ _NOTICES_IN = {
 }
 
 
+def first_parts(opened: OpenedPage, words: Translator) -> Parts:
+    """``page_parts`` of a page that has shown nothing before, so the walkthrough stands at its first step."""
+    return _of_tab("learn", learn.link_parts(1, words)) | page_parts(opened, words)
+
+
 def page_parts(opened: OpenedPage, words: Translator, usual: Mapping[str, object] | None = None) -> Parts:
     """Everything that the address changes.
 
