@@ -11,6 +11,7 @@ from cachetools import LRUCache
 from app import library
 from app.estimate import Foretold, MachineSpeed, RunTimer, foretell
 from app.jobs import JobKind, Jobs
+from app.language import labels
 from app.limits import check_public_model, check_public_request
 from app.live import LiveEvent, LiveRun, Notice, Ready
 from app.models_in_memory import LoadedModel, ModelsInMemory
@@ -81,9 +82,9 @@ class Service:
             trash.empty_trash(runs_folder())
 
     def model_choices(self) -> list[tuple[str, str]]:
-        """Label and name of the models that can be chosen."""
+        """Label, which the browser translates, and name of the models that can be chosen."""
         return [
-            (f"{model.name} · {model.num_hidden_layers} layers", model.name)
+            (f"{model.name} · {model.num_hidden_layers} {labels()('model_layers')}", model.name)
             for model in CATALOGUE
             if not self.is_public or registry.is_available(model)
         ]

@@ -197,7 +197,7 @@ def test_the_settings_in_short_are_those_of_the_form():
 def test_two_runs_are_compared_in_words_and_curves(visit):
     parts = render_compare.comparison_parts(compare.compare(visit, [SHIPPED, WARMER], "hcb_score"), False, WORDS)
     assert "Both put layer 30 first." in parts["text"] and "174 questions" in parts["text"]
-    assert "<td>0.6</td><td>1.0</td>" in parts["text"] and f"runs={SHIPPED},{WARMER}" in parts["link"]
+    assert "<td>0.6</td><td>1</td>" in parts["text"] and f"runs={SHIPPED},{WARMER}" in parts["link"]
     first, second, difference = (trace["y"] for trace in parts["chart"]["data"] if trace["mode"] == "lines+markers")
     expected = [one - other for one, other in zip(first, second, strict=True)]
     assert difference == pytest.approx(expected, abs=2e-4)
@@ -237,6 +237,12 @@ def test_a_set_under_way_has_no_link(visit):
     result = replace(dataset.show(visit, ShownSet(SHIPPED), EQUAL), is_complete=False)
     parts = render_set.update_parts(SetUpdate(Progress("sampling", 1, 2), result), WORDS)
     assert parts["link"] == "" and "So far" in parts["headline"]
+
+
+def test_a_comparison_is_in_the_visitor_s_language(visit):
+    compared = compare.compare(visit, [SHIPPED, WARMER], "hcb_score")
+    german = render_compare.comparison_parts(compared, False, Translator("de"))["text"]
+    assert '<th scope="row">Temperatur<' in german and "<td>0,6</td><td>1</td>" in german
 
 
 # Token lens.

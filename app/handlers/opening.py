@@ -257,7 +257,7 @@ def _compare(visit: Visit, link: Link, notices: Notices) -> CompareStart:
     ids = ids or [run_id for _, run_id in choices][:2]
     if gone:
         labels = {run_id: label for label, run_id in choices}
-        notices.append(Message("link_instead", {"instead": ", ".join(labels.get(each, each) for each in ids)}))
+        notices.append(Message("link_instead", {"instead": visit.words.joined(labels.get(each, each) for each in ids)}))
     return CompareStart(choices, ids, _attempt(lambda: compare.compare(visit, ids, link.measure)))
 
 
