@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from cachetools import LRUCache, cached
 
 from app.outcomes import ScoredOutcomes
@@ -14,11 +16,13 @@ from hcl_core.errors import HclError, RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.stored import read_outcomes
-from hcl_core.records import Scaling, StoredQuestion, Weights
+from hcl_core.records import Sample, Scaling, StoredQuestion, Weights
 from hcl_core.runs.file_version import file_version
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.question_rows import parse_rows
+from hcl_core.runs.tables import SAMPLE_SCHEMA
+from hcl_core.runs.tables import samples_of as records_of
 from hcl_core.runs.titles import NO_TITLE, RunTitle, read_title, title_file
 from hcl_core.scores.comparison import RunComparison, compare_runs
 from hcl_core.scores.measures import plausibility
@@ -31,6 +35,8 @@ _RUN_ID = re.compile(r"[0-9a-f]{16}")
 _MOST_RUNS = 10_000
 # Questions, over all different sets of them, whose ids can be looked up by their texts: about 200 MB.
 _MOST_TEXTS = 500_000
+# Samples of a run that is read as a whole for any of its questions: 30 MB.
+_MOST_SAMPLES = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +184,35 @@ def table_of(run: StoredRun) -> OutcomeTable:
     if table is None:
         raise not_judged(run)
     return table
+
+
+def samples_of(run: StoredRun, question_id: str) -> list[Sample]:
+    """The samples of one question; a small run is read once for all of them.
+
+    Raises:
+        RunFolderError: Two parts have the same sample, or the system refuses to read one.
+    """
+    if run.manifest.num_total_samples > _MOST_SAMPLES:
+        return run.folder.samples(question_id)
+    table = _sample_table(run)
+    table = table.filter(pc.equal(table["question_id"], question_id))
+    run.folder.check_keys(table)
+    return records_of(table)
+
+
+@cached(LRUCache(maxsize=8), key=version_of("tokens.parquet"), lock=Lock())
+def token_texts_of(run: StoredRun) -> dict[int, str]:
+    """Text by token id, for all questions; nobody changes it."""
+    return run.folder.token_texts()
+
+
+def _by_parts(run: StoredRun) -> Hashable:
+    return tuple(map(file_version, run.folder.parts.files()))
+
+
+@cached(LRUCache(maxsize=8), key=_by_parts, lock=Lock())
+def _sample_table(run: StoredRun) -> pa.Table:
+    return run.folder.parts.read(SAMPLE_SCHEMA.names)
 
 
 def not_judged(run: StoredRun) -> RunFolderError:

@@ -75,7 +75,7 @@ def test_a_stored_question_is_drawn_once_for_all_who_look_at_it(visit, monkeypat
     assert len(drawn) == 1 and "Earth" in again["answers"]
     render.question_parts(explore.show(visit, shown, balance), Translator("de"))
     live = explore.show(visit, shown, balance)
-    render.question_parts(replace(live, shown=replace(shown, is_live=True)), WORDS)
+    render.question_parts(replace(live, view=replace(live.view, version=None)), WORDS)
     own = replace(live.view, own=OwnVerdicts((PersonVerdict("name-a-planet", "Earth", True, "Earth"),), are_on=False))
     render.question_parts(replace(live, view=own), WORDS)
     render.question_parts(explore.show(visit, shown, Balance(34)), WORDS)
