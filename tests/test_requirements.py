@@ -49,7 +49,7 @@ def test_pins_are_within_the_ranges(lock):
 
 
 def test_two_files_pin_a_package_alike():
-    chosen = {}
+    chosen: dict[str, str] = {}
     for lock in LOCKS:
         for name, pin in pins_in(lock.file).items():
             # A ZeroGPU Space has another torch, which wants another setuptools.
