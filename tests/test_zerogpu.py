@@ -40,7 +40,8 @@ def requests(num=3, sampling=SAMPLING):
 
 def samples_of(steps):
     """By question, each wave's samples by their keys."""
-    waves, running = {}, {}
+    waves: dict[str, list] = {}
+    running: dict[DecodeRequest, list] = {}
     for request, progress in steps:
         running.setdefault(request, []).extend(progress.finished)
         if progress.wave_done:
