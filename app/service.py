@@ -159,7 +159,8 @@ class Service:
 
     def foretell(self, request: RunRequest, exit_layers: Sequence[int]) -> Foretold | None:
         """How long a run would take if no other is under way; ``None`` where that is not known."""
-        return foretell(request, exit_layers, _FIRST_WAVE, self._speed) if request.strategy == EARLY_EXIT else None
+        speed = self._gpu.speed if self._gpu else self._speed
+        return foretell(request, exit_layers, _FIRST_WAVE, speed) if request.strategy == EARLY_EXIT else None
 
     def live_run(self, visitor: str, run_id: str) -> LiveRun:
         """The visitor's run of that id, under way or their last one; raises ``RunFolderError`` if there is none."""

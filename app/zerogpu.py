@@ -68,6 +68,9 @@ class LentGpu:
     Construct it in the main thread, before torch is imported and before the page is launched: ``spaces`` stands in for
     CUDA in that thread alone, and keeps what is on it when the page is launched.
 
+    Attributes:
+        speed: What tasks have taken.
+
     Args:
         names: Of the models, in the catalogue.
         speed_file: Where what tasks have taken is kept, see ``MachineSpeed``.
@@ -76,10 +79,11 @@ class LentGpu:
     def __init__(self, names: Sequence[str], speed_file: Path) -> None:
         lend = importlib.import_module("spaces").GPU
         self._placed = {name: _place(name) for name in names}
-        self._speed = MachineSpeed(speed_file)
+        self.speed = MachineSpeed(speed_file)
+        do_task = registry.do_task  # imported before the fork
 
         def do(model: str, task: Task, seconds: int) -> Generator[Told, None, None]:
-            yield from registry.do_task(self._placed[model].on_gpu, task)
+            yield from do_task(self._placed[model].on_gpu, task)
 
         self._lent: Lent = lend(do, duration=_duration)
 
@@ -117,7 +121,7 @@ class LentGpu:
         name, settings = self._name_of(request.model), ready.manifest.settings
         num_tokens = ready.manifest.num_total_samples * request.sampling.max_new_tokens
         expected = expected_seconds(request, settings.exit_layers, None)
-        foretold = foretell(request, settings.exit_layers, None, self._speed)
+        foretold = foretell(request, settings.exit_layers, None, self.speed)
         a_token = foretold.high / num_tokens if foretold is not None else _PLAIN_SECONDS / num_tokens
         compute = self._compute(name, a_token, None if expected is None else expected / num_tokens)
         asked = (request.exit_head, request.template, request.strategy)
@@ -157,7 +161,7 @@ class LentGpu:
                     raise
                 raise known from error
             if reference is not None:
-                self._speed.learn(name, time.monotonic() - began, reference * num_tokens)
+                self.speed.learn(name, time.monotonic() - began, reference * num_tokens)
 
         return compute
 

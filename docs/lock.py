@@ -35,6 +35,11 @@ class Lock:
     about: str
     is_whole: bool = False
 
+    @property
+    def head(self) -> str:
+        """The comments at its top."""
+        return _MADE + self.about
+
 
 LOCKS = (
     Lock(
@@ -95,7 +100,7 @@ def main() -> None:
         chosen = pins | chosen
         base = base or pins
         written = pins.values() if lock.is_whole else [pin for name, pin in pins.items() if name not in base]
-        path.write_text(_MADE + lock.about + "".join(f"{pin}\n" for pin in written), encoding="utf-8")
+        path.write_text(lock.head + "".join(f"{pin}\n" for pin in written), encoding="utf-8")
 
 
 if __name__ == "__main__":

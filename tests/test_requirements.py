@@ -48,6 +48,11 @@ def test_pins_are_within_the_ranges(lock):
         assert name in pins and wanted.specifier.contains(version_of(pins[name])), f"{wanted}: run `make lock`"
 
 
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.file)
+def test_a_file_says_what_it_is_for(lock):
+    assert (REPO / lock.file).read_text(encoding="utf-8").startswith(lock.head)
+
+
 def test_two_files_pin_a_package_alike():
     chosen: dict[str, str] = {}
     for lock in LOCKS:

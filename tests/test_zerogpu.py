@@ -1,9 +1,13 @@
 """A page whose model computes in another process, which is lent a GPU for one task at a time."""
 
 import contextvars
+import importlib.util
+import json
 import os
 import pickle
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +31,7 @@ from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 from hcl_core.tasks import DecodeTask, LensTask
 
+REPO = Path(__file__).parent.parent
 TEMPLATE = PromptTemplate("file", "Q: {question}\nA:")
 NAME = "smollm2-135m"
 SAMPLING = SamplingSettings(temperature=1.0, max_new_tokens=6)
@@ -268,3 +273,53 @@ def test_only_models_that_were_placed_are_offered_and_taken(page):
 def test_models_are_named_by_the_catalogue(spaces):
     with pytest.raises(SettingsError, match="HCL_ZEROGPU_MODELS must name models that `models` lists; got 'nothing'"):
         LentGpu.of_settings(f"{NAME},nothing")
+
+
+# The package itself, as far as it goes without a GPU.
+
+PLACED = """
+import json, sys, threading
+from app.zerogpu import LentGpu
+assert "torch" not in sys.modules
+gpu = LentGpu.of_settings("smollm2-135m")
+lm = gpu._placed["smollm2-135m"].on_gpu
+page_lm, _ = gpu.load("smollm2-135m", "auto")
+told = {"devices": [lm.device_name, page_lm.device_name], "dtypes": [lm.dtype_name, page_lm.dtype_name]}
+
+def ask():  # in a thread, as the page does
+    from hcl_core import registry
+    from hcl_core.tasks import LensTask
+    told["head"] = registry.load_exit_head("auto", page_lm).name
+    try:
+        gpu.look("smollm2-135m", LensTask("auto", "Name a planet", 1, False))
+    except Exception as error:
+        told["error"] = type(error).__name__
+
+thread = threading.Thread(target=ask)
+thread.start()
+thread.join()
+import spaces
+told["packed"], told["weights"] = spaces.zero.torch.pack(), lm.shape.num_weights
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_spaces_itself_takes_the_placed_weights_and_is_asked_for_a_gpu(tmp_path):
+    if importlib.util.find_spec("spaces") is None:
+        pytest.skip("needs the package spaces: `make spaces` has it")
+    environment = os.environ | {
+        "SPACES_ZERO_GPU": "true",
+        "SPACES_ZERO_DEVICE_API_URL": "http://127.0.0.1:9",  # nobody lends a GPU here
+        "ZEROGPU_OFFLOAD_DIR": str(tmp_path / "packed"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PLACED], cwd=REPO, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["devices"] == ["cuda:0", "cpu"] and told["dtypes"] == ["bfloat16"] * 2
+    assert told["error"] == "ConnectError" and told["head"] == "linear"
+    # All weights, 2 bytes each, and the few numbers of the rotary embedding.
+    assert 0 <= told["packed"] - 2 * told["weights"] < 1_000
