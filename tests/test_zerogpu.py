@@ -278,27 +278,55 @@ def test_models_are_named_by_the_catalogue(spaces):
 # The package itself, as far as it goes without a GPU.
 
 PLACED = """
-import json, sys, threading
+import json, os, sys, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+ANSWERS = [(429, {"left": 0, "wait": 3600}), (503, {}), (200, {
+    "idle": False, "nvidiaIndex": 0, "nvidiaUUID": "GPU-none", "allowToken": "a"})]
+asked = []
+
+class Lender(BaseHTTPRequestHandler):  # refuses, refuses, and then lends a GPU that is not there
+    def do_POST(self):
+        path, _, query = self.path.partition("?")
+        asked.append(path)
+        code, answer = ANSWERS.pop(0) if path == "/schedule" else (200, {})
+        told.setdefault("queries", []).append(query)
+        self.send_response(code)
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *_):
+        pass
+
+told = {}
+lender = ThreadingHTTPServer(("127.0.0.1", 0), Lender)
+threading.Thread(target=lender.serve_forever, daemon=True).start()
+os.environ["SPACES_ZERO_DEVICE_API_URL"] = f"http://127.0.0.1:{lender.server_port}"
+
 from app.zerogpu import LentGpu
 assert "torch" not in sys.modules
 gpu = LentGpu.of_settings("smollm2-135m")
 lm = gpu._placed["smollm2-135m"].on_gpu
 page_lm, _ = gpu.load("smollm2-135m", "auto")
-told = {"devices": [lm.device_name, page_lm.device_name], "dtypes": [lm.dtype_name, page_lm.dtype_name]}
+told |= {"devices": [lm.device_name, page_lm.device_name], "dtypes": [lm.dtype_name, page_lm.dtype_name]}
+told["errors"] = []
 
 def ask():  # in a thread, as the page does
     from hcl_core import registry
     from hcl_core.tasks import LensTask
     told["head"] = registry.load_exit_head("auto", page_lm).name
-    try:
-        gpu.look("smollm2-135m", LensTask("auto", "Name a planet", 1, False))
-    except Exception as error:
-        told["error"] = type(error).__name__
+    while ANSWERS:
+        try:
+            gpu.look("smollm2-135m", LensTask("auto", "Name a planet", 1, False))
+        except Exception as error:
+            told["errors"].append([type(error).__name__, getattr(error, "title", ""), str(error)])
 
 thread = threading.Thread(target=ask)
 thread.start()
 thread.join()
 import spaces
+told["asked"] = asked
 told["packed"], told["weights"] = spaces.zero.torch.pack(), lm.shape.num_weights
 print(json.dumps(told))
 """
@@ -311,7 +339,6 @@ def test_spaces_itself_takes_the_placed_weights_and_is_asked_for_a_gpu(tmp_path)
         pytest.skip("needs the package spaces: `make spaces` has it")
     environment = os.environ | {
         "SPACES_ZERO_GPU": "true",
-        "SPACES_ZERO_DEVICE_API_URL": "http://127.0.0.1:9",  # nobody lends a GPU here
         "ZEROGPU_OFFLOAD_DIR": str(tmp_path / "packed"),
     }
     done = subprocess.run(
@@ -320,6 +347,13 @@ def test_spaces_itself_takes_the_placed_weights_and_is_asked_for_a_gpu(tmp_path)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["devices"] == ["cuda:0", "cpu"] and told["dtypes"] == ["bfloat16"] * 2
-    assert told["error"] == "ConnectError" and told["head"] == "linear"
+    assert told["head"] == "linear"
+    spent, busy, (kind, title, _) = told["errors"]
+    assert spent[::2] == ["GpuError", "the GPU time of this page or of yours is spent for now: try again later"]
+    assert busy[::2] == ["GpuError", "no GPU was free within a minute: try again in a while"]
+    # The task reached a forked process, which found no GPU.
+    assert (kind, title) == ("Error", "ZeroGPU worker error")
+    assert told["asked"] == ["/schedule", "/schedule", "/schedule", "/allow", "/release"]
+    assert all("durationSeconds=" in query for query in told["queries"][:3])
     # All weights, 2 bytes each, and the few numbers of the rotary embedding.
     assert 0 <= told["packed"] - 2 * told["weights"] < 1_000
