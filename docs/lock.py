@@ -6,6 +6,7 @@ platform and for each Python that ``pyproject.toml`` allows.
 
 import argparse
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -61,7 +62,7 @@ LOCKS = (
     Lock(
         "requirements-zerogpu.txt",
         ("zerogpu",),
-        "# In place of requirements.txt on a ZeroGPU Space: its torch, and the package that lends the GPU.\n",
+        "# In place of requirements.txt on a ZeroGPU Space, which has another torch.\n",
         is_whole=True,
     ),
 )
@@ -74,16 +75,25 @@ def pins_of(text: str) -> dict[str, str]:
 
 
 def _compile(extras: tuple[str, ...], preferred: dict[str, str]) -> dict[str, str]:
-    """The pins of the program with ``extras``, without what torch brings by itself."""
+    """The pins of the program with ``extras``, without what torch brings by itself.
+
+    They are those that agree with what the builder of a Space adds: what comes with that is then left out again.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "pins.txt"
+        file, constraints = Path(folder) / "pins.txt", Path(folder) / "constraints.txt"
         file.write_text("\n".join(preferred.values()), encoding="utf-8")  # uv keeps the pins that it finds there
-        command = [str(_UV), "pip", "compile", "pyproject.toml", "--quiet", "--universal", "--fork-strategy", "fewest"]
-        command += ["--no-header", "--no-annotate", "--output-file", str(file)]
-        command += [word for extra in extras for word in ("--extra", extra)]
-        subprocess.run(command, cwd=_REPO, check=True, stdout=subprocess.DEVNULL)
+        _run_uv((*extras, "space"), file)
+        shutil.copyfile(file, constraints)
+        _run_uv(extras, file, "--constraint", str(constraints))
         pins = pins_of(file.read_text(encoding="utf-8"))
     return {package: pin for package, pin in pins.items() if not _OF_TORCH.match(package)}
+
+
+def _run_uv(extras: tuple[str, ...], file: Path, *more: str) -> None:
+    command = [str(_UV), "pip", "compile", "pyproject.toml", "--quiet", "--universal", "--fork-strategy", "fewest"]
+    command += ["--no-header", "--no-annotate", "--output-file", str(file), *more]
+    command += [word for extra in extras for word in ("--extra", extra)]
+    subprocess.run(command, cwd=_REPO, check=True, stdout=subprocess.DEVNULL)
 
 
 def main() -> None:

@@ -62,6 +62,21 @@ def test_two_files_pin_a_package_alike():
                 assert chosen.setdefault(name, str(pin)) == str(pin)
 
 
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-zerogpu.txt"])
+def test_pins_agree_with_what_the_builder_of_a_space_adds(file):
+    # In the same call of pip: `gradio[oauth,mcp]` of the README's version, which bounds what it needs.
+    pins = pins_in(file)
+    added = [Requirement(line) for line in importlib.metadata.requires("gradio")]
+    added = [
+        each for each in added if each.marker and any(each.marker.evaluate({"extra": x}) for x in ("oauth", "mcp"))
+    ]
+    assert {"mcp", "pydantic"} <= {each.name for each in added}
+    for wanted in [*added, *ranges_of(("space",))]:
+        if (pin := pins.get(canonicalize_name(wanted.name))) is not None:
+            assert wanted.specifier.contains(version_of(pin)), f"{file} pins {pin}, a Space wants {wanted}"
+    assert "spaces" not in pins  # the builder's own
+
+
 def test_requirements_have_no_tools_and_no_index():
     assert not {"pytest", "ruff", "mypy"} & pins_in("requirements.txt").keys()
     for file in (*REPO.glob("requirements*.txt"), REPO / "pyproject.toml", REPO / "Makefile"):
@@ -71,7 +86,7 @@ def test_requirements_have_no_tools_and_no_index():
 
 def test_what_is_imported_is_named_in_the_ranges():
     distributions = importlib.metadata.packages_distributions()
-    named = {canonicalize_name(each.name) for each in ranges_of(("llm", "quantized", "zerogpu"))}
+    named = {canonicalize_name(each.name) for each in ranges_of(("llm", "quantized", "space"))}
     for file in SOURCES:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
