@@ -17,6 +17,7 @@ from test_handlers import EQUAL, VISITOR, LetterEmbedder, by, form
 
 from app.handlers import explore
 from app.jobs import StoppedError
+from app.language import Translator
 from app.messages import Problem
 from app.service import Service
 from app.zerogpu import MOST_SECONDS, LentGpu, is_zero_gpu
@@ -225,6 +226,10 @@ def test_spent_time_is_answered_with_a_stored_run_and_a_sentence(page, spaces):
     assert last.status == Problem(
         "your GPU time is spent for now: try again in 1:23:45 (hours, minutes, seconds); "
         "a stored run of this question is shown"
+    )
+    assert Translator("de").error(last.status.text) == (
+        "Ihre GPU-Zeit ist vorerst aufgebraucht: in 1:23:45 (Stunden, Minuten, Sekunden) wieder versuchen; "
+        "gezeigt wird ein gespeicherter Lauf dieser Frage"
     )
     assert last.result.view.stored.question.text == question and last.result.view.is_complete
     assert last.result.view.manifest.settings.model == NAME and not last.result.shown.is_live
