@@ -27,6 +27,7 @@ with quiet_start():
         from app.service import Service
         from app.settings import PageSettings
         from app.theme import STYLE_SHEETS, make_theme
+        from app.zerogpu import LentGpu, is_zero_gpu
         from hcl_core.allocator import limit_arenas
         from hcl_core.errors import HclError
         from hcl_core.folders import cache_folder, runs_folder
@@ -89,7 +90,9 @@ def main() -> None:
 def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
     """The page, which a thread serves."""
     is_public = settings.public
-    service = Service(is_public, options.dtype)
+    # In the main thread, and before torch is imported: see LentGpu.
+    gpu = LentGpu.of_settings(settings.zerogpu_models) if is_zero_gpu(os.environ) else None
+    service = Service(is_public, options.dtype, gpu)
     threading.Thread(target=service.warm_up, daemon=True).start()
     choose_language_in_browser()
     with one_application():

@@ -18,6 +18,7 @@ from app.question_view import QuestionView
 from app.sets import QuestionSets
 from app.shared_runs import SharedRun, SharedRuns
 from app.verdict_book import VerdictBook
+from app.zerogpu import LentGpu
 from hcl_core import pipeline, registry
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import cache_folder, runs_folder
@@ -30,6 +31,7 @@ from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.measures import TextMeasures, measure_texts
 from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import EARLY_EXIT
+from hcl_core.tasks import LensTask
 
 # Answers a layer of the first wave of a run, divided by the runs under way: small first waves show something soon.
 _FIRST_WAVE = 8
@@ -56,12 +58,13 @@ class Service:
     Args:
         is_public: Whether others than the owner of the machine can reach the page; see ``app.limits``.
         dtype: Number format of the weights; see ``registry.load_model``.
+        gpu: What computes on a ZeroGPU Space; ``None`` elsewhere.
     """
 
-    def __init__(self, is_public: bool = False, dtype: str = "auto") -> None:
-        self.is_public = is_public
+    def __init__(self, is_public: bool = False, dtype: str = "auto", gpu: LentGpu | None = None) -> None:
+        self.is_public, self._gpu = is_public, gpu
         self.sets, self.jobs, self._runs = QuestionSets(is_public), Jobs(), SharedRuns()
-        self.models = ModelsInMemory(dtype, self.jobs, self._runs.seconds_left)
+        self.models = ModelsInMemory(dtype, self.jobs, self._runs.seconds_left, gpu.load if gpu else None)
         self._embeddings = Embeddings(registry.load_embedder)
         self._speed = MachineSpeed(cache_folder() / "speed.json")
         self.own_verdicts = VerdictBook(is_public, self._embeddings.of)
@@ -85,7 +88,7 @@ class Service:
         return [
             (f"{model.name} · {model.num_hidden_layers} layers", model.name)
             for model in CATALOGUE
-            if not self.is_public or registry.is_available(model)
+            if (not self.is_public or registry.is_available(model)) and (self._gpu is None or self._gpu.has(model.name))
         ]
 
     @property
@@ -133,11 +136,14 @@ class Service:
         with model.use():
             # In the scheduler's thread: tokenizers must not be used by two threads at once.
             ready = model.scheduler.call(lambda: prepare(request, model.lm, model.checkpoint, self._embeddings))
-            ready = replace(
-                ready,
-                decoder=registry.ScheduledDecoder(ready.decoder, model.scheduler, shared.check),
-                whole_model=ready.whole_model and registry.ScheduledLikelihood(ready.whole_model, model.scheduler),
-            )
+            if self._gpu is not None:
+                ready = self._gpu.apart(ready, request, shared.check)
+            else:
+                ready = replace(
+                    ready,
+                    decoder=registry.ScheduledDecoder(ready.decoder, model.scheduler, shared.check),
+                    whole_model=ready.whole_model and registry.ScheduledLikelihood(ready.whole_model, model.scheduler),
+                )
             run_id = ready.manifest.run_id
             yield from self._runs.wait_for_folder(run_id, shared)
             folder = RunFolder(runs_folder() / run_id)
@@ -153,7 +159,8 @@ class Service:
 
     def foretell(self, request: RunRequest, exit_layers: Sequence[int]) -> Foretold | None:
         """How long a run would take if no other is under way; ``None`` where that is not known."""
-        return foretell(request, exit_layers, _FIRST_WAVE, self._speed) if request.strategy == EARLY_EXIT else None
+        speed = self._gpu.speed if self._gpu else self._speed
+        return foretell(request, exit_layers, _FIRST_WAVE, speed) if request.strategy == EARLY_EXIT else None
 
     def live_run(self, visitor: str, run_id: str) -> LiveRun:
         """The visitor's run of that id, under way or their last one; raises ``RunFolderError`` if there is none."""
@@ -206,7 +213,11 @@ class Service:
                     loaded.lm, head, "prompt", prompt, max_new_tokens=max_new_tokens, whole_text=whole_text
                 )
 
-            table = loaded.scheduler.call(read)
+            if self._gpu is not None:
+                task = LensTask(exit_head, prompt, max_new_tokens, whole_text)
+                table = self._gpu.look(model, task)
+            else:
+                table = loaded.scheduler.call(read)
             with self._lock:
                 job.check()
                 self._lenses[visitor] = table

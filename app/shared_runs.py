@@ -4,12 +4,14 @@ A thread of its own drives a run. It takes the run's next step when a watcher ha
 of the fastest one. The model decodes on meanwhile (``decode.scheduler``).
 """
 
+import contextvars
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 from app.jobs import Job, StoppedError
 from app.live import LiveEvent, Notice, Waiting
@@ -165,7 +167,9 @@ class SharedRuns:
                 shared = self._by_request[request] = SharedRun(request.model, self._lock)
             watcher = shared.join()
         if is_new:
-            threading.Thread(target=self._drive, args=(shared, request, start), name="run", daemon=True).start()
+            # With who asks: a GPU may be lent to each visitor for a limited time.
+            drive = partial(contextvars.copy_context().run, self._drive, shared, request, start)
+            threading.Thread(target=drive, name="run", daemon=True).start()
         try:
             while (event := shared.take(watcher, job)) is not None:
                 yield event

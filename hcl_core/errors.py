@@ -53,6 +53,10 @@ class NotFiniteError(HclError):
     """The model computes values that are no finite numbers: they overflow its number format, or weights are damaged."""
 
 
+class GpuError(HclError):
+    """A GPU that is lent for each task was not to be had, or its time was up."""
+
+
 class JudgeError(HclError):
     """A language model that judges gave no answer, or an answer that is no grade."""
 

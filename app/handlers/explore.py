@@ -12,7 +12,7 @@ from app.handlers.form import Form, num_hidden_layers
 from app.handlers.measures import further_measures
 from app.jobs import StoppedError
 from app.live import LiveEvent
-from app.messages import Message, Stage, Status, message_of, note_on_head, progress_of
+from app.messages import Message, Problem, Stage, Status, message_of, note_on_head, progress_of
 from app.models_here import notice_on_model
 from app.outcomes import Scored
 from app.question_view import QuestionView
@@ -20,7 +20,7 @@ from app.run_names import run_names
 from app.service import Service
 from app.visit import Balance, Visit
 from hcl_core import pipeline
-from hcl_core.errors import HclError, SettingsError
+from hcl_core.errors import GpuError, HclError, SettingsError
 from hcl_core.runs.manifest import Manifest
 from hcl_core.settings.prompts import load_template
 
@@ -131,7 +131,7 @@ def run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None
         HclError: Anything that the visitor can mend.
         StoppedError: The visitor stopped it, after results had come.
     """
-    return until_stopped(_run(visit, form, balance), RunUpdate(Message("stopped_empty")))
+    return until_stopped(_or_stored(visit, form, balance), RunUpdate(Message("stopped_empty")))
 
 
 def until_stopped(updates: Generator[_Update, None, None], empty: _Update) -> Generator[_Update, None, None]:
@@ -146,6 +146,29 @@ def until_stopped(updates: Generator[_Update, None, None], empty: _Update) -> Ge
         if has_results:
             raise
         yield empty
+
+
+def _or_stored(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None, None]:
+    """The run; where no GPU was lent before its first answers, a stored run of the question and why."""
+    has_results = False
+    try:
+        with closing(_run(visit, form, balance)) as updates:
+            for update in updates:
+                has_results = has_results or update.result is not None
+                yield update
+    except GpuError as error:
+        stored = None if has_results else _stored_answers(visit, form, balance)
+        if stored is None:
+            raise
+        yield RunUpdate(Problem(str(GpuError(f"{error}; a stored run of this question is shown"))), stored)
+
+
+def _stored_answers(visit: Visit, form: Form, balance: Balance) -> QuestionResult | None:
+    """The question as a stored run has asked it, if one has; rather one of the model that was asked for."""
+    (question,) = form.request().questions
+    runs = [run for run in visit.service.stored_runs() if library.question_id_of(run, question.text)]
+    runs.sort(key=lambda run: run.manifest.settings.model != form.model)
+    return show_text(visit, runs[0].manifest.run_id, question.text, balance) if runs else None
 
 
 def _run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None, None]:
