@@ -1,0 +1,111 @@
+"""Every answer says what browsers may do with it, and the page runs within that."""
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from app.closed_routes import ClosedRoutes
+from app.headers import SafeHeaders
+from app.own_hosts import OwnHosts, guarded
+
+PAGE = "<script>one()</script><p onclick='no()'><script type=module src=two.js></script><script>\nthree()</script>"
+
+
+async def page(_):
+    return HTMLResponse(PAGE)
+
+
+async def fail(_):
+    raise RuntimeError
+
+
+def served(environment, *routes):
+    app = Starlette(routes=[Route("/", page), Route("/fail", fail), *routes])
+    return TestClient(SafeHeaders(app, environment), raise_server_exceptions=False)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/", 200), ("/missing", 404), ("/fail", 500)])
+def test_every_answer_has_the_headers_those_of_errors_too(path, status):
+    answer = served({}).get(path)
+    assert answer.status_code == status
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "same-origin"
+    assert "camera=()" in answer.headers["permissions-policy"]
+    assert answer.headers["content-security-policy"].endswith("; frame-ancestors 'self'")
+
+
+def test_a_page_may_run_the_scripts_that_stand_in_it_and_no_others():
+    answer = served({}).get("/")
+    assert answer.text == PAGE
+    hashes = re.findall(r"'sha256-([^']+)'", answer.headers["content-security-policy"])
+    assert hashes == [
+        base64.b64encode(hashlib.sha256(code).digest()).decode() for code in (b"one()", b"\nthree()")
+    ]
+    assert "script-src 'self' 'unsafe-eval' 'sha256-" in answer.headers["content-security-policy"]
+
+
+def test_a_file_runs_nothing_even_if_it_says_that_it_is_a_page():
+    policy = served({}, Route("/gradio_api/file", page)).get("/gradio_api/file").headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'") and "; sandbox" in policy and "script-src" not in policy
+
+
+def test_a_policy_of_an_answers_own_stays():
+    async def own(_):
+        return Response("", headers={"Content-Security-Policy": "default-src 'none'"})
+
+    policies = served({}, Route("/own", own)).get("/own").headers.get_list("content-security-policy")
+    assert policies == ["default-src 'none'"]
+
+
+def test_a_space_can_be_shown_in_a_frame_of_the_hub():
+    policy = served({"SPACE_ID": "me/hcl"}).get("/").headers["content-security-policy"]
+    assert policy.endswith("frame-ancestors 'self' https://huggingface.co https://*.huggingface.co https://*.hf.space")
+
+
+async def hello(_):
+    return PlainTextResponse("hello")
+
+
+@pytest.fixture(scope="module")
+def local():
+    routes = [Route("/", hello, methods=["GET", "POST"])]
+    app = Starlette(routes=routes, lifespan=guarded(OwnHosts.of_page(False, (), {}), ClosedRoutes))
+    with TestClient(app, base_url="http://127.0.0.1:7860") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [(None, 200), ("same-origin", 200), ("none", 200), ("same-site", 403), ("cross-site", 403)]
+)
+def test_a_post_of_another_site_is_refused_also_without_an_origin(local, site, status):
+    assert local.post("/", headers={"sec-fetch-site": site} if site else {}).status_code == status
+
+
+def test_a_link_from_another_site_is_followed(local):
+    assert local.get("/", headers={"sec-fetch-site": "cross-site"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/deep_link?session_hash=a",
+        "/gradio_api/vibe-code",
+        "/gradio_api/proxy=http://127.0.0.1:1",
+        "/gradio_api/dev/reload",
+        "/monitoring/summary",
+        "/openapi.json",
+    ],
+)
+def test_routes_that_the_page_does_not_use_are_not_there(local, path):
+    assert local.get(path).status_code == 404
+    assert local.get(path).text == "There is no such page."
