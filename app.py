@@ -18,6 +18,7 @@ with quiet_start():
         from gradio import Blocks
         from pydantic import ValidationError
 
+        from app.body_limit import BodyLimit
         from app.closed_routes import ClosedRoutes
         from app.components import plotly_route
         from app.depth_file import depth_route
@@ -133,7 +134,7 @@ def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
                 health_route(service),
                 *metrics_routes(service, settings.has_metrics),
             ],
-            "lifespan": guarded(hosts, ClosedRoutes, partial(SafeHeaders, environment=os.environ), CountRequests),
+            "lifespan": guarded(hosts, BodyLimit, ClosedRoutes, partial(SafeHeaders, environment=os.environ), CountRequests),
         },
     )
     return page
