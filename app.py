@@ -24,6 +24,7 @@ with quiet_start():
         from app.depth_file import depth_route
         from app.downloads import download_route
         from app.headers import SafeHeaders
+        from app.kept_page import KeptPage
         from app.language import choose_language_in_browser, labels
         from app.logs import limit_log, limit_server_log, log_as
         from app.own_hosts import OwnHosts, guarded, host_name, is_loopback
@@ -106,6 +107,7 @@ def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
     with one_application():
         page = build(service)
     hosts = OwnHosts.of_page(is_public, options.allowed_host, os.environ)
+    safe = partial(SafeHeaders, environment=os.environ)
     page.launch(
         # An IPv6 address stands in brackets in Gradio's own address.
         server_name=f"[{options.host}]" if ":" in options.host and "[" not in options.host else options.host,
@@ -134,7 +136,8 @@ def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
                 health_route(service),
                 *metrics_routes(service, settings.has_metrics),
             ],
-            "lifespan": guarded(hosts, BodyLimit, ClosedRoutes, partial(SafeHeaders, environment=os.environ), CountRequests),
+            # A page is kept with its headers; what is refused has them too.
+            "lifespan": guarded(hosts, (safe, KeptPage), (BodyLimit, ClosedRoutes, safe, CountRequests)),
         },
     )
     return page

@@ -60,16 +60,18 @@ class SafeHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in _USUAL.items():
                     headers.setdefault(name, value)
-                if _is_page(scope, headers):
-                    start = message
-                    return
-                headers.setdefault("Content-Security-Policy", _FILE + self._ancestors)
+                # What a browser has already keeps the policy that it came with.
+                if message["status"] != 304 and "content-security-policy" not in headers:
+                    if _is_page(scope, headers):
+                        start = message
+                        return
+                    headers["Content-Security-Policy"] = _FILE + self._ancestors
             elif start is not None and message["type"] == "http.response.body":
                 page.extend(message.get("body", b""))
                 if message.get("more_body", False):
                     return
                 policy = f"{_PAGE}{_hashes(bytes(page))}{self._ancestors}"
-                MutableHeaders(scope=start).setdefault("Content-Security-Policy", policy)
+                MutableHeaders(scope=start)["Content-Security-Policy"] = policy
                 await send(start)
                 message = {"type": "http.response.body", "body": bytes(page)}
                 start = None

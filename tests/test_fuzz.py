@@ -65,7 +65,9 @@ def runs(finished, tmp_path_factory):
 
 @steady
 @given(st.sampled_from(FILES), damages())
-def test_a_damaged_run_is_refused_by_a_named_error_wherever_it_is_read(runs, monkeypatch, tmp_path_factory, name, change):
+def test_a_damaged_run_is_refused_by_a_named_error_wherever_it_is_read(
+    runs, monkeypatch, tmp_path_factory, name, change
+):
     monkeypatch.setenv("HCL_RUNS", str(runs))
     (path,) = (each for each in runs.iterdir() if not each.name.startswith("."))
     file, folder = path / name, RunFolder(path)

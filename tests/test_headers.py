@@ -2,20 +2,18 @@
 
 import base64
 import hashlib
-import json
 import re
-import subprocess
-import sys
 
-import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from app.body_limit import MOST_BYTES, BodyLimit
 from app.closed_routes import ClosedRoutes
 from app.headers import SafeHeaders
+from app.kept_page import KeptPage
 from app.own_hosts import OwnHosts, guarded
 
 PAGE = "<script>one()</script><p onclick='no()'><script type=module src=two.js></script><script>\nthree()</script>"
@@ -48,9 +46,7 @@ def test_a_page_may_run_the_scripts_that_stand_in_it_and_no_others():
     answer = served({}).get("/")
     assert answer.text == PAGE
     hashes = re.findall(r"'sha256-([^']+)'", answer.headers["content-security-policy"])
-    assert hashes == [
-        base64.b64encode(hashlib.sha256(code).digest()).decode() for code in (b"one()", b"\nthree()")
-    ]
+    assert hashes == [base64.b64encode(hashlib.sha256(code).digest()).decode() for code in (b"one()", b"\nthree()")]
     assert "script-src 'self' 'unsafe-eval' 'sha256-" in answer.headers["content-security-policy"]
 
 
@@ -72,6 +68,16 @@ def test_a_space_can_be_shown_in_a_frame_of_the_hub():
     assert policy.endswith("frame-ancestors 'self' https://huggingface.co https://*.huggingface.co https://*.hf.space")
 
 
+def test_a_page_that_is_kept_is_not_read_again_and_one_that_a_browser_has_keeps_its_policy():
+    kept = SafeHeaders(KeptPage(served({}).app), {})
+    client = TestClient(kept)
+    first = client.get("/")
+    assert "'sha256-" in first.headers["content-security-policy"]
+    assert client.get("/").headers["content-security-policy"] == first.headers["content-security-policy"]
+    again = client.get("/", headers={"if-none-match": first.headers["etag"]})
+    assert again.status_code == 304 and "content-security-policy" not in again.headers
+
+
 async def hello(_):
     return PlainTextResponse("hello")
 
@@ -79,7 +85,7 @@ async def hello(_):
 @pytest.fixture(scope="module")
 def local():
     routes = [Route("/", hello, methods=["GET", "POST"])]
-    app = Starlette(routes=routes, lifespan=guarded(OwnHosts.of_page(False, (), {}), ClosedRoutes))
+    app = Starlette(routes=routes, lifespan=guarded(OwnHosts.of_page(False, (), {}), (), (BodyLimit, ClosedRoutes)))
     with TestClient(app, base_url="http://127.0.0.1:7860") as opened:
         yield opened
 
@@ -109,3 +115,17 @@ def test_a_link_from_another_site_is_followed(local):
 def test_routes_that_the_page_does_not_use_are_not_there(local, path):
     assert local.get(path).status_code == 404
     assert local.get(path).text == "There is no such page."
+
+
+def test_a_request_that_is_no_upload_has_a_limit(local):
+    assert local.post("/", content=b"x" * MOST_BYTES).status_code == 200
+    refused = local.post("/", content=b"x" * (MOST_BYTES + 1))
+    assert (refused.status_code, refused.text) == (413, "This request has 5,000,001 bytes; the page takes 5,000,000.")
+
+
+def test_a_request_of_unknown_length_is_refused(local):
+    assert local.post("/", content=iter([b"x"])).status_code == 411
+
+
+def test_an_upload_has_the_limit_of_files(local):
+    assert local.post("/gradio_api/upload", content=b"x" * (MOST_BYTES + 1)).status_code == 404
