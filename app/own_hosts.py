@@ -140,7 +140,8 @@ def guarded(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         assert app.middleware_stack is not None  # built for the call that brought us here
         stack: ASGIApp = app.middleware_stack
-        for middleware in (*within, partial(OwnHostsOnly, hosts=hosts), *around):
+        in_order: list[Middleware] = [*within, partial(OwnHostsOnly, hosts=hosts), *around]
+        for middleware in in_order:
             stack = middleware(stack)
         app.middleware_stack = stack
         yield
