@@ -20,7 +20,7 @@ with quiet_start():
 
         from app.body_limit import BodyLimit
         from app.closed_routes import ClosedRoutes
-        from app.components import plotly_route
+        from app.components import HEAD_SCRIPTS, plotly_route
         from app.depth_file import depth_route
         from app.downloads import download_route
         from app.headers import SafeHeaders
@@ -107,7 +107,7 @@ def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
     with one_application():
         page = build(service)
     hosts = OwnHosts.of_page(is_public, options.allowed_host, os.environ)
-    safe = partial(SafeHeaders, environment=os.environ)
+    safe = partial(SafeHeaders, environment=os.environ, scripts=HEAD_SCRIPTS)
     page.launch(
         # An IPv6 address stands in brackets in Gradio's own address.
         server_name=f"[{options.host}]" if ":" in options.host and "[" not in options.host else options.host,

@@ -7,7 +7,7 @@ hashes, so that no script or event handler that somebody smuggles into the page 
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,10 +39,11 @@ class SafeHeaders:
     Args:
         app: What it stands in front of.
         environment: On a Space, which has ``SPACE_ID``, the Hub may show the page in a frame; else nobody else may.
+        scripts: That the page inserts itself in the browser, beside those that stand in it.
     """
 
-    def __init__(self, app: ASGIApp, environment: Mapping[str, str]) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, environment: Mapping[str, str], scripts: Iterable[str] = ()) -> None:
+        self.app, self._scripts = app, [script.encode() for script in scripts]
         self._ancestors = f"; frame-ancestors 'self'{f' {_SPACES}' if 'SPACE_ID' in environment else ''}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,7 +71,7 @@ class SafeHeaders:
                 page.extend(message.get("body", b""))
                 if message.get("more_body", False):
                     return
-                policy = f"{_PAGE}{_hashes(bytes(page))}{self._ancestors}"
+                policy = f"{_PAGE}{_hashes(bytes(page), self._scripts)}{self._ancestors}"
                 MutableHeaders(scope=start)["Content-Security-Policy"] = policy
                 await send(start)
                 message = {"type": "http.response.body", "body": bytes(page)}
@@ -85,9 +86,9 @@ def _is_page(scope: Scope, headers: MutableHeaders) -> bool:
     return is_html and not scope["path"].startswith(_FILES_BELOW)
 
 
-def _hashes(page: bytes) -> str:
-    """Of the scripts that stand in the page, as the policy writes them."""
+def _hashes(page: bytes, more: list[bytes]) -> str:
+    """Of the scripts that stand in the page, and of ``more``, as the policy writes them."""
     codes = [match["code"] for match in _SCRIPT.finditer(page) if b"src=" not in match["attributes"]]
     # Browsers read every line end as one sign before they hash.
-    digests = [hashlib.sha256(code.replace(b"\r\n", b"\n").replace(b"\r", b"\n")).digest() for code in codes]
+    digests = [hashlib.sha256(code.replace(b"\r\n", b"\n").replace(b"\r", b"\n")).digest() for code in [*codes, *more]]
     return "".join(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)

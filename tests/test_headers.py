@@ -50,6 +50,11 @@ def test_a_page_may_run_the_scripts_that_stand_in_it_and_no_others():
     assert "script-src 'self' 'unsafe-eval' 'sha256-" in answer.headers["content-security-policy"]
 
 
+def test_scripts_that_the_page_inserts_in_the_browser_are_allowed_too():
+    policy = TestClient(SafeHeaders(served({}).app, {}, ["four()"])).get("/").headers["content-security-policy"]
+    assert f"'sha256-{base64.b64encode(hashlib.sha256(b'four()').digest()).decode()}'" in policy
+
+
 def test_a_file_runs_nothing_even_if_it_says_that_it_is_a_page():
     policy = served({}, Route("/gradio_api/file", page)).get("/gradio_api/file").headers["content-security-policy"]
     assert policy.startswith("default-src 'none'") and "; sandbox" in policy and "script-src" not in policy
