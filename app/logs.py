@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal
 
 from app.watching.counts import CountErrors
@@ -118,6 +119,9 @@ def log_as(form: Literal["text", "json"]) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler, CountErrors()], force=True)
     logging.getLogger("app").setLevel(logging.INFO)
     logging.captureWarnings(True)
+    # Python would print these itself, with their texts.
+    sys.unraisablehook = lambda ignored: _log_unraised(ignored.exc_type, ignored.exc_value, ignored.exc_traceback)
+    threading.excepthook = lambda ended: _log_unraised(ended.exc_type, ended.exc_value, ended.exc_traceback)
 
 
 def limit_server_log() -> None:
@@ -125,6 +129,10 @@ def limit_server_log() -> None:
     server = logging.getLogger("uvicorn")
     server.handlers.clear()
     server.propagate = True
+
+
+def _log_unraised(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    logger.warning("an error ended a thread or a clean-up", exc_info=(kind, error or kind(), trace))
 
 
 def _log_exception(*_: object, **__: object) -> None:

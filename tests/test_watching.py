@@ -2,6 +2,8 @@
 
 import json
 import logging
+import sys
+import threading
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -183,6 +185,8 @@ def test_the_log_of_runs_and_refusals_holds_no_text(monkeypatch, capsys):
     monkeypatch.setattr(root, "level", root.level)
     monkeypatch.setattr(own, "level", own.level)
     monkeypatch.setattr(logging, "captureWarnings", lambda _: None)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     log_as("json")
 
     def events():
@@ -192,6 +196,10 @@ def test_the_log_of_runs_and_refusals_holds_no_text(monkeypatch, capsys):
     with pytest.raises(SettingsError):
         list(counts.counted(events()))
     counts.count_refusal(SettingsError(SECRET))
+    thread = threading.Thread(target=lambda: int(SECRET))
+    thread.start()
+    thread.join()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [each["message"] for each in lines] == ["a run has ended", "a request was refused"]
+    expected = ["a run has ended", "a request was refused", "an error ended a thread or a clean-up"]
+    assert [each["message"] for each in lines] == expected and lines[2]["error"] == "ValueError"
     assert SECRET not in json.dumps(lines) and lines[0]["outcome"] == "refused" and lines[1]["kind"] == "SettingsError"
