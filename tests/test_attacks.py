@@ -81,7 +81,7 @@ def test_every_event_answers_anything_with_a_sentence(page, kind):
         assert '"error":null' not in told.replace(" ", ""), event["id"]
 
 
-@pytest.mark.parametrize("values", [[], [1] * 99, None, "text", {"a": 1}], ids=str)
+@pytest.mark.parametrize("values", [[], [1] * 99, None, "text", {"a": 1}], ids=["none", "99", "null", "text", "object"])
 def test_a_wrong_number_of_values_is_a_sentence(page, values):
     client, config, _ = page
     for event in (each for each in config["dependencies"] if each["backend_fn"] and each["inputs"]):
