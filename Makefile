@@ -6,6 +6,7 @@
 # make soak    a public page under load and faults: 45 minutes
 # make lock    choose the pins of requirements*.txt from the ranges in pyproject.toml; UPGRADE=1 takes the newest
 # make spaces  the program under ZeroGPU's Python and torch, in an environment of its own (7 GB, once)
+# make audit   known vulnerabilities of the pinned packages; needs the network
 # make precomputed   the runs that ship with the program: hours, goes on where it was
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ READY := .venv/.ready
 # Test processes. Each loads the embedded model (3 GB) and computes on one core.
 WORKERS ?= 2
 
-.PHONY: setup run test lint check lock spaces bench bench-peers soak precomputed
+.PHONY: setup run test lint check lock spaces audit bench bench-peers soak precomputed
 
 setup: $(READY)
 
@@ -68,6 +69,11 @@ bench-peers: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m bench.soak
+
+# In an environment of its own. --strict: data that cannot be had are a failure, not a clean result.
+audit:
+	test -x .venv-audit/bin/pip-audit || ($(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit==2.10.1)
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements.txt
 
 precomputed: $(READY)
 	$(BIN)/python -m precomputed.make

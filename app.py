@@ -3,6 +3,7 @@
 import argparse
 import os
 import threading
+from functools import partial
 
 from hcl_core.quiet import no_bars_in_a_pipe, quiet_start
 
@@ -17,16 +18,23 @@ with quiet_start():
         from gradio import Blocks
         from pydantic import ValidationError
 
-        from app.components import plotly_route
+        from app.body_limit import BodyLimit
+        from app.closed_routes import ClosedRoutes
+        from app.components import HEAD_SCRIPTS, plotly_route
         from app.depth_file import depth_route
         from app.downloads import download_route
+        from app.headers import SafeHeaders
+        from app.kept_page import KeptPage
         from app.language import choose_language_in_browser, labels
-        from app.logs import limit_log, limit_server_log
+        from app.logs import limit_log, limit_server_log, log_as
         from app.own_hosts import OwnHosts, guarded, host_name, is_loopback
         from app.page import build
         from app.service import Service
         from app.settings import PageSettings
         from app.theme import STYLE_SHEETS, make_theme
+        from app.watching.counts import CountRequests
+        from app.watching.health import health_route
+        from app.watching.metrics import metrics_routes
         from app.zerogpu import LentGpu, is_zero_gpu
         from hcl_core.allocator import limit_arenas
         from hcl_core.errors import HclError
@@ -73,6 +81,7 @@ def main() -> None:
     limit_log()
     try:
         settings = PageSettings()
+        log_as(settings.log)
         is_public = options.public or settings.public or not is_loopback(options.host) or "SPACE_ID" in os.environ
         cache_folder(), runs_folder()
         with quiet_start():
@@ -98,6 +107,7 @@ def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
     with one_application():
         page = build(service)
     hosts = OwnHosts.of_page(is_public, options.allowed_host, os.environ)
+    safe = partial(SafeHeaders, environment=os.environ, scripts=HEAD_SCRIPTS)
     page.launch(
         # An IPv6 address stands in brackets in Gradio's own address.
         server_name=f"[{options.host}]" if ":" in options.host and "[" not in options.host else options.host,
@@ -118,7 +128,17 @@ def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
         theme=make_theme(),
         i18n=labels(),
         css_paths=STYLE_SHEETS,
-        app_kwargs={"routes": [plotly_route(), depth_route(), download_route(service)], "lifespan": guarded(hosts)},
+        app_kwargs={
+            "routes": [
+                plotly_route(),
+                depth_route(),
+                download_route(service),
+                health_route(service),
+                *metrics_routes(service, settings.has_metrics),
+            ],
+            # A page is kept with its headers; what is refused has them too.
+            "lifespan": guarded(hosts, (safe, KeptPage), (BodyLimit, ClosedRoutes, safe, CountRequests)),
+        },
     )
     return page
 

@@ -84,6 +84,11 @@ class ModelsInMemory:
         self._loading: tuple[str, float] | None = None  # name, and when it began
         self._load_seconds: dict[str, float] = {}  # of each name's last load
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the models in memory."""
+        return tuple(self._models)
+
     def find(self, name: str) -> LoadedModel | None:
         """The model of that name, if it is in memory."""
         return self._models.get(name)

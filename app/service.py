@@ -18,6 +18,7 @@ from app.question_view import QuestionView
 from app.sets import QuestionSets
 from app.shared_runs import SharedRun, SharedRuns
 from app.verdict_book import VerdictBook
+from app.watching.counts import counted
 from app.zerogpu import LentGpu
 from hcl_core import pipeline, registry
 from hcl_core.errors import RunFolderError, SettingsError
@@ -92,6 +93,11 @@ class Service:
         ]
 
     @property
+    def num_waiting(self) -> int:
+        """Jobs that wait for a model, or load one."""
+        return self.jobs.num_queued
+
+    @property
     def allows_any_model(self) -> bool:
         """Whether a Hub id or a local folder may be typed."""
         return not self.is_public
@@ -119,7 +125,7 @@ class Service:
             job.check()
 
             def start(shared: SharedRun) -> Generator[Notice | LiveEvent, None, None]:
-                return self._events(request, model, shared)
+                return counted(self._events(request, model, shared))
 
             with closing(self._runs.watch(request, job, start)) as events:
                 for event in events:

@@ -16,6 +16,7 @@ from app.service import Service
 from app.terms import explained
 from app.views.base import problem, status_line
 from app.visit import Visit
+from app.watching.counts import count_refusal
 from hcl_core.errors import HclError
 from hcl_core.records import DEFAULT_SCALING, SCALINGS
 
@@ -107,6 +108,7 @@ class Binder:
         if isinstance(error, StoppedError):
             return {self._errors_in: status_line(Message("stopped"), words)}
         if isinstance(error, HclError):
+            count_refusal(error)
             return {self._errors_in: problem(str(error), words)}
         logger.error("a handler failed", exc_info=error)
         return {self._errors_in: problem(words("went_wrong"), words)}
