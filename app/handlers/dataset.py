@@ -143,7 +143,7 @@ def _run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Gener
             event = live.event
             if isinstance(event, pipeline.Finished):
                 values = {"run": event.manifest.run_id, "seconds": float(event.manifest.decode_seconds)}
-                done = Message("set_done", values, note_on_head(event.manifest))
+                done = Message("set_done", values, note_on_head(event.manifest.head_choice))
                 yield SetUpdate(done, _live_result(live.run, event.table, balance, is_live=False))
             elif isinstance(event, pipeline.WaveDone) and time.monotonic() > next_curve_at:
                 began = time.monotonic()

@@ -31,7 +31,7 @@ def sentence(message: Message, words: Translator) -> str:
         name: words.number(value, 1) if isinstance(value, float) else value for name, value in message.values.items()
     }
     text = words(message.key, **values)
-    return f"{text} · {words(message.note)}" if message.note else text
+    return f"{text} · {sentence(message.note, words)}" if message.note else text
 
 
 def status_line(status: Status, words: Translator) -> str:
