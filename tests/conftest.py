@@ -185,7 +185,7 @@ def fake_sample(question, exit_layer: int, sample_idx: int):
 
 class FakeExitHead:
     name = fingerprint = reason = "fake"
-    trial = None
+    trial: Any = None
 
 
 class FakeDecoder:

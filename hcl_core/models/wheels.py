@@ -85,8 +85,8 @@ def find_wheel(module: str, requirements: Path = REQUIREMENTS) -> WheelData | No
     for folder in (spec.submodule_search_locations or []) if spec else []:
         return WheelData(Path(folder), f"{package}-{importlib.metadata.version(package)}")
     pin = _pins(requirements).get(package)
-    folder = _fetched_folder(pin) if pin else None
-    return WheelData(folder, folder.name) if folder is not None and folder.is_dir() else None
+    fetched = _fetched_folder(pin) if pin else None
+    return WheelData(fetched, fetched.name) if fetched is not None and fetched.is_dir() else None
 
 
 def missing_wheels(
@@ -147,7 +147,8 @@ def _download(
     """Let pip download ``pins`` to ``folder/wheels``; it gets no other temporary folder than ``folder/tmp``."""
     (folder / "tmp").mkdir()
     (folder / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
-    command = [sys.executable, "-m", *_PIP, "--dest", folder / "wheels", "--requirement", folder / "requirements.txt"]
+    places = ("--dest", str(folder / "wheels"), "--requirement", str(folder / "requirements.txt"))
+    command = [sys.executable, "-m", *_PIP, *places]
     wanted, deadline = sum(wheel.num_bytes for wheel in wheels), time.monotonic() + _MOST_SECONDS
     environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder / "tmp"))
     with (
