@@ -6,6 +6,8 @@ import pytest
 from fake_space import Space, fake_packages, fake_snapshot
 
 pytestmark = pytest.mark.slow
+# The prompt is the one control of the lens that is empty at first.
+LOOK = {"api_name": "/lens", "param_2": "Question: What do bees make?\nAnswer:"}
 
 
 def said(outputs: object) -> str:
@@ -47,10 +49,7 @@ def test_preloaded_weights_answer_and_the_page_names_the_layers_whose_answers_ar
 
 def test_the_lens_reads_preloaded_weights_at_its_defaults(preloaded):
     preloaded.wait_for("could not be fetched")
-    client = preloaded.client()
-    named = client.view_api(return_format="dict")["named_endpoints"]["/lens"]["parameters"]
-    prompt = next(each["parameter_name"] for each in named if each["label"].startswith("Prompt"))
-    told = said(client.predict(api_name="/lens", **{prompt: "Question: What do bees make?\nAnswer:"}))
+    told = said(preloaded.client().predict(**LOOK))
     assert re.search(r"No exit head fits these weights.*: below layer \d+, answers are noise", told)
 
 
@@ -62,8 +61,8 @@ def test_packages_with_other_hashes_are_refused(bare):
 def test_without_a_model_run_and_look_say_why(bare):
     bare.wait_for("could not be fetched")
     client = bare.client()
-    for name in ("/explore", "/lens", "/run_set"):
-        told = said(client.predict(api_name=name))
+    for call in ({"api_name": "/explore"}, LOOK, {"api_name": "/run_set"}):
+        told = said(client.predict(**call))
         assert "no model is on this machine, so nothing new can be run" in told
     told = bare.log.read_text(encoding="utf-8", errors="replace")
     assert "Traceback" not in told and "not in the list" not in told
