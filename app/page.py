@@ -42,12 +42,12 @@ def build(core: Service) -> gr.Blocks:
     with CheckedBlocks(
         title="HCL Explorer", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86_400)
     ) as page:
+        on_weights = weights_note()
         with gr.Row(elem_classes="hcl-title"):
             Title(say("tagline"), elem_classes="hcl-name")
             # Their clicks are the title's script's: nothing of it concerns the server.
             gr.Button(say("large_type"), size="sm", min_width=0, elem_id="switch-large")
             gr.Button(say("dark_mode"), size="sm", min_width=0, elem_id="switch-dark")
-        on_weights = weights_note()
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(say("tab_explore"), id="explore") as explore:
                 form = build_explore(core)

@@ -1,4 +1,4 @@
-"""Above the tabs: that there is no model, or that its weights are on the way. Without one, nothing can be run."""
+"""On top of the page: that there is no model, or that its weights are on the way. Without one, nothing can be run."""
 
 from collections.abc import Sequence
 from typing import Any
