@@ -1,5 +1,7 @@
 """Weights that no head was fitted for: a head of slightly other weights is taken and says so; else noise is named."""
 
+import copy
+
 import pytest
 from conftest import NUM_LAYERS, make_lm, make_model, make_tokenizer
 
@@ -100,3 +102,12 @@ def test_the_bound_is_a_share_of_the_expected_agreement():
 
 def test_the_shipped_head_has_the_expected_agreement_of_its_own_fit(fitted):
     assert all(0 < layer.agreement <= 1 for layer in read_config(fitted).after)
+
+
+@pytest.mark.slow
+def test_the_shipped_head_is_taken_for_its_weights_in_bfloat16(smollm2):
+    model = copy.deepcopy(smollm2.peer).bfloat16().float()
+    lm = CausalLM(model, smollm2.tokenizer, smollm2.name, weights_hash="e" * 32)
+    head = load_exit_head("auto", lm)
+    assert (head.name, head.reason) == ("linear", FITTED_FOR_OTHERS)
+    assert head.trial is not None and head.trial.agreement is not None and head.trial.agreement > 0.6
