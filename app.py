@@ -8,6 +8,8 @@ from hcl_core.quiet import no_bars_in_a_pipe, quiet_start
 
 # Before gradio is imported: no usage statistics are sent.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+# Uvicorn would believe what callers on this machine say of their address; only the settings name proxies.
+os.environ["FORWARDED_ALLOW_IPS"] = ""
 no_bars_in_a_pipe()
 
 with quiet_start():
@@ -16,6 +18,7 @@ with quiet_start():
     with no_stub_files():
         from gradio import Blocks
         from pydantic import ValidationError
+        from starlette.middleware import Middleware
 
         from app.components import plotly_route
         from app.depth_file import depth_route
@@ -27,6 +30,7 @@ with quiet_start():
         from app.service import Service
         from app.settings import PageSettings
         from app.theme import STYLE_SHEETS, make_theme
+        from app.uploads import UploadLimit
         from app.zerogpu import LentGpu, is_zero_gpu
         from hcl_core.allocator import limit_arenas
         from hcl_core.errors import HclError
@@ -73,10 +77,13 @@ def main() -> None:
     limit_log()
     try:
         settings = PageSettings()
-        is_public = options.public or settings.public or not is_loopback(options.host) or "SPACE_ID" in os.environ
+        is_space = "SPACE_ID" in os.environ
+        is_public = options.public or settings.is_public or not is_loopback(options.host) or is_space
+        # A Space stands behind a proxy of the Hub.
+        proxies = 1 if is_space and "proxies" not in settings.model_fields_set else settings.proxies
         cache_folder(), runs_folder()
         with quiet_start():
-            page = launch(options, settings.model_copy(update={"public": is_public}))
+            page = launch(options, settings.model_copy(update={"public": is_public, "proxies": proxies}))
     except ValidationError as error:
         wrong = error.errors()[0]
         variable = f"HCL_{'_'.join(map(str, wrong['loc'])).upper()}"
@@ -89,10 +96,10 @@ def main() -> None:
 
 def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
     """The page, which a thread serves."""
-    is_public = settings.public
+    is_public = settings.is_public
     # In the main thread, and before torch is imported: see LentGpu.
     gpu = LentGpu.of_settings(settings.zerogpu_models) if is_zero_gpu(os.environ) else None
-    service = Service(is_public, options.dtype, gpu)
+    service = Service(settings, options.dtype, gpu)
     threading.Thread(target=service.warm_up, daemon=True).start()
     choose_language_in_browser()
     with one_application():
@@ -108,7 +115,9 @@ def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
         show_error=False,
         allowed_paths=[],
         # On the owner's own page, a run that was exported can be uploaded again; visitors upload questions alone.
-        max_file_size="5mb" if is_public else MAX_BYTES,
+        max_file_size=settings.most_bytes_an_upload if is_public else MAX_BYTES,
+        # One for each place, of which most wait for something else than the processor, and Gradio's usual number.
+        max_threads=settings.most_places + 40,
         strict_cors=True,
         enable_monitoring=False,
         run_history=False,
@@ -118,7 +127,11 @@ def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
         theme=make_theme(),
         i18n=labels(),
         css_paths=STYLE_SHEETS,
-        app_kwargs={"routes": [plotly_route(), depth_route(), download_route(service)], "lifespan": guarded(hosts)},
+        app_kwargs={
+            "routes": [plotly_route(), depth_route(), download_route(service)],
+            "lifespan": guarded(hosts),
+            "middleware": [Middleware(UploadLimit, settings=settings)] if is_public else [],
+        },
     )
     return page
 
