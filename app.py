@@ -9,6 +9,8 @@ from hcl_core.quiet import no_bars_in_a_pipe, quiet_start
 
 # Before gradio is imported: no usage statistics are sent.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+# Uvicorn would believe what callers on this machine say of their address; only the settings name proxies.
+os.environ["FORWARDED_ALLOW_IPS"] = ""
 no_bars_in_a_pipe()
 
 with quiet_start():
@@ -17,6 +19,7 @@ with quiet_start():
     with no_stub_files():
         from gradio import Blocks
         from pydantic import ValidationError
+        from starlette.middleware import Middleware
 
         from app.body_limit import BodyLimit
         from app.closed_routes import ClosedRoutes
@@ -32,6 +35,7 @@ with quiet_start():
         from app.service import Service
         from app.settings import PageSettings
         from app.theme import STYLE_SHEETS, make_theme
+        from app.uploads import UploadLimit
         from app.watching.counts import CountRequests
         from app.watching.health import health_route
         from app.watching.metrics import metrics_routes
@@ -83,10 +87,13 @@ def main() -> None:
     try:
         settings = PageSettings()
         log_as(settings.log)
-        is_public = options.public or settings.public or not is_loopback(options.host) or "SPACE_ID" in os.environ
+        is_space = "SPACE_ID" in os.environ
+        is_public = options.public or settings.is_public or not is_loopback(options.host) or is_space
+        # A Space stands behind a proxy of the Hub.
+        proxies = 1 if is_space and "proxies" not in settings.model_fields_set else settings.proxies
         cache_folder(), runs_folder()
         with quiet_start():
-            page = launch(options, settings.model_copy(update={"public": is_public}))
+            page = launch(options, settings.model_copy(update={"public": is_public, "proxies": proxies}))
     except ValidationError as error:
         wrong = error.errors()[0]
         variable = f"HCL_{'_'.join(map(str, wrong['loc'])).upper()}"
@@ -99,14 +106,14 @@ def main() -> None:
 
 def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
     """The page, which a thread serves."""
-    is_public = settings.public
+    is_public = settings.is_public
     weights, is_lent = Weights(is_public), is_zero_gpu(os.environ)
     if settings.fetch_weights if settings.fetch_weights is not None else "SPACE_ID" in os.environ:
         # Models are placed on a lent GPU at the start: their weights must be here by then.
         weights.fetch(and_wait=is_lent)
     # In the main thread, and before torch is imported: see LentGpu.
     gpu = LentGpu.of_settings(settings.zerogpu_models) if is_lent else None
-    service = Service(is_public, options.dtype, gpu, weights)
+    service = Service(settings, options.dtype, gpu, weights)
     threading.Thread(target=service.warm_up, daemon=True).start()
     choose_language_in_browser()
     with one_application():
@@ -123,7 +130,9 @@ def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
         show_error=False,
         allowed_paths=[],
         # On the owner's own page, a run that was exported can be uploaded again; visitors upload questions alone.
-        max_file_size="5mb" if is_public else MAX_BYTES,
+        max_file_size=settings.most_bytes_an_upload if is_public else MAX_BYTES,
+        # One for each place, of which most wait for something else than the processor, and Gradio's usual number.
+        max_threads=settings.most_places + 40,
         strict_cors=True,
         enable_monitoring=False,
         run_history=False,
@@ -143,6 +152,7 @@ def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
             ],
             # A page is kept with its headers; what is refused has them too.
             "lifespan": guarded(hosts, (safe, KeptPage), (BodyLimit, ClosedRoutes, safe, CountRequests)),
+            "middleware": [Middleware(UploadLimit, settings=settings)] if is_public else [],
         },
     )
     return page

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,9 @@ _MOST_RUNS = 10_000
 _MOST_TEXTS = 500_000
 # Samples of a run that is read as a whole for any of its questions: 30 MB.
 _MOST_SAMPLES = 300_000
+# When a run was last asked for by its id.
+_looks: LRUCache[str, float] = LRUCache(_MOST_RUNS)
+_looks_lock = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +116,26 @@ def find_run(run_id: str) -> StoredRun:
         RunFolderError: There is none, or it cannot be read.
     """
     # An id and nothing else: what a browser sends is no path.
-    roots = ((precomputed_folder(), True), (runs_folder(), False)) if _RUN_ID.fullmatch(run_id) else ()
+    if not _RUN_ID.fullmatch(run_id):
+        raise _no_run()
+    roots = ((precomputed_folder(), True), (runs_folder(), False))
     for root, is_shipped in roots:
         folder = RunFolder(root / run_id)
         if folder.exists:
+            with _looks_lock:
+                _looks[run_id] = time.time()
             return _stored(folder, is_shipped)
-    raise RunFolderError("that run is no longer on this machine: choose another")
+    raise _no_run()
+
+
+def _no_run() -> RunFolderError:
+    return RunFolderError("that run is no longer on this machine: choose another")
+
+
+def last_look(run_id: str) -> float:
+    """When ``find_run`` was last asked for the run, in seconds as of ``time.time``; 0 where that is not known."""
+    with _looks_lock:
+        return _looks.get(run_id, 0.0)
 
 
 def version_of(*files: str) -> Callable[..., Hashable]:

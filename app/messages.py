@@ -84,6 +84,7 @@ _WAITING = {
     "model": ("waiting_place", "waiting_place_seconds"),
     "memory": ("waiting_memory", "waiting_memory_seconds"),
     "folder": ("waiting_folder", "waiting_folder_seconds"),
+    "turn": ("waiting_turn", "waiting_turn_seconds"),
 }
 
 
@@ -91,9 +92,10 @@ def message_of(notice: Notice) -> Message:
     """What a visitor is told before their work begins."""
     if isinstance(notice, Waiting):
         plain, with_seconds = _WAITING[notice.reason]
+        places = {"place": notice.num_before + 1} if notice.reason == "turn" else {"before": notice.num_before}
         if notice.seconds is None:
-            return Message(plain, {"before": notice.num_before})
-        return Message(with_seconds, {"before": notice.num_before, "seconds": math.ceil(notice.seconds)})
+            return Message(plain, places)
+        return Message(with_seconds, places | {"seconds": math.ceil(notice.seconds)})
     if isinstance(notice, Fetching):
         return Message("fetching_weights", {"done": notice.done, "wanted": notice.wanted})
     if isinstance(notice, Loading):

@@ -7,6 +7,7 @@ import gradio as gr
 
 from app.checked_calls import CheckedBlocks
 from app.components import Address, Glossary, StaleMark, Title
+from app.event_queue import SharedQueue
 from app.handlers.form import CONTROLS, by_name
 from app.handlers.links import FORM_FIELDS, LONGEST_QUERY, SMALL_STEPS, STEPS, read_link
 from app.handlers.opening import open_page
@@ -40,7 +41,11 @@ def build(core: Service) -> gr.Blocks:
     """The page around ``core``. Launching it is ``app.py``'s."""
     say = labels()
     with CheckedBlocks(
-        title="HCL Explorer", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86_400)
+        title="HCL Explorer",
+        analytics_enabled=False,
+        fill_width=True,
+        # Seconds between two looks, and after which a file that was uploaded or made for a download goes.
+        delete_cache=(600, 3_600) if core.is_public else (3_600, 86_400),
     ) as page:
         on_weights = weights_note()
         with gr.Row(elem_classes="hcl-title"):
@@ -69,7 +74,8 @@ def build(core: Service) -> gr.Blocks:
         for tab in (explore, lens, compare, dataset, runs, learn):
             tab.select(None, None, None, js=announce("hcl:tab", str(tab.id)), **QUIET)
     # Events that wait do so in the queue alone: sent past it, they would take every worker.
-    page.queue(max_size=32, default_concurrency_limit=4, api_open=False)
+    page.queue(max_size=core.settings.most_events, default_concurrency_limit=4, api_open=False)
+    page._queue = SharedQueue(page._queue, core.settings)
     return page
 
 

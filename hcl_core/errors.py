@@ -9,6 +9,10 @@ class SettingsError(HclError):
     """A setting is outside its range, unknown, or contradicts another."""
 
 
+class LimitError(SettingsError):
+    """Something asks for more than a page gives to one caller, or has left."""
+
+
 class QuestionFileError(HclError):
     """A question file cannot be read; the message names the file and the line."""
 

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 import typer
 
+from app.settings import PageSettings
+from docs import public
 from docs.architecture import PACKAGES, rooms
+from docs.writing import fill_in
 from hcl_core.cli import app
 
 REPO = Path(__file__).parent.parent
@@ -69,6 +72,12 @@ def test_every_threat_names_the_test_that_holds_it():
 def test_the_tables_of_the_architecture_are_those_of_the_code():
     done = subprocess.run([sys.executable, "-m", "docs.architecture", "--check"], cwd=REPO, stderr=subprocess.PIPE)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_the_table_of_settings_is_that_of_the_class():
+    text = (REPO / "docs" / "public.md").read_text(encoding="utf-8")
+    assert fill_in(text, public.tables()) == text
+    assert public.descriptions().keys() == PageSettings.model_fields.keys()
 
 
 def test_the_readme_lists_every_room():

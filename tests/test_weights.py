@@ -11,6 +11,7 @@ from app.live import Fetching
 from app.messages import Message, message_of, note_on_head
 from app.models_here import notice_on_model
 from app.service import Service
+from app.settings import PageSettings
 from app.views.base import sentence
 from app.weights import Weights
 from hcl_core import registry
@@ -102,7 +103,7 @@ def test_nothing_is_fetched_where_all_is_here(fetch):
 
 
 def test_nothing_is_fetched_unasked(fetch):
-    assert not Service(True).weights.are_coming and not fetch.begun.is_set()
+    assert not Service(PageSettings(public=True)).weights.are_coming and not fetch.begun.is_set()
 
 
 def test_a_page_of_ones_own_can_always_run(fetch):
@@ -110,7 +111,7 @@ def test_a_page_of_ones_own_can_always_run(fetch):
 
 
 def test_without_a_model_the_list_still_names_the_usual_one_and_run_says_why(fetch):
-    service = Service(True)
+    service = Service(PageSettings(public=True))
     assert [name for _, name in service.model_choices()] == [DEFAULT_MODEL.name]
     with pytest.raises(ModelNotFoundError, match="no model is on this machine"):
         next(service.read_layers(DEFAULT_MODEL.name, "auto", "Why?", False, 3, "v"))

@@ -135,7 +135,7 @@ def run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Genera
 
 def _run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Generator[SetUpdate, None, None]:
     next_curve_at = next_status_at = 0.0
-    with closing(visit.service.run(choice.request(visit, form), visit.visitor, "run_set")) as events:
+    with closing(visit.service.run(choice.request(visit, form), visit.visitor, "run_set", visit.address)) as events:
         for live in events:
             if not isinstance(live, LiveEvent):
                 yield SetUpdate(message_of(live))

@@ -174,7 +174,7 @@ def _stored_answers(visit: Visit, form: Form, balance: Balance) -> QuestionResul
 def _run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None, None]:
     form.check(visit.words)
     shown_at, wave, is_first = 0.0, None, True
-    with closing(visit.service.run(form.request(), visit.visitor, "explore")) as events:
+    with closing(visit.service.run(form.request(), visit.visitor, "explore", visit.address)) as events:
         for live in events:
             if not isinstance(live, LiveEvent):
                 yield RunUpdate(message_of(live))
@@ -282,9 +282,10 @@ def preview(visit: Visit, model: str, question: str, template: str) -> str | Non
 
 
 def estimate(visit: Visit, form: Form) -> Estimate:
-    """How long the form's run would take; raises ``HclError`` for what is wrong with the form."""
+    """How long the form's run would take; raises ``HclError`` if it could not be started."""
     form.check(visit.words)
     request = form.request()
+    visit.service.check_allowed(request)
     depth = num_hidden_layers(request.model)
     layers = request.layers.resolve(depth) if depth else ()
     foretold = visit.service.foretell(request, layers) if layers else None

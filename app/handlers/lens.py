@@ -126,7 +126,7 @@ def read_prompt(
     shown = ShownLens(None, exit_head, prompt, name, num_tokens, whole_text)
     try:
         with closing(
-            visit.service.read_layers(name, exit_head, prompt, whole_text, num_tokens, visit.visitor)
+            visit.service.read_layers(name, exit_head, prompt, whole_text, num_tokens, visit.visitor, visit.address)
         ) as steps:
             for step in steps:
                 if isinstance(step, LensTable):
