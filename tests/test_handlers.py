@@ -785,7 +785,7 @@ def test_an_exported_run_is_opened_again(service, own, tmp_path, monkeypatch):
     file = runs.export_run(by(service), own, "zip")
     monkeypatch.setenv("HCL_RUNS", str(tmp_path / "elsewhere"))
     opened = runs.open_file(by(service), str(file))
-    assert (opened.result.run.manifest.run_id, opened.is_new) == (own, True)
+    assert (opened.result.run.manifest.run_id, opened.outcome) == (own, "stored")
     assert listed(by(service))[0] == own
 
 
@@ -802,7 +802,7 @@ def test_exports_of_all_threads_are_in_one_folder(service):
 
 def test_a_run_that_is_there_already_is_kept_and_said_to_be(service, own):
     file = runs.export_run(by(service), own, "zip")
-    assert not runs.open_file(by(service), str(file)).is_new
+    assert runs.open_file(by(service), str(file)).outcome == "there"
 
 
 def test_a_file_that_is_no_run_is_an_error_without_its_path(service, tmp_path):
