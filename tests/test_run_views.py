@@ -3,6 +3,7 @@
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from test_cli import command, run_tiny, tiny  # noqa: F401
@@ -49,6 +50,10 @@ def hallucination(view):
     return [layer.hallucination_rate for layer in view.outcomes.scored(EQUAL.weights, EQUAL.scaling).scores]
 
 
+def right_answers(stored):
+    return "\n".join(stored.question.answers)
+
+
 def part_inodes(folder):
     return [file.stat().st_ino for file in folder.parts.files()]
 
@@ -65,7 +70,8 @@ def test_what_is_asked_otherwise_leaves_the_stored_run_and_its_link_as_they_are(
     assert second.shown.run_id != first.shown.run_id
     assert content_of(folder_of(first).path) == before
     link = Link(run_id=first.shown.run_id, question_id=first.shown.question_id)
-    opened = open_page(by(service), link, controls()).explore.opened.result
+    explored: Any = open_page(by(service), link, controls()).explore
+    opened = explored.opened.result
     assert opened.view.stored == first.view.stored and hallucination(opened.view) == [1, 1, 1, 1]
     # The samples are the same ones, on disk too.
     assert len(decoded) == 1
@@ -78,14 +84,14 @@ def test_each_of_two_visitors_at_once_sees_their_own_numbers_live_and_afterwards
     events = {visitor: events_of(service, visitor, accepted=accepted) for visitor, accepted in asked.items()}
     begun = {visitor: next(each for each in mine if isinstance(each, LiveEvent)) for visitor, mine in events.items()}
     with ThreadPoolExecutor(2) as pool:
-        seen = dict(zip(asked, pool.map(list, events.values()), strict=True))
+        seen: dict[str, Any] = dict(zip(asked, pool.map(list, events.values()), strict=True))
     assert len(decoded) == 1
     question_id = begun["first"].run.questions[0].question.id
     for visitor, accepted in asked.items():
         live = [each for each in seen[visitor] if isinstance(each, LiveEvent)]
         assert isinstance(live[-1].event, Finished)
         view = live[-1].run.view(question_id)
-        assert len(view.samples) == 96 and "\n".join(view.stored.question.answers) == accepted
+        assert len(view.samples) == 96 and right_answers(view.stored) == accepted
         stored = explore.show(by(service), ShownQuestion(view.manifest.id, question_id), EQUAL).view
         assert hallucination(stored) == hallucination(view)
         assert (hallucination(view) == [1, 1, 1, 1]) == (visitor == "first")
@@ -170,7 +176,7 @@ def test_an_import_says_what_it_did(service, tmp_path):  # noqa: F811
     assert imported[0].folder.path != imported[1].folder.path and imported[1].folder.path == imported[3].folder.path
     assert part_inodes(imported[0].folder) == part_inodes(imported[1].folder)
     for each, accepted in zip(imported, (NOTHING, LETTERS), strict=False):
-        assert "\n".join(each.folder.questions()[0].question.answers) == accepted and not verify_run(each.folder)
+        assert right_answers(each.folder.questions()[0]) == accepted and not verify_run(each.folder)
 
 
 def test_an_older_zip_is_stored_beside_other_verdicts_on_its_samples(service, tmp_path):  # noqa: F811
