@@ -91,7 +91,7 @@ def _manifest_of(folder: RunFolder) -> Manifest:
 
 def _stored(folder: RunFolder, is_shipped: bool) -> StoredRun:
     manifest = _manifest_of(folder)
-    return StoredRun(folder, manifest, is_shipped, title_of(manifest.run_id, runs_folder()))
+    return StoredRun(folder, manifest, is_shipped, title_of(manifest.id, runs_folder()))
 
 
 def _title_version(run_id: str, runs: Path) -> Hashable:
@@ -174,6 +174,13 @@ def only_question_of(run: StoredRun) -> str | None:
         return next(iter(_ids_by_text(run)), None)
     except (OSError, ValueError, HclError):  # damaged: `score` says what is wrong with it
         return None
+
+
+def right_answers_of(run: StoredRun) -> tuple[str, ...]:
+    """What the ideas of the question are called, of a run of one; empty for an open question."""
+    if only_question_of(run) is None:
+        return ()
+    return tuple(names[0] for names in questions_of(run)[0].question.ideas)
 
 
 @cached(LRUCache(maxsize=_MOST_RUNS), key=_by_questions, lock=Lock())

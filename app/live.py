@@ -62,8 +62,8 @@ class Waiting:
         num_before: Jobs of them.
         seconds: An estimate of the time left; ``None`` where it is unknown.
         reason: ``"model"``: models are loaded for others. ``"memory"``: the model fits once another one is not used any
-            more. ``"folder"``: a run with the same answers, judged otherwise, writes the same folder. ``"turn"``: no
-            more runs may be under way; ``num_before`` others are before this one in line.
+            more. ``"folder"``: a run with the same answers and verdicts writes the same folder. ``"turn"``: no more
+            runs may be under way; ``num_before`` others are before this one in line.
     """
 
     num_before: int

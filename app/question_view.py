@@ -117,7 +117,7 @@ def _load(run: StoredRun, question_id: str) -> QuestionView:
         table = JudgedQuestion(stored.question, samples, verdicts, clusters).outcomes(manifest)
     except (KeyError, IndexError):
         raise RunFolderError(
-            f"{manifest.run_id} has a sample of no layer of the run, or a right one of no cluster"
+            f"{manifest.id} has a sample of no layer of the run, or a right one of no cluster"
         ) from None
     if table.is_open and (plausibilities := read_plausibility(folder, question_id)) is not None:
         table.plausibilities[:] = plausibilities

@@ -32,8 +32,8 @@ from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
 from hcl_core.models.lens_records import LensTable
 from hcl_core.pipeline.request import RunRequest, prepare
 from hcl_core.pipeline.scorer import Embeddings
+from hcl_core.pipeline.views import find_samples, place_of
 from hcl_core.runs import trash
-from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.measures import TextMeasures, measure_texts
 from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.tasks import LensTask
@@ -212,23 +212,28 @@ class Service:
                     decoder=registry.ScheduledDecoder(ready.decoder, model.scheduler, check),
                     whole_model=ready.whole_model and registry.ScheduledLikelihood(ready.whole_model, model.scheduler),
                 )
-            run_id = ready.manifest.run_id
-            yield from self._runs.wait_for_folder(run_id, shared)
-            yield from self._runs.wait_for_turn(shared)
-            folder = RunFolder(runs_folder() / run_id)
+            folder, manifest = place_of(ready.manifest, ready.questions, runs_folder())
+            ready = replace(ready, manifest=manifest)
+            yield from self._runs.wait_for_folder(folder.path.name, shared)
+            followed = self._runs.followed_by(shared, manifest.run_id, folder)
+            if followed is None:  # who follows another run decodes nothing
+                yield from self._runs.wait_for_turn(shared)
+            source = None if followed or folder.exists else find_samples(manifest.run_id, folder, runs_folder())
             live = LiveRun(folder, ready.manifest, ready.questions, ready.scorer)
             num_runs = self._runs.num_under_way
             first_wave = max(1, _FIRST_WAVE // num_runs)
             growth = _GROWTH if num_runs == 1 else _GROWTH_IN_COMPANY
             timer = RunTimer(self._speed, request, ready.manifest.settings.exit_layers, first_wave)
             try:
-                with closing(pipeline.run(folder, ready, first_wave, growth=growth)) as events:
+                with closing(
+                    pipeline.run(folder, ready, first_wave, growth=growth, source=source, followed=followed)
+                ) as events:
                     for event in events:
                         timer.add(event, is_alone=self._runs.num_under_way == 1)
                         yield LiveEvent(event, live)
             finally:
                 if self._store is not None:
-                    self._store.add(run_id)
+                    self._store.add(folder.path.name)
 
     def _num_under_way(self) -> int:
         return self._runs.num_under_way
@@ -236,7 +241,7 @@ class Service:
     def _is_in_use(self, run_id: str) -> bool:
         """Whether a run is written, or on the screen of a visitor who has run it."""
         with self._lock:
-            is_shown = any(live.manifest.run_id == run_id for live in self._live.values())
+            is_shown = any(live.manifest.id == run_id for live in self._live.values())
         return is_shown or self._runs.is_written(run_id)
 
     def foretell(self, request: RunRequest, exit_layers: Sequence[int]) -> Foretold | None:
@@ -249,14 +254,14 @@ class Service:
         with self._lock:
             own = [live for (owner, _), live in self._live.items() if owner == visitor]
         for live in own:
-            if live.manifest.run_id == run_id:
+            if live.manifest.id == run_id:
                 return live
         raise RunFolderError("this run is no longer in memory: press Run to go on with it")
 
     def has_live_run(self, visitor: str, run_id: str) -> bool:
         """Whether ``live_run`` has that run."""
         with self._lock:
-            return any(owner == visitor and live.manifest.run_id == run_id for (owner, _), live in self._live.items())
+            return any(owner == visitor and live.manifest.id == run_id for (owner, _), live in self._live.items())
 
     def forget(self, visitor: str) -> None:
         """The visitor has left: their jobs end at their next step, and nothing of theirs is kept."""
@@ -334,7 +339,7 @@ class Service:
     def text_measures(self, view: QuestionView) -> tuple[TextMeasures, ...]:
         """The measures of one question's texts, by layer; the embedder is loaded for the first ones."""
         outcomes = hashlib.blake2b(view.outcomes.table.outcomes.tobytes(), digest_size=16).hexdigest()
-        key = (view.manifest.run_id, view.stored.question.id, outcomes)
+        key = (view.manifest.id, view.stored.question.id, outcomes)
         with self._lock:
             measured = self._measured.get(key)
         if measured is None:

@@ -1,5 +1,8 @@
 """Runs under way, each watched by everybody who asked for the same: it is decoded once, and all see it.
 
+Runs that differ in accepted answers or judge alone have the same samples: the later ones follow the first, each judges
+and stores for itself, and the first goes on as long as somebody watches any of them.
+
 A thread of its own drives a run. It takes the run's next step when a watcher has seen all before, so it is never ahead
 of the fastest one. The model decodes on meanwhile (``decode.scheduler``).
 """
@@ -18,6 +21,7 @@ from app.live import LiveEvent, Notice, Waiting
 from hcl_core import pipeline
 from hcl_core.errors import LimitError
 from hcl_core.pipeline.request import RunRequest
+from hcl_core.runs.folder import RunFolder
 
 # Seconds after which a run in line says anew how long it will wait.
 _RENEWED_AFTER = 2.0
@@ -61,6 +65,7 @@ class SharedRun:
         self._progress = _Progress()
         self._is_ended = False
         self._error: BaseException | None = None
+        self._follows: SharedRun | None = None
 
     @property
     def is_abandoned(self) -> bool:
@@ -88,6 +93,8 @@ class SharedRun:
         """``watcher`` takes nothing more. The lock is held."""
         self._watchers.remove(watcher)
         self._asked.notify_all()
+        if self._follows is not None:
+            self._follows.tell_followers()
 
     def take(self, watcher: _Watcher, job: Job) -> RunEvent | None:
         """The next event for ``watcher``; ``None`` at the end.
@@ -106,6 +113,37 @@ class SharedRun:
             if self._error is not None:
                 raise self._error
             return None
+
+    def tell_followers(self) -> None:
+        """A run that follows this one may have been left by its watchers. The lock is held."""
+        self._news.notify_all()
+
+    def events_for(self, follower: "SharedRun") -> Generator[pipeline.Event, None, None]:
+        """What this run tells, for a run of the same samples that goes on by itself when this one has ended, or failed.
+
+        Raises:
+            StoppedError: Nobody watches ``follower``.
+        """
+        with self._news:
+            watcher = self.join()
+            follower._follows = self
+        try:
+            while True:
+                with self._news:
+                    watcher.waits = True
+                    self._asked.notify_all()
+                    self._news.wait_for(lambda: watcher.untaken or self._is_ended or follower.is_abandoned)
+                    watcher.waits = False
+                    follower.check()
+                    if not watcher.untaken:
+                        return
+                    event = watcher.untaken.popleft()
+                if isinstance(event, LiveEvent):
+                    yield event.event
+        finally:
+            with self._news:
+                follower._follows = None
+                self.leave(watcher)
 
     def publish(self, event: RunEvent, num_beside: int) -> None:
         """Give ``event`` to all watchers, and wait until one of them has taken all; the run's thread calls it.
@@ -153,7 +191,8 @@ class SharedRuns:
         self._under_way: list[SharedRun] = []
         self._line: list[SharedRun] = []  # in the order of their coming
         self._pace = Pace()
-        self._writers: dict[str, SharedRun] = {}  # by the id of the run that they write
+        self._writers: dict[str, SharedRun] = {}  # by the name of the folder that they write
+        self._of_samples: dict[str, list[tuple[SharedRun, RunFolder]]] = {}  # by the id that the samples have
         self._changed = threading.Condition(self._lock)  # a run has ended, or nobody watches it any more
 
     @property
@@ -205,20 +244,20 @@ class SharedRuns:
                 if shared.is_abandoned:
                     self._forget(request, shared)
 
-    def wait_for_folder(self, run_id: str, shared: SharedRun) -> Generator[Waiting, None, None]:
-        """Wait until no other run writes the folder of ``run_id``; it is then ``shared``'s until that ends.
+    def wait_for_folder(self, name: str, shared: SharedRun) -> Generator[Waiting, None, None]:
+        """Wait until no other run writes the folder called ``name``; it is then ``shared``'s until that ends.
 
         Raises:
             StoppedError: Nobody watches ``shared`` any more.
         """
         while True:
             with self._lock:
-                if (writer := self._writers.setdefault(run_id, shared)) is shared:
+                if (writer := self._writers.setdefault(name, shared)) is shared:
                     return
             if not writer.is_abandoned:  # else it ends in a moment
                 yield Waiting(1, writer.seconds_left(), "folder")
             with self._lock:
-                self._changed.wait_for(lambda: run_id not in self._writers or shared.is_abandoned)
+                self._changed.wait_for(lambda: name not in self._writers or shared.is_abandoned)
             shared.check()
 
     def wait_for_turn(self, shared: SharedRun) -> Generator[Waiting, None, None]:
@@ -285,6 +324,20 @@ class SharedRuns:
             return left
         return run.foretold * len(self._under_way)
 
+    def followed_by(self, shared: SharedRun, run_id: str, folder: RunFolder) -> pipeline.Followed | None:
+        """The run under way that gets the samples which ``shared`` wants too; ``None``: ``shared`` gets them itself.
+
+        Args:
+            shared: A run that begins; from now on others can follow it.
+            run_id: Of the samples.
+            folder: That ``shared`` writes.
+        """
+        with self._lock:
+            under_way = self._of_samples.setdefault(run_id, [])
+            first = next(iter(under_way), None)
+            under_way.append((shared, folder))
+        return first and pipeline.Followed(first[1], first[0].events_for(shared))
+
     def seconds_left(self, model: str) -> float | None:
         """Estimate of the time until all runs with that model are finished; ``None`` where unknown."""
         with self._lock:
@@ -302,10 +355,14 @@ class SharedRuns:
         except BaseException as failure:
             error = failure
         with self._lock:
-            self._writers = {run_id: writer for run_id, writer in self._writers.items() if writer is not shared}
+            self._writers = {name: writer for name, writer in self._writers.items() if writer is not shared}
             if shared in self._under_way:
                 self._under_way.remove(shared)
                 self._pace.ended(shared.foretold, bool(self._line), time.monotonic())
+            others = {
+                run_id: [each for each in runs if each[0] is not shared] for run_id, runs in self._of_samples.items()
+            }
+            self._of_samples = {run_id: runs for run_id, runs in others.items() if runs}
             shared.end(error)
             self._forget(request, shared)
 

@@ -86,5 +86,6 @@ class RunStore:
 
 
 def _size_of(folder: Path) -> int:
-    """Bytes of all files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Bytes of all files in a folder; of one that several runs share, its part."""
+    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    return sum(file.st_size // max(1, file.st_nlink) for file in files)

@@ -279,16 +279,16 @@ def test_a_run_without_scores_says_why(visit):
 
 def test_a_deleted_run_can_be_brought_back(visit):
     listed = run_list.list_runs(visit)
-    newest = listed.runs[0].manifest.run_id
+    newest = listed.runs[0].manifest.id
     left = replace(listed, runs=listed.runs[1:])
     parts = render_runs.deleted_parts(listed.runs[0], left, WORDS)
     assert parts["undo"]["visible"] and parts["deleted"] == newest and parts["chosen"] is None
-    assert [row[-1] for row in parts["rows"]["value"]["data"]] == [run.manifest.run_id for run in left.runs]
+    assert [row[-1] for row in parts["rows"]["value"]["data"]] == [run.manifest.id for run in left.runs]
     assert not render_runs.restored_parts(SHIPPED, listed, WORDS)["undo"]["visible"]
 
 
 def test_the_table_of_runs_has_pages(visit, monkeypatch):
-    every = [run.manifest.run_id for run in run_list.list_runs(visit).runs]
+    every = [run.manifest.id for run in run_list.list_runs(visit).runs]
     monkeypatch.setattr(run_list, "MOST_ROWS", 3)
     monkeypatch.setattr(render_runs, "MOST_ROWS", 3)
     pages = [render_runs.list_parts(run_list.list_runs(visit, number=number), WORDS) for number in (0, 1, 9)]

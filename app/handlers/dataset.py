@@ -142,7 +142,7 @@ def _run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Gener
                 continue
             event = live.event
             if isinstance(event, pipeline.Finished):
-                values = {"run": event.manifest.run_id, "seconds": float(event.manifest.decode_seconds)}
+                values = {"run": event.manifest.id, "seconds": float(event.manifest.decode_seconds)}
                 done = Message("set_done", values)
                 yield SetUpdate(done, _live_result(live.run, event.table, balance, is_live=False))
             elif isinstance(event, pipeline.WaveDone) and time.monotonic() > next_curve_at:
@@ -162,7 +162,7 @@ def _live_result(live: LiveRun, table: OutcomeTable, balance: Balance, is_live: 
     table = table.snapshot()
     outcomes = ScoredOutcomes.of(table, live.manifest.strategy, _LIVE_DRAWS if is_live else NUM_DRAWS)
     questions = [each.question for each in live.questions]
-    shown = ShownSet(live.manifest.run_id, is_live)
+    shown = ShownSet(live.manifest.id, is_live)
     scored = outcomes.scored(balance.weights, balance.scaling)
     return SetResult(shown, live.manifest, questions, table, balance, scored, is_complete=not is_live)
 
@@ -187,7 +187,7 @@ def show(visit: Visit, shown: ShownSet, balance: Balance) -> SetResult:
 def run_choices(service: Service, words: Translator) -> list[tuple[str, str]]:
     """Label and id of the stored runs of more than one question."""
     runs = [run for run in service.stored_runs() if run.manifest.num_questions > 1]
-    return list(zip(run_names(runs, words, "first"), (run.manifest.run_id for run in runs), strict=True))
+    return list(zip(run_names(runs, words, "first"), (run.manifest.id for run in runs), strict=True))
 
 
 def open_row(visit: Visit, shown: ShownSet, question_id: str, balance: Balance) -> OpenedQuestion:

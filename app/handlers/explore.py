@@ -168,7 +168,7 @@ def _stored_answers(visit: Visit, form: Form, balance: Balance) -> QuestionResul
     (question,) = form.request().questions
     runs = [run for run in visit.service.stored_runs() if library.question_id_of(run, question.text)]
     runs.sort(key=lambda run: run.manifest.settings.model != form.model)
-    return show_text(visit, runs[0].manifest.run_id, question.text, balance) if runs else None
+    return show_text(visit, runs[0].manifest.id, question.text, balance) if runs else None
 
 
 def _run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None, None]:
@@ -193,7 +193,7 @@ def _update(live: LiveEvent, visit: Visit, balance: Balance) -> RunUpdate:
     event, question_id = live.event, live.run.questions[0].question.id
     if isinstance(event, pipeline.Decoding):
         return RunUpdate(progress_of(live, event.num_done, event.num_wanted))
-    shown = ShownQuestion(live.run.manifest.run_id, question_id)
+    shown = ShownQuestion(live.run.manifest.id, question_id)
 
     def view() -> QuestionView:
         return visit.service.own_verdicts.laid_over(live.run.view(question_id), visit.visitor)
@@ -217,7 +217,7 @@ def _done(manifest: Manifest) -> Message:
         "layers": len(settings.exit_layers),
         "answers": settings.num_samples,
         "seconds": float(manifest.decode_seconds),
-        "run": manifest.run_id,
+        "run": manifest.id,
     }
     return Message("run_done", values)
 
@@ -270,7 +270,7 @@ def run_choices(visit: Visit, question: str) -> list[tuple[str, str]]:
     """Label and id of the stored runs that have asked this question."""
     text = question.strip()
     runs = [run for run in visit.service.stored_runs() if library.question_id_of(run, text)]
-    return list(zip(run_names(runs, visit.words), (run.manifest.run_id for run in runs), strict=True))
+    return list(zip(run_names(runs, visit.words), (run.manifest.id for run in runs), strict=True))
 
 
 def preview(visit: Visit, model: str, question: str, template: str) -> str | None:

@@ -1,6 +1,7 @@
 """Commands that need a language model: models, run, fit-head, lens."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES, FitSettings, HeadChoice, check_exit_head
 from hcl_core.pipeline.request import RunRequest, prepare
 from hcl_core.pipeline.scorer import Embeddings
+from hcl_core.pipeline.views import find_samples, place_of
 from hcl_core.questions.hub import HUB_SET_NAMES
 from hcl_core.questions.own import make_question, read_idea
 from hcl_core.questions.selection import Selection
@@ -96,7 +98,7 @@ def run(
     questions_at_once: Annotated[
         int | None, typer.Option(min=1, help="Decoded together; default by their samples. Changes no answer.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<run id>.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<its id>.")] = None,
 ) -> None:
     """Sample answers at every exit layer, judge and score them. Stopped, it goes on where it was."""
     # Before the model is loaded, everything is checked that needs no model.
@@ -133,8 +135,13 @@ def run(
     with stderr.status(loading(model)):
         lm, checkpoint = registry.load_model(model, dtype, device)
     prepared = prepare(request, lm, checkpoint, Embeddings(registry.load_embedder))
-    folder = RunFolder(out or runs_folder() / prepared.manifest.run_id)
-    finished = follow_run(pipeline.run(folder, prepared, at_once=questions_at_once))
+    if out is None:
+        folder, manifest = place_of(prepared.manifest, prepared.questions, runs_folder())
+        prepared = replace(prepared, manifest=manifest)
+    else:
+        folder = RunFolder(out)
+    source = None if folder.exists else find_samples(prepared.manifest.run_id, folder, runs_folder())
+    finished = follow_run(pipeline.run(folder, prepared, at_once=questions_at_once, source=source))
     columns = measure_columns(
         folder, finished.manifest, finished.table, names, lambda: registry.whole_model(lm, prompt_template)
     )
