@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import fastapi
 from gradio.queueing import Event, Queue
+from starlette.requests import Request
 
 from app.addresses import caller_address
 from app.settings import PageSettings
@@ -22,7 +22,7 @@ class SharedQueue(Queue):  # type: ignore[misc]
         self.__dict__ |= queue.__dict__
         self._settings = settings
 
-    async def push(self, body: Any, request: fastapi.Request, username: str | None) -> Any:
+    async def push(self, body: Any, request: Request, username: str | None) -> Any:
         """Take an event, or say that the queue is full where so many from the same address have not begun yet."""
         address = self._address(request)
         number = sum(self._address(event.request) == address for event in self._waiting())
@@ -35,6 +35,6 @@ class SharedQueue(Queue):  # type: ignore[misc]
     def _waiting(self) -> Sequence[Event]:
         return [event for lane in self.event_queue_per_concurrency_id.values() for event in lane.queue]
 
-    def _address(self, request: fastapi.Request) -> str:
+    def _address(self, request: Request) -> str:
         peer = request.client.host if request.client else ""
         return caller_address(peer, request.headers.getlist("x-forwarded-for"), self._settings.proxies)
