@@ -3,11 +3,14 @@
 import argparse
 import os
 import threading
+from functools import partial
 
 from hcl_core.quiet import no_bars_in_a_pipe, quiet_start
 
 # Before gradio is imported: no usage statistics are sent.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+# Uvicorn would believe what callers on this machine say of their address; only the settings name proxies.
+os.environ["FORWARDED_ALLOW_IPS"] = ""
 no_bars_in_a_pipe()
 
 with quiet_start():
@@ -16,17 +19,28 @@ with quiet_start():
     with no_stub_files():
         from gradio import Blocks
         from pydantic import ValidationError
+        from starlette.middleware import Middleware
 
-        from app.components import plotly_route
+        from app.body_limit import BodyLimit
+        from app.closed_routes import ClosedRoutes
+        from app.components import HEAD_SCRIPTS, plotly_route
         from app.depth_file import depth_route
         from app.downloads import download_route
+        from app.headers import SafeHeaders
+        from app.kept_page import KeptPage
         from app.language import choose_language_in_browser, labels
-        from app.logs import limit_log, limit_server_log
+        from app.logs import limit_log, limit_server_log, log_as
         from app.own_hosts import OwnHosts, guarded, host_name, is_loopback
         from app.page import build
         from app.service import Service
         from app.settings import PageSettings
         from app.theme import STYLE_SHEETS, make_theme
+        from app.uploads import UploadLimit
+        from app.watching.counts import CountRequests
+        from app.watching.health import health_route
+        from app.watching.metrics import metrics_routes
+        from app.weights import Weights
+        from app.zerogpu import LentGpu, is_zero_gpu
         from hcl_core.allocator import limit_arenas
         from hcl_core.errors import HclError
         from hcl_core.folders import cache_folder, runs_folder
@@ -72,10 +86,14 @@ def main() -> None:
     limit_log()
     try:
         settings = PageSettings()
-        is_public = options.public or settings.public or not is_loopback(options.host) or "SPACE_ID" in os.environ
+        log_as(settings.log)
+        is_space = "SPACE_ID" in os.environ
+        is_public = options.public or settings.is_public or not is_loopback(options.host) or is_space
+        # A Space stands behind a proxy of the Hub.
+        proxies = 1 if is_space and "proxies" not in settings.model_fields_set else settings.proxies
         cache_folder(), runs_folder()
         with quiet_start():
-            page = launch(options, settings.model_copy(update={"public": is_public}))
+            page = launch(options, settings.model_copy(update={"public": is_public, "proxies": proxies}))
     except ValidationError as error:
         wrong = error.errors()[0]
         variable = f"HCL_{'_'.join(map(str, wrong['loc'])).upper()}"
@@ -88,13 +106,20 @@ def main() -> None:
 
 def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
     """The page, which a thread serves."""
-    is_public = settings.public
-    service = Service(is_public, options.dtype)
+    is_public = settings.is_public
+    weights, is_lent = Weights(is_public), is_zero_gpu(os.environ)
+    if settings.fetch_weights if settings.fetch_weights is not None else "SPACE_ID" in os.environ:
+        # Models are placed on a lent GPU at the start: their weights must be here by then.
+        weights.fetch(and_wait=is_lent)
+    # In the main thread, and before torch is imported: see LentGpu.
+    gpu = LentGpu.of_settings(settings.zerogpu_models) if is_lent else None
+    service = Service(settings, options.dtype, gpu, weights)
     threading.Thread(target=service.warm_up, daemon=True).start()
     choose_language_in_browser()
     with one_application():
         page = build(service)
     hosts = OwnHosts.of_page(is_public, options.allowed_host, os.environ)
+    safe = partial(SafeHeaders, environment=os.environ, scripts=HEAD_SCRIPTS)
     page.launch(
         # An IPv6 address stands in brackets in Gradio's own address.
         server_name=f"[{options.host}]" if ":" in options.host and "[" not in options.host else options.host,
@@ -105,7 +130,9 @@ def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
         show_error=False,
         allowed_paths=[],
         # On the owner's own page, a run that was exported can be uploaded again; visitors upload questions alone.
-        max_file_size="5mb" if is_public else MAX_BYTES,
+        max_file_size=settings.most_bytes_an_upload if is_public else MAX_BYTES,
+        # One for each place, of which most wait for something else than the processor, and Gradio's usual number.
+        max_threads=settings.most_places + 40,
         strict_cors=True,
         enable_monitoring=False,
         run_history=False,
@@ -115,7 +142,18 @@ def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
         theme=make_theme(),
         i18n=labels(),
         css_paths=STYLE_SHEETS,
-        app_kwargs={"routes": [plotly_route(), depth_route(), download_route(service)], "lifespan": guarded(hosts)},
+        app_kwargs={
+            "routes": [
+                plotly_route(),
+                depth_route(),
+                download_route(service),
+                health_route(service),
+                *metrics_routes(service, settings.has_metrics),
+            ],
+            # A page is kept with its headers; what is refused has them too.
+            "lifespan": guarded(hosts, (safe, KeptPage), (BodyLimit, ClosedRoutes, safe, CountRequests)),
+            "middleware": [Middleware(UploadLimit, settings=settings)] if is_public else [],
+        },
     )
     return page
 

@@ -27,6 +27,7 @@ class CheckedBlocks(gr.Blocks):
         """What the handler is called with; raises ``gr.Error`` if the components cannot read ``inputs``."""
         try:
             _check_numbers(block_fn, inputs)
+            _check_choices(block_fn, inputs)
             return await super().preprocess_data(block_fn, inputs, *rest, **settings)
         except gr.Error as error:
             refusal = error.message
@@ -48,6 +49,14 @@ def _check_numbers(block_fn: BlockFunction, inputs: list[Any]) -> None:
         if isinstance(block, gr.Number | gr.Slider) and not (value is None or _is_number(value)):
             got = escape(printable(repr(value)[:42]))  # the page shows the message as HTML
             raise gr.Error(f"{english_label(block.label)} must be a number; got {got}")
+
+
+def _check_choices(block_fn: BlockFunction, inputs: list[Any]) -> None:
+    """Raise ``gr.Error`` for the first list of choices that got many, or an object; Gradio lets an empty list pass."""
+    for block, value in zip(block_fn.inputs, inputs, strict=False):
+        takes_one = isinstance(block, gr.Radio) or (isinstance(block, gr.Dropdown) and not block.multiselect)
+        if takes_one and isinstance(value, list | dict):
+            raise gr.Error(f"{english_label(block.label)} must be one of its choices")
 
 
 def _is_number(value: Any) -> bool:

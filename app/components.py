@@ -120,9 +120,11 @@ _DEPTH = """
 </section>
 """
 # Before anything is drawn: an address with ``present=1`` shows the sentence, the player and the curves alone.
-_PRESENTING = """<script>
+_PRESENTING = """
 document.documentElement.classList.toggle("hcl-presents", new URLSearchParams(location.search).get("present") === "1");
-</script>"""
+"""
+# Scripts that components put into the page's head, where Gradio inserts them in the browser.
+HEAD_SCRIPTS = (_PRESENTING,)
 
 
 class DepthPlayer(gr.HTML):
@@ -141,7 +143,7 @@ class DepthPlayer(gr.HTML):
             html_template=_DEPTH,
             js_on_load=_asset("depth.js"),
             # As a style sheet of the page's, it would lose the rules that begin above Gradio's own part of the page.
-            head=f"<style>{_asset('depth.css')}</style>{_PRESENTING}",
+            head=f"<style>{_asset('depth.css')}</style><script>{_PRESENTING}</script>",
             apply_default_css=False,
             group=group,
             **settings,

@@ -33,7 +33,7 @@ def depth_route() -> Route:
         if not view.layers:
             return PlainTextResponse(words("no_answers_yet"), 404)
         picture = animated_svg(view, view.outcomes.scored(Weights(), DEFAULT_SCALING), words)
-        name = f'attachment; filename="hcl-explorer-{view.manifest.run_id}.svg"'
+        name = f'attachment; filename="hcl-explorer-{view.manifest.id}.svg"'
         return Response(picture, media_type="image/svg+xml", headers=_HEADERS | {"Content-Disposition": name})
 
     return Route("/depth.svg", serve)

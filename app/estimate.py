@@ -1,6 +1,7 @@
 """How long a run would take here: its work, foretold, times what work has taken on this machine."""
 
 import json
+import math
 import os
 import threading
 from collections.abc import Sequence
@@ -43,6 +44,11 @@ class Foretold:
     high: float
     is_timed: bool
 
+    @property
+    def middle(self) -> float:
+        """As many runs take less as take more."""
+        return math.sqrt(self.low * self.high)
+
 
 class MachineSpeed:
     """What runs have taken on this machine, as multiples of the reference; kept between starts of the program.
@@ -55,26 +61,28 @@ class MachineSpeed:
         self._path, self._lock = path, threading.Lock()
         self._product_factor: float | None = None
 
-    def factor(self, model: str) -> tuple[float, bool]:
-        """Multiple of the reference for ``model``, and whether a run with it was timed.
+    def factor(self, model: str, strategy: str = EARLY_EXIT.name) -> tuple[float, bool]:
+        """Multiple of the reference for ``model``, and whether a run with it and the strategy was timed.
 
-        Else it is that of other models, and before the first run that of a matrix product.
+        Else it is that of its true early exit, or of other models, and before the first run that of a matrix product.
         """
         known = self._read()
-        if (own := known.get(_key(model))) is not None:
+        if (own := known.get(_key(model, strategy))) is not None:
             return own, True
+        if (own := known.get(_key(model))) is not None:
+            return own, False
         if known:
             return geometric_mean(known.values()), False
         with self._lock:
             self._product_factor = self._product_factor or reference_rate() / product_rate()
         return self._product_factor, False
 
-    def learn(self, model: str, taken: float, expected: float) -> None:
+    def learn(self, model: str, taken: float, expected: float, strategy: str = EARLY_EXIT.name) -> None:
         """A run of ``expected`` reference seconds took ``taken``. The last one counts as much as all before."""
         if taken <= 0 or expected <= 0:
             return
         with self._lock:
-            known, key = self._read(), _key(model)
+            known, key = self._read(), _key(model, strategy)
             factor = taken / expected
             known[key] = (known[key] * factor) ** 0.5 if key in known else factor
             try:
@@ -105,16 +113,15 @@ class RunTimer:
     def __init__(
         self, speed: MachineSpeed, request: RunRequest, exit_layers: Sequence[int], first_wave: int | None
     ) -> None:
-        self._speed, self._model = speed, request.model
-        is_known = request.strategy == EARLY_EXIT
-        self._expected = expected_seconds(request, exit_layers, first_wave) if is_known else None
+        self._speed, self._model, self._strategy = speed, request.model, request.strategy.name
+        self._expected = expected_seconds(request, exit_layers, first_wave)
 
     def add(self, event: Event, *, is_alone: bool) -> None:
         """Take note of an event; ``is_alone``: no other run is under way."""
         if not is_alone or (isinstance(event, Started) and event.num_present):
             self._expected = None
         if isinstance(event, Finished) and self._expected is not None:
-            self._speed.learn(self._model, event.manifest.decode_seconds, self._expected)
+            self._speed.learn(self._model, event.manifest.decode_seconds, self._expected, self._strategy)
 
 
 def expected_seconds(request: RunRequest, exit_layers: Sequence[int], first_wave: int | None) -> float | None:
@@ -133,6 +140,7 @@ def expected_seconds(request: RunRequest, exit_layers: Sequence[int], first_wave
         num_prompt_tokens=round(letters / len(request.questions) / _LETTERS_A_TOKEN),
         num_waves=len(wave_bounds(request.num_samples, first_wave)),
         num_at_once=min(len(request.questions), _QUESTIONS_AT_ONCE),
+        strategy=request.strategy.name,
     )
     return len(request.questions) * reference_seconds(work, shape)
 
@@ -144,16 +152,17 @@ def foretell(
     expected = expected_seconds(request, exit_layers, first_wave)
     if expected is None:
         return None
-    factor, is_timed = speed.factor(request.model)
+    factor, is_timed = speed.factor(request.model, request.strategy.name)
     spread = _SPREAD if is_timed else _SPREAD_UNTIMED
     return Foretold(expected * factor / spread, expected * factor * spread, is_timed)
 
 
-def _key(model: str) -> str:
-    """A model takes another time with other cores."""
+def _key(model: str, strategy: str = EARLY_EXIT.name) -> str:
+    """A model takes another time with other cores, and a strategy another than was foretold for it."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     known = find_model(model)
-    return f"{known.name if known else model}, {cores} cores"
+    by_strategy = "" if strategy == EARLY_EXIT.name else f", {strategy}"
+    return f"{known.name if known else model}, {cores} cores{by_strategy}"
 
 
 def _shape_of(model: str) -> ModelShape | None:

@@ -96,6 +96,7 @@ def _write(body: str, title: str, target: Path, words: Translator) -> None:
     style = STYLE_SHEET.read_text(encoding="utf-8")
     page = (
         f'<!doctype html><html lang="{words.language}"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f"<title>{escape(printable(title))}</title>"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{style}{_PAGE_STYLE}</style></head><body><main>{body}</main></body></html>"
@@ -104,6 +105,8 @@ def _write(body: str, title: str, target: Path, words: Translator) -> None:
         temporary.write_text(page, encoding="utf-8", errors="replace")
 
 
+# The page is opened as a file, on whose address other files are: nothing in it runs or is fetched.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _PAGE_STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:0;background:#faf9f7}"
     "main{max-width:1200px;margin:auto;padding:24px}"

@@ -74,6 +74,11 @@ class Jobs:
         # The first one may load its model.
         self._queue: deque[Job] = deque()
 
+    @property
+    def num_queued(self) -> int:
+        """Jobs that wait for their model, or load it."""
+        return len(self._queue)
+
     def press(self, visitor: str, kind: JobKind) -> None:
         """A button was pressed: a Stop from now on is for this job, also before its work begins."""
         with self._changed:

@@ -2,11 +2,14 @@
 
 import hashlib
 import re
+import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from cachetools import LRUCache, cached
 
 from app.outcomes import ScoredOutcomes
@@ -14,11 +17,13 @@ from hcl_core.errors import HclError, RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.stored import read_outcomes
-from hcl_core.records import Scaling, StoredQuestion, Weights
+from hcl_core.records import Sample, Scaling, StoredQuestion, Weights
 from hcl_core.runs.file_version import file_version
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.question_rows import parse_rows
+from hcl_core.runs.tables import SAMPLE_SCHEMA
+from hcl_core.runs.tables import samples_of as records_of
 from hcl_core.runs.titles import NO_TITLE, RunTitle, read_title, title_file
 from hcl_core.scores.comparison import RunComparison, compare_runs
 from hcl_core.scores.measures import plausibility
@@ -31,6 +36,11 @@ _RUN_ID = re.compile(r"[0-9a-f]{16}")
 _MOST_RUNS = 10_000
 # Questions, over all different sets of them, whose ids can be looked up by their texts: about 200 MB.
 _MOST_TEXTS = 500_000
+# Samples of a run that is read as a whole for any of its questions: 30 MB.
+_MOST_SAMPLES = 300_000
+# When a run was last asked for by its id.
+_looks: LRUCache[str, float] = LRUCache(_MOST_RUNS)
+_looks_lock = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,7 @@ def _manifest_of(folder: RunFolder) -> Manifest:
 
 def _stored(folder: RunFolder, is_shipped: bool) -> StoredRun:
     manifest = _manifest_of(folder)
-    return StoredRun(folder, manifest, is_shipped, title_of(manifest.run_id, runs_folder()))
+    return StoredRun(folder, manifest, is_shipped, title_of(manifest.id, runs_folder()))
 
 
 def _title_version(run_id: str, runs: Path) -> Hashable:
@@ -106,12 +116,26 @@ def find_run(run_id: str) -> StoredRun:
         RunFolderError: There is none, or it cannot be read.
     """
     # An id and nothing else: what a browser sends is no path.
-    roots = ((precomputed_folder(), True), (runs_folder(), False)) if _RUN_ID.fullmatch(run_id) else ()
+    if not _RUN_ID.fullmatch(run_id):
+        raise _no_run()
+    roots = ((precomputed_folder(), True), (runs_folder(), False))
     for root, is_shipped in roots:
         folder = RunFolder(root / run_id)
         if folder.exists:
+            with _looks_lock:
+                _looks[run_id] = time.time()
             return _stored(folder, is_shipped)
-    raise RunFolderError("that run is no longer on this machine: choose another")
+    raise _no_run()
+
+
+def _no_run() -> RunFolderError:
+    return RunFolderError("that run is no longer on this machine: choose another")
+
+
+def last_look(run_id: str) -> float:
+    """When ``find_run`` was last asked for the run, in seconds as of ``time.time``; 0 where that is not known."""
+    with _looks_lock:
+        return _looks.get(run_id, 0.0)
 
 
 def version_of(*files: str) -> Callable[..., Hashable]:
@@ -152,6 +176,13 @@ def only_question_of(run: StoredRun) -> str | None:
         return None
 
 
+def right_answers_of(run: StoredRun) -> tuple[str, ...]:
+    """What the ideas of the question are called, of a run of one; empty for an open question."""
+    if only_question_of(run) is None:
+        return ()
+    return tuple(names[0] for names in questions_of(run)[0].question.ideas)
+
+
 @cached(LRUCache(maxsize=_MOST_RUNS), key=_by_questions, lock=Lock())
 def _ids_by_text(run: StoredRun) -> dict[str, str]:
     return _read_ids(run.folder.questions_content(), run.manifest.num_questions)
@@ -178,6 +209,35 @@ def table_of(run: StoredRun) -> OutcomeTable:
     if table is None:
         raise not_judged(run)
     return table
+
+
+def samples_of(run: StoredRun, question_id: str) -> list[Sample]:
+    """The samples of one question; a small run is read once for all of them.
+
+    Raises:
+        RunFolderError: Two parts have the same sample, or the system refuses to read one.
+    """
+    if run.manifest.num_total_samples > _MOST_SAMPLES:
+        return run.folder.samples(question_id)
+    table = _sample_table(run)
+    table = table.filter(pc.equal(table["question_id"], question_id))
+    run.folder.check_keys(table)
+    return records_of(table)
+
+
+@cached(LRUCache(maxsize=8), key=version_of("tokens.parquet"), lock=Lock())
+def token_texts_of(run: StoredRun) -> dict[int, str]:
+    """Text by token id, for all questions; nobody changes it."""
+    return run.folder.token_texts()
+
+
+def _by_parts(run: StoredRun) -> Hashable:
+    return tuple(map(file_version, run.folder.parts.files()))
+
+
+@cached(LRUCache(maxsize=8), key=_by_parts, lock=Lock())
+def _sample_table(run: StoredRun) -> pa.Table:
+    return run.folder.parts.read(SAMPLE_SCHEMA.names)
 
 
 def not_judged(run: StoredRun) -> RunFolderError:

@@ -3,15 +3,14 @@
 Any other model name could be a folder of the owner's, a download with the owner's token, or one that fills the disk.
 """
 
+import math
+
+from app.estimate import Foretold
+from app.settings import PageSettings
 from hcl_core import registry
-from hcl_core.errors import SettingsError
+from hcl_core.errors import LimitError, SettingsError
 from hcl_core.models.catalogue import CatalogueModel, find_model
 from hcl_core.pipeline.request import RunRequest
-
-# Tokens that one run may ask for: 30 layers x 100 answers x 40 tokens.
-_MOST_TOKENS = 120_000
-# Letters of the questions and accepted answers that one run may bring.
-_MOST_LETTERS = 100_000
 
 
 def check_public_model(name: str) -> CatalogueModel:
@@ -22,22 +21,38 @@ def check_public_model(name: str) -> CatalogueModel:
     return model
 
 
-def check_public_request(request: RunRequest) -> None:
-    """Raise ``SettingsError`` for a run that a visitor of a public page may not start."""
+def check_public_request(request: RunRequest, settings: PageSettings) -> tuple[int, ...]:
+    """The exit layers of a run that a visitor of a public page may start.
+
+    Raises:
+        SettingsError: It has a model or a judge that the page does not offer.
+        LimitError: It is too large.
+    """
     model = check_public_model(request.model)
     if request.judge.startswith("llm"):
         raise SettingsError("this public page has no llm judge: run the program yourself for it")
     letters = sum(len(each.text) + sum(map(len, each.accepted_answers)) for each in request.questions)
-    if letters > _MOST_LETTERS:
-        raise SettingsError(
+    if letters > settings.most_letters_a_run:
+        raise LimitError(
             f"these questions and accepted answers have {letters:,} letters; this public page allows "
-            f"{_MOST_LETTERS:,}: ask fewer or shorter ones"
+            f"{settings.most_letters_a_run:,}: ask fewer or shorter ones"
         )
-    num_layers = len(request.layers.resolve(model.num_hidden_layers))
-    counts = (len(request.questions), num_layers, request.num_samples, request.sampling.max_new_tokens)
-    tokens = counts[0] * counts[1] * counts[2] * counts[3]
-    if tokens > _MOST_TOKENS:
+    layers = request.layers.resolve(model.num_hidden_layers)
+    counts = (len(request.questions), len(layers), request.num_samples, request.sampling.max_new_tokens)
+    if (tokens := math.prod(counts)) > settings.most_tokens_a_run:
         asked = "{} questions × {} layers × {} answers × {} tokens".format(*counts)
-        raise SettingsError(
-            f"{asked} is {tokens:,}; this public page allows {_MOST_TOKENS:,}: ask for fewer of one of them"
+        raise LimitError(
+            f"{asked} is {tokens:,}; this public page allows {settings.most_tokens_a_run:,}: ask for fewer of one of "
+            "them"
+        )
+    return layers
+
+
+def check_seconds(foretold: Foretold | None, settings: PageSettings) -> None:
+    """Raise ``LimitError`` for a run that would take too long, as far as that is known."""
+    if foretold is not None and foretold.middle > settings.most_seconds_a_run:
+        raise LimitError(
+            f"this run would take about {foretold.middle:,.0f} s; this public page allows "
+            f"{settings.most_seconds_a_run:,} s: ask for fewer layers, answers or tokens, or for true early exit, "
+            "which takes least"
         )

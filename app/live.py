@@ -62,12 +62,21 @@ class Waiting:
         num_before: Jobs of them.
         seconds: An estimate of the time left; ``None`` where it is unknown.
         reason: ``"model"``: models are loaded for others. ``"memory"``: the model fits once another one is not used any
-            more. ``"folder"``: a run with the same answers, judged otherwise, writes the same folder.
+            more. ``"folder"``: a run with the same answers and verdicts writes the same folder. ``"turn"``: no more
+            runs may be under way; ``num_before`` others are before this one in line.
     """
 
     num_before: int
     seconds: float | None = None
-    reason: Literal["model", "memory", "folder"] = "model"
+    reason: Literal["model", "memory", "folder", "turn"] = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """The weights are being fetched, in megabytes."""
+
+    done: int
+    wanted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,4 +95,4 @@ class Ready:
     """The model is there, and the work begins."""
 
 
-Notice = Waiting | Loading | Ready
+Notice = Waiting | Fetching | Loading | Ready

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from app.live import LiveEvent, Loading, Notice, Waiting
-from hcl_core.runs.manifest import Manifest
+from app.live import Fetching, LiveEvent, Loading, Notice, Waiting
+from hcl_core.models.head_records import HeadChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +16,30 @@ class Message:
     Attributes:
         key: In ``assets/words``.
         values: By their names in the sentence; a ``float`` is shown with one decimal.
-        note: Key of a second sentence, without values; empty: none.
     """
 
     key: str
     values: Mapping[str, object] = field(default_factory=dict)
-    note: str = ""
 
 
-def note_on_head(manifest: Manifest) -> str:
-    """Key of the note on a run's exit head; empty unless a fitted one was looked for in vain."""
-    return "head_fallback" if manifest.head_choice is not None and manifest.head_choice.is_fallback else ""
+def note_on_head(choice: HeadChoice | None) -> Message | None:
+    """What is to be said of an exit head; ``None`` where it was fitted for the weights, or asked for."""
+    if choice is None:
+        return None
+    if (trial := choice.trial) is None:
+        return Message("head_fallback") if choice.is_fallback else None
+    if not choice.is_fallback:
+        values = {
+            "first": trial.first_layer,
+            "last": trial.last_layer,
+            "places": trial.num_positions,
+            "agreement": round(100 * (trial.agreement or 0.0)),
+            "expected": round(100 * (trial.expected or 0.0)),
+        }
+        return Message("head_for_others", values)
+    if trial.noise_below is None or trial.noise_below == 1:
+        return Message("head_fallback")
+    return Message("head_noise", {"layer": trial.noise_below})
 
 
 Stage = Literal["sampling", "going_on"]
@@ -71,6 +84,7 @@ _WAITING = {
     "model": ("waiting_place", "waiting_place_seconds"),
     "memory": ("waiting_memory", "waiting_memory_seconds"),
     "folder": ("waiting_folder", "waiting_folder_seconds"),
+    "turn": ("waiting_turn", "waiting_turn_seconds"),
 }
 
 
@@ -78,9 +92,12 @@ def message_of(notice: Notice) -> Message:
     """What a visitor is told before their work begins."""
     if isinstance(notice, Waiting):
         plain, with_seconds = _WAITING[notice.reason]
+        places = {"place": notice.num_before + 1} if notice.reason == "turn" else {"before": notice.num_before}
         if notice.seconds is None:
-            return Message(plain, {"before": notice.num_before})
-        return Message(with_seconds, {"before": notice.num_before, "seconds": math.ceil(notice.seconds)})
+            return Message(plain, places)
+        return Message(with_seconds, places | {"seconds": math.ceil(notice.seconds)})
+    if isinstance(notice, Fetching):
+        return Message("fetching_weights", {"done": notice.done, "wanted": notice.wanted})
     if isinstance(notice, Loading):
         return Message("loading_model", {"model": notice.model[:200]})
     return Message("looking")

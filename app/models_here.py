@@ -10,8 +10,11 @@ from hcl_core.models.footprint import WEIGHT_FORMATS, footprint
 _GIGABYTE = 1e9
 
 
-def notice_on_model(name: str) -> Message | None:
-    """What a visitor should know before Run is pressed; ``None`` of a model that can be loaded, or is not known."""
+def notice_on_model(name: str, is_public: bool = False) -> Message | None:
+    """What a visitor should know before Run is pressed; ``None`` of a model that can be loaded, or is not known.
+
+    A page that others can reach fetches nothing from the Hub; ``app.weights`` says there what is missing.
+    """
     model = find_model(name)
     if model is None:
         return None
@@ -20,6 +23,6 @@ def notice_on_model(name: str) -> Message | None:
     here = psutil.virtual_memory().total / _GIGABYTE
     if size > here:
         return Message("model_too_large", {"model": model.name, "size": size, "here": here})
-    if registry.is_available(model):
+    if is_public or registry.is_available(model):
         return None
     return Message("model_gated" if model.is_gated else "model_absent", {"model": model.name, "size": size})

@@ -66,16 +66,28 @@ class ModelsInMemory:
         dtype: Number format of the weights; see ``registry.load_model``.
         jobs: With the queue for loading.
         seconds_left: Estimate of the time after which nobody uses the model of that name; ``None`` where unknown.
+        load: Loads the model of a name in a number format; ``None``: ``registry.load_model``.
     """
 
-    def __init__(self, dtype: str, jobs: Jobs, seconds_left: Callable[[str], float | None]) -> None:
-        self._dtype, self._jobs, self._seconds_left = dtype, jobs, seconds_left
+    def __init__(
+        self,
+        dtype: str,
+        jobs: Jobs,
+        seconds_left: Callable[[str], float | None],
+        load: "Callable[[str, str], tuple[CausalLM, Checkpoint]] | None" = None,
+    ) -> None:
+        self._dtype, self._jobs, self._seconds_left, self._load_with = dtype, jobs, seconds_left, load
         self._changed = threading.Condition()
         self._models: dict[str, LoadedModel] = {}  # the one that was not used for longest in front
         self._turn: Turn | None = None  # made with the first model, so that a page without one loads no torch
         self._somebody_needs_room = False
         self._loading: tuple[str, float] | None = None  # name, and when it began
         self._load_seconds: dict[str, float] = {}  # of each name's last load
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the models in memory."""
+        return tuple(self._models)
 
     def find(self, name: str) -> LoadedModel | None:
         """The model of that name, if it is in memory."""
@@ -111,7 +123,7 @@ class ModelsInMemory:
             job.check()
             self._loading = (name, time.monotonic())
             try:
-                lm, checkpoint = registry.load_model(name, self._dtype)
+                lm, checkpoint = (self._load_with or registry.load_model)(name, self._dtype)
                 self._load_seconds[name] = time.monotonic() - self._loading[1]
                 break
             except NotEnoughMemoryError:

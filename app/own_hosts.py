@@ -12,9 +12,10 @@ origin to a host that is not local.
 import ipaddress
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -23,9 +24,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.kept_page import KeptPage
 
+Middleware = Callable[[ASGIApp], ASGIApp]
+
 # A host name or IPv4 address, or an IPv6 address in brackets; then a port (RFC 9110, section 7.2).
 _HOST = re.compile(r"(?P<name>[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 _ORIGIN = re.compile(r"https?://(?P<host>.+)", re.IGNORECASE)
+# What a browser says of who sends a request, which scripts cannot change: a page of our own, or the visitor.
+_OWN_SITES: tuple[set[str], ...] = ({"same-origin"}, {"none"}, set())
 _REFUSAL = "This page does not answer to that host or origin: start it with --allowed-host NAME to allow one more."
 
 
@@ -109,14 +114,23 @@ class OwnHostsOnly:
         """One request, web socket, or start of the server."""
         if scope["type"] in ("http", "websocket"):
             headers = Headers(scope=scope)
-            if not self._hosts.allow(headers.getlist("host"), headers.getlist("origin")):
+            is_own = self._hosts.allow(headers.getlist("host"), headers.getlist("origin"))
+            is_post = scope["type"] == "http" and scope["method"] == "POST"
+            if not is_own or (is_post and set(headers.getlist("sec-fetch-site")) not in _OWN_SITES):
                 await PlainTextResponse(_REFUSAL, status_code=403)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
 
-def guarded(hosts: OwnHosts) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """A lifespan for ``launch(app_kwargs=...)`` that puts ``OwnHostsOnly`` and ``KeptPage`` before all middleware.
+def guarded(
+    hosts: OwnHosts, within: Sequence[Middleware] = (KeptPage,), around: Sequence[Middleware] = ()
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """A lifespan for ``launch(app_kwargs=...)`` that puts ``OwnHostsOnly`` before all other middleware of Gradio's.
+
+    Args:
+        hosts: Of the page.
+        within: Middleware that sees what ``OwnHostsOnly`` lets pass, the innermost first.
+        around: Middleware that sees refusals too, the innermost first.
 
     Gradio adds its middleware for cross-origin requests in front of those that ``app_kwargs`` can name, and it would
     answer foreign origins first. The server opens its port after the lifespan has begun.
@@ -125,7 +139,11 @@ def guarded(hosts: OwnHosts) -> Callable[[Starlette], AbstractAsyncContextManage
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         assert app.middleware_stack is not None  # built for the call that brought us here
-        app.middleware_stack = OwnHostsOnly(KeptPage(app.middleware_stack), hosts)
+        stack: ASGIApp = app.middleware_stack
+        in_order: list[Middleware] = [*within, partial(OwnHostsOnly, hosts=hosts), *around]
+        for middleware in in_order:
+            stack = middleware(stack)
+        app.middleware_stack = stack
         yield
 
     return lifespan

@@ -7,6 +7,7 @@ import gradio as gr
 
 from app.checked_calls import CheckedBlocks
 from app.components import Address, Glossary, StaleMark, Title
+from app.event_queue import SharedQueue
 from app.handlers.form import CONTROLS, by_name
 from app.handlers.links import FORM_FIELDS, LONGEST_QUERY, SMALL_STEPS, STEPS, read_link
 from app.handlers.opening import open_page
@@ -24,6 +25,7 @@ from app.tabs.learn import build_learn
 from app.tabs.lens import build_lens
 from app.tabs.runs import OPENING as OPENING_RUNS
 from app.tabs.runs import build_runs
+from app.tabs.weights import weights_note, wire_weights
 from app.visit import Visit
 
 # Of an address that the browser sends: more than any that the page makes.
@@ -39,8 +41,13 @@ def build(core: Service) -> gr.Blocks:
     """The page around ``core``. Launching it is ``app.py``'s."""
     say = labels()
     with CheckedBlocks(
-        title="HCL Explorer", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86_400)
+        title="HCL Explorer",
+        analytics_enabled=False,
+        fill_width=True,
+        # Seconds between two looks, and after which a file that was uploaded or made for a download goes.
+        delete_cache=(600, 3_600) if core.is_public else (3_600, 86_400),
     ) as page:
+        on_weights = weights_note()
         with gr.Row(elem_classes="hcl-title"):
             Title(say("tagline"), elem_classes="hcl-name")
             # Their clicks are the title's script's: nothing of it concerns the server.
@@ -63,10 +70,12 @@ def build(core: Service) -> gr.Blocks:
         gr.HTML(f'<p class="hcl-note">{say("machine_made")}</p>', apply_default_css=False)
         Glossary(say("terms")).wire(tabs, walk["walk"])
         _wire_opening(core, page, tabs, form, looked, comparison, questions, stored, walk)
+        wire_weights(core, page, on_weights, [form.parts["run"], looked["run"], questions["run"]])
         for tab in (explore, lens, compare, dataset, runs, learn):
             tab.select(None, None, None, js=announce("hcl:tab", str(tab.id)), **QUIET)
     # Events that wait do so in the queue alone: sent past it, they would take every worker.
-    page.queue(max_size=32, default_concurrency_limit=4, api_open=False)
+    page.queue(max_size=core.settings.most_events, default_concurrency_limit=4, api_open=False)
+    page._queue = SharedQueue(page._queue, core.settings)
     return page
 
 

@@ -1,6 +1,6 @@
 """One question of a run, stored or under way: everything that the page shows of it. Needs no model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
@@ -39,6 +39,7 @@ class QuestionView:
         num_bad_parts: Damaged parts of the run's samples, which are left out.
         ideas: Of each sample that is one, by sample.
         own: The visitor's verdicts on the question.
+        version: Of the files that a stored question was read from; ``None`` for one under way.
     """
 
     manifest: Manifest
@@ -52,6 +53,7 @@ class QuestionView:
     num_bad_parts: int = 0
     ideas: Mapping[SampleKey, int] = field(default_factory=dict)
     own: OwnVerdicts = OwnVerdicts()
+    version: Hashable = None
 
     @property
     def is_open(self) -> bool:
@@ -109,13 +111,13 @@ def _load(run: StoredRun, question_id: str) -> QuestionView:
     folder, manifest = run.folder, run.manifest
     if not is_judged_now(folder, manifest):
         raise library.not_judged(run)
-    samples, num_bad_parts = folder.samples(question_id), len(folder.bad_parts())
+    samples, num_bad_parts = library.samples_of(run, question_id), len(folder.bad_parts())
     verdicts, clusters = read_verdicts(folder, question_id, samples)
     try:
         table = JudgedQuestion(stored.question, samples, verdicts, clusters).outcomes(manifest)
     except (KeyError, IndexError):
         raise RunFolderError(
-            f"{manifest.run_id} has a sample of no layer of the run, or a right one of no cluster"
+            f"{manifest.id} has a sample of no layer of the run, or a right one of no cluster"
         ) from None
     if table.is_open and (plausibilities := read_plausibility(folder, question_id)) is not None:
         table.plausibilities[:] = plausibilities
@@ -126,8 +128,9 @@ def _load(run: StoredRun, question_id: str) -> QuestionView:
         tuple(count_answers(samples, verdicts, clusters, listed_ideas(manifest.ideas, stored.question))),
         tuple(samples),
         verdicts,
-        folder.token_texts(),
+        library.token_texts_of(run),
         manifest.finished_at is not None and not num_bad_parts,
         num_bad_parts,
         clusters,
+        version=library.by_answers(run),
     )

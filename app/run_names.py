@@ -23,13 +23,14 @@ _TITLES = {model.name: model.repo_id.rpartition("/")[2].removesuffix("-Instruct"
 # What two runs of the same words are told apart by, the plainest first.
 _FURTHER: tuple[Callable[[StoredRun, Translator], str], ...] = (
     lambda run, words: asked_of(run, words),
+    lambda run, words: right_answers(run, words),
     lambda run, words: judge_name(run.manifest.judge, words),
     lambda run, words: words("named_seed", seed=run.manifest.settings.sampling.seed),
     lambda run, words: words("named_top_p", top_p=words.shortest(run.manifest.settings.sampling.top_p)),
     lambda run, words: words("named_prompt", name=_cut(run.manifest.settings.template.name)),
     lambda run, words: _cut(run.manifest.settings.dtype),
     lambda run, words: words("named_made", time=made_at(run.manifest)),
-    lambda run, words: words("run_n", run=_cut(run.manifest.run_id)),
+    lambda run, words: words("run_n", run=_cut(run.manifest.id)),
 )
 
 
@@ -40,7 +41,7 @@ def run_name(run: StoredRun, words: Translator) -> str:
 
 def name_of(manifest: Manifest, words: Translator) -> str:
     """``run_name`` of a run that may be under way."""
-    return _named(library.title_of(manifest.run_id, runs_folder()), settings_in_words(manifest, words))
+    return _named(library.title_of(manifest.id, runs_folder()), settings_in_words(manifest, words))
 
 
 def run_names(runs: Sequence[StoredRun], words: Translator, asked: Asked = "apart") -> list[str]:
@@ -120,6 +121,12 @@ def asked_of(run: StoredRun, words: Translator) -> str:
     if question is not None:
         return words("quoted", text=_cut(question))
     return words.plural("named_set", run.manifest.num_questions, set=_cut(run.manifest.question_set))
+
+
+def right_answers(run: StoredRun, words: Translator) -> str:
+    """What counts as right in a run of one question; empty in others."""
+    answers = library.right_answers_of(run)
+    return words("named_right", answers=_cut(words.listed(answers))) if answers else ""
 
 
 def made_at(manifest: Manifest) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -12,25 +13,31 @@ from app import library
 from app.estimate import Foretold, MachineSpeed, RunTimer, foretell
 from app.jobs import JobKind, Jobs
 from app.language import labels
-from app.limits import check_public_model, check_public_request
+from app.limits import check_public_model, check_public_request, check_seconds
 from app.live import LiveEvent, LiveRun, Notice, Ready
 from app.models_in_memory import LoadedModel, ModelsInMemory
+from app.places import Caller, Places, RunClock, SecondsBook
 from app.question_view import QuestionView
 from app.sets import QuestionSets
+from app.settings import PageSettings
 from app.shared_runs import SharedRun, SharedRuns
+from app.store import RunStore
 from app.verdict_book import VerdictBook
+from app.watching.counts import counted
+from app.weights import Weights
+from app.zerogpu import LentGpu
 from hcl_core import pipeline, registry
-from hcl_core.errors import RunFolderError, SettingsError
+from hcl_core.errors import ModelNotFoundError, RunFolderError, SettingsError
 from hcl_core.folders import runs_folder
-from hcl_core.models.catalogue import CATALOGUE
+from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
 from hcl_core.models.lens_records import LensTable
 from hcl_core.pipeline.request import RunRequest, prepare
 from hcl_core.pipeline.scorer import Embeddings
+from hcl_core.pipeline.views import find_samples, place_of
 from hcl_core.runs import trash
-from hcl_core.runs.folder import RunFolder
 from hcl_core.scores.measures import TextMeasures, measure_texts
 from hcl_core.settings.prompts import PromptTemplate
-from hcl_core.settings.strategies import EARLY_EXIT
+from hcl_core.tasks import LensTask
 
 # Answers a layer of the first wave of a run, divided by the runs under way: small first waves show something soon.
 _FIRST_WAVE = 8
@@ -39,7 +46,7 @@ _GROWTH, _GROWTH_IN_COMPANY = 2, 32
 # Bytes of a prompt that is read through the token lens, each a token at most; with its own tokens shown, a quarter.
 _LENS_BYTES = 4_000
 # Visitors whose last run and last lens are in memory.
-_MOST_VISITORS = 64
+_MOST_VISITORS = 128
 # Questions whose text measures are in memory.
 _MOST_MEASURED = 64
 
@@ -52,17 +59,34 @@ class Service:
         jobs: What the visitors' buttons have started.
         models: In memory.
         own_verdicts: What visitors say of answers.
-        is_public: See below.
+        weights: Those that come in packages.
+        settings: See below.
+        is_public: Whether others than the owner of the machine can reach the page; see ``app.limits``.
+        places: Of the runs and looks of all visitors.
 
     Args:
-        is_public: Whether others than the owner of the machine can reach the page; see ``app.limits``.
+        settings: The owner's, with the limits of a public page; ``None``: those of a page of one's own.
         dtype: Number format of the weights; see ``registry.load_model``.
+        gpu: What computes on a ZeroGPU Space; ``None`` elsewhere.
+        weights: See the attribute; ``None``: none are fetched.
     """
 
-    def __init__(self, is_public: bool = False, dtype: str = "auto") -> None:
-        self.is_public = is_public
-        self.sets, self.jobs, self._runs = QuestionSets(is_public), Jobs(), SharedRuns()
-        self.models = ModelsInMemory(dtype, self.jobs, self._runs.seconds_left)
+    def __init__(
+        self,
+        settings: PageSettings | None = None,
+        dtype: str = "auto",
+        gpu: LentGpu | None = None,
+        weights: Weights | None = None,
+    ) -> None:
+        self.settings = settings = settings or PageSettings(public=False, proxies=0)
+        self.is_public = is_public = settings.is_public
+        self._gpu = gpu
+        self.sets, self.jobs, self.places = QuestionSets(is_public), Jobs(), Places(settings)
+        self._runs = SharedRuns(settings.most_runs_at_once, settings.most_seconds_waiting if is_public else None)
+        self._seconds = SecondsBook(settings)
+        self._store = RunStore(settings.most_bytes_stored, self._is_in_use) if is_public else None
+        self.models = ModelsInMemory(dtype, self.jobs, self._runs.seconds_left, gpu.load if gpu else None)
+        self.weights = weights or Weights(is_public)
         self._embeddings = Embeddings(registry.load_embedder)
         self._speed = MachineSpeed(runs_folder() / ".speed.json")
         self.own_verdicts = VerdictBook(is_public, self._embeddings.of)
@@ -86,8 +110,15 @@ class Service:
         return [
             (f"{model.name} · {model.num_hidden_layers} {labels()('model_layers')}", model.name)
             for model in CATALOGUE
-            if not self.is_public or registry.is_available(model)
+            # The usual one, though it may not be here: a list without it could not name what is chosen.
+            if (model is DEFAULT_MODEL or not self.is_public or registry.is_available(model))
+            and (self._gpu is None or self._gpu.has(model.name))
         ]
+
+    @property
+    def num_waiting(self) -> int:
+        """Jobs that wait for a model, or load one, and runs in line."""
+        return self.jobs.num_queued + self._runs.num_waiting
 
     @property
     def allows_any_model(self) -> bool:
@@ -102,22 +133,40 @@ class Service:
         """The same, with those that are not finished."""
         return library.stored_runs(with_own=not self.is_public)
 
+    def check_allowed(self, request: RunRequest) -> None:
+        """Raise ``SettingsError`` for a run that nobody may start on this page, whoever asks and whenever."""
+        if self.is_public:
+            layers = check_public_request(request, self.settings)
+            check_seconds(self.foretell(request, layers), self.settings)
+
     def run(
-        self, request: RunRequest, visitor: str, kind: JobKind = "explore"
+        self, request: RunRequest, visitor: str, kind: JobKind = "explore", address: str = ""
     ) -> Generator[Notice | LiveEvent, None, None]:
         """Load the model if need be and do the run, or join it if it is under way, wave by wave, until it is stopped.
 
+        Args:
+            request: What is asked for.
+            visitor: Id of the browser's session.
+            kind: Of the job.
+            address: Where the visitor calls from.
+
         Raises:
             HclError: Anything that the visitor can mend.
+            LimitError: It is more than the page gives to one run, visitor or address, or has left.
             StoppedError: The visitor stopped it; whole waves are stored.
         """
-        if self.is_public:
-            check_public_request(request)
-        with self.jobs.work(visitor, kind) as job, (yield from self.models.take(request.model, job)) as model:
+        yield from self._arrived(visitor, kind)
+        self.check_allowed(request)
+        caller = Caller(visitor, address)
+        with (
+            self.places.take(caller),
+            self.jobs.work(visitor, kind) as job,
+            (yield from self.models.take(request.model, job)) as model,
+        ):
             job.check()
 
             def start(shared: SharedRun) -> Generator[Notice | LiveEvent, None, None]:
-                return self._events(request, model, shared)
+                return counted(self._events(request, model, shared, caller))
 
             with closing(self._runs.watch(request, job, start)) as events:
                 for event in events:
@@ -127,48 +176,93 @@ class Service:
                             self._live[visitor, kind] = event.run
                     yield event
 
+    def _arrived(self, visitor: str, kind: JobKind) -> Generator[Notice, None, None]:
+        """Wait for weights that are being fetched: no others take their place meanwhile.
+
+        Raises:
+            ModelNotFoundError: There is no model that a visitor may use.
+            StoppedError: The visitor stopped it.
+        """
+        if self.weights.are_coming:
+            with self.jobs.work(visitor, kind) as job:
+                yield from self.weights.wait(job)
+        if not self.weights.can_run:
+            raise ModelNotFoundError("no model is on this machine, so nothing new can be run: the stored runs are here")
+
     def _events(
-        self, request: RunRequest, model: LoadedModel, shared: SharedRun
+        self, request: RunRequest, model: LoadedModel, shared: SharedRun, caller: Caller
     ) -> Generator[Notice | LiveEvent, None, None]:
-        """The events of a run, which its thread takes."""
-        with model.use():
+        """The events of a run, which its thread takes; it is on the account of the first who asked for it."""
+        foretold = self.foretell(request, request.layers.resolve(model.lm.num_hidden_layers))
+        shared.foretold = foretold.middle if foretold else None
+        clock = RunClock(self.settings.most_seconds_a_run if self.is_public else None, self._num_under_way)
+        with model.use(), self._seconds.account(caller, shared.foretold or 0.0) as account:
+
+            def check() -> None:
+                shared.check()
+                clock.check()
+                account.taken = clock.seconds
+
             # In the scheduler's thread: tokenizers must not be used by two threads at once.
             ready = model.scheduler.call(lambda: prepare(request, model.lm, model.checkpoint, self._embeddings))
-            ready = replace(
-                ready,
-                decoder=registry.ScheduledDecoder(ready.decoder, model.scheduler, shared.check),
-                whole_model=ready.whole_model and registry.ScheduledLikelihood(ready.whole_model, model.scheduler),
-            )
-            run_id = ready.manifest.run_id
-            yield from self._runs.wait_for_folder(run_id, shared)
-            folder = RunFolder(runs_folder() / run_id)
+            if self._gpu is not None:
+                ready = self._gpu.apart(ready, request, check)
+            else:
+                ready = replace(
+                    ready,
+                    decoder=registry.ScheduledDecoder(ready.decoder, model.scheduler, check),
+                    whole_model=ready.whole_model and registry.ScheduledLikelihood(ready.whole_model, model.scheduler),
+                )
+            folder, manifest = place_of(ready.manifest, ready.questions, runs_folder())
+            ready = replace(ready, manifest=manifest)
+            yield from self._runs.wait_for_folder(folder.path.name, shared)
+            followed = self._runs.followed_by(shared, manifest.run_id, folder)
+            if followed is None:  # who follows another run decodes nothing
+                yield from self._runs.wait_for_turn(shared)
+            source = None if followed or folder.exists else find_samples(manifest.run_id, folder, runs_folder())
             live = LiveRun(folder, ready.manifest, ready.questions, ready.scorer)
             num_runs = self._runs.num_under_way
             first_wave = max(1, _FIRST_WAVE // num_runs)
             growth = _GROWTH if num_runs == 1 else _GROWTH_IN_COMPANY
             timer = RunTimer(self._speed, request, ready.manifest.settings.exit_layers, first_wave)
-            with closing(pipeline.run(folder, ready, first_wave, growth=growth)) as events:
-                for event in events:
-                    timer.add(event, is_alone=self._runs.num_under_way == 1)
-                    yield LiveEvent(event, live)
+            try:
+                with closing(
+                    pipeline.run(folder, ready, first_wave, growth=growth, source=source, followed=followed)
+                ) as events:
+                    for event in events:
+                        timer.add(event, is_alone=self._runs.num_under_way == 1)
+                        yield LiveEvent(event, live)
+            finally:
+                if self._store is not None:
+                    self._store.add(folder.path.name)
+
+    def _num_under_way(self) -> int:
+        return self._runs.num_under_way
+
+    def _is_in_use(self, run_id: str) -> bool:
+        """Whether a run is written, or on the screen of a visitor who has run it."""
+        with self._lock:
+            is_shown = any(live.manifest.id == run_id for live in self._live.values())
+        return is_shown or self._runs.is_written(run_id)
 
     def foretell(self, request: RunRequest, exit_layers: Sequence[int]) -> Foretold | None:
         """How long a run would take if no other is under way; ``None`` where that is not known."""
-        return foretell(request, exit_layers, _FIRST_WAVE, self._speed) if request.strategy == EARLY_EXIT else None
+        speed = self._gpu.speed if self._gpu else self._speed
+        return foretell(request, exit_layers, _FIRST_WAVE, speed)
 
     def live_run(self, visitor: str, run_id: str) -> LiveRun:
         """The visitor's run of that id, under way or their last one; raises ``RunFolderError`` if there is none."""
         with self._lock:
             own = [live for (owner, _), live in self._live.items() if owner == visitor]
         for live in own:
-            if live.manifest.run_id == run_id:
+            if live.manifest.id == run_id:
                 return live
         raise RunFolderError("this run is no longer in memory: press Run to go on with it")
 
     def has_live_run(self, visitor: str, run_id: str) -> bool:
         """Whether ``live_run`` has that run."""
         with self._lock:
-            return any(owner == visitor and live.manifest.run_id == run_id for (owner, _), live in self._live.items())
+            return any(owner == visitor and live.manifest.id == run_id for (owner, _), live in self._live.items())
 
     def forget(self, visitor: str) -> None:
         """The visitor has left: their jobs end at their next step, and nothing of theirs is kept."""
@@ -181,7 +275,14 @@ class Service:
         self.own_verdicts.forget(visitor)
 
     def read_layers(
-        self, model: str, exit_head: str, prompt: str, whole_text: bool, max_new_tokens: int, visitor: str
+        self,
+        model: str,
+        exit_head: str,
+        prompt: str,
+        whole_text: bool,
+        max_new_tokens: int,
+        visitor: str,
+        address: str = "",
     ) -> Generator[Notice | LensTable, None, None]:
         """The most probable tokens of every layer along the model's own greedy answer to ``prompt``, at the end.
 
@@ -189,6 +290,7 @@ class Service:
             HclError: Anything that the visitor can mend.
             StoppedError: The visitor stopped it.
         """
+        yield from self._arrived(visitor, "lens")
         if self.is_public:
             check_public_model(model)
         if not prompt.strip():
@@ -196,18 +298,32 @@ class Service:
         most = _LENS_BYTES // 4 if whole_text else _LENS_BYTES
         if (size := len(prompt.encode())) > most:
             raise SettingsError(f"this prompt has {size:,} bytes; the token lens takes {most:,} here: shorten it")
-        with self.jobs.work(visitor, "lens") as job, (yield from self.models.take(model, job)) as loaded:
+        caller = Caller(visitor, address)
+        with (
+            self.places.take(caller),
+            self.jobs.work(visitor, "lens") as job,
+            (yield from self.models.take(model, job)) as loaded,
+            self._seconds.account(caller, 0.0) as account,
+        ):
             job.check()
             yield Ready()
 
             def read() -> LensTable:
                 job.check()
-                head = registry.load_exit_head(exit_head, loaded.lm)
-                return registry.read_layers_along_answer(
-                    loaded.lm, head, "prompt", prompt, max_new_tokens=max_new_tokens, whole_text=whole_text
-                )
+                began = time.monotonic()
+                try:
+                    head = registry.load_exit_head(exit_head, loaded.lm)
+                    return registry.read_layers_along_answer(
+                        loaded.lm, head, "prompt", prompt, max_new_tokens=max_new_tokens, whole_text=whole_text
+                    )
+                finally:
+                    account.taken = time.monotonic() - began
 
-            table = loaded.scheduler.call(read)
+            if self._gpu is not None:
+                task = LensTask(exit_head, prompt, max_new_tokens, whole_text)
+                table = self._gpu.look(model, task)
+            else:
+                table = loaded.scheduler.call(read)
             with self._lock:
                 job.check()
                 self._lenses[visitor] = table
@@ -224,7 +340,7 @@ class Service:
     def text_measures(self, view: QuestionView) -> tuple[TextMeasures, ...]:
         """The measures of one question's texts, by layer; the embedder is loaded for the first ones."""
         outcomes = hashlib.blake2b(view.outcomes.table.outcomes.tobytes(), digest_size=16).hexdigest()
-        key = (view.manifest.run_id, view.stored.question.id, outcomes)
+        key = (view.manifest.id, view.stored.question.id, outcomes)
         with self._lock:
             measured = self._measured.get(key)
         if measured is None:

@@ -21,6 +21,9 @@ _MOST_QUESTIONS, _MOST_SETS, _MOST_VISITORS = 100_000, 4, 64
 _MOST_IN_ALL = 500_000
 # Accepted answers of one question: the judge compares each answer with all of them.
 _MOST_ANSWERS = 2_000
+# Lines and objects of a file that a stranger uploads: each may be a row, and a thousand rows take 0.15 s.
+_MOST_ROWS = 50_000
+_PARQUET = b"PAR1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ class QuestionSets:
             QuestionFileError: It can't be read; the message has the file's name and no path.
         """
         try:
+            if self._is_public:
+                _check_strangers_file(file)
             return self._keep(visitor, str(file))
         except HclError as error:
             raise QuestionFileError(str(error).replace(str(file), file.name)) from None
@@ -138,6 +143,21 @@ class QuestionSets:
             while len(self._by_visitor) > _MOST_VISITORS:
                 self._by_visitor.popitem()
         return loaded.name
+
+
+def _check_strangers_file(file: Path) -> None:
+    """Raise ``SettingsError`` for a file that takes much more time or memory than its size says."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return  # the reader says what is wrong
+    # A few kilobytes can unpack to any size, and say that they don't.
+    if content.startswith(_PARQUET) or file.suffix.lower() == ".parquet":
+        raise SettingsError("this public page reads no parquet files: upload json, csv or text instead")
+    if (number := sum(map(content.count, (b"\n", b"\r", b"{", b"[")))) > _MOST_ROWS:
+        raise SettingsError(
+            f"this file has {number:,} lines, objects and lists; this public page reads {_MOST_ROWS:,}: cut it"
+        )
 
 
 @cache

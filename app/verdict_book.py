@@ -43,7 +43,7 @@ class VerdictBook:
 
     def laid_over(self, view: QuestionView, visitor: str) -> QuestionView:
         """The question with the visitor's verdicts, or, where they are switched off, with their number alone."""
-        given = self.of(visitor, view.manifest.run_id).on(view.stored.question.id)
+        given = self.of(visitor, view.manifest.id).on(view.stored.question.id)
         if not given or view.is_open:
             return view
         if not self.are_on(visitor):
@@ -67,7 +67,7 @@ class VerdictBook:
 
     def overruled(self, visitor: str, folder: RunFolder) -> dict[int, JudgedQuestion]:
         """The questions of a run with verdicts that the visitor sees, see ``pipeline.overrule.overruled_questions``."""
-        given = self.shown(visitor, folder.manifest().run_id)
+        given = self.shown(visitor, folder.manifest().id)
         return overruled_questions(folder, given, self._embed) if given.verdicts else {}
 
     def change(self, visitor: str, run_id: str, to: Callable[[PersonVerdicts], PersonVerdicts]) -> None:

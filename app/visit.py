@@ -18,11 +18,13 @@ class Visit:
         words: Sentences in the visitor's language.
         service: The program's one.
         visitor: Id of the browser's session.
+        address: Where they call from; see ``app.addresses``.
     """
 
     words: Translator
     service: Service
     visitor: str
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

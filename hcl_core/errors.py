@@ -9,6 +9,10 @@ class SettingsError(HclError):
     """A setting is outside its range, unknown, or contradicts another."""
 
 
+class LimitError(SettingsError):
+    """Something asks for more than a page gives to one caller, or has left."""
+
+
 class QuestionFileError(HclError):
     """A question file cannot be read; the message names the file and the line."""
 
@@ -23,6 +27,10 @@ class GatedModelError(HclError):
 
 class NoNetworkError(HclError):
     """The Hub cannot be reached and the weights are not on this machine."""
+
+
+class FetchError(HclError):
+    """The packages that hold weights cannot be downloaded."""
 
 
 class UnsafeWeightsError(HclError):
@@ -51,6 +59,10 @@ class NotEnoughMemoryError(HclError):
 
 class NotFiniteError(HclError):
     """The model computes values that are no finite numbers: they overflow its number format, or weights are damaged."""
+
+
+class GpuError(HclError):
+    """A GPU that is lent for each task was not to be had, or its time was up."""
 
 
 class JudgeError(HclError):

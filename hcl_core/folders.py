@@ -7,23 +7,37 @@ import platformdirs
 
 from hcl_core.errors import SettingsError
 
+_SPACE_STORAGE = Path("/data")
+
 
 def cache_folder() -> Path:
     """Folder of converted weights and own exit heads: ``$HCL_CACHE``, else in the platform's cache folder.
 
+    On a Space with persistent storage it is there.
+
     Raises:
         SettingsError: Something else than a folder is in its place.
     """
-    return _data_folder("HCL_CACHE", platformdirs.user_cache_dir("hcl-explorer", appauthor=False))
+    storage = space_storage()
+    usual = storage / "cache" if storage else platformdirs.user_cache_dir("hcl-explorer", appauthor=False)
+    return _data_folder("HCL_CACHE", usual)
 
 
 def runs_folder() -> Path:
     """Folder of the user's runs: ``$HCL_RUNS``, else ``runs`` in the working folder.
 
+    On a Space with persistent storage it is there.
+
     Raises:
         SettingsError: Something else than a folder is in its place.
     """
-    return _data_folder("HCL_RUNS", "runs")
+    storage = space_storage()
+    return _data_folder("HCL_RUNS", storage / "runs" if storage else "runs")
+
+
+def space_storage() -> Path | None:
+    """The persistent storage of a Hugging Face Space, where this is one that has it: all else goes at each restart."""
+    return _SPACE_STORAGE if "SPACE_ID" in os.environ and os.access(_SPACE_STORAGE, os.W_OK | os.X_OK) else None
 
 
 def own_heads_folder() -> Path:
@@ -54,7 +68,7 @@ def user_path(text: str) -> Path | None:
         return None
 
 
-def _data_folder(variable: str, default: str) -> Path:
+def _data_folder(variable: str, default: str | Path) -> Path:
     """The folder that an environment variable names; neither it nor one above it may be something else."""
     path = Path(os.environ.get(variable) or default)
     for folder in (path, *path.parents):

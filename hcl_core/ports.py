@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcl_core.models.cost import ModelCost
+from hcl_core.models.head_records import HeadTrial
 from hcl_core.records import Outcome, Question, Sample, SamplingSettings, StoredQuestion
 
 
@@ -50,11 +51,13 @@ class NamedExitHead(Protocol):
         name: ``"shared"`` or ``"linear"``.
         fingerprint: Decides, with the model, what the head answers; part of the run id.
         reason: Why it was taken, as ``models.head_records.HeadChoice`` has it.
+        trial: What was measured for that, as there.
     """
 
     name: str
     fingerprint: str
     reason: str
+    trial: HeadTrial | None
 
 
 class Decoder(Protocol):

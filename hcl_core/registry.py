@@ -17,6 +17,7 @@ from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
+    from hcl_core.decode.apart import do_task as do_task
     from hcl_core.decode.engine import EngineDecoder
     from hcl_core.decode.heads.exit_heads import load_exit_head as load_exit_head
     from hcl_core.decode.model.causal_lm import CausalLM
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 else:
     # Functions and classes handed on as they are, by their modules. Type checkers see the imports above.
     _LAZY = {
+        "do_task": "hcl_core.decode.apart",
         "load_exit_head": "hcl_core.decode.heads.exit_heads",
         "is_available": "hcl_core.decode.model.checkpoints",
         "load_model": "hcl_core.decode.model.loading",

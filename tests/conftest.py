@@ -185,6 +185,7 @@ def fake_sample(question, exit_layer: int, sample_idx: int):
 
 class FakeExitHead:
     name = fingerprint = reason = "fake"
+    trial: Any = None
 
 
 class FakeDecoder:

@@ -46,6 +46,11 @@ def test_a_long_value_is_not_quoted_whole(blocks):
     assert len(refusal_of(blocks, [1, 1, "x" * 1_000_000])) == 300
 
 
+@pytest.mark.parametrize("value", [[], ["a"], {}, {"a": "b"}])
+def test_a_choice_of_one_is_neither_many_nor_an_object(blocks, value):
+    assert refusal_of(blocks, [1, 1, value]) == "Choice must be one of its choices"
+
+
 @pytest.mark.parametrize("values", [[], [1], [1, None, "a"], [1, 1, [["a"]]]])
 def test_values_that_components_cannot_read_are_a_sentence(blocks, values):
     assert "values" in refusal_of(blocks, values) or "choices" in refusal_of(blocks, values)

@@ -165,7 +165,7 @@ def test_run_says_where_it_saved(run_tiny, tmp_path):
 def test_run_is_saved_under_its_id(run_tiny):
     run_tiny(*OWN)
     (folder,) = Path("runs").iterdir()
-    assert RunFolder(folder).manifest().run_id == folder.name
+    assert RunFolder(folder).manifest().id == folder.name
 
 
 def test_run_stores_the_settings_that_were_given(run_tiny, tmp_path):
@@ -642,13 +642,13 @@ def test_run_takes_the_judge_that_is_named(run_tiny, tmp_path):
     assert RunFolder(tmp_path / "own").stamps()[0].startswith("paper 1; run ")
 
 
-def test_run_again_with_another_judge_is_judged_by_that_one(command, run_tiny, tmp_path):
-    asked = ("--question", "Name a city.", "--accept", "Rome", "--out", tmp_path / "own")
+def test_run_again_with_another_judge_is_a_run_of_its_own(run_tiny):
+    asked = ("--question", "Name a city.", "--accept", "Rome")
     run_tiny(*asked)
     run_tiny(*asked, "--judge", "paper")
-    folder = RunFolder(tmp_path / "own")
-    assert folder.manifest().judge == "paper" and folder.stamps()[0].startswith("paper 1; run ")
-    assert json.loads(command("score", tmp_path / "own", "--json")[1])["judge"] == "paper"
+    folders = [RunFolder(path) for path in Path("runs").iterdir()]
+    assert sorted(folder.manifest().judge for folder in folders) == ["alias", "paper"]
+    assert parts(folders[0].path) == parts(folders[1].path)
 
 
 def test_score_of_a_run_that_is_being_written_keeps_nothing(command, run_tiny, tmp_path):
@@ -660,12 +660,14 @@ def test_score_of_a_run_that_is_being_written_keeps_nothing(command, run_tiny, t
     assert folder.manifest().judge == "alias" and folder.stamps()[0].startswith(f"{AliasJudge.stamp}; run ")
 
 
-def test_score_judges_anew_and_keeps_it(command, run_tiny, tmp_path):
+def test_score_judges_anew_and_keeps_both(command, run_tiny, tmp_path):
     run_tiny("--question", "Name a city.", "--accept", "Rome", "--out", tmp_path / "own")
     assert json.loads(command("score", tmp_path / "own", "--json")[1])["judge"] == "alias"
     for _ in range(2):
         assert json.loads(command("score", tmp_path / "own", "--json", "--judge", "paper")[1])["judge"] == "paper"
-    assert json.loads(command("score", tmp_path / "own", "--json")[1])["judge"] == "paper"
+    assert json.loads(command("score", tmp_path / "own", "--json")[1])["judge"] == "alias"
+    (view,) = Path("runs").iterdir()
+    assert json.loads(command("score", view, "--json")[1])["judge"] == "paper"
 
 
 def test_verdicts_of_an_older_version_of_a_judge_are_made_again(command, run_tiny, tmp_path):

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 import typer
 
+from app.settings import PageSettings
+from docs import public
 from docs.architecture import PACKAGES, rooms
+from docs.writing import fill_in
 from hcl_core.cli import app
 
 REPO = Path(__file__).parent.parent
@@ -59,9 +62,22 @@ def test_a_file_and_a_name_in_the_texts_exist(text, path, name):
         assert name in names_in(ast.parse(file.read_text(encoding="utf-8")).body), f"{text}: no {name} in {path}"
 
 
+def test_every_threat_names_the_test_that_holds_it():
+    table = (REPO / "docs" / "security.md").read_text(encoding="utf-8").partition("## Threats")[2].partition("## ")[0]
+    threats = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(threats) > 20
+    assert [line for line in threats if not re.search(r"`tests/\w+\.py:test_\w+`", line.rpartition(" | ")[2])] == []
+
+
 def test_the_tables_of_the_architecture_are_those_of_the_code():
     done = subprocess.run([sys.executable, "-m", "docs.architecture", "--check"], cwd=REPO, stderr=subprocess.PIPE)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_the_table_of_settings_is_that_of_the_class():
+    text = (REPO / "docs" / "public.md").read_text(encoding="utf-8")
+    assert fill_in(text, public.tables()) == text
+    assert public.descriptions().keys() == PageSettings.model_fields.keys()
 
 
 def test_the_readme_lists_every_room():

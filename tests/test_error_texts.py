@@ -26,6 +26,7 @@ TERMINAL = (
     "hcl_core/judges/llm.py",
     "hcl_core/pipeline/judge_eval.py",
     "hcl_core/pipeline/judge_precision.py",
+    "hcl_core/transfer/space.py",
 )
 
 

@@ -110,6 +110,27 @@ def test_a_run_that_was_timed_here_is_foretold_by_its_own_time(tmp_path):
     assert speed.factor("layerskip-llama2-7b") == (pytest.approx(3), False)
 
 
+def test_a_strategy_is_foretold_by_its_own_time_and_before_by_the_models(tmp_path):
+    speed = MachineSpeed(tmp_path / "speed.json")
+    drafting = asked(strategy=Strategy.parse("self_speculative"))
+    speed.learn("smollm2-135m", 3, 1)
+    before = foretell(drafting, LAYERS, 8, speed)
+    assert not before.is_timed and before.middle == pytest.approx(3 * expected_seconds(drafting, LAYERS, 8))
+    speed.learn("smollm2-135m", 5, 1, "self_speculative")
+    after = foretell(drafting, LAYERS, 8, speed)
+    assert after.is_timed and after.middle == pytest.approx(5 * expected_seconds(drafting, LAYERS, 8))
+    assert speed.factor("smollm2-135m") == (pytest.approx(3), True)
+
+
+@pytest.mark.parametrize("name", ["self_speculative", "dynamic"])
+def test_other_strategies_take_longer_the_more_layers_answers_and_tokens(name):
+    shape = DEFAULT_MODEL.shape
+    least = reference_seconds(work(strategy=name), shape)
+    for more in ({"num_samples": 48}, {"max_new_tokens": 40, "temperature": 1.5}, {"exit_layers": (5, *LAYERS)}):
+        assert reference_seconds(work(strategy=name, **more), shape) > least
+    assert least > reference_seconds(work(), shape)
+
+
 def test_the_last_run_counts_as_much_as_all_before(tmp_path):
     speed = MachineSpeed(tmp_path / "speed.json")
     for taken in (2, 8):
@@ -168,5 +189,6 @@ def test_only_whole_runs_alone_teach(tmp_path, events, teaches):
     assert timed(tmp_path, events) is teaches
 
 
-def test_other_strategies_teach_nothing(tmp_path):
+def test_another_strategy_teaches_nothing_of_true_early_exit(tmp_path):
     assert timed(tmp_path, [(BEGUN, True), (DONE, True)], asked(strategy=Strategy("dynamic"))) is False
+    assert MachineSpeed(tmp_path / "speed.json").factor("smollm2-135m", "dynamic")[1]

@@ -26,10 +26,11 @@ from app.question_view import QuestionView
 from app.render.explore import stored_parts
 from app.render.opening import page_parts
 from app.service import Service
+from app.settings import PageSettings
 from app.visit import Balance, Visit
 from hcl_core import registry
 from hcl_core.decode.model.checkpoints import Checkpoint
-from hcl_core.errors import HclError, JudgeError, RunFolderError, SettingsError
+from hcl_core.errors import HclError, JudgeError, LimitError, RunFolderError, SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.pipeline.plausibility import plausibility_stamp
 
@@ -228,15 +229,15 @@ def test_another_judge_that_fails_leaves_a_run_as_it_was_judged(service, monkeyp
     monkeypatch.setattr(PaperJudge, "judge", lambda *_: (_ for _ in ()).throw(JudgeError("no verdict today")))
     with pytest.raises(JudgeError, match="no verdict today"):
         list(run(service, judge="paper", accepted="Pwned"))
-    after = own_run()
+    after = library.find_run(before.manifest.id)
     assert after.manifest == before.manifest and after.folder.questions() == before.folder.questions()
-    assert own_view().is_complete
+    assert QuestionView.load(after, after.folder.questions()[0].question.id).is_complete
 
 
 def test_further_measures_follow_the_verdicts(service):
     def vendi(accepted):
-        list(run(service, accepted=accepted))
-        return further_measures(own_view(), ["vendi_score"], service)["vendi_score"]
+        view = list(run(service, accepted=accepted))[-1].result.view
+        return further_measures(view, ["vendi_score"], service)["vendi_score"]
 
     assert vendi("zzzqqq") == [0, 0, 0, 0] != vendi("\n".join("abcdefghijklmnopqrstuvwxyz0123456789<>|=+-"))
 
@@ -299,7 +300,7 @@ def test_a_deleted_run_stays_in_the_trash_for_thirty_days(service):
     import os
 
     list(run(service))
-    gone = own_run().manifest.run_id
+    gone = own_run().manifest.id
     runs.delete(by(service), gone)
     service.warm_up()
     trashed = next(path for path in (runs_folder() / ".trash").iterdir() if path.name == gone)
@@ -318,7 +319,12 @@ def public(monkeypatch):
     """A page whose visitors have the embedded model alone."""
     monkeypatch.setattr(registry, "load_model", lambda *_: pytest.fail("loaded"))
     monkeypatch.setattr(registry, "is_available", lambda model: model.name == "smollm2-135m")
-    return Service(is_public=True)
+    return Service(PageSettings(public=True))
+
+
+def test_a_public_page_says_beside_the_estimate_what_it_would_refuse(public):
+    with pytest.raises(LimitError, match="this public page allows 120,000"):
+        explore.estimate(by(public), form(model="smollm2-135m", num_samples=6_000))
 
 
 @pytest.mark.parametrize(
@@ -348,7 +354,7 @@ def test_a_public_page_counts_the_questions_of_a_set_too(public):
 
 def test_a_public_page_lists_no_visitors_runs(service):
     list(run(service))
-    public = Service(is_public=True)
+    public = Service(PageSettings(public=True))
     assert [each.is_shipped for each in public.stored_runs()] == [True] * 4
     assert run_list.list_runs(by(public)).num_runs == 4
     assert [each.is_shipped for each in service.stored_runs()] == [True] * 4 + [False]
@@ -462,7 +468,7 @@ def test_a_run_that_has_not_been_judged_is_an_error(service):
     list(run(service))
     own = own_run()
     (own.folder.path / "verdicts.parquet").unlink()
-    shown = ShownQuestion(own.manifest.run_id, library.questions_of(own)[0].question.id)
+    shown = ShownQuestion(own.manifest.id, library.questions_of(own)[0].question.id)
     with pytest.raises(RunFolderError, match="has not been judged yet"):
         explore.show(by(service), shown, EQUAL)
 
@@ -473,7 +479,7 @@ def test_questions_that_were_damaged_since_are_read_again(service):
     assert library.questions_of(own)
     (own.folder.path / "questions.jsonl").write_text("broken", encoding="utf-8")
     with pytest.raises(RunFolderError, match="questions.jsonl cannot be read"):
-        explore.show(by(service), ShownQuestion(own.manifest.run_id, "x"), EQUAL)
+        explore.show(by(service), ShownQuestion(own.manifest.id, "x"), EQUAL)
 
 
 @pytest.mark.parametrize("content", ["broken", ""])
@@ -525,7 +531,7 @@ def test_every_measure_has_a_value_a_layer(service):
 def test_plausibility_is_shown_where_the_run_has_it_stored(service):
     list(run(service))
     assert np.isnan(further_measures(own_view(), ["plausibility"], service)["plausibility"]).all()
-    folder = library.find_run(own_view().manifest.run_id).folder
+    folder = library.find_run(own_view().manifest.id).folder
     keys = sorted(sample_keys(folder))
     stamp = plausibility_stamp(folder.manifest())
     write_derived(folder, "plausibility", keys, stamp, mean_logprob=[-0.5 * key.exit_layer for key in keys])
@@ -552,7 +558,7 @@ def test_the_time_is_estimated_before_a_run_or_not_known(reader):
     unknown = explore.estimate(reader, form(model="own"))
     assert (unknown.num_layers, unknown.foretold) == (None, None)
     other = explore.estimate(reader, form(model="smollm2-135m", first_layer=16, last_layer=30, strategy="dynamic"))
-    assert (other.num_layers, other.foretold) == (15, None)
+    assert other.num_layers == 15 and other.foretold.middle > 0 and not other.foretold.is_timed
 
 
 # Questions.
@@ -627,7 +633,7 @@ def test_runs_that_cannot_be_compared_are_an_error(reader, ids, measure, message
 def test_runs_of_other_questions_are_drawn_and_have_nothing_in_common(service):
     list(run(service))
     own = own_run()
-    compared = compare.compare(by(service), [SHIPPED, own.manifest.run_id], "hallucination_rate")
+    compared = compare.compare(by(service), [SHIPPED, own.manifest.id], "hallucination_rate")
     assert compared.notes == (Message("nothing_in_common", {"run": run_names.run_name(own, WORDS)}),)
     assert compared.comparisons == [] and all(each.curve for each in compared.runs)
 
@@ -645,7 +651,7 @@ def test_a_set_is_run_and_its_curve_grows_question_by_question(service, monkeypa
     results = [update.result for update in updates if update.result]
     assert [result.num_answered for result in results] == [1, 2, 3, 3]
     assert [result.is_complete for result in results] == [False, False, False, True]
-    assert results[-1].manifest.num_questions == 3 and results[-1].shown == ShownSet(results[-1].manifest.run_id)
+    assert results[-1].manifest.num_questions == 3 and results[-1].shown == ShownSet(results[-1].manifest.id)
     assert updates[-1].status.key == "set_done"
 
 
@@ -740,11 +746,11 @@ def test_a_cell_that_is_none_is_an_error(reader, cell):
 def own(service):
     """Id of a run of the visitor's own."""
     list(run(service))
-    return own_run().manifest.run_id
+    return own_run().manifest.id
 
 
 def listed(visit):
-    return [each.manifest.run_id for each in run_list.list_runs(visit).runs]
+    return [each.manifest.id for each in run_list.list_runs(visit).runs]
 
 
 def test_runs_are_listed_and_one_is_shown(service, own):
@@ -768,7 +774,7 @@ def test_a_run_is_exported(service, own, kind):
 
 
 def test_a_deleted_run_comes_back(service, own):
-    assert runs.delete(by(service), own).manifest.run_id == own
+    assert runs.delete(by(service), own).manifest.id == own
     assert own not in listed(by(service))
     runs.undo(by(service), own)
     assert own in listed(by(service))
@@ -785,7 +791,7 @@ def test_an_exported_run_is_opened_again(service, own, tmp_path, monkeypatch):
     file = runs.export_run(by(service), own, "zip")
     monkeypatch.setenv("HCL_RUNS", str(tmp_path / "elsewhere"))
     opened = runs.open_file(by(service), str(file))
-    assert (opened.result.run.manifest.run_id, opened.is_new) == (own, True)
+    assert (opened.result.run.manifest.id, opened.outcome) == (own, "stored")
     assert listed(by(service))[0] == own
 
 
@@ -802,7 +808,7 @@ def test_exports_of_all_threads_are_in_one_folder(service):
 
 def test_a_run_that_is_there_already_is_kept_and_said_to_be(service, own):
     file = runs.export_run(by(service), own, "zip")
-    assert not runs.open_file(by(service), str(file)).is_new
+    assert runs.open_file(by(service), str(file)).outcome == "there"
 
 
 def test_a_file_that_is_no_run_is_an_error_without_its_path(service, tmp_path):
@@ -884,7 +890,7 @@ def test_an_address_opens_a_set(reader):
 
 
 def test_an_address_opens_a_run(reader):
-    assert opened(reader, {"tab": "runs", "run": WARMER}).runs.result.run.manifest.run_id == WARMER
+    assert opened(reader, {"tab": "runs", "run": WARMER}).runs.result.run.manifest.id == WARMER
 
 
 @pytest.mark.parametrize(

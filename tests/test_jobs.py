@@ -182,7 +182,7 @@ def test_two_runs_of_one_visitor_are_both_in_memory(service):  # noqa: F811
     choice = SetChoice("starter", 2, None, 1)
     sets = [update.result for update in dataset.run(visit, choice, form(num_samples=4), EQUAL) if update.result]
     assert explore.show(visit, one, EQUAL).shown == one
-    assert dataset.show(visit, sets[0].shown, EQUAL).manifest.run_id == sets[0].shown.run_id != one.run_id
+    assert dataset.show(visit, sets[0].shown, EQUAL).manifest.id == sets[0].shown.run_id != one.run_id
     service.forget(visit.visitor)
     with pytest.raises(RunFolderError, match="no longer in memory"):
         explore.show(visit, one, EQUAL)

@@ -113,10 +113,8 @@ def test_a_stopped_open_run_goes_on_to_the_same_scores(visit, updates):
 
 
 def test_an_open_run_is_listed_and_found_by_its_question(visit, stored):
-    assert stored.manifest.run_id in [run.manifest.run_id for run in visit.service.stored_runs()]
-    assert [run_id for _, run_id in explore.run_choices(visit, "Write a metaphor for the sea.")] == [
-        stored.manifest.run_id
-    ]
+    assert stored.manifest.id in [run.manifest.id for run in visit.service.stored_runs()]
+    assert [run_id for _, run_id in explore.run_choices(visit, "Write a metaphor for the sea.")] == [stored.manifest.id]
 
 
 def test_the_estimate_says_that_the_question_is_open(visit):
@@ -126,7 +124,7 @@ def test_the_estimate_says_that_the_question_is_open(visit):
 
 
 def test_an_open_set_has_a_row_a_question_without_right_or_wrong(visit, stored):
-    result = dataset.show(visit, ShownSet(stored.manifest.run_id), EQUAL)
+    result = dataset.show(visit, ShownSet(stored.manifest.id), EQUAL)
     parts = render_set.set_parts(result, WORDS["en"])
     assert JUDGED.findall(words_of(parts["headline"])) == []
     heads = parts["rows"]["value"]["headers"]
@@ -137,7 +135,7 @@ def test_an_open_set_has_a_row_a_question_without_right_or_wrong(visit, stored):
 
 
 def test_an_open_run_has_no_hallucination_to_compare(visit, stored):
-    ids = [stored.manifest.run_id, SHIPPED]
+    ids = [stored.manifest.id, SHIPPED]
     compared = compare.compare(visit, ids, "hallucination_rate")
     assert [run.curve is None for run in compared.runs] == [True, False] and compared.comparisons == []
     assert {note.key for note in compared.notes} == {"run_lacks", "nothing_in_common"}
@@ -157,6 +155,6 @@ def test_the_exported_page_of_an_open_run_says_nothing_of_right_or_wrong(stored,
 def test_open_answers_without_plausibility_have_no_best_layer(visit, stored):
     (stored.folder.path / "plausibility.parquet").unlink()
     question = library.questions_of(stored)[0].question
-    result = explore.show(visit, ShownQuestion(stored.manifest.run_id, question.id), EQUAL)
+    result = explore.show(visit, ShownQuestion(stored.manifest.id, question.id), EQUAL)
     assert result.scored.best is None and replace(result.shown, layer=None) == result.shown
     assert "not known yet" in render.question_parts(result, WORDS["en"])["headline"]

@@ -75,7 +75,7 @@ def test_a_stored_question_is_drawn_once_for_all_who_look_at_it(visit, monkeypat
     assert len(drawn) == 1 and "Earth" in again["answers"]
     render.question_parts(explore.show(visit, shown, balance), Translator("de"))
     live = explore.show(visit, shown, balance)
-    render.question_parts(replace(live, shown=replace(shown, is_live=True)), WORDS)
+    render.question_parts(replace(live, view=replace(live.view, version=None)), WORDS)
     own = replace(live.view, own=OwnVerdicts((PersonVerdict("name-a-planet", "Earth", True, "Earth"),), are_on=False))
     render.question_parts(replace(live, view=own), WORDS)
     render.question_parts(explore.show(visit, shown, Balance(34)), WORDS)
@@ -294,16 +294,16 @@ def test_a_run_without_scores_says_why(visit):
 
 def test_a_deleted_run_can_be_brought_back(visit):
     listed = run_list.list_runs(visit)
-    newest = listed.runs[0].manifest.run_id
+    newest = listed.runs[0].manifest.id
     left = replace(listed, runs=listed.runs[1:])
     parts = render_runs.deleted_parts(listed.runs[0], left, WORDS)
     assert parts["undo"]["visible"] and parts["deleted"] == newest and parts["chosen"] is None
-    assert [row[-1] for row in parts["rows"]["value"]["data"]] == [run.manifest.run_id for run in left.runs]
+    assert [row[-1] for row in parts["rows"]["value"]["data"]] == [run.manifest.id for run in left.runs]
     assert not render_runs.restored_parts(SHIPPED, listed, WORDS)["undo"]["visible"]
 
 
 def test_the_table_of_runs_has_pages(visit, monkeypatch):
-    every = [run.manifest.run_id for run in run_list.list_runs(visit).runs]
+    every = [run.manifest.id for run in run_list.list_runs(visit).runs]
     monkeypatch.setattr(run_list, "MOST_ROWS", 3)
     monkeypatch.setattr(render_runs, "MOST_ROWS", 3)
     pages = [render_runs.list_parts(run_list.list_runs(visit, number=number), WORDS) for number in (0, 1, 9)]

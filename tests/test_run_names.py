@@ -13,6 +13,7 @@ from app.language import Translator
 from app.library import StoredRun
 from app.run_names import head_name, model_name, run_name, run_names, settings_in_words
 from app.service import Service
+from app.settings import PageSettings
 from app.visit import Visit
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import precomputed_folder
@@ -170,7 +171,7 @@ def test_a_name_is_one_line_without_control_characters():
 
 
 def test_visitors_of_a_public_page_name_nothing(folder):
-    public = Visit(ENGLISH, Service(is_public=True), "visitor")
+    public = Visit(ENGLISH, Service(PageSettings(public=True)), "visitor")
     with pytest.raises(SettingsError, match="public page"):
         runs.rename(public, SHIPPED, "mine", "")
     assert not folder.exists()

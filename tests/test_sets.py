@@ -80,6 +80,21 @@ def test_a_path_is_loaded_by_its_owner_and_refused_on_a_public_page(tmp_path):
         QuestionSets(is_public=True).load_named("me", str(file))
 
 
+def test_a_public_page_reads_no_parquet_whatever_it_is_called(tmp_path):
+    for name in ("mine.parquet", "mine.csv"):
+        (tmp_path / name).write_bytes(b"PAR1 and more")
+        with pytest.raises(QuestionFileError, match="reads no parquet files"):
+            QuestionSets(is_public=True).load_file("me", tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"\n" * 50_001, b"\r" * 50_001, b"[" + b"{}," * 50_001, b"[" * 50_001])
+def test_a_file_of_very_many_rows_is_refused_on_a_public_page_before_it_is_read(tmp_path, content):
+    file = tmp_path / "mine.csv"
+    file.write_bytes(content)
+    with pytest.raises(QuestionFileError, match="this public page reads 50,000"):
+        QuestionSets(is_public=True).load_file("me", file)
+
+
 def test_no_more_sets_and_visitors_are_kept_than_fit(tmp_path, monkeypatch):
     monkeypatch.setattr(sets, "_MOST_SETS", 2)
     monkeypatch.setattr(sets, "_MOST_VISITORS", 2)

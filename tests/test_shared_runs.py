@@ -9,13 +9,15 @@ from conftest import make_lm
 from test_handlers import form, loads, service  # noqa: F401
 
 from app import library
+from app.estimate import Foretold
 from app.jobs import Job, StoppedError
 from app.live import LiveEvent, Loading, Waiting
 from app.messages import Message, message_of
+from app.shared_runs import Pace
 from hcl_core import registry
 from hcl_core.decode.engine import EngineDecoder
 from hcl_core.decode.model.checkpoints import Checkpoint
-from hcl_core.errors import JudgeError, NotEnoughMemoryError
+from hcl_core.errors import JudgeError, LimitError, NotEnoughMemoryError
 from hcl_core.pipeline import Finished, Started, WaveDone
 
 WAIT = 20  # seconds that no test should take
@@ -48,6 +50,10 @@ def next_wave(events):
     return next(live for live in events if isinstance(live, LiveEvent) and isinstance(live.event, WaveDone))
 
 
+def last_of(events):
+    return list(events)[-1]
+
+
 def wait_until_ended(service):  # noqa: F811
     """Block until the threads of all runs have ended."""
     for thread in threading.enumerate():
@@ -74,7 +80,7 @@ def test_requests_that_differ_are_decoded_each(service, decoded):  # noqa: F811
 
 def test_the_more_runs_the_smaller_the_first_wave(service):  # noqa: F811
     runs = [events_of(service, f"visitor {seed}", seed=seed) for seed in range(5)]
-    assert [next_wave(events).event.num_done for events in runs] == [4 * 8, 4 * 4, 4 * 2, 4 * 2, 4 * 2]
+    assert [next_wave(events).event.num_done for events in runs] == [4 * 8, 4 * 4, 4 * 2, 4 * 2, 4 * 1]
     assert [waves_of(events)[-1] for events in runs] == [96] * 5
 
 
@@ -154,18 +160,18 @@ def test_an_error_of_a_run_reaches_all_who_watch_it(service, monkeypatch):  # no
 
 
 def test_a_run_that_writes_the_same_folder_waits_for_it(service, decoded):  # noqa: F811
-    first, other = events_of(service, "first"), events_of(service, "other", judge="paper")
-    run_id = next_wave(first).run.manifest.run_id
+    first, other = events_of(service, "first"), events_of(service, "other", exit_head="shared")
+    folder = next_wave(first).run.folder
     waiting: Any = next(other)
     assert isinstance(waiting, Waiting) and waiting.reason == "folder" and waiting.seconds > 0
     assert waves_of(first) == [96]
     finished: Any = list(other)[-1]
-    assert isinstance(finished.event, Finished) and finished.run.manifest.run_id == run_id
-    assert finished.run.folder.manifest().judge == "paper" and len(decoded) == 1
+    assert isinstance(finished.event, Finished) and finished.run.folder.path == folder.path
+    assert len(decoded) == 1
 
 
 def test_a_run_that_waits_for_a_folder_can_be_stopped(service):  # noqa: F811
-    first, other = events_of(service, "first"), events_of(service, "other", judge="paper")
+    first, other = events_of(service, "first"), events_of(service, "other", exit_head="shared")
     next_wave(first)
     next(other)
     service.jobs.stop("other")
@@ -173,6 +179,87 @@ def test_a_run_that_waits_for_a_folder_can_be_stopped(service):  # noqa: F811
         next(other)
     assert waves_of(first) == [96]
     wait_until_ended(service)
+
+
+# The line.
+
+
+@pytest.fixture
+def one_at_once(service, monkeypatch):  # noqa: F811
+    """Only one run is decoded at a time, and each is foretold to take eight seconds."""
+    service._runs._at_once = 1
+    monkeypatch.setattr(service, "foretell", lambda *_: Foretold(8, 8, True))
+    return service
+
+
+def test_runs_beyond_those_at_once_are_told_their_place_and_the_time(one_at_once):
+    runs = [events_of(one_at_once, f"visitor {seed}", seed=seed) for seed in range(4)]
+    next_wave(runs[0])
+    told = [message_of(next_place(run)) for run in runs[1:]]
+    assert [each.key for each in told] == ["waiting_turn_seconds"] * 3
+    assert [each.values["place"] for each in told] == [1, 2, 3]
+    first, second, third = (int(str(each.values["seconds"])) for each in told)
+    assert 0 < first < 8 <= second < 16 <= third < 24  # the first run has begun, and eight seconds a run in line
+    with ThreadPoolExecutor(4) as pool:
+        assert [waves[-1] for waves in pool.map(waves_of, runs)] == [96] * 4
+    wait_until_ended(one_at_once)
+    assert one_at_once._runs.num_waiting == 0 and not one_at_once._runs._under_way
+
+
+def next_place(events):
+    return next(event for event in events if isinstance(event, Waiting))
+
+
+def test_the_line_goes_in_the_order_of_asking_and_closes_up_where_somebody_leaves(one_at_once):
+    first, second, third = (events_of(one_at_once, name, seed=seed) for seed, name in enumerate("abc"))
+    next_wave(first)
+    assert next_place(second).num_before == 0 and next_place(third).num_before == 1
+    second.close()
+    assert next_place(third).num_before == 0
+    assert waves_of(first) == [96] and waves_of(third)[-1] == 96
+
+
+def test_who_asks_for_what_waits_joins_it_and_takes_no_further_place_in_line(one_at_once, decoded):
+    first, second, joined = (events_of(one_at_once, name, seed=seed) for seed, name in ((0, "a"), (1, "b"), (1, "c")))
+    next_wave(first)
+    assert next_place(second).num_before == next_place(joined).num_before == 0
+    assert one_at_once._runs.num_waiting == 1
+    assert waves_of(first) == [96]
+    with ThreadPoolExecutor(2) as pool:
+        assert [waves[-1] for waves in pool.map(waves_of, (second, joined))] == [96, 96]
+    assert len(decoded) == 2
+
+
+def test_a_line_that_needs_too_long_takes_no_more(one_at_once):
+    one_at_once._runs._most_waiting = 0.0
+    first, second, third = (events_of(one_at_once, name, seed=seed) for seed, name in enumerate("abc"))
+    next_wave(first)
+    next_place(second)
+    with pytest.raises(LimitError, match="the 1 runs in line need about 8 s, and this public page lets 0 s wait"):
+        list(third)
+    second.close()
+    first.close()
+
+
+def test_the_time_in_line_follows_what_runs_have_taken_there():
+    pace = Pace()
+    pace.ended(2.0, True, 100.0)
+    assert pace.factor == 1
+    for number in range(1, 30):
+        pace.ended(2.0, number < 29, 100.0 + 6 * number)
+    assert pace.factor == pytest.approx(3, rel=0.01)
+    pace.ended(2.0, True, 900.0)  # nobody waited meanwhile
+    assert pace.factor == pytest.approx(3, rel=0.01)
+
+
+def test_fifty_who_press_together_are_all_answered(service):  # noqa: F811
+    service._runs._at_once = 4
+    with ThreadPoolExecutor(50) as pool:
+        asked = [events_of(service, f"visitor {number}", seed=number % 25, num_samples=2) for number in range(50)]
+        ends: list[Any] = list(pool.map(last_of, asked))
+    assert all(isinstance(each.event, Finished) for each in ends)
+    wait_until_ended(service)
+    assert service.places.num_taken == 0
 
 
 # Models.
@@ -270,10 +357,13 @@ def test_a_model_that_was_loaded_before_has_an_estimate(service, small_memory): 
     assert models._seconds_to_load("a") > 0 and models._seconds_to_load("b") is None
 
 
-@pytest.mark.parametrize("reason", ["model", "memory", "folder"])
-def test_a_visitor_who_waits_is_told_place_and_time_where_known(reason):
+@pytest.mark.parametrize(
+    ("reason", "place"),
+    [("model", {"before": 2}), ("memory", {"before": 2}), ("folder", {"before": 2}), ("turn", {"place": 3})],
+)
+def test_a_visitor_who_waits_is_told_place_and_time_where_known(reason, place):
     unknown, known = message_of(Waiting(2, None, reason)), message_of(Waiting(2, 3.2, reason))
-    assert unknown.values == {"before": 2} and known == Message(f"{unknown.key}_seconds", {"before": 2, "seconds": 4})
+    assert unknown.values == place and known == Message(f"{unknown.key}_seconds", place | {"seconds": 4})
 
 
 def test_a_job_waits_no_longer_than_until_its_stop():

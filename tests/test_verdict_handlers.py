@@ -9,6 +9,7 @@ from app.handlers.verdicts import Press
 from app.own_verdicts import NEW_IDEA, id_of
 from app.render.explore import question_parts
 from app.service import Service
+from app.settings import PageSettings
 from app.views.verdicts import verdict_bar
 from app.visit import Visit
 from hcl_core.errors import HclError, SettingsError
@@ -106,7 +107,7 @@ def test_on_ones_own_page_verdicts_are_in_a_file_beside_the_runs(visit, folder):
 
 
 def test_on_a_public_page_verdicts_are_the_visitors_alone_and_go_with_them(folder):
-    service = Service(is_public=True)
+    service = Service(PageSettings(public=True))
     visit, other = visit_of(service), visit_of(service, "other")
     before = outcomes(explore.show(other, PLANET, EQUAL))
     assert outcomes(judge(visit, "right")) != before

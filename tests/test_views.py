@@ -12,14 +12,14 @@ from test_runs import SETTINGS, STORED, make_manifest
 
 from app.language import Translator
 from app.library import StoredRun
-from app.messages import Message, Problem, Progress, note_on_head
+from app.messages import Message, Problem, Progress
 from app.outcomes import ScoredOutcomes
 from app.question_view import QuestionView
 from app.views.answers import answer_columns
 from app.views.base import note, problem, sentence, status_line
 from app.views.comparison import comparison
 from app.views.detail import MOST_ROWS, layer_detail, prompt_box
-from app.views.headline import headline, layers_as_text
+from app.views.headline import headline, layers_as_text, run_note
 from app.views.lens import lens_headline, top_table
 from app.views.runs import link_box, manifest_view
 from app.views.scores import score_table
@@ -224,17 +224,10 @@ def test_a_message_is_a_sentence_with_its_values():
     assert "1.234,6" in sentence(message, Translator("de"))
 
 
-@pytest.mark.parametrize(("reason", "note"), [(NONE_FITTED, "head_fallback"), (ASKED_FOR, "")])
-def test_a_run_whose_fitted_head_was_not_found_has_a_note(reason, note):
+@pytest.mark.parametrize(("reason", "is_said"), [(NONE_FITTED, True), (ASKED_FOR, False)])
+def test_a_run_whose_fitted_head_was_not_found_has_a_note(reason, is_said):
     manifest = replace(make_manifest(), head_choice=HeadChoice("auto", "shared", reason))
-    assert note_on_head(manifest) == note
-
-
-def test_a_note_follows_its_message():
-    message = Message("set_done", {"run": "r", "seconds": 1.0}, "head_fallback")
-    assert sentence(message, WORDS).endswith(
-        "saved as run r · No exit head was fitted for these weights: the model’s own read the early layers"
-    )
+    assert ("No exit head was fitted for these weights" in run_note(manifest, 0, WORDS)) == is_said
 
 
 def test_a_problem_is_an_alert_that_does_not_say_where_the_runs_are(monkeypatch, tmp_path):

@@ -79,7 +79,7 @@ class _Source:
 def choices(visit: Visit) -> list[tuple[str, str]]:
     """Label and id of everything that can be compared."""
     stored = visit.service.stored_runs()
-    runs = list(zip(run_names(stored, visit.words), (run.manifest.run_id for run in stored), strict=True))
+    runs = list(zip(run_names(stored, visit.words), (run.manifest.id for run in stored), strict=True))
     curves = enumerate(published_curves().curves)
     return runs + [(_name_of(curve, visit.words), f"{_PUBLISHED}{number}") for number, curve in curves]
 

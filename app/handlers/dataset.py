@@ -11,7 +11,7 @@ from app.handlers.explore import INTERVAL, OpenedQuestion, ShownQuestion, open_q
 from app.handlers.form import Form
 from app.language import Translator
 from app.live import LiveEvent, LiveRun
-from app.messages import Message, Status, message_of, note_on_head, progress_of
+from app.messages import Message, Status, message_of, progress_of
 from app.outcomes import Scored, ScoredOutcomes
 from app.run_names import run_names
 from app.service import Service
@@ -135,15 +135,15 @@ def run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Genera
 
 def _run(visit: Visit, choice: SetChoice, form: Form, balance: Balance) -> Generator[SetUpdate, None, None]:
     next_curve_at = next_status_at = 0.0
-    with closing(visit.service.run(choice.request(visit, form), visit.visitor, "run_set")) as events:
+    with closing(visit.service.run(choice.request(visit, form), visit.visitor, "run_set", visit.address)) as events:
         for live in events:
             if not isinstance(live, LiveEvent):
                 yield SetUpdate(message_of(live))
                 continue
             event = live.event
             if isinstance(event, pipeline.Finished):
-                values = {"run": event.manifest.run_id, "seconds": float(event.manifest.decode_seconds)}
-                done = Message("set_done", values, note_on_head(event.manifest))
+                values = {"run": event.manifest.id, "seconds": float(event.manifest.decode_seconds)}
+                done = Message("set_done", values)
                 yield SetUpdate(done, _live_result(live.run, event.table, balance, is_live=False))
             elif isinstance(event, pipeline.WaveDone) and time.monotonic() > next_curve_at:
                 began = time.monotonic()
@@ -162,7 +162,7 @@ def _live_result(live: LiveRun, table: OutcomeTable, balance: Balance, is_live: 
     table = table.snapshot()
     outcomes = ScoredOutcomes.of(table, live.manifest.strategy, _LIVE_DRAWS if is_live else NUM_DRAWS)
     questions = [each.question for each in live.questions]
-    shown = ShownSet(live.manifest.run_id, is_live)
+    shown = ShownSet(live.manifest.id, is_live)
     scored = outcomes.scored(balance.weights, balance.scaling)
     return SetResult(shown, live.manifest, questions, table, balance, scored, is_complete=not is_live)
 
@@ -187,7 +187,7 @@ def show(visit: Visit, shown: ShownSet, balance: Balance) -> SetResult:
 def run_choices(service: Service, words: Translator) -> list[tuple[str, str]]:
     """Label and id of the stored runs of more than one question."""
     runs = [run for run in service.stored_runs() if run.manifest.num_questions > 1]
-    return list(zip(run_names(runs, words, "first"), (run.manifest.run_id for run in runs), strict=True))
+    return list(zip(run_names(runs, words, "first"), (run.manifest.id for run in runs), strict=True))
 
 
 def open_row(visit: Visit, shown: ShownSet, question_id: str, balance: Balance) -> OpenedQuestion:

@@ -12,7 +12,7 @@ from app.handlers.form import Form, num_hidden_layers
 from app.handlers.measures import further_measures
 from app.jobs import StoppedError
 from app.live import LiveEvent
-from app.messages import Message, Stage, Status, message_of, note_on_head, progress_of
+from app.messages import Message, Problem, Stage, Status, message_of, progress_of
 from app.models_here import notice_on_model
 from app.outcomes import Scored
 from app.question_view import QuestionView
@@ -20,7 +20,7 @@ from app.run_names import run_names
 from app.service import Service
 from app.visit import Balance, Visit
 from hcl_core import pipeline
-from hcl_core.errors import HclError, SettingsError
+from hcl_core.errors import GpuError, HclError, SettingsError
 from hcl_core.runs.manifest import Manifest
 from hcl_core.settings.prompts import load_template
 
@@ -131,7 +131,7 @@ def run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None
         HclError: Anything that the visitor can mend.
         StoppedError: The visitor stopped it, after results had come.
     """
-    return until_stopped(_run(visit, form, balance), RunUpdate(Message("stopped_empty")))
+    return until_stopped(_or_stored(visit, form, balance), RunUpdate(Message("stopped_empty")))
 
 
 def until_stopped(updates: Generator[_Update, None, None], empty: _Update) -> Generator[_Update, None, None]:
@@ -148,10 +148,33 @@ def until_stopped(updates: Generator[_Update, None, None], empty: _Update) -> Ge
         yield empty
 
 
+def _or_stored(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None, None]:
+    """The run; where no GPU was lent before its first answers, a stored run of the question and why."""
+    has_results = False
+    try:
+        with closing(_run(visit, form, balance)) as updates:
+            for update in updates:
+                has_results = has_results or update.result is not None
+                yield update
+    except GpuError as error:
+        stored = None if has_results else _stored_answers(visit, form, balance)
+        if stored is None:
+            raise
+        yield RunUpdate(Problem(str(GpuError(f"{error}; a stored run of this question is shown"))), stored)
+
+
+def _stored_answers(visit: Visit, form: Form, balance: Balance) -> QuestionResult | None:
+    """The question as a stored run has asked it, if one has; rather one of the model that was asked for."""
+    (question,) = form.request().questions
+    runs = [run for run in visit.service.stored_runs() if library.question_id_of(run, question.text)]
+    runs.sort(key=lambda run: run.manifest.settings.model != form.model)
+    return show_text(visit, runs[0].manifest.id, question.text, balance) if runs else None
+
+
 def _run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None, None]:
     form.check(visit.words)
     shown_at, wave, is_first = 0.0, None, True
-    with closing(visit.service.run(form.request(), visit.visitor, "explore")) as events:
+    with closing(visit.service.run(form.request(), visit.visitor, "explore", visit.address)) as events:
         for live in events:
             if not isinstance(live, LiveEvent):
                 yield RunUpdate(message_of(live))
@@ -170,7 +193,7 @@ def _update(live: LiveEvent, visit: Visit, balance: Balance) -> RunUpdate:
     event, question_id = live.event, live.run.questions[0].question.id
     if isinstance(event, pipeline.Decoding):
         return RunUpdate(progress_of(live, event.num_done, event.num_wanted))
-    shown = ShownQuestion(live.run.manifest.run_id, question_id)
+    shown = ShownQuestion(live.run.manifest.id, question_id)
 
     def view() -> QuestionView:
         return visit.service.own_verdicts.laid_over(live.run.view(question_id), visit.visitor)
@@ -194,9 +217,9 @@ def _done(manifest: Manifest) -> Message:
         "layers": len(settings.exit_layers),
         "answers": settings.num_samples,
         "seconds": float(manifest.decode_seconds),
-        "run": manifest.run_id,
+        "run": manifest.id,
     }
-    return Message("run_done", values, note_on_head(manifest))
+    return Message("run_done", values)
 
 
 def weigh(view: QuestionView, shown: ShownQuestion, balance: Balance, service: Service) -> QuestionResult:
@@ -247,7 +270,7 @@ def run_choices(visit: Visit, question: str) -> list[tuple[str, str]]:
     """Label and id of the stored runs that have asked this question."""
     text = question.strip()
     runs = [run for run in visit.service.stored_runs() if library.question_id_of(run, text)]
-    return list(zip(run_names(runs, visit.words), (run.manifest.run_id for run in runs), strict=True))
+    return list(zip(run_names(runs, visit.words), (run.manifest.id for run in runs), strict=True))
 
 
 def preview(visit: Visit, model: str, question: str, template: str) -> str | None:
@@ -259,13 +282,14 @@ def preview(visit: Visit, model: str, question: str, template: str) -> str | Non
 
 
 def estimate(visit: Visit, form: Form) -> Estimate:
-    """How long the form's run would take; raises ``HclError`` for what is wrong with the form."""
+    """How long the form's run would take; raises ``HclError`` if it could not be started."""
     form.check(visit.words)
     request = form.request()
+    visit.service.check_allowed(request)
     depth = num_hidden_layers(request.model)
     layers = request.layers.resolve(depth) if depth else ()
     foretold = visit.service.foretell(request, layers) if layers else None
     needs_loading = visit.service.models.find(request.model) is None
-    on_model = notice_on_model(request.model) if needs_loading else None
+    on_model = notice_on_model(request.model, visit.service.is_public) if needs_loading else None
     is_open = request.questions[0].is_open
     return Estimate(len(layers) or None, request.num_samples, foretold, needs_loading, is_open, on_model)

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from app.figures.lens import SHADES
@@ -11,9 +11,10 @@ from app.messages import Message, Status, message_of
 from app.visit import Visit
 from hcl_core.errors import SettingsError
 from hcl_core.folders import precomputed_folder
+from hcl_core.models.head_records import ASKED_FOR, EXIT_HEAD_NAMES, FITTED, HeadChoice
 from hcl_core.models.lens_records import LensTable, read_lens
 
-HEADS = ("linear", "shared")
+HEADS = EXIT_HEAD_NAMES
 # Of the model's own greedy answer.
 MOST_TOKENS = 40
 
@@ -89,8 +90,9 @@ class LensCell:
 @lru_cache(maxsize=8)
 def shipped_lenses(exit_head: str) -> dict[str, LensTable]:
     """By question id; ``exit_head`` is one of ``HEADS``."""
-    _, tables = read_lens(precomputed_folder() / f"lens-{exit_head}")
-    return {table.question_id: table for table in tables}
+    taken, reason = ("linear", FITTED) if exit_head == "auto" else (exit_head, ASKED_FOR)
+    _, tables = read_lens(precomputed_folder() / f"lens-{taken}")
+    return {table.question_id: replace(table, head=HeadChoice(exit_head, taken, reason)) for table in tables}
 
 
 def show(visit: Visit, shown: ShownLens, shade: str) -> LensResult:
@@ -124,7 +126,7 @@ def read_prompt(
     shown = ShownLens(None, exit_head, prompt, name, num_tokens, whole_text)
     try:
         with closing(
-            visit.service.read_layers(name, exit_head, prompt, whole_text, num_tokens, visit.visitor)
+            visit.service.read_layers(name, exit_head, prompt, whole_text, num_tokens, visit.visitor, visit.address)
         ) as steps:
             for step in steps:
                 if isinstance(step, LensTable):

@@ -45,7 +45,7 @@ def _stored_plausibility(view: QuestionView) -> list[float]:
     if not view.is_complete:  # what is stored is of fewer answers
         return nothing
     try:
-        stored = library.plausibility_of(library.find_run(view.manifest.run_id), view.stored.question.id)
+        stored = library.plausibility_of(library.find_run(view.manifest.id), view.stored.question.id)
     except RunFolderError:
         return nothing
     return nothing if stored is None else list(stored)

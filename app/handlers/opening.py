@@ -204,7 +204,7 @@ def _first(visit: Visit, link: Link) -> StoredStart | EmptyStart:
     run = next(iter(visit.service.stored_runs()), None)
     if run is None:
         return EmptyStart(Message("ready"))
-    shown = ShownQuestion(run.manifest.run_id, library.questions_of(run)[0].question.id)
+    shown = ShownQuestion(run.manifest.id, library.questions_of(run)[0].question.id)
     return _started(visit, link, explore.open_question(visit, shown, link.balance))
 
 
@@ -270,12 +270,12 @@ def _here(visit: Visit, link: Link, notices: Notices) -> str | None:
     notices.append(Message("link_no_run", {"run": link.run_id[:_MOST_QUOTED]}))
     if first is not None:
         notices.append(Message("link_instead", {"instead": run_name(first, visit.words)}))
-    return first.manifest.run_id if first else None
+    return first.manifest.id if first else None
 
 
 def _dataset(visit: Visit, link: Link, notices: Notices) -> SetStart:
     run_id = _here(visit, link, notices)
-    run_id = run_id or next((run.manifest.run_id for run in visit.service.stored_runs()), "")
+    run_id = run_id or next((run.manifest.id for run in visit.service.stored_runs()), "")
     result = _attempt(lambda: dataset.show(visit, ShownSet(run_id), link.balance))
     return SetStart(dataset.run_choices(visit.service, visit.words), run_id, result)
 

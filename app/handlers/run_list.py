@@ -60,7 +60,7 @@ class RunFilter:
             manifest.settings.model,
             manifest.judge,
             manifest.created_at,
-            manifest.run_id,
+            manifest.id,
         )
         text = "\n".join(said).casefold()
         return all(word in text for word in self.text.casefold().split())

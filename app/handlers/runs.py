@@ -21,6 +21,7 @@ from hcl_core.folders import runs_folder, user_path
 from hcl_core.runs import trash
 from hcl_core.runs.titles import RunTitle, write_title
 from hcl_core.transfer import archive, export
+from hcl_core.transfer.settling import Outcome
 
 FORMATS = ("zip", "csv", "scores", "html", "notebook")
 # Seconds for which an export is kept.
@@ -55,11 +56,11 @@ class OpenedRun:
 
     Attributes:
         result: The run.
-        is_new: Whether it was stored now; else a run of its id was there, and was kept.
+        outcome: What was done with it, see ``archive.ImportedRun``.
     """
 
     result: RunResult
-    is_new: bool
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,9 @@ def export_run(visit: Visit, run_id: str | None, kind: str) -> Path:
     if kind not in FORMATS:
         raise SettingsError(f"format must be one of {', '.join(FORMATS)}; got {str(kind)[:40]!r}")
     run = _find(run_id)
-    target = _new_folder() / f"{run.manifest.run_id}.{_ENDINGS[kind]}"
+    target = _new_folder() / f"{run.manifest.id}.{_ENDINGS[kind]}"
     book = visit.service.own_verdicts
-    given, overruled = book.shown(visit.visitor, run.manifest.run_id), book.overruled(visit.visitor, run.folder)
+    given, overruled = book.shown(visit.visitor, run.manifest.id), book.overruled(visit.visitor, run.folder)
     if kind == "html":
         lay_over = partial(book.laid_over, visitor=visit.visitor)
         export_page(run, target, visit.words, overruled, lay_over, given.verdicts)
@@ -161,8 +162,8 @@ def rename(visit: Visit, run_id: str | None, name: object, note: object) -> Rena
     title = RunTitle.of(read_text("Name", name), read_text("Note", note))
     if title == run.title:
         return None
-    write_title(run.manifest.run_id, runs_folder(), title)
-    return RenamedRun(show(visit, run.manifest.run_id), run.title)
+    write_title(run.manifest.id, runs_folder(), title)
+    return RenamedRun(show(visit, run.manifest.id), run.title)
 
 
 def open_file(visit: Visit, file: str) -> OpenedRun:
@@ -185,7 +186,7 @@ def open_path(visit: Visit, text: str) -> OpenedRun:
 
 
 def _brought_in(visit: Visit, imported: archive.ImportedRun) -> OpenedRun:
-    return OpenedRun(show(visit, imported.folder.path.name), imported.is_new)
+    return OpenedRun(show(visit, imported.folder.path.name), imported.outcome)
 
 
 def _find(run_id: str | None) -> StoredRun:

@@ -16,7 +16,6 @@ from app.handlers.links import Link
 from app.handlers.share import file_name
 from app.language import Translator
 from app.messages import Message, Problem
-from app.question_view import QuestionView
 from app.render import Parts
 from app.run_names import name_of
 from app.views.answers import answer_columns
@@ -39,25 +38,23 @@ QUESTION_PARTS = (
 )  # fmt: skip
 OPENED_PARTS = (*QUESTION_PARTS, "question", "accepted", "stored_run")
 # Stored questions whose parts are in memory: about 150 kB each.
-_MOST_KEPT = 256
+_MOST_KEPT = 512
 
 
 def question_parts(result: QuestionResult, words: Translator) -> Parts:
     """Everything that is known of a question; made once for all who look at the same stored one."""
-    is_for_all = not result.shown.is_live and not result.view.own.given
-    return dict(_kept(result, words)[1]) if is_for_all else _question_parts(result, words)
+    is_for_all = result.view.version is not None and not result.view.own.given
+    return dict(_kept(result, words)) if is_for_all else _question_parts(result, words)
 
 
 def _same_parts(result: QuestionResult, words: Translator) -> Hashable:
-    # A view that is read anew, since its files changed, is another object.
     title = library.title_of(result.shown.run_id, runs_folder())
-    return id(result.view), result.shown, result.balance, title, words.language
+    return result.view.version, result.shown, result.balance, title, words.language
 
 
 @cached(LRUCache(_MOST_KEPT), key=_same_parts, lock=Lock())
-def _kept(result: QuestionResult, words: Translator) -> tuple[QuestionView, Parts]:
-    """The parts, with the view: no other object can have its ``id`` while they are kept."""
-    return result.view, _question_parts(result, words)
+def _kept(result: QuestionResult, words: Translator) -> Parts:
+    return _question_parts(result, words)
 
 
 def _question_parts(result: QuestionResult, words: Translator) -> Parts:

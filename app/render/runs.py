@@ -47,7 +47,7 @@ def _found(page: RunPage, words: Translator) -> str:
 
 def run_parts(result: RunResult, words: Translator) -> Parts:
     """A run's manifest and its curve; the buttons do what can be done with it."""
-    run_id = result.run.manifest.run_id
+    run_id = result.run.manifest.id
     return {
         "chosen": run_id,
         "name": gr.update(value=result.run.title.name, interactive=True),
@@ -79,7 +79,7 @@ def renamed_parts(renamed: RenamedRun, chosen: str | None, runs: RunPage, words:
         words: The page's.
     """
     run, before = renamed.result.run, renamed.before
-    run_id = run.manifest.run_id
+    run_id = run.manifest.id
     shown = {"name": run.title.name, "note": run.title.note, "manifest": _manifest(renamed.result, words)}
     return (
         list_parts(runs, words)
@@ -109,8 +109,8 @@ def _status(result: RunResult, words: Translator) -> str:
 
 def opened_parts(opened: OpenedRun, runs: RunPage, words: Translator) -> Parts:
     """A run that was brought in, and the list with it."""
-    run_id = opened.result.run.manifest.run_id
-    message = Message("opened" if opened.is_new else "opened_kept", {"run": run_id})
+    run_id = opened.result.run.manifest.id
+    message = Message(f"opened_{opened.outcome}", {"run": run_id})
     parts = list_parts(runs, words) | run_parts(opened.result, words) | {"status": status_line(message, words)}
     # All runs are listed, so that the new one is seen.
     return parts | {"search": "", "kind": ""} | {name: parts[name] | {"value": ""} for name in ("model", "head")}
@@ -139,7 +139,7 @@ def deleted_parts(run: StoredRun, runs: RunPage, words: Translator) -> Parts:
     return list_parts(runs, words) | {
         "confirm": gr.update(visible=False),
         "undo": gr.update(visible=True),
-        "deleted": run.manifest.run_id,
+        "deleted": run.manifest.id,
         "chosen": None,
         "name": gr.update(value="", interactive=False),
         "note": gr.update(value="", interactive=False),
@@ -151,7 +151,7 @@ def deleted_parts(run: StoredRun, runs: RunPage, words: Translator) -> Parts:
         "open": off,
         "export": off,
         "delete": off,
-        "status": status_line(Message("deleted", {"run": run.manifest.run_id}), words),
+        "status": status_line(Message("deleted", {"run": run.manifest.id}), words),
     }
 
 

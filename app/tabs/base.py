@@ -8,14 +8,16 @@ from typing import Any
 
 import gradio as gr
 
+from app.addresses import caller_address
 from app.jobs import JobKind, StoppedError
 from app.language import Translator, labels
-from app.messages import Message
+from app.messages import Message, Problem
 from app.render import Parts
 from app.service import Service
 from app.terms import explained
 from app.views.base import problem, status_line
 from app.visit import Visit
+from app.watching.counts import count_refusal
 from hcl_core.errors import HclError
 from hcl_core.records import DEFAULT_SCALING, SCALINGS
 
@@ -27,9 +29,9 @@ Components = Mapping[str, Any]
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # An event that may need the embedder: it waits in a line of its own.
 SLOW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_id": "embedder"}
-# An event that needs the model. They share it in the service, where who must wait is told so; each takes one of
-# Gradio's 40 threads meanwhile, and most of these are left to visitors who only read.
-MODEL: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "model", "concurrency_limit": 16}
+# An event that needs the model. None waits in Gradio's queue, which tells nobody their place: the service counts places
+# (``app.places``), and tells who has none at once. ``app.launch`` has a thread for each place, and more for readers.
+MODEL: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "model", "concurrency_limit": None}
 # A read of a whole run, or a file: off the page's quick lane, but not in the model's line.
 FILES: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private"}
 
@@ -83,7 +85,12 @@ class Binder:
         return once
 
     def _visit(self, request: gr.Request) -> Visit:
-        return Visit(Translator.of(request), self._core, request.session_hash or "")
+        return Visit(Translator.of(request), self._core, request.session_hash or "", self._address(request))
+
+    def _address(self, request: gr.Request) -> str:
+        peer = request.client.host if request.client else ""
+        forwarded = request.headers.getlist("x-forwarded-for")
+        return caller_address(peer, forwarded, self._core.settings.proxies)
 
     def _placed(self, parts: Parts) -> Any:
         return {self._parts[name]: part for name, part in parts.items()} or gr.skip()
@@ -107,6 +114,7 @@ class Binder:
         if isinstance(error, StoppedError):
             return {self._errors_in: status_line(Message("stopped"), words)}
         if isinstance(error, HclError):
+            count_refusal(error)
             return {self._errors_in: problem(str(error), words)}
         logger.error("a handler failed", exc_info=error)
         return {self._errors_in: problem(words("went_wrong"), words)}
@@ -175,6 +183,10 @@ def wire_run(
     def on_stop_pressed(visit: Visit) -> Parts:
         return {"status": status_line(Message("stopping"), visit.words), "stop": gr.update(interactive=False)}
 
+    def on_turned_away(visit: Visit) -> Parts:
+        """The press did not get as far as ``work``: more than a thousand events wait, or the connection failed."""
+        return on_run_ended(visit) | {"status": status_line(Problem(visit.words("turned_away")), visit.words)}
+
     def stop(visit: Visit) -> Parts:
         """An event of its own: sent together, the message could arrive after the stopped run's last one."""
         visit.service.jobs.stop(visit.visitor, kind)
@@ -185,7 +197,10 @@ def wire_run(
     pressed = parts["run"].click(bind(on_run_pressed), None, [parts["status"], *buttons], **QUIET)
     ended = pressed.then(bind(work), inputs, outputs, api_name=kind, **MODEL)
     ended.then(bind(on_run_ended), None, buttons, **QUIET)
-    ended.then(None, None, None, js=announce("hcl:ran", kind), **QUIET)
+    # Gradio does no "then" after an event that it did not take.
+    ended.failure(bind(on_turned_away), None, [parts["status"], *buttons], **QUIET)
+    for event in (ended.then, ended.failure):
+        event(None, None, None, js=announce("hcl:ran", kind), **QUIET)
     stopping = parts["stop"].click(bind(on_stop_pressed), None, [parts["status"], parts["stop"]], **QUIET)
     stopping.then(bind(stop), None, parts["stop"], **QUIET)
     return ended

@@ -194,7 +194,8 @@ def _set(core: Service, parts: dict[str, Any]) -> None:
     with _group():
         _heading("group_set")
         parts["set"] = gr.Dropdown(["starter"], value="starter", label=say("label_set"), info=say("info_search_set"))
-        parts["file"] = gr.UploadButton(say("button_upload_set"), file_types=list(SUFFIXES), size="sm")
+        endings = [each for each in SUFFIXES if not (core.is_public and each == ".parquet")]
+        parts["file"] = gr.UploadButton(say("button_upload_set"), file_types=endings, size="sm")
         parts["set_name"] = gr.Textbox(
             label=say("label_set_name"),
             info=say("info_set_public" if core.is_public else "info_set_name"),

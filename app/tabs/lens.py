@@ -47,7 +47,7 @@ def _controls(core: Service, parts: dict[str, Any]) -> None:
         stored, value=stored[0][1], label=say("label_stored_lens"), info=say("info_stored_lens")
     )
     parts["head"] = gr.Radio(
-        [(say(f"head_{name}"), name) for name in handlers.HEADS],
+        [(say(f"exit_head_{name}"), name) for name in handlers.HEADS],
         value=handlers.HEADS[0],
         label=say("label_exit_head"),
         elem_classes=explained("exit_head"),

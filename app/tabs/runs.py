@@ -167,7 +167,7 @@ def _open_tab(visit: Visit, chosen: str | None, *wanted: Any) -> Parts:
     listed = render.list_parts(runs, visit.words)
     if chosen or not runs.runs:
         return listed
-    return listed | render.run_parts(handlers.show(visit, runs.runs[0].manifest.run_id), visit.words)
+    return listed | render.run_parts(handlers.show(visit, runs.runs[0].manifest.id), visit.words)
 
 
 def _turn(visit: Visit, page: int | None, *wanted: Any, step: int) -> Parts:

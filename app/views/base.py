@@ -36,8 +36,7 @@ def sentence(message: Message, words: Translator) -> str:
     values = {
         name: words.number(value, 1) if isinstance(value, float) else value for name, value in message.values.items()
     }
-    text = words(message.key, **values)
-    return f"{text} · {words(message.note)}" if message.note else text
+    return words(message.key, **values)
 
 
 def status_line(status: Status, words: Translator) -> str:

@@ -52,7 +52,7 @@ def bibtex(manifest: Manifest) -> str:
         "@misc{hclexplorer,\n"
         "  title = {{HCL Explorer}},\n"
         "  author = {{The developers of HCL Explorer}},\n"
-        f"  note = {{Version {__version__}, run {manifest.run_id}}}\n"
+        f"  note = {{Version {__version__}, run {manifest.id}}}\n"
         "}"
     )
     return "\n\n".join((_PAPER, _LAYERSKIP, _model(manifest), program)) + "\n"

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from html import escape
 
 from app.language import Translator
+from app.messages import note_on_head
 from app.outcomes import Scored
 from app.terms import mark
+from app.views.base import sentence as plain
 from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.best_layers import BestLayers
 from hcl_core.text import printable
@@ -46,7 +48,14 @@ def strategy_note(manifest: Manifest, words: Translator) -> str:
 
 def run_note(manifest: Manifest, num_bad_parts: int, words: Translator) -> str:
     """What the numbers of a run cannot be read without."""
-    return " ".join(filter(None, (left_out_note(num_bad_parts, words), strategy_note(manifest, words))))
+    notes = (left_out_note(num_bad_parts, words), strategy_note(manifest, words), head_note(manifest, words))
+    return " ".join(filter(None, notes))
+
+
+def head_note(manifest: Manifest, words: Translator) -> str:
+    """Which exit head read the layers, where none was fitted for the weights."""
+    note = note_on_head(manifest.head_choice)
+    return f"{plain(note, words)}." if note else ""
 
 
 def left_out_note(num_bad_parts: int, words: Translator) -> str:

@@ -1,8 +1,12 @@
 """What the token lens shows, in words: where the answer settles, what its colours say, and the tokens of one cell."""
 
+from html import escape
+
 from app.figures.lens import cell_values, scale, shown_token
 from app.language import Translator
-from app.views.base import shown
+from app.messages import note_on_head
+from app.views.base import sentence, shown
+from hcl_core.models.head_records import TRAINED_FOR_EXIT
 from hcl_core.models.lens_records import LensTable
 
 
@@ -17,13 +21,22 @@ def lens_headline(table: LensTable, words: Translator) -> str:
     """From which layer on the last layer's first word stays on top."""
     first = int(table.settles()[0])
     token = shown_token(table.top_token_texts[-1][0][0], 40)
-    sentence = words("lens_settles", token=token, layer=first, all=table.num_hidden_layers)
+    settles = words("lens_settles", token=token, layer=first, all=table.num_hidden_layers)
     asked = shown(question_of(table), 200)
     answer = shown("".join(table.token_texts)[-200:].strip(), 200)
     return (
-        f'<div class="hcl-headline"><p class="hcl-asked" dir="auto">{asked} → {answer}</p><h2>{sentence}</h2>'
-        f"<p>{words('lens_reading')}</p></div>"
+        f'<div class="hcl-headline"><p class="hcl-asked" dir="auto">{asked} → {answer}</p><h2>{settles}</h2>'
+        f"<p>{_head(table, words)}{words('lens_reading')}</p></div>"
     )
+
+
+def _head(table: LensTable, words: Translator) -> str:
+    """Which exit head read the layers, and what is to be said of it; ends with a space."""
+    if (choice := table.head) is None:
+        return ""
+    if (note := note_on_head(choice)) is not None:
+        return f"{escape(sentence(note, words))}. "
+    return words(f"lens_head_{'trained' if choice.reason == TRAINED_FOR_EXIT else choice.taken}") + " "
 
 
 def colour_scale(table: LensTable, shade: str, words: Translator) -> str:

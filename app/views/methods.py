@@ -40,7 +40,7 @@ def figure_caption(manifest: Manifest, words: Translator) -> str:
         layers=len(settings.exit_layers),
         which=layers_as_text(settings.exit_layers, words),
         version=__version__,
-        run=manifest.run_id,
+        run=manifest.id,
     )
 
 
@@ -178,7 +178,7 @@ def _intervals(manifest: Manifest, scored: Scored, words: Translator) -> str:
 def _program(manifest: Manifest, words: Translator) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     device = _cut(manifest.device)
-    return words("methods_program", version=__version__, run=manifest.run_id, device=device, versions=_cut(versions))
+    return words("methods_program", version=__version__, run=manifest.id, device=device, versions=_cut(versions))
 
 
 def _number(value: float, words: Translator) -> str:

@@ -28,7 +28,7 @@ def _row(run: StoredRun, name: str, words: Translator) -> list[object]:
         made_at(manifest),
         manifest.num_total_samples,
         words(kind if manifest.finished_at else "unfinished"),
-        manifest.run_id,
+        manifest.id,
     ]
 
 
@@ -49,7 +49,7 @@ def manifest_view(run: StoredRun, words: Translator, note: str = "") -> str:
     )
     settings = f'<div class="hcl-scroll"><table class="hcl-settings"><tbody>{rows}</tbody></table></div>'
     in_words = settings_in_words(manifest, words)
-    above = f"{asked_of(run, words)} · {words('run_n', run=manifest.run_id)}"
+    above = f"{asked_of(run, words)} · {words('run_n', run=manifest.id)}"
     below = f"<p>{shown(in_words, 400)}</p>" if run.title.name else ""
     if run.title.note:
         below += f'<p class="hcl-own-note" dir="auto">{_lines(run.title.note)}</p>'

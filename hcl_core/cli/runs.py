@@ -23,11 +23,13 @@ from hcl_core.cli.tables import (
 )
 from hcl_core.cli.terminal import app, loading, stderr, stdout
 from hcl_core.errors import SettingsError
+from hcl_core.folders import runs_folder
 from hcl_core.ideas.names import check_idea_finder, listed_ideas
 from hcl_core.judges.names import full_judge_name
 from hcl_core.numerals import read_decimal, read_whole
 from hcl_core.pipeline.scorer import Embeddings, Scorer
 from hcl_core.pipeline.stored import read_outcomes, rescore
+from hcl_core.pipeline.views import view_by
 from hcl_core.ports import AnswerLikelihood
 from hcl_core.records import DEFAULT_SCALING, Question, Weights, check_scaling
 from hcl_core.runs import answers
@@ -57,10 +59,16 @@ def score(
         str | None, typer.Option(help="Where the run's model is now, for plausibility; default: as the run names it.")
     ] = None,
     judge: Annotated[
-        str | None, typer.Option(help=f"Judge anew, and keep these verdicts: {JUDGE_HELP} Default: as last time.")
+        str | None,
+        typer.Option(
+            help=f"Judge anew, and keep these verdicts as a view of their own: {JUDGE_HELP} Default: the run's."
+        ),
     ] = None,
     ideas: Annotated[
-        str | None, typer.Option(help=f"Tell ideas apart anew, and keep that: {IDEAS_HELP} Default: as last time.")
+        str | None,
+        typer.Option(
+            help=f"Tell ideas apart anew, and keep that as a view of its own: {IDEAS_HELP} Default: the run's."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -68,7 +76,7 @@ def score(
     parsed, names = _weights(weights), parse_measures(measures)
     checked = None if scaling is None else check_scaling(scaling)
     folder = RunFolder(run_dir)
-    manifest, table = _outcomes(folder, judge, ideas)
+    folder, manifest, table = _outcomes(folder, judge, ideas)
     checked = checked or scaling_of(manifest.preset)
     columns = measure_columns(folder, manifest, table, names, lambda: _load_model(manifest, model))
     if as_json:
@@ -98,7 +106,7 @@ def show(
     by_id = {stored.question.id: stored.question for stored in folder.questions()}
     if question is not None and question not in by_id:
         raise SettingsError(_no_question(question, list(by_id)))
-    manifest, table, scorer = _judged(folder)
+    folder, manifest, table, scorer = _judged(folder)
     print_scores(manifest, table, Weights(), scaling_of(manifest.preset))
     chosen = list(by_id) if question is None else [question]
     for question_id in chosen[:limit]:
@@ -147,18 +155,21 @@ def _weights(text: str) -> Weights:
     return Weights(creativity, accuracy)
 
 
-def _outcomes(folder: RunFolder, judge: str | None = None, ideas: str | None = None) -> tuple[Manifest, OutcomeTable]:
-    """The manifest and the outcomes of ``_judged``."""
-    return _judged(folder, judge, ideas)[:2]
+def _outcomes(
+    folder: RunFolder, judge: str | None = None, ideas: str | None = None
+) -> tuple[RunFolder, Manifest, OutcomeTable]:
+    """The folder, the manifest and the outcomes of ``_judged``."""
+    return _judged(folder, judge, ideas)[:3]
 
 
 def _judged(
     folder: RunFolder, judge: str | None = None, ideas: str | None = None
-) -> tuple[Manifest, OutcomeTable, Scorer | None]:
-    """The run's manifest and outcomes, judged again if they are missing, or by another judge or idea finder.
+) -> tuple[RunFolder, Manifest, OutcomeTable, Scorer | None]:
+    """The run's folder, manifest and outcomes, judged again if they are missing, or by another judge or idea finder.
 
-    The manifest names the judge and the idea finder of these outcomes, even if they could not be stored. The third
-    value has the verdicts that were made now.
+    Verdicts of another judge, another version of it or another idea finder are a view of their own: the folder is then
+    that view's. The manifest names the judge and the idea finder of these outcomes, even if they could not be stored.
+    The last value has the verdicts that were made now.
     """
     manifest = folder.manifest()
     name = manifest.judge if judge is None else full_judge_name(judge)
@@ -167,7 +178,7 @@ def _judged(
     if folder.bad_parts():  # the log says which are left out
         manifest = replace(manifest, finished_at=None)
     if (name, ideas) == (manifest.judge, manifest.ideas) and (table := read_outcomes(folder)) is not None:
-        return manifest, table, None
+        return folder, manifest, table, None
     if judge is None and name.startswith("llm:"):  # without --judge, no request is sent to an endpoint
         raise SettingsError(
             f"{folder.path} was judged by {name}, and its verdicts are missing or old: give --judge {name} to ask "
@@ -175,9 +186,15 @@ def _judged(
         )
     embeddings = Embeddings(registry.load_embedder)
     loaded = registry.load_judge(name, embeddings.of)
+    place = view_by(folder, loaded.name, loaded.stamp, ideas, runs_folder())
+    if place is not None and place.path != folder.path:
+        told = f"These verdicts are a view of their own, in {place.path}; {folder.path} stays as it is."
+        stderr.print(Text(printable(told)), soft_wrap=True)
+        if (table := read_outcomes(place)) is not None:
+            return place, place.manifest(), table, None
     with stderr.status("Judging"):
-        scorer = rescore(folder, loaded, embeddings, ideas)
-    return replace(manifest, judge=loaded.name, ideas=ideas), scorer.table, scorer
+        scorer = rescore(place or folder, loaded, embeddings, ideas, is_stored=place is not None)
+    return place or folder, replace(manifest, judge=loaded.name, ideas=ideas), scorer.table, scorer
 
 
 @app.command()
@@ -193,7 +210,7 @@ def compare(
     if len(run_dirs) != (1 if layers else 2):
         raise SettingsError("give two run folders, or one and --layers FIRST,SECOND")
     folders = [RunFolder(path) for path in run_dirs]
-    manifests, tables = zip(*(_outcomes(folder) for folder in folders), strict=True)
+    folders, manifests, tables = map(list, zip(*(_outcomes(folder) for folder in folders), strict=True))
     if layers is not None:
         first, second = _two_layers(layers)
         differences = compare_layers(tables[0], first, second, parsed, checked)

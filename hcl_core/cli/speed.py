@@ -73,7 +73,7 @@ def speed(
                 report = event
             else:
                 progress.update(task, total=event.num_wanted, completed=event.num_done)
-    HeadChoice(exit_head, decoder.exit_head.name, decoder.exit_head.reason).warn(lm.name)
+    HeadChoice.of(exit_head, decoder.exit_head).warn(lm.name)
     if out is not None:
         write_report(report, out)
     _print(report, as_json)

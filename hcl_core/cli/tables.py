@@ -145,7 +145,7 @@ def print_layer_comparison(first: int, second: int, differences: dict[str, Diffe
 def print_comparison(manifests: Sequence[Manifest], comparison: RunComparison) -> None:
     """First run minus second, a row a layer, and whether the best layer repeats."""
     for number, manifest in zip(("first ", "second"), manifests, strict=True):
-        stdout.print(Text(printable(f"{number} {manifest.run_id}: {manifest.describe()}")))
+        stdout.print(Text(printable(f"{number} {manifest.id}: {manifest.describe()}")))
     for name, (first_value, second_value) in differing_settings(*manifests).items():
         stdout.print(Text(printable(f"  {name}: {first_value} / {second_value}")[:200]))
     names = tuple(comparison.differences)

@@ -73,6 +73,10 @@ class _Caller:
         """Open lanes for further requests; whether the caller still needs steps."""
         try:
             self._check()
+        except Exception as error:  # stopped, or out of time: at once
+            self.end(forest, error)
+            return False
+        try:
             while self._may_open() and self._batch.open_next(forest):
                 pass
         except HclError as refused:

@@ -20,6 +20,7 @@ from hcl_core.decode.model.finite import check_rows
 from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.decode.trie.prompt_cache import PromptCache
 from hcl_core.errors import ContextTooLongError, SettingsError
+from hcl_core.models.head_records import HeadChoice
 from hcl_core.models.lens_records import LensTable
 from hcl_core.records import SamplingSettings
 
@@ -79,6 +80,7 @@ def read_layers(
             [[texts[token_id] for token_id in top] for top in layer] for layer in cells["top_token_ids"].tolist()
         ],
         **cells,
+        head=HeadChoice.of(head.name, head),
     )
 
 

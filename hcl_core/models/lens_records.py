@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hcl_core.atomic import atomic_file, atomic_folder
 from hcl_core.errors import RunFolderError
+from hcl_core.models.head_records import HeadChoice
 from hcl_core.user_files import MAX_JSON_BYTES, read_text_limited
 
 SCHEMA_VERSION = 1
@@ -52,6 +53,7 @@ class LensTable:
         text_rank: ``[L, P]`` rank, from 1, of the text's token.
         kl_to_last: ``[L, P]`` Kullback-Leibler divergence from the last layer's distribution to the
             readout's, in nats, from 0; 0 at the last layer.
+        head: Which exit head read the layers, and why; a stored lens does not have it, its manifest names the head.
     """
 
     question_id: str
@@ -66,6 +68,7 @@ class LensTable:
     final_rank: NDArray[np.int64]
     text_rank: NDArray[np.int64]
     kl_to_last: NDArray[np.float32]
+    head: HeadChoice | None = None
 
     @property
     def num_hidden_layers(self) -> int:

@@ -1,13 +1,14 @@
 """From a request to stored scores: the request, the run, and the scores of a run folder."""
 
 from hcl_core.pipeline.events import Decoding, Event, Finished, Started, WaveDone
-from hcl_core.pipeline.runner import PreparedRun, new_manifest, run, with_prompts
+from hcl_core.pipeline.runner import Followed, PreparedRun, new_manifest, run, with_prompts
 from hcl_core.pipeline.waves import wave_bounds
 
 __all__ = [
     "Decoding",
     "Event",
     "Finished",
+    "Followed",
     "PreparedRun",
     "Started",
     "WaveDone",

@@ -1,5 +1,6 @@
 """An iterator that works in a thread of its own, ahead of whoever takes from it."""
 
+import contextvars
 import queue
 import threading
 from collections.abc import Generator
@@ -37,7 +38,8 @@ def ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:
             end = _End(error)
         _put(made, end, stopped)
 
-    thread = threading.Thread(target=work, name="decoding", daemon=True)
+    # Who asks is known by the context: a GPU may be lent to each visitor for a limited time.
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), name="decoding", daemon=True)
     thread.start()
     try:
         while not isinstance(item := made.get(), _End):

@@ -1,7 +1,7 @@
 """From a checked request to a run that is ready to start; the terminal and the page both come this way."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import HeadChoice, check_exit_head
 from hcl_core.pipeline.runner import PreparedRun, new_manifest, with_prompts
 from hcl_core.pipeline.scorer import Embeddings, Scorer
+from hcl_core.pipeline.views import view_id_of
 from hcl_core.records import Question, SamplingSettings, StoredQuestion
 from hcl_core.runs.manifest import RunSettings, check_num_samples
 from hcl_core.settings.layers import LayerChoice
@@ -113,8 +114,9 @@ def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embed
         cost=decoder.cost() if request.strategy == EARLY_EXIT else None,
         preset=request.preset,
         # A file's folder is its user's own affair.
-        head_choice=HeadChoice(Path(request.exit_head).name, decoder.exit_head.name, decoder.exit_head.reason),
+        head_choice=HeadChoice.of(Path(request.exit_head).name, decoder.exit_head),
     )
+    manifest = replace(manifest, view_id=view_id_of(manifest, questions, judge.stamp))
     scorer = Scorer(
         request.questions, settings.exit_layers, settings.num_samples, judge, finder, request.sampling.is_greedy
     )

@@ -3,7 +3,7 @@
 import importlib.metadata
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from hcl_core.allocator import release_freed_memory
-from hcl_core.errors import SettingsError
+from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.models.cost import ModelCost
 from hcl_core.models.head_records import HeadChoice
 from hcl_core.pipeline.ahead import ahead
@@ -20,6 +20,7 @@ from hcl_core.pipeline.events import Decoding, Event, Finished, Started, WaveDon
 from hcl_core.pipeline.plausibility import add_stored_plausibility, write_plausibility
 from hcl_core.pipeline.scorer import Scorer
 from hcl_core.pipeline.stored import add_stored
+from hcl_core.pipeline.views import check_same_view, take_all
 from hcl_core.pipeline.waves import Bounds, QuestionWaves, missing_waves, questions_at_once, wave_bounds
 from hcl_core.ports import AnswerLikelihood, DecodeProgress, Decoder, DecodeRequest
 from hcl_core.records import Question, Sample, StoredQuestion
@@ -48,6 +49,19 @@ class PreparedRun:
     decoder: Decoder
     scorer: Scorer
     whole_model: AnswerLikelihood | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A run under way, of the same samples, that is followed by another view.
+
+    Attributes:
+        folder: Where it stores its samples.
+        events: What it tells; a wave is in the folder when it is told.
+    """
+
+    folder: RunFolder
+    events: Generator[Event, None, None]
 
 
 def new_manifest(
@@ -95,6 +109,8 @@ def run(
     clock: Callable[[], float] = time.perf_counter,
     at_once: int | None = None,
     growth: int = 2,
+    source: RunFolder | None = None,
+    followed: Followed | None = None,
 ) -> Generator[Event, None, None]:
     """Decode, judge and store all samples of a run that are not stored yet.
 
@@ -109,10 +125,13 @@ def run(
         clock: Seconds; for the time spent decoding.
         at_once: The most questions that are decoded at once; ``None``: see ``questions_at_once``.
         growth: See ``wave_bounds``.
+        source: Another view of the same samples, whose parts are taken over.
+        followed: Another view of them that is under way: its samples are taken over as they come, and what is missing
+            when its events end is decoded.
 
     Raises:
         SettingsError: ``at_once`` is below 1.
-        RunFolderError: The folder holds something else, or another process writes to it.
+        RunFolderError: The folder holds something else or another view, or another process writes to it.
         HclError: A question cannot be decoded; what was stored before stays.
     """
     if at_once is None:
@@ -120,10 +139,11 @@ def run(
     if at_once < 1:
         raise SettingsError(f"at least 1 question is decoded at once; got {at_once}")
     folder.check_free_for(prepared.manifest.run_id)  # before a lock file is left in another run's folder
+    check_same_view(folder, prepared.manifest)
     try:
         with folder.writing():
             bounds_of = partial(wave_bounds, first_wave=first_wave, growth=growth)
-            yield from _run_locked(folder, prepared, bounds_of, clock, at_once)
+            yield from _run_locked(folder, prepared, bounds_of, clock, at_once, source, followed)
     finally:
         release_freed_memory()
 
@@ -134,13 +154,17 @@ def _run_locked(
     bounds_of: Callable[[int], Bounds],
     clock: Callable[[], float],
     at_once: int,
+    source: RunFolder | None,
+    followed: Followed | None,
 ) -> Iterator[Event]:
     """``run``, once the folder is locked."""
     session = _RunSession(folder, prepared, clock)
-    session.resume()
+    session.resume(source)
     if prepared.manifest.head_choice is not None:
         prepared.manifest.head_choice.warn(prepared.manifest.settings.model)
     yield Started(session.manifest, session.num_done, session.num_wanted)
+    if followed is not None:
+        yield from session.follow(followed)
     yield from session.decode(bounds_of, at_once)
     session.measure_earlier()
     yield Finished(session.finish(), prepared.scorer.table)
@@ -163,10 +187,14 @@ class _RunSession:
         self.manifest = prepared.manifest
         self.num_done, self.num_wanted = 0, prepared.manifest.num_total_samples
 
-    def resume(self) -> None:
+    def resume(self, source: RunFolder | None) -> None:
         """Write the run's manifest and questions, and score its stored samples, question by question."""
         folder, scorer, questions = self._folder, self._scorer, self._prepared.questions
         self.manifest = folder.create(self.manifest, questions)
+        if source is not None:
+            take_all(folder, source)
+            self._known_tokens = set(folder.token_texts())
+            self._tell_where_from(source)
         add_stored(scorer, SampleStream(folder), folder)
         # After the judge: if it fails, the manifest still names the judge of the stored verdicts.
         folder.update(self.manifest, questions)
@@ -176,6 +204,49 @@ class _RunSession:
             if add_stored_plausibility(scorer.table, folder):
                 self._whole_model = None
             scorer.store(folder)
+
+    def follow(self, followed: Followed) -> Iterator[Decoding | WaveDone]:
+        """Take over the samples that another view's run stores, each wave when it is there."""
+        if not self._folder.parts.fit(followed.folder.parts):
+            return
+        questions = {stored.question.id: stored for stored in self._prepared.questions}
+        with closing(followed.events) as events:
+            for event in events:
+                if isinstance(event, Decoding):
+                    yield replace(event, question=questions[event.question.id].question)
+                else:
+                    yield from self._take_waves(followed.folder, questions)
+        yield from self._take_waves(followed.folder, questions)
+
+    def _take_waves(self, other: RunFolder, questions: Mapping[str, StoredQuestion]) -> Iterator[WaveDone]:
+        folder, scorer = self._folder, self._scorer
+        for file in folder.parts.missing(other.parts):
+            samples = other.samples_of_part(file)
+            by_question: dict[str, list[Sample]] = {}
+            for sample in samples:
+                by_question.setdefault(sample.question_id, []).append(sample)
+            for question_id, new in by_question.items():
+                scorer.resume(question_id, folder)
+                scorer.add(new)
+                self.measure(questions[question_id])
+            folder.parts.take(file)
+            folder.add_token_texts(other.token_texts())
+            self.num_done += len(samples)
+            self._tell_where_from(other)
+            folder.write_manifest(self.manifest)
+            for question_id, new in by_question.items():
+                stored = questions[question_id]
+                yield WaveDone(stored.question, tuple(new), scorer.table, self.num_done, self.num_wanted)
+        self._known_tokens = set(folder.token_texts())
+
+    def _tell_where_from(self, other: RunFolder) -> None:
+        """The device and the seconds of samples that were decoded for another view."""
+        try:
+            theirs = other.manifest()
+        except RunFolderError:  # it has no manifest yet
+            return
+        seconds = max(self.manifest.decode_seconds, theirs.decode_seconds)
+        self.manifest = replace(self.manifest, device=theirs.device, decode_seconds=seconds)
 
     def decode(self, bounds_of: Callable[[int], Bounds], at_once: int) -> Iterator[Decoding | WaveDone]:
         """Decode the waves that are missing; store and score each when its last answer is finished.

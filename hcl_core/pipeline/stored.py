@@ -24,8 +24,12 @@ from hcl_core.scores.measures import MEASURES_VERSION, TextMeasures, measure_tex
 from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, OutcomeTable
 
 
-def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings, ideas: str | None = None) -> Scorer:
+def rescore(
+    folder: RunFolder, judge: Judge, embeddings: Embeddings, ideas: str | None = None, is_stored: bool = True
+) -> Scorer:
     """Judge all samples of a run folder again, find their ideas, and store the verdicts, clusters and scores.
+
+    Those of another judge replace what the folder says: ``views.view_by`` has the folder for them.
 
     The manifest names the judge and the idea finder from then on. Where the folder can't be written to, or another
     process is writing to it, nothing is stored, and a warning is logged.
@@ -35,6 +39,7 @@ def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings, ideas: str 
         judge: Of all samples.
         embeddings: For correct answers that the judge took for no accepted answer, and for meaning clusters.
         ideas: Name of the idea finder; ``None``: the manifest's.
+        is_stored: Whether anything is stored.
 
     Raises:
         RunFolderError: A file is damaged, or a sample belongs to no question or layer of the run.
@@ -65,7 +70,8 @@ def rescore(folder: RunFolder, judge: Judge, embeddings: Embeddings, ideas: str 
             folder.write_manifest(replace(latest, judge=judge.name, ideas=ideas))
         scorer.store(folder)
 
-    store_if_writable(folder, "verdicts", store)
+    if is_stored:
+        store_if_writable(folder, "verdicts", store)
     return scorer
 
 

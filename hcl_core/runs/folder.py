@@ -11,6 +11,9 @@
     measures.parquet          derived, on request: measures of the answers' texts
     plausibility.parquet      derived, on request: mean log-probability of each sample's tokens under the whole model
 
+The accepted answers, the judge and what it says are one *view* of the samples, see ``pipeline.views``: other verdicts
+on the same samples are another folder, whose parts are the same files.
+
 A row's key is ``(question_id, exit_layer, sample_idx)``. Derived files can be deleted and made again from the others:
 plausibility with the run's language model, the rest without one. All but the scores carry a stamp: a text that names
 what made them.
@@ -161,7 +164,7 @@ class RunFolder(DerivedTables):
     def manifest(self) -> Manifest:
         """Raises ``RunFolderError`` if there is none, or none that can be read."""
         try:
-            content = read_bytes_limited(self.path / "manifest.json", MAX_BYTES["manifest.json"])
+            content = self.manifest_content()
             text = content.decode("utf-8-sig")  # editors write a mark
         except (FileNotFoundError, NotADirectoryError):
             raise RunFolderError(f"{self.path} holds no run: a folder with a manifest.json was wanted") from None
@@ -174,10 +177,14 @@ class RunFolder(DerivedTables):
             advice = ": the same `run` command writes it anew; `repair` may do it too" if is_half else ""
             raise RunFolderError(f"{self.path}: {error}{advice}") from None
 
+    def manifest_content(self) -> bytes:
+        """The file ``manifest.json`` as it is; raises ``OSError`` if it cannot be read."""
+        return read_bytes_limited(self.path / "manifest.json", MAX_BYTES["manifest.json"])
+
     def half_manifest(self) -> dict[str, Any] | None:
         """What is left of a ``manifest.json`` that was cut off; ``None`` where there is none, or a whole one."""
         try:
-            return read_half_manifest(read_bytes_limited(self.path / "manifest.json", MAX_BYTES["manifest.json"]))
+            return read_half_manifest(self.manifest_content())
         except OSError:
             return None
 
@@ -246,6 +253,10 @@ class RunFolder(DerivedTables):
         if has_repeats(table):
             repeats = "; ".join(map(describe_repeat, *zip(*self.parts.repeating().items(), strict=True)))
             raise RunFolderError(f"{self.path}: {repeats[:300]}: `repair` sets the later part aside")
+
+    def samples_of_part(self, file: Path) -> list[Sample]:
+        """The samples of a part, which is not damaged, of this run or of another view of it."""
+        return samples_of(self.parts.read_part(file, SAMPLE_SCHEMA.names))
 
     def samples(self, question_id: str | None = None) -> list[Sample]:
         """All samples, or those of one question, as records."""

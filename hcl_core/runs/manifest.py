@@ -119,6 +119,8 @@ class Manifest:
         decode_seconds: Time spent decoding, also before an interruption.
         preset: Name of the preset, and the options changed in it; ``None`` without one.
         head_choice: Which exit head was asked for, which was taken and why; ``None`` in runs older than this field.
+        view_id: Of the accepted answers, the judge and the verdicts, see ``runs.view``; ``None`` in runs older than
+            this field.
         cost: Operations a token; ``None`` for other strategies than early exit, and in runs older than this field.
         schema_version: Version of this format.
     """
@@ -139,7 +141,17 @@ class Manifest:
     ideas: str = "accepted"
     cost: ModelCost | None = None
     head_choice: HeadChoice | None = None
+    view_id: str | None = None
     schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if self.view_id is not None:
+            check_run_id(self.view_id)
+
+    @property
+    def id(self) -> str:
+        """What links, files and people call it by: the name of its folder among the runs."""
+        return self.view_id or self.run_id
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":

@@ -1,8 +1,12 @@
 """The samples of a run on disk: numbered parts, each written once and never changed or replaced."""
 
+import filecmp
 import logging
+import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cachetools import LRUCache, cached
 
-from hcl_core.atomic import new_file
+from hcl_core.atomic import disk_errors, new_file
 from hcl_core.errors import RunBusyError, RunFolderError
 from hcl_core.records import Sample
 from hcl_core.runs.file_version import file_version
@@ -91,6 +95,48 @@ class SampleParts:
         except FileExistsError:
             raise RunBusyError(f"another process has written {file}: wait for it, or stop it") from None
         self._next_number += 1
+
+    def fit(self, others: "SampleParts") -> bool:
+        """Whether these parts are the first ones of ``others``, which has the same files, so that more can be taken."""
+        own, theirs = self.files(), others.files()
+        pairs = list(zip(own, theirs, strict=False))
+        return len(own) <= len(theirs) and all(
+            first.name == second.name and filecmp.cmp(first, second) for first, second in pairs
+        )
+
+    def missing(self, others: "SampleParts") -> list[Path]:
+        """The parts of ``others`` that are not here, and not damaged, in their order."""
+        names = {file.name for file in self.files()}
+        return [file for file in others.files() if file.name not in names and _problem_of(file) is None]
+
+    def take(self, file: Path) -> None:
+        """Add a part of another run of the same samples, by the same name: one file on disk, or else a copy.
+
+        Raises:
+            DiskError: The disk is full, read-only or failing.
+        """
+        target = self.path / file.name
+        with disk_errors(target):
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(file, target)
+            except FileExistsError:
+                raise RunBusyError(f"another process has written {target}: wait for it, or stop it") from None
+            except OSError:  # on another disk, or one without hard links
+                with new_file(target) as temporary:
+                    shutil.copy2(file, temporary)
+        self.forget_number()
+
+    def share(self, others: "SampleParts") -> None:
+        """Replace each part that ``others`` has too by their file, where one disk has both: its content stays."""
+        theirs = {file.name: file for file in others.files()}
+        for file in self.files():
+            same = theirs.get(file.name)
+            if same is not None and filecmp.cmp(file, same, shallow=False):
+                linked = file.with_name(f".{file.name}.tmp")
+                with suppress(OSError):
+                    os.link(same, linked)
+                    linked.replace(file)
 
     def forget_number(self) -> None:
         """The number of the next part is found by listing the folder again."""

@@ -1,4 +1,4 @@
-"""Deleted runs can be restored: a deleted run is moved to ``.trash/<run id>`` in the folder of runs."""
+"""Deleted runs can be restored: a deleted run is moved to ``.trash/<its id>`` in the folder of runs."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def delete_run(folder: RunFolder) -> None:
         RunFolderError: There is no run, it ships with the program, or it can't be moved.
     """
     path = folder.path.absolute()
-    run_id = check_run_id(folder.manifest().run_id)
+    run_id = check_run_id(folder.manifest().id)
     if path.resolve().is_relative_to(precomputed_folder().resolve()):
         raise RunFolderError(f"{folder.path} comes with the program and can't be deleted")
     if path.is_symlink():

@@ -14,6 +14,7 @@ from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.parts import describe_repeat
 from hcl_core.runs.tables import CLUSTER_SCHEMA, KEY, PLAUSIBILITY_SCHEMA, TOKEN_SCHEMA, VERDICT_SCHEMA, read_derived
+from hcl_core.runs.view import view_id
 
 _TO_SET_ASIDE = "`repair` sets it aside, and the same `run` command samples its answers again"
 _DERIVED: dict[str, tuple[pa.Schema | None, str]] = {
@@ -49,7 +50,8 @@ class Problem:
 def verify_run(folder: RunFolder) -> list[Problem]:
     """What is wrong with a run: unreadable files, changed settings or prompts, samples twice or of no question.
 
-    The run id is the hash of the settings and prompts. Newer parts have a checksum of each page too.
+    The run id is the hash of the settings and prompts, the id of a view that of accepted answers and judge. Newer
+    parts have a checksum of each page too.
 
     Raises:
         RunFolderError: There is no manifest, or the system refuses to read a file.
@@ -89,6 +91,13 @@ def _check_texts(folder: RunFolder) -> list[Problem]:
     if manifest.settings.run_id(stored) != manifest.run_id:
         what = f"its settings and the questions' prompts do not make its run id, {manifest.run_id}"
         return [Problem("manifest.json", what, "one of them was changed: run it anew in another folder")]
+    made_by, questions = folder.stamps()[1], [each.question for each in stored]
+    if (
+        None not in (manifest.view_id, made_by)
+        and view_id(questions, str(made_by), manifest.preset) != manifest.view_id
+    ):
+        what = f"its right answers and the judge of its verdicts do not make its id, {manifest.view_id}"
+        return [Problem("questions.jsonl", what, "one of them was changed: the same `run` command writes it anew")]
     return []
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from io import FileIO
 from pathlib import Path
 from typing import IO
 
-from hcl_core.atomic import atomic_folder, exported_file
+from hcl_core.atomic import disk_errors, exported_file
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.judges.person import PersonVerdicts, person_verdicts_json
@@ -35,6 +36,7 @@ from hcl_core.runs.titles import (
     read_title,
     write_title,
 )
+from hcl_core.transfer.settling import Outcome, settle
 from hcl_core.transfer.vetting import DAMAGED, DERIVED, MAX_BYTES, PERSONS, check_run, delete_invalid_derived_files
 
 # The most entries of a zip without its 64-bit extension. A run has one part a wave, and a few waves a question.
@@ -74,7 +76,7 @@ def pack_run(folder: RunFolder, target: Path, persons: PersonVerdicts | None = N
         RunFolderError: There is no run, it is larger than ``unpack_run`` takes, it has a damaged part, or ``target``
             can't be written.
     """
-    run_id = check_run_id(folder.manifest().run_id)
+    run_id = check_run_id(folder.manifest().id)
     _check_can_be_imported(folder)
     try:
         with exported_file(target) as temporary, zipfile.ZipFile(temporary, "w", allowZip64=False) as archive:
@@ -159,21 +161,28 @@ class ImportedRun:
 
     Attributes:
         folder: Where the run is.
-        is_new: Whether it was stored now; else the run that was there is kept, and the source was not stored.
+        outcome: What was done: ``stored``; ``view``: stored beside other verdicts on the same samples; ``there``:
+            it was there already; ``other``: one with other answers was there, and was kept.
     """
 
     folder: RunFolder
-    is_new: bool
+    outcome: Outcome
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was stored now; else the run that was there is kept, and the source was not stored."""
+        return self.outcome in ("stored", "view")
 
 
 def unpack_run(source: Path, into: Path) -> ImportedRun:
-    """Import a run from an untrusted source as ``into/<run id>``: the whole run, or nothing.
+    """Import a run from an untrusted source as ``into/<its id>``: the whole run, or nothing.
 
     Verdicts, clusters and measures are deleted if they are damaged, or not of this run and its judge, and plausibility
     and a person's verdicts if they are damaged or not of this run: all but the last can be made again. Their stamps
     prove nothing; judge again to be sure of the verdicts. If ``into`` holds a run of the same id, that one is kept
-    unchanged: the same id means the same request, and so the same samples. So is what the run is called in ``into``;
-    else it is called as in ``source``.
+    unchanged: the same id means the same request, accepted answers and judge. So is what the run is called in
+    ``into``; else it is called as in ``source``. The id of a view is made anew from the content. A run of an older
+    version, which has none, gets one where ``into`` holds other verdicts under its run id.
 
     Args:
         source: A zip file or a folder; the run's files are in it, or in one folder in it.
@@ -181,29 +190,41 @@ def unpack_run(source: Path, into: Path) -> ImportedRun:
 
     Raises:
         RunFolderError: ``source`` is no whole run of this version, has other files or too many bytes, or
-            ``into/<run id>`` is something else than this run.
+            ``into/<its id>`` is something else than this run.
     """
     try:
         with _opened(source) as entries:
             text = b"".join(_chunks(entries["manifest.json"], MAX_TEXT_BYTES["manifest.json"]))
             run_id = check_run_id(Manifest.from_json(text.decode("utf-8-sig")).run_id)
             title = _read_title(entries.pop(TITLE_FILE, None))
-            with atomic_folder(into / run_id) as copy:
-                copied = copy.stat()
+            with _temporary_folder(into, run_id) as copy:
                 _copy(entries, copy)
                 check_run(RunFolder(copy), run_id)
                 delete_invalid_derived_files(RunFolder(copy))
+                name, outcome = settle(RunFolder(copy), into)
+                if not os.path.lexists(into / name):
+                    copy.rename(into / name)
     except OSError as error:
         raise RunFolderError(f"cannot unpack {source} into {into}: {error.strerror or error}") from None
     except DAMAGED as error:
         problem = " ".join(str(error).split())[:300]
         raise RunFolderError(f"{source} is no run that can be taken in: {problem}; export it anew") from None
-    imported = RunFolder(into / run_id)
+    imported = RunFolder(into / name)
     if not imported.exists or imported.manifest().run_id != run_id:
         raise RunFolderError(f"{imported.path} is in the way, and is not run {run_id}: move it away")
-    if title != NO_TITLE and read_title(run_id, into) == NO_TITLE:
-        write_title(run_id, into, title)
-    return ImportedRun(imported, os.path.samestat(copied, imported.path.stat()))
+    if title != NO_TITLE and read_title(name, into) == NO_TITLE:
+        write_title(name, into, title)
+    return ImportedRun(imported, outcome)
+
+
+@contextmanager
+def _temporary_folder(into: Path, run_id: str) -> Iterator[Path]:
+    """A folder in ``into`` that is deleted when the block ends, unless it was moved away."""
+    with disk_errors(into / run_id):
+        into.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{run_id}-", suffix=".tmp", dir=into) as holder:
+            (copy := Path(holder) / run_id).mkdir()
+            yield copy
 
 
 def _read_title(entry: _Entry | None) -> RunTitle:

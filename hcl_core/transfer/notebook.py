@@ -99,14 +99,14 @@ def notebook_text(manifest: Manifest, question_id: str) -> str:
     import nbformat  # here, because loading it takes longer than most commands
 
     header = (
-        f"# Run {printable(manifest.run_id)}\n\n{_as_data(manifest.describe())}\n\n"
+        f"# Run {printable(manifest.id)}\n\n{_as_data(manifest.describe())}\n\n"
         "Scores of every exit layer, their intervals, and the answers behind them. The run is only read."
     )
     cells = [nbformat.v4.new_markdown_cell(header)]
     is_open = manifest.judge == NO_JUDGE
     curves = json.dumps(_OPEN_CURVES if is_open else _CURVES)
     code = [
-        _OPEN.format(run_id=manifest.run_id),
+        _OPEN.format(run_id=manifest.id),
         *((_OPEN_SCORES, _OPEN_INTERVALS) if is_open else (_SCORES, _INTERVALS)),
         _FIGURE.replace("{curves}", curves),
         _ANSWERS.format(question_id=question_id),

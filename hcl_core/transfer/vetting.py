@@ -246,7 +246,7 @@ def _has_valid_plausibility(folder: RunFolder) -> bool:
 
 def _has_valid_persons(folder: RunFolder) -> bool:
     try:
-        read_person_verdicts(folder.path / PERSONS, folder.manifest().run_id)
+        read_person_verdicts(folder.path / PERSONS, folder.manifest().id)
     except _UNREADABLE:
         return False
     return True

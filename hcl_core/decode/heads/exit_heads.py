@@ -7,9 +7,10 @@ safetensors file holds them: 8-bit numbers, their scales, and a ``HeadConfig``.
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hcl_core.atomic import atomic_file, disk_errors
+from hcl_core.decode.heads.trial import noise_below, trial_states, try_head
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.linear import affine
 from hcl_core.decode.model.memory import explain_out_of_memory
@@ -28,9 +30,11 @@ from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import (
     ASKED_FOR,
     FITTED,
+    FITTED_FOR_OTHERS,
     NONE_FITTED,
     TRAINED_FOR_EXIT,
     HeadConfig,
+    HeadTrial,
     check_exit_head,
 )
 from hcl_core.ports import NamedExitHead
@@ -57,13 +61,14 @@ class SharedHead:
 
     Args:
         reason: Why it was taken.
+        trial: What was measured for that.
     """
 
     name = "shared"
     fingerprint = "shared"
 
-    def __init__(self, reason: str = ASKED_FOR) -> None:
-        self.reason = reason
+    def __init__(self, reason: str = ASKED_FOR, trial: HeadTrial | None = None) -> None:
+        self.reason, self.trial = reason, trial
 
     def translate(self, hidden: Tensor, exit_layers: NDArray[np.int64]) -> Tensor:
         """The identity."""
@@ -114,12 +119,20 @@ class LinearHead:
         fingerprint: Hash of their file.
         lm: The model they were fitted for; they take its dtype and device.
         reason: Why the head was taken.
+        trial: What was measured for that.
     """
 
     name = "linear"
 
-    def __init__(self, maps: QuantizedMaps, fingerprint: str, lm: CausalLM, reason: str = ASKED_FOR) -> None:
-        self.fingerprint, self.reason = fingerprint, reason
+    def __init__(
+        self,
+        maps: QuantizedMaps,
+        fingerprint: str,
+        lm: CausalLM,
+        reason: str = ASKED_FOR,
+        trial: HeadTrial | None = None,
+    ) -> None:
+        self.fingerprint, self.reason, self.trial = fingerprint, reason, trial
         self._last_layer = lm.num_hidden_layers
         target = {"device": lm.readout_device, "dtype": lm.dtype}
         with explain_out_of_memory("loading the exit head"):
@@ -147,7 +160,7 @@ def load_exit_head(name: str, lm: CausalLM) -> ExitHead:
     Args:
         name: ``"shared"``; ``"linear"``: the head fitted for this model; a head's ``.safetensors`` file; or
             ``"auto"``: a fitted head if there is one, else the shared head; for a LayerSkip checkpoint always the
-            shared head.
+            shared head. A head that was fitted for other weights of the model counts if it reads these about as well.
         lm: The model.
 
     Raises:
@@ -165,13 +178,38 @@ def load_exit_head(name: str, lm: CausalLM) -> ExitHead:
     file, others = _find_heads(lm)
     if file is not None:
         return read_head(file, lm, FITTED if name == "auto" else ASKED_FOR)
+    tried, trial = _try(lm, tuple(others))
+    if tried is not None:
+        return _read_maps(tried, lm, FITTED_FOR_OTHERS, trial)
     but_for = f", but for others of that name ({', '.join(other.name for other in others[:3])})" if others else ""
     if name == "auto":
-        return SharedHead(NONE_FITTED + but_for)
+        return SharedHead(NONE_FITTED + but_for, trial)
     raise ExitHeadError(
         f"no exit head was fitted for this model, {lm.name}{but_for}: make one with "
         f"`python -m hcl_core fit-head --model {lm.name}`, or use --exit-head shared"
     )
+
+
+# Of each model in memory: a trial takes a second or two, and every run asks for it.
+_trials: WeakKeyDictionary[CausalLM, dict[tuple[Path, ...], tuple[Path | None, HeadTrial]]] = WeakKeyDictionary()
+
+
+def _try(lm: CausalLM, files: tuple[Path, ...]) -> tuple[Path | None, HeadTrial]:
+    """The one of ``files`` that reads ``lm`` best, if it does so well enough; and what was measured."""
+    known = _trials.setdefault(lm, {})
+    if files not in known:
+        states, best, trial = trial_states(lm), None, None
+        for file in files:
+            try:
+                tried = try_head(lm, _read_maps(file, lm), read_config(file), states)
+            except (ExitHeadError, IndexError):  # of a model of other sizes
+                continue
+            if trial is None or (tried.agreement or 0.0) > (trial.agreement or 0.0):
+                best, trial = file, tried
+        if trial is None or not trial.is_accepted:
+            trial = replace(trial or HeadTrial(states.shape[1]), noise_below=noise_below(lm, SharedHead(), states))
+        known[files] = (best if trial.is_accepted else None, trial)
+    return known[files]
 
 
 def find_head(lm: CausalLM) -> Path | None:
@@ -225,6 +263,11 @@ def read_head(file: Path, lm: CausalLM, reason: str = ASKED_FOR) -> LinearHead:
             f"the exit head {file.name} was fitted for {config.model} ({config.weights_hash}), not for "
             f"{lm.name} ({lm.weights_hash}): fit one with `python -m hcl_core fit-head --model {lm.name}`"
         )
+    return _read_maps(file, lm, reason)
+
+
+def _read_maps(file: Path, lm: CausalLM, reason: str = ASKED_FOR, trial: HeadTrial | None = None) -> LinearHead:
+    """A head's file with whichever weights of that shape."""
     by_unit = (lm.num_hidden_layers - 1, lm.hidden_size)
     shapes = {"codes": (*by_unit, lm.hidden_size), "input_scales": by_unit, "output_scales": by_unit, "biases": by_unit}
     try:
@@ -237,7 +280,7 @@ def read_head(file: Path, lm: CausalLM, reason: str = ASKED_FOR) -> LinearHead:
         if (shape := tuple(tensors[name].shape)) != expected:
             raise ExitHeadError(f"the exit head {file} is damaged: {name} is {shape}, not {expected}")
     fingerprint = hashlib.blake2b(content, digest_size=16).hexdigest()
-    return LinearHead(QuantizedMaps(**tensors), fingerprint, lm, reason)
+    return LinearHead(QuantizedMaps(**tensors), fingerprint, lm, reason, trial)
 
 
 def write_head(file: Path, maps: QuantizedMaps, config: HeadConfig) -> None:

@@ -1,22 +1,25 @@
 """How well an exit head reads each layer, compared with the model's own last layer."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.finite import check_rows
 from hcl_core.models.head_records import Fidelity
+
+if TYPE_CHECKING:
+    from hcl_core.decode.heads.exit_heads import ExitHead
 
 # Tables of logits held at a time: the last layer's probabilities and one readout.
 NUM_TABLES = 2
 
 
 def measure(
-    lm: CausalLM, heads: Sequence[ExitHead], states: Tensor, exit_layers: Sequence[int]
+    lm: CausalLM, heads: Sequence["ExitHead"], states: Tensor, exit_layers: Sequence[int]
 ) -> Iterator[tuple[int, list[list[Fidelity]]]]:
     """How well each of ``heads`` reads each exit layer, over ``states [num_hidden_layers, n, hidden_size]``.
 

