@@ -19,7 +19,7 @@ from app.service import Service
 from app.tabs.base import QUIET, Binder, announce
 from app.tabs.compare import build_compare
 from app.tabs.dataset import build_dataset
-from app.tabs.explore import build_explore
+from app.tabs.explore import build_explore, wire_measures
 from app.tabs.form import FormControls
 from app.tabs.learn import build_learn
 from app.tabs.lens import build_lens
@@ -134,5 +134,6 @@ def _wire_opening(
     again = address.open(bind.on_choice(open_again), None, outputs, trigger_mode="multiple", **QUIET)
     for event in (opened, again):
         event.then(None, None, None, js=announce("hcl:opened", ""), **QUIET)
+    wire_measures(Binder(core, form.parts), form.parts, address.draw)
     stored["open"].click(bind(open_run), [stored["chosen"], *form.controls], outputs, **QUIET)
     page.unload(leave)

@@ -59,7 +59,7 @@ def page_parts(opened: OpenedPage, words: Translator, usual: Mapping[str, object
     link = opened.link
     parts: Parts = {"tabs": gr.Tabs(selected=link.tab)}
     if opened.explore and opened.estimate:
-        parts |= {"balance": link.balance.creativity, "scaling": link.balance.scaling, "more": []}
+        parts |= {"balance": link.balance.creativity, "scaling": link.balance.scaling, "more": list(link.balance.more)}
         parts |= dict(usual or {}) | _explore(opened.explore, words) | _form(link, usual or {})
         parts["estimate"] = estimate_text(opened.estimate, words)
         parts |= _in_short(parts, opened.values, words)
