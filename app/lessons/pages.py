@@ -20,8 +20,10 @@ from app.question_view import QuestionView
 from app.views.base import shown
 from hcl_core.text import printable
 
-# Layers of the table of answers begin so many before the first right answer: before that, they say much the same.
+# Layers of the table of answers begin so many before the first right answers: earlier ones say much the same.
 _LAYERS_BEFORE = 3
+# One right answer of so many is one that counts there: a single one of fifty can be chance.
+_SOME = 10
 
 
 def page(view: str, base: str, room: Room, words: Translator) -> str:
@@ -345,8 +347,8 @@ def _cut(answer: str, most: int = 60) -> str:
 
 
 def _answers(view: QuestionView, scored: Scored, words: Translator) -> str:
-    """The most common answer of the layers from shortly before the first right answer."""
-    first = next((at for at, layer in enumerate(view.layers) if layer.num_correct * 4 >= layer.num_samples), 0)
+    """The most common answer of the layers from shortly before the first right answers."""
+    first = next((at for at, layer in enumerate(view.layers) if layer.num_correct * _SOME >= layer.num_samples), 0)
     rows = []
     for layer in view.layers[max(0, first - _LAYERS_BEFORE) :]:
         top = layer.answers[0]
