@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -249,7 +250,7 @@ def test_a_live_question_is_run_once_and_then_revealed(tmp_path):
     step = {"title": "t", "ask": ask, "predict": [{"kind": "first_right"}]}
     room = new_room(tmp_path, parsed(LESSON | {"steps": [step]}))
     manifest = SimpleNamespace(run_id=RUN)
-    run = SimpleNamespace(manifest=manifest, questions=[SimpleNamespace(question=SimpleNamespace(id=QUESTION))])
+    run: Any = SimpleNamespace(manifest=manifest, questions=[SimpleNamespace(question=SimpleNamespace(id=QUESTION))])
     asked = []
 
     def events(request, visitor, kind):
@@ -260,7 +261,8 @@ def test_a_live_question_is_run_once_and_then_revealed(tmp_path):
     room.go(0)
     with pytest.raises(RefusedError, match="class_not_run"):
         room.reveal(0)
-    start_live(room, SimpleNamespace(run=events), 0)
+    service: Any = SimpleNamespace(run=events)
+    start_live(room, service, 0)
     for thread in threading.enumerate():
         if thread.name.endswith("(_run)"):
             thread.join()
@@ -283,7 +285,8 @@ def test_a_live_question_that_fails_says_why_to_the_teacher(tmp_path):
         yield
 
     room.go(0)
-    start_live(room, SimpleNamespace(run=fails), 0)
+    service: Any = SimpleNamespace(run=fails)
+    start_live(room, service, 0)
     for thread in threading.enumerate():
         if thread.name.endswith("(_run)"):
             thread.join()
@@ -297,4 +300,6 @@ def test_the_address_is_one_that_a_class_can_open():
     assert join_address("0.0.0.0", 80, "https://proxy.example/") == "https://proxy.example/class"
     local = told("127.0.0.1", join_address("127.0.0.1", 7860), "secret")
     assert "--host 0.0.0.0" in local and "/class/teacher/secret" in local
+    assert "--host 0.0.0.0" in told("localhost", join_address("localhost", 7860), "secret")
+    assert "--host" not in told("127.0.0.1", "https://proxy.example/class", "secret")
     assert "--host" not in told("0.0.0.0", "http://192.168.1.5:7860/class", "secret")

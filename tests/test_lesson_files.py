@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,11 +18,11 @@ from app.lessons.truth import truth_of
 REPO = Path(__file__).parent.parent
 SAMPLES = sorted((REPO / "assets" / "lessons").glob("*.yaml"))
 RUN, QUESTION = "0be6b1cadd189061", "capital-of-portugal"
-STEP = {"title": "t", "run": RUN, "question": QUESTION, "predict": [{"kind": "first_right"}]}
-LESSON = {"version": 1, "title": "t", "steps": [STEP]}
+STEP: dict[str, Any] = {"title": "t", "run": RUN, "question": QUESTION, "predict": [{"kind": "first_right"}]}
+LESSON: dict[str, Any] = {"version": 1, "title": "t", "steps": [STEP]}
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
     def ignore_aliases(self, data):
         return True
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -25,7 +26,7 @@ def join_address(host: str, port: int, set_address: str = "") -> str:
 def told(host: str, address: str, token: str) -> str:
     """What the program says when a class begins; the only place where the teacher's link is shown."""
     lines = [f"Students join at {address}", f"The teacher's page, keep it to yourself: {address}/teacher/{token}"]
-    if is_loopback(host) and "127.0.0.1" in address:
+    if is_loopback(host) and is_loopback(urlsplit(address).hostname or ""):
         lines.append("Only this machine can open these: start again with --host 0.0.0.0, so that a class can join.")
     return "\n".join(lines)
 
@@ -45,5 +46,5 @@ def _own_address() -> str:
             if each.family == socket.AF_INET and name in interfaces and interfaces[name].isup:
                 address = ipaddress.ip_address(each.address)
                 if not address.is_loopback and not address.is_link_local:
-                    return each.address
+                    return str(address)
     return "127.0.0.1"

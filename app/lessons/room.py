@@ -75,7 +75,7 @@ class Room:
         self._revealed = {int(number) for number in facts.get("revealed", "").split()}
         # Of live steps: id of run and question once it is finished.
         self._runs = {
-            int(name.removeprefix("run ")): tuple(value.split(" ", 1))
+            int(name.removeprefix("run ")): (value.partition(" ")[0], value.partition(" ")[2])
             for name, value in facts.items()
             if name.startswith("run ")
         }

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 
 from hcl_core.atomic import disk_errors
-from hcl_core.errors import DiskError
+from hcl_core.errors import HclError
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,10 @@ def hashed(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()[:32]
 
 
+class ClassFileError(HclError):
+    """The file of a class is damaged."""
+
+
 class ClassStore:
     """The file of one lesson; safe for many threads. Where the disk fails later on, the class goes on in memory.
 
@@ -43,6 +47,7 @@ class ClassStore:
 
     Raises:
         DiskError: The file cannot be made.
+        ClassFileError: It is no such file, or damaged.
     """
 
     def __init__(self, folder: Path, lesson_id: str) -> None:
@@ -58,7 +63,7 @@ class ClassStore:
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.executescript(_TABLES)
         except sqlite3.Error as error:
-            raise DiskError(f"cannot write {path}: {error}: delete it, and the class starts anew") from None
+            raise ClassFileError(f"cannot write {path}: {error}: delete it, and the class starts anew") from None
         facts = self.facts()
         self.teacher_token = facts.get("teacher") or secrets.token_urlsafe(24)
         self.keep("teacher", self.teacher_token)
