@@ -249,7 +249,7 @@ def test_a_live_question_is_run_once_and_then_revealed(tmp_path):
     ask = {"question": "Which city is the capital of Portugal?", "accept": ["Lisbon"]}
     step = {"title": "t", "ask": ask, "predict": [{"kind": "first_right"}]}
     room = new_room(tmp_path, parsed(LESSON | {"steps": [step]}))
-    manifest = SimpleNamespace(run_id=RUN)
+    manifest = SimpleNamespace(id=RUN)
     run: Any = SimpleNamespace(manifest=manifest, questions=[SimpleNamespace(question=SimpleNamespace(id=QUESTION))])
     asked = []
 

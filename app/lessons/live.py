@@ -32,7 +32,7 @@ def _run(room: Room, service: Service, at: int, ask: Ask) -> None:
                 if not isinstance(live, LiveEvent):
                     continue
                 if isinstance(live.event, pipeline.Finished):
-                    room.run_ended(at, (live.run.manifest.run_id, live.run.questions[0].question.id))
+                    room.run_ended(at, (live.run.manifest.id, live.run.questions[0].question.id))
                     return
                 if isinstance(live.event, pipeline.WaveDone):
                     room.run_went_on(at, live.event.num_done, live.event.num_wanted)
