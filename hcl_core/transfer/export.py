@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -250,11 +251,16 @@ def _cells(folder: RunFolder, table: pa.Table) -> NDArray[np.int64]:
 
 
 def _write_csv(table: pa.Table, target: Path, has_mark: bool) -> None:
-    columns = {name: _cell_texts(table[name]) for name in table.column_names}
     with exported_file(target) as temporary, temporary.open("wb") as opened:
         if has_mark:
             opened.write(codecs.BOM_UTF8)
-        pa_csv.write_csv(pa.table(columns), opened)
+        write_table(table, opened)
+
+
+def write_table(table: pa.Table, opened: BinaryIO) -> None:
+    """Write ``table`` as CSV in UTF-8 whose cells no spreadsheet takes for formulas."""
+    columns = {name: _cell_texts(table[name]) for name in table.column_names}
+    pa_csv.write_csv(pa.table(columns), opened)
 
 
 def _cell_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
