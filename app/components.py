@@ -193,7 +193,8 @@ class LinkBox(gr.HTML):
 class Address(gr.HTML):
     """Keeps the browser's address in step with the view; nothing of it is seen.
 
-    The event ``open`` brings ``query`` to the server where Back or Forward leads to another address.
+    The event ``open`` brings ``query`` to the server where Back or Forward leads to another address; ``draw`` asks for
+    the further curves of the address that was opened.
 
     Args:
         value: The form's controls and their parameters, as ``assets/address.js`` names them.
@@ -212,7 +213,7 @@ class Address(gr.HTML):
 
 
 class StaleMark(gr.HTML):
-    """Dims results that the form no longer asks for; nothing of it is seen.
+    """Greys results that the form no longer asks for; nothing of it is seen.
 
     Args:
         value: The form's controls, as ``assets/stale.js`` names them.

@@ -8,7 +8,7 @@ the first of the visitor's languages that the page has: here from the header ``A
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -189,6 +189,10 @@ class Translator:
     def separators(self) -> str:
         """Decimal mark and thousands mark, as Plotly takes them."""
         return get_decimal_symbol(self._locale) + get_group_symbol(self._locale)
+
+    def joined(self, parts: Iterable[str]) -> str:
+        """``a, b, c``."""
+        return self("comma").join(parts)
 
     def listed(self, parts: Sequence[str]) -> str:
         """``a, b and c``."""

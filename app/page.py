@@ -14,12 +14,12 @@ from app.handlers.opening import open_page
 from app.language import labels
 from app.render import Parts
 from app.render.explore import OPENED_PARTS
-from app.render.opening import page_parts
+from app.render.opening import first_parts, page_parts
 from app.service import Service
 from app.tabs.base import QUIET, Binder, announce
 from app.tabs.compare import build_compare
 from app.tabs.dataset import build_dataset
-from app.tabs.explore import build_explore
+from app.tabs.explore import build_explore, wire_measures
 from app.tabs.form import FormControls
 from app.tabs.learn import build_learn
 from app.tabs.lens import build_lens
@@ -105,7 +105,7 @@ def _wire_opening(
 
     def open_address(visit: Visit, query: Any, *values: Any) -> Parts:
         link = read_link(dict(query), query.getlist("a"))
-        return page_parts(open_page(visit, link, by_name(values)), visit.words)
+        return first_parts(open_page(visit, link, by_name(values)), visit.words)
 
     def open_again(visit: Visit, event: gr.EventData) -> Parts:
         """Back or Forward: the form is as on a first visit where the address says nothing of it."""
@@ -134,5 +134,6 @@ def _wire_opening(
     again = address.open(bind.on_choice(open_again), None, outputs, trigger_mode="multiple", **QUIET)
     for event in (opened, again):
         event.then(None, None, None, js=announce("hcl:opened", ""), **QUIET)
+    wire_measures(Binder(core, form.parts), form.parts, address.draw)
     stored["open"].click(bind(open_run), [stored["chosen"], *form.controls], outputs, **QUIET)
     page.unload(leave)

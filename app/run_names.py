@@ -65,7 +65,7 @@ def run_names(runs: Sequence[StoredRun], words: Translator, asked: Asked = "apar
     for indices in alike.values():
         further = _apart([runs[index] for index in indices], words)
         for index, parts in zip(indices, further, strict=True):
-            names[index] = ", ".join((names[index], *parts))
+            names[index] = words.joined((names[index], *parts))
     return names
 
 
@@ -97,7 +97,7 @@ def settings_in_words(manifest: Manifest, words: Translator) -> str:
         _layers(settings.exit_layers, manifest.num_hidden_layers, words),
         words.plural("named_answers", settings.num_samples),
     ]
-    return ", ".join(part for part in parts if part)
+    return words.joined(part for part in parts if part)
 
 
 def model_name(model: str) -> str:
@@ -119,7 +119,7 @@ def asked_of(run: StoredRun, words: Translator) -> str:
     """The question of a run of one, else its set and how many questions of that there are."""
     question = library.only_question_of(run)
     if question is not None:
-        return f"“{_cut(question)}”"
+        return words("quoted", text=_cut(question))
     return words.plural("named_set", run.manifest.num_questions, set=_cut(run.manifest.question_set))
 
 

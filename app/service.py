@@ -12,6 +12,7 @@ from cachetools import LRUCache
 from app import library
 from app.estimate import Foretold, MachineSpeed, RunTimer, foretell
 from app.jobs import JobKind, Jobs
+from app.language import labels
 from app.limits import check_public_model, check_public_request, check_seconds
 from app.live import LiveEvent, LiveRun, Notice, Ready
 from app.models_in_memory import LoadedModel, ModelsInMemory
@@ -27,7 +28,7 @@ from app.weights import Weights
 from app.zerogpu import LentGpu
 from hcl_core import pipeline, registry
 from hcl_core.errors import ModelNotFoundError, RunFolderError, SettingsError
-from hcl_core.folders import cache_folder, runs_folder
+from hcl_core.folders import runs_folder
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
 from hcl_core.models.lens_records import LensTable
 from hcl_core.pipeline.request import RunRequest, prepare
@@ -87,7 +88,7 @@ class Service:
         self.models = ModelsInMemory(dtype, self.jobs, self._runs.seconds_left, gpu.load if gpu else None)
         self.weights = weights or Weights(is_public)
         self._embeddings = Embeddings(registry.load_embedder)
-        self._speed = MachineSpeed(cache_folder() / "speed.json")
+        self._speed = MachineSpeed(runs_folder() / ".speed.json")
         self.own_verdicts = VerdictBook(is_public, self._embeddings.of)
         # Guards the caches: the page calls from many threads.
         self._lock = threading.RLock()
@@ -105,9 +106,9 @@ class Service:
             trash.empty_trash(runs_folder())
 
     def model_choices(self) -> list[tuple[str, str]]:
-        """Label and name of the models that can be chosen."""
+        """Label, which the browser translates, and name of the models that can be chosen."""
         return [
-            (f"{model.name} · {model.num_hidden_layers} layers", model.name)
+            (f"{model.name} · {model.num_hidden_layers} {labels()('model_layers')}", model.name)
             for model in CATALOGUE
             # The usual one, though it may not be here: a list without it could not name what is chosen.
             if (model is DEFAULT_MODEL or not self.is_public or registry.is_available(model))

@@ -65,8 +65,9 @@ class Balance:
         return Weights(share, 1 - share)
 
     def query(self) -> dict[str, object]:
-        """Balance and scaling as parameters of an address; the usual ones are left out."""
+        """Balance, scaling and further curves as parameters of an address; the usual ones are left out."""
         return {
             "balance": None if self.creativity == 50 else f"{self.creativity:.15g}",
             "scaling": None if self.scaling == DEFAULT_SCALING else self.scaling,
+            "more": ",".join(self.more) or None,
         }

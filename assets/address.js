@@ -108,6 +108,7 @@ document.addEventListener("hcl:opened", () =>
     if (numOpening) return;
     kept = currentQuery();
     isPartial = !viewOf(tab);
+    if (parametersOf(location.search).has("more")) trigger("draw"); // further curves, which take a while
     document.body.dataset.followed = "yes"; // for tests: what comes before is the opening's doing
   }, SETTLED),
 );

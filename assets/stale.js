@@ -1,4 +1,4 @@
-// Dims results that are not those of what the form asks, and says whose they are. Runs once for the component.
+// Greys results that are not those of what the form asks, and says whose they are. Runs once for the component.
 // What the results are of stands above them (views.stale); the form's values come with the event "hcl:form".
 const { controls, defaults } = props.value; // names of the form's controls, in its order, and their first values
 const OF_QUESTION = ["question", "accepted"];

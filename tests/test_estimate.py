@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from test_runs import SETTINGS, make_manifest
 
 from app.estimate import MachineSpeed, RunTimer, expected_seconds, foretell
+from app.service import Service
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
 from hcl_core.models.workload import LayerSharing, foretell_work, reference_seconds, sharing_at
 from hcl_core.pipeline import Finished, Started
@@ -147,6 +148,15 @@ def test_a_damaged_file_counts_as_empty(tmp_path, text):
 def test_a_place_that_cannot_be_written_costs_no_run(tmp_path):
     (tmp_path / "file").write_text("")
     MachineSpeed(tmp_path / "file" / "speed.json").learn("smollm2-135m", 1, 1)
+
+
+def test_it_is_kept_beside_the_runs_and_is_none_of_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("HCL_RUNS", str(tmp_path))
+    MachineSpeed(tmp_path / ".speed.json").learn("smollm2-135m", 3, 1)
+    service = Service()
+    foretold = service.foretell(asked(), LAYERS)
+    assert foretold and foretold.is_timed
+    assert all(run.is_shipped for run in service.all_runs())
 
 
 # Which runs teach.

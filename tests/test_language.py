@@ -67,7 +67,9 @@ def is_used(key):
     if key in MEASURES or any(quote + each + quote in SOURCE for quote in "\"'" for each in (key, plain)):
         return True
     families = re.findall(r"""f?["']([a-z_]+_)(?:\{|["'] \+)""", SOURCE)
-    return any(plain.startswith(family) for family in families) or bool(re.match(r"learn_\d_", key))
+    return any(each.startswith(family) for each in (key, plain) for family in families) or bool(
+        re.match(r"learn_\d_", key)
+    )
 
 
 @pytest.mark.parametrize("key", ENGLISH)

@@ -21,10 +21,11 @@ from app.handlers.form import CONTROLS, JUDGES, Form
 from app.handlers.learn import NUM_STEPS
 from app.handlers.lens import HEADS, MOST_TOKENS, ShownLens
 from app.handlers.links import FORM_FIELDS, SMALL_STEPS, STEPS, TABS, LensLink, Link, read_link
+from app.handlers.measures import MEASURES as CURVES
 from app.handlers.opening import StoredStart
 from app.language import Translator
 from app.messages import Message
-from app.render.opening import page_parts
+from app.render.opening import first_parts, page_parts
 from app.service import Service
 from app.views.runs import link_box
 from app.views.stale import stale_notes
@@ -62,13 +63,14 @@ settings = st.fixed_dictionaries(
 questions: st.SearchStrategy[dict[str, str]] = st.just({}) | st.fixed_dictionaries(
     {"question": texts, "accepted": st.lists(line, max_size=4).map("\n".join)}
 )
+curves = st.lists(st.sampled_from(CURVES), unique=True).map(tuple)
 links = st.builds(
     Link,
     tab=st.sampled_from(TABS),
     run_id=names,
     question_id=names,
     layer=st.none() | wholes,
-    balance=st.builds(Balance, st.integers(0, 20).map(lambda step: 5.0 * step), st.sampled_from(SCALINGS)),
+    balance=st.builds(Balance, st.integers(0, 20).map(lambda step: 5.0 * step), st.sampled_from(SCALINGS), curves),
     compared=st.lists(texts.filter(lambda text: "," not in text), max_size=MOST_RUNS).map(tuple),
     measure=st.sampled_from(tuple(MEASURES)),
     by_share=st.booleans(),
@@ -106,7 +108,9 @@ def test_a_view_as_usual_has_no_parameters():
 
 
 def test_every_parameter_is_a_step_or_a_small_one():
-    one = Link("lens", "r", "q", 1, Balance(0, "min_max"), ("r",), "creativity_raw", True, LensLink("l"), 2)
+    one = Link(
+        "lens", "r", "q", 1, Balance(0, "min_max", ("confidence",)), ("r",), "creativity_raw", True, LensLink("l"), 2
+    )
     form = dict.fromkeys(FORM_FIELDS, 1) | {"accepted": "Sun"}
     other = Link(lens=LensLink(None, "shared", "entropy", (1, 0), "Why", "other", 3, True), form=form)
     assert {**one.query(), **other.query()}.keys() == {*SMALL_STEPS, *STEPS} and not {*SMALL_STEPS} & {*STEPS}
@@ -227,6 +231,13 @@ def test_a_lens_that_is_not_here_and_a_cell_that_it_lacks_are_named(visit):
     assert "no cell at layer 31" in page_parts(page, WORDS)["lens_headline"]
 
 
+def test_further_curves_of_a_link_are_chosen_and_not_waited_for(visit):
+    page = open_link(visit, more="creativity_raw,confidence")
+    parts = page_parts(page, WORDS)
+    assert parts["more"] == ["creativity_raw", "confidence"] and not page.explore.opened.result.further
+    assert "“more=nothing”" in page_parts(open_link(visit, more="nothing"), WORDS)["headline"]
+
+
 def test_a_prompt_of_a_link_is_filled_in_and_nothing_is_read(visit):
     parts = page_parts(open_link(visit, tab="lens", prompt="Two+plus", lens_tokens=3, whole=1), WORDS)
     assert (parts["lens_prompt"], parts["lens_num_tokens"], parts["lens_whole"]) == ("Two plus", 3, True)
@@ -237,6 +248,8 @@ def test_a_prompt_of_a_link_is_filled_in_and_nothing_is_read(visit):
 def test_a_step_of_the_walkthrough_opens(visit):
     parts = page_parts(open_link(visit, tab="learn", step=4), WORDS)
     assert parts["learn_walk"].selected == 4 and "step=4" in parts["learn_link"]
+    assert 'data-query="?tab=learn"' in first_parts(open_link(visit), WORDS)["learn_link"]
+    assert "step=4" in first_parts(open_link(visit, tab="learn", step=4), WORDS)["learn_link"]
     assert "“step=99”" in page_parts(open_link(visit, tab="learn", step=99), WORDS)["learn_notice"]
 
 

@@ -1,4 +1,4 @@
-"""The address follows the view in a real browser; results of something else than the form asks for are dimmed."""
+"""The address follows the view in a real browser; results of something else than the form asks for are grey."""
 
 # ruff: noqa: F401, F811 (fixtures are imported and are arguments)
 
@@ -55,7 +55,7 @@ def field(page, label):
     return page.get_by_label(label, exact=True).first
 
 
-def test_results_are_dimmed_while_the_form_asks_for_something_else(visit):
+def test_results_are_grey_while_the_form_asks_for_something_else(visit):
     with visit() as page:
         is_opened(page)
         becomes_stale(page, "")
@@ -65,10 +65,10 @@ def test_results_are_dimmed_while_the_form_asks_for_something_else(visit):
         set_field(page, "Question", OWN)
         note.wait_for()
         assert f"These are the answers to “{before}”" in note.inner_text()
-        page.wait_for_function("getComputedStyle(document.querySelector('#curves')).opacity < 0.6")
+        page.wait_for_function("getComputedStyle(document.querySelector('#curves')).filter === 'grayscale(1)'")
         set_field(page, "Question", f" {before} ")  # the same question
         note.wait_for(state="hidden")
-        page.wait_for_function("getComputedStyle(document.querySelector('#curves')).opacity === '1'")
+        page.wait_for_function("getComputedStyle(document.querySelector('#curves')).filter === 'none'")
         open_settings(page)
         set_field(page, "Temperature", 1.5)
         page.locator("#headline .hcl-stale [data-when='settings']").wait_for()
@@ -176,7 +176,7 @@ def test_a_comparison_of_what_is_not_here_says_so_above_what_is(visit):
 
 
 @pytest.mark.model
-def test_old_results_are_dimmed_from_run_until_the_first_answers_and_the_run_gets_an_address(visit):
+def test_old_results_are_grey_from_run_until_the_first_answers_and_the_run_gets_an_address(visit):
     with visit() as page:
         is_opened(page)
         set_field(page, "Question", OWN)
@@ -209,3 +209,14 @@ def test_stop_before_the_first_answers_says_that_there_are_none(visit):
         page.get_by_role("button", name="Stop", exact=True).click()
         page.get_by_text("Stopped before the first answers came").wait_for(timeout=60_000)
         becomes_stale(page, "question")
+
+
+def test_further_curves_are_in_the_address_and_drawn_after_a_reload(visit):
+    is_drawn = "document.querySelector('#curves .hcl-chart')?.data?.some((trace) => trace.name === 'Confidence')"
+    with visit("?more=confidence") as page:
+        is_opened(page)
+        page.wait_for_function(is_drawn)
+        page.locator(".hcl-column[data-layer='27'] .hcl-choose").click()
+        address_has(page, "layer=27", "more=confidence")
+        page.reload()
+        page.wait_for_function(is_drawn)

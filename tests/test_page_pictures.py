@@ -7,13 +7,26 @@ its colour is seen.
 
 import io
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from test_page import address, browser, columns, hostile_run, open_tab, runs, usual, watched_page  # noqa: F401
+from test_page import (
+    FINITE_ANIMATIONS,
+    address,
+    browser,
+    columns,
+    hostile_run,
+    open_tab,
+    runs,
+    usual,
+    watched_page,
+)
+
+__all__ = ["address", "browser", "hostile_run", "runs", "usual"]  # fixtures
 
 FOLDER = Path(__file__).parent / "pictures"
 RENEWS = os.environ.get("HCL_PICTURES") == "renew"
@@ -34,6 +47,7 @@ class State:
         settings: Of the browser.
         tab: That is opened.
         button: That is pressed.
+        stale: Why the results are not those of the form, once that is shown.
     """
 
     name: str
@@ -42,6 +56,7 @@ class State:
     scheme: str = "light"
     tab: str = ""
     button: str = ""
+    stale: str = ""
 
 
 STATES = (
@@ -62,9 +77,19 @@ STATES = (
 )
 
 
+# What axe reads, each in both themes: without those that are another one in dark, and with those of which a picture so
+# small shows little.
+READ_STATES = (
+    *(state for state in STATES if state.scheme == "light"),
+    State("explore-popover", button="What is HCB?"),
+    State("explore-stale", query="?run=0be6b1cadd189061&q=Name%20a%20star&a=Sun", stale="question"),
+)
+
+
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.name)
-def test_a_state_looks_as_in_its_picture(address, browser, state):  # noqa: F811
-    seen = picture_of(address, browser, state)
+def test_a_state_looks_as_in_its_picture(address, browser, state):
+    with shown(address, browser, state) as page:
+        seen = picture_of(page)
     stored = FOLDER / f"{state.name}.png"
     if RENEWS:
         FOLDER.mkdir(exist_ok=True)
@@ -77,8 +102,26 @@ def test_a_state_looks_as_in_its_picture(address, browser, state):  # noqa: F811
     assert (differences > MOST_PLACE).mean() <= MOST_PLACES
 
 
-def picture_of(address, browser, state):  # noqa: F811
-    """What a visitor sees, once nothing moves any more."""
+@pytest.mark.parametrize("state", READ_STATES, ids=lambda state: state.name)
+def test_axe_finds_nothing_serious_in_a_state(address, browser, state):
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = []
+    with shown(address, browser, state) as page:
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            is_dark = "dark => document.body.classList.contains('dark') === dark"
+            page.wait_for_function(is_dark, arg=scheme == "dark")
+            page.evaluate(FINITE_ANIMATIONS)
+            for each in Axe().run(page).response["violations"]:
+                if each["impact"] in ("serious", "critical"):
+                    found.append((scheme, each["id"], [node["html"][:200] for node in each["nodes"][:5]]))
+    assert found == []
+
+
+@contextmanager
+def shown(address, browser, state):
+    """A page in a state of it."""
     context = browser.new_context(locale="en-GB", color_scheme=state.scheme, reduced_motion="reduce")
     with watched_page(address, context, state.size[0]) as (page, problems):
         page.set_viewport_size({"width": state.size[0], "height": state.size[1]})
@@ -89,18 +132,25 @@ def picture_of(address, browser, state):  # noqa: F811
             open_tab(page, state.tab)
         if state.button:
             page.get_by_role("button", name=state.button).first.click()
-        page.mouse.move(0, 0)
-        page.evaluate("document.activeElement?.blur()")
-        page.evaluate("document.fonts.ready")
-        before = None
-        for _ in range(20):  # two pictures in a row that are equal
-            seen = page.screenshot(animations="disabled", caret="hide")
-            if seen == before:
-                break
-            before = seen
-            page.wait_for_timeout(300)
+        if state.stale:
+            page.wait_for_function("why => document.body.dataset.staleExplore === why", arg=state.stale)
+        yield page
         assert problems == []
     context.close()
+
+
+def picture_of(page):
+    """What a visitor sees, once nothing moves any more."""
+    page.mouse.move(0, 0)
+    page.evaluate("document.activeElement?.blur()")
+    page.evaluate("document.fonts.ready")
+    before = None
+    for _ in range(20):  # two pictures in a row that are equal
+        seen = page.screenshot(animations="disabled", caret="hide")
+        if seen == before:
+            break
+        before = seen
+        page.wait_for_timeout(300)
     return Image.open(io.BytesIO(seen)).convert("RGB")
 
 

@@ -197,7 +197,7 @@ def test_the_settings_in_short_are_those_of_the_form():
 def test_two_runs_are_compared_in_words_and_curves(visit):
     parts = render_compare.comparison_parts(compare.compare(visit, [SHIPPED, WARMER], "hcb_score"), False, WORDS)
     assert "Both put layer 30 first." in parts["text"] and "174 questions" in parts["text"]
-    assert "<td>0.6</td><td>1.0</td>" in parts["text"] and f"runs={SHIPPED},{WARMER}" in parts["link"]
+    assert "<td>0.6</td><td>1</td>" in parts["text"] and f"runs={SHIPPED},{WARMER}" in parts["link"]
     first, second, difference = (trace["y"] for trace in parts["chart"]["data"] if trace["mode"] == "lines+markers")
     expected = [one - other for one, other in zip(first, second, strict=True)]
     assert difference == pytest.approx(expected, abs=2e-4)
@@ -239,6 +239,12 @@ def test_a_set_under_way_has_no_link(visit):
     assert parts["link"] == "" and "So far" in parts["headline"]
 
 
+def test_a_comparison_is_in_the_visitor_s_language(visit):
+    compared = compare.compare(visit, [SHIPPED, WARMER], "hcb_score")
+    german = render_compare.comparison_parts(compared, False, Translator("de"))["text"]
+    assert '<th scope="row">Temperatur<' in german and "<td>0,6</td><td>1</td>" in german
+
+
 # Token lens.
 
 
@@ -246,13 +252,22 @@ def test_a_stored_lens_brings_its_prompt(visit):
     result = lens.show(visit, ShownLens("name-a-planet", "linear"), "entropy")
     parts = render_lens.stored_parts(result, WORDS)
     assert "Mars" in parts["headline"] and parts["prompt"].endswith("Answer:") and parts["shown"] == result.shown
-    assert set(render_lens.lens_parts(result, WORDS)) == {"headline", "scale", "chart", "cell", "link"}
+    assert set(render_lens.lens_parts(result, WORDS)) == {"headline", "scale", "chart", "cell", "chosen", "link"}
 
 
 def test_a_cell_has_its_ten_tokens(visit):
     cell = lens.choose_cell(visit, ShownLens("name-a-planet", "linear"), 26, 0)
     html = render_lens.cell_parts(cell, WORDS)["cell"]
     assert "Layer 26" in html and html.count("<tr>") == 11
+
+
+def test_other_colours_keep_the_chosen_cell_in_the_link(visit):
+    shown = ShownLens("name-a-planet", "linear")
+    chosen = render_lens.cell_parts(lens.choose_cell(visit, shown, 26, 0), WORDS)["chosen"]
+    result = lens.show(visit, shown, "entropy")
+    link = render_lens.recoloured_parts(result, chosen, WORDS)["link"]
+    assert link == render_lens.cell_parts(lens.choose_cell(visit, shown, 26, 0, "entropy"), WORDS)["link"]
+    assert link != render_lens.recoloured_parts(result, None, WORDS)["link"]
 
 
 # Runs.

@@ -65,10 +65,11 @@ def write_run(root, created_at, **settings):
 # In words.
 
 
-def test_a_shipped_run_is_named_in_words_of_both_languages():
+def test_a_shipped_run_is_named_in_words_of_each_language():
     run = library.find_run(SHIPPED)
     assert run_name(run, ENGLISH) == "SmolLM2-135M, fitted head, T 0.6, all 30 layers, 50 answers"
     assert run_name(run, GERMAN) == "SmolLM2-135M, angepasster Ausgabekopf, T 0,6, alle 30 Schichten, 50 Antworten"
+    assert run_name(run, Translator("zh")).endswith("，T 0.6，全部 30 层，50 个回答")
 
 
 @pytest.mark.parametrize(

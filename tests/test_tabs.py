@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from starlette.datastructures import Headers
 
 from app import page
 from app.handlers.form import CONTROLS
@@ -15,7 +16,9 @@ from app.tabs.base import Binder
 from hcl_core.errors import SettingsError
 
 ROOT = Path(__file__).parent.parent
-REQUEST = SimpleNamespace(headers={"accept-language": "de"}, session_hash="visitor", query_params={"q": "x"})
+REQUEST = SimpleNamespace(
+    headers=Headers({"accept-language": "de"}), session_hash="visitor", query_params={"q": "x"}, client=None
+)
 PARTS = {"status": "the status line", "chart": "the chart"}
 bind = Binder(Service(), PARTS)
 

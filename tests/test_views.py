@@ -126,7 +126,7 @@ def test_names_of_runs_and_their_settings_are_shown_as_text(text):
     run = StoredRun(RunFolder(Path("nowhere")), manifest, False)
     check_harmless(manifest_view(run, WORDS))
     check_harmless(link_box({"run": text, "question": text}, WORDS), 200_000)
-    check_harmless(comparison([], "hcb_score", [text, text], {text: [text, text]}, [text], WORDS))
+    check_harmless(comparison([], "hcb_score", [text, text], {"template": [text, text]}, [text], WORDS))
 
 
 @hostile

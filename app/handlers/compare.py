@@ -132,7 +132,7 @@ def _named(sources: Sequence[_Source], words: Translator) -> list[_Source]:
 
 def _name_of(curve: PublishedCurve, words: Translator) -> str:
     temperature = words("named_temperature", temperature=words.shortest(curve.temperature))
-    return ", ".join((curve.model, temperature, words("published")))
+    return words.joined((curve.model, temperature, words("published")))
 
 
 def _compared(source: _Source, first: _Source, measure: str) -> ComparedRun:

@@ -257,7 +257,8 @@ def choose_layer(visit: Visit, shown: ShownQuestion, layer: object, balance: Bal
     view = view_of(visit, shown)
     if not isinstance(layer, int) or layer not in view.manifest.settings.exit_layers:
         raise SettingsError(f"this run has no such exit layer: {str(layer)[:20]}")
-    return weigh(view, replace(shown, layer=layer), balance, visit.service)
+    result = weigh(view, replace(shown, layer=layer), replace(balance, more=()), visit.service)
+    return replace(result, balance=balance)  # the further curves are drawn already
 
 
 def open_question(visit: Visit, shown: ShownQuestion, balance: Balance) -> OpenedQuestion:

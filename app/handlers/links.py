@@ -12,6 +12,7 @@ from app.figures.lens import SHADES
 from app.handlers.form import JUDGES
 from app.handlers.learn import NUM_STEPS
 from app.handlers.lens import HEADS, MOST_TOKENS
+from app.handlers.measures import MEASURES as CURVES
 from app.visit import Balance
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
@@ -40,7 +41,7 @@ FORM_FIELDS: Mapping[str, str] = {
     "strategy": "strategy",
 }
 # Parameters that change the view a little: the browser's Back does not stop at each of their values.
-SMALL_STEPS = (*FORM_FIELDS.values(), "a", "layer", "balance", "scaling", "measure", "share", "shade", "cell")
+SMALL_STEPS = (*FORM_FIELDS.values(), "a", "layer", "balance", "scaling", "more", "measure", "share", "shade", "cell")
 # Every other one.
 STEPS = (
     "tab", "run", "question", "runs", "lens", "lens_head", "prompt", "lens_model", "lens_tokens", "whole", "step",
@@ -199,7 +200,11 @@ def read_link(query: Mapping[str, str], answers: list[str]) -> Link:
         run_id=reader.text("run"),
         question_id=reader.text("question"),
         layer=reader.read("layer", read_whole, _is_small),
-        balance=Balance(50 if share is None else share, reader.choice("scaling", SCALINGS, DEFAULT_SCALING)),
+        balance=Balance(
+            50 if share is None else share,
+            reader.choice("scaling", SCALINGS, DEFAULT_SCALING),
+            reader.read("more", _read_curves) or (),
+        ),
         compared=runs[:MOST_RUNS],
         measure=reader.choice("measure", tuple(MEASURES), "hcb_score"),
         by_share=reader.choice("share", ("1",)) is not None,
@@ -225,6 +230,13 @@ def _lens(reader: _Reader) -> LensLink:
         num_tokens=reader.read("lens_tokens", read_whole, lambda value: 1 <= value <= MOST_TOKENS) or 12,
         whole=reader.choice("whole", ("1",)) is not None,
     )
+
+
+def _read_curves(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(text.split(",")))
+    if not set(names) <= set(CURVES):
+        raise ValueError(f"not further curves: {text[:40]!r}")
+    return names
 
 
 def _read_cell(text: str) -> tuple[int, int]:

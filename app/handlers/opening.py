@@ -1,7 +1,7 @@
 """What the page shows when it opens: a stored run on a first visit, or what an address names."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app import library
@@ -17,7 +17,7 @@ from app.handlers.runs import RunResult
 from app.language import Translator
 from app.messages import Message, Problem, Status
 from app.run_names import name_of, run_name
-from app.visit import Visit
+from app.visit import Balance, Visit
 from hcl_core.errors import HclError
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.settings.layers import format_layers
@@ -184,7 +184,7 @@ def _named(visit: Visit, link: Link, notices: Notices) -> OpenedQuestion | None:
     # A run that is not finished can be the visitor's, in memory: no more than this is stored of it.
     is_live = run.manifest.finished_at is None and visit.service.has_live_run(visit.visitor, run_id)
     shown = ShownQuestion(run_id, question_id, layer, is_live)
-    opened = _attempt(lambda: explore.open_question(visit, shown, link.balance))
+    opened = _attempt(lambda: explore.open_question(visit, shown, _at_once(link.balance)))
     if isinstance(opened, Problem):
         notices.append(opened)
         return None
@@ -205,7 +205,12 @@ def _first(visit: Visit, link: Link) -> StoredStart | EmptyStart:
     if run is None:
         return EmptyStart(Message("ready"))
     shown = ShownQuestion(run.manifest.id, library.questions_of(run)[0].question.id)
-    return _started(visit, link, explore.open_question(visit, shown, link.balance))
+    return _started(visit, link, explore.open_question(visit, shown, _at_once(link.balance)))
+
+
+def _at_once(balance: Balance) -> Balance:
+    """Without the further curves, which can take seconds: the page asks for them once it is open."""
+    return replace(balance, more=())
 
 
 def _started(visit: Visit, link: Link, opened: OpenedQuestion) -> StoredStart:
@@ -257,7 +262,7 @@ def _compare(visit: Visit, link: Link, notices: Notices) -> CompareStart:
     ids = ids or [run_id for _, run_id in choices][:2]
     if gone:
         labels = {run_id: label for label, run_id in choices}
-        notices.append(Message("link_instead", {"instead": ", ".join(labels.get(each, each) for each in ids)}))
+        notices.append(Message("link_instead", {"instead": visit.words.joined(labels.get(each, each) for each in ids)}))
     return CompareStart(choices, ids, _attempt(lambda: compare.compare(visit, ids, link.measure)))
 
 

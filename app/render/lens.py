@@ -18,15 +18,16 @@ def lens_parts(result: LensResult, words: Translator) -> Parts:
         "scale": colour_scale(result.table, result.shade, words),
         "chart": lens_map(result.table, result.shade, words) | {"layer": None},
         "cell": no_cell(words),
+        "chosen": None,
         "link": _link(result, words),
     }
 
 
-def recoloured_parts(result: LensResult, words: Translator) -> Parts:
-    """The same lens in the colours of another measure; the chosen cell stays chosen."""
+def recoloured_parts(result: LensResult, chosen: tuple[int, int] | None, words: Translator) -> Parts:
+    """The same lens in the colours of another measure; the chosen cell, its layer and position, stays chosen."""
     parts = lens_parts(result, words)
     del parts["chart"]["layer"]
-    return {name: parts[name] for name in ("scale", "chart", "link")}
+    return {name: parts[name] for name in ("scale", "chart")} | {"link": _link(result, words, chosen)}
 
 
 def _link(result: LensResult, words: Translator, cell: tuple[int, int] | None = None) -> str:
@@ -58,5 +59,6 @@ def cell_parts(cell: LensCell, words: Translator) -> Parts:
     place = (cell.layer, cell.position)
     return {
         "cell": top_table(cell.of.table, cell.layer - 1, cell.position, words),
+        "chosen": place,
         "link": _link(cell.of, words, place),
     }

@@ -43,6 +43,11 @@ _NOTICES_IN = {
 }
 
 
+def first_parts(opened: OpenedPage, words: Translator) -> Parts:
+    """``page_parts`` of a page that has shown nothing before, so the walkthrough stands at its first step."""
+    return _of_tab("learn", learn.link_parts(1, words)) | page_parts(opened, words)
+
+
 def page_parts(opened: OpenedPage, words: Translator, usual: Mapping[str, object] | None = None) -> Parts:
     """Everything that the address changes.
 
@@ -54,7 +59,7 @@ def page_parts(opened: OpenedPage, words: Translator, usual: Mapping[str, object
     link = opened.link
     parts: Parts = {"tabs": gr.Tabs(selected=link.tab)}
     if opened.explore and opened.estimate:
-        parts |= {"balance": link.balance.creativity, "scaling": link.balance.scaling, "more": []}
+        parts |= {"balance": link.balance.creativity, "scaling": link.balance.scaling, "more": list(link.balance.more)}
         parts |= dict(usual or {}) | _explore(opened.explore, words) | _form(link, usual or {})
         parts["estimate"] = estimate_text(opened.estimate, words)
         parts |= _in_short(parts, opened.values, words)

@@ -1,6 +1,6 @@
 """Explore: one question in a bar on top, its settings in a drawer, and what came of it below."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
@@ -24,6 +24,7 @@ from app.tabs.base import (
     QUIET,
     SLOW,
     Binder,
+    Components,
     balance_controls,
     results_column,
     wire_run,
@@ -204,17 +205,6 @@ def _wire_results(bind: Binder, form: FormControls) -> Any:
         runs = handlers.run_choices(visit, update.result.view.stored.question.text)
         return {"stored_run": render.stored_choice(runs, None if shown.is_live else shown.run_id)}
 
-    def rebalance(visit: Visit, shown: ShownQuestion | None, *weighed: Any) -> Parts:
-        if not shown:
-            return {}
-        return render.weighed_parts(handlers.show(visit, shown, Balance.from_controls(*weighed)), visit.words)
-
-    def announce_measures(visit: Visit, shown: ShownQuestion | None, more: list[str] | None) -> Parts:
-        return {"status": status_line(Message("measuring"), visit.words)} if shown and more else {}
-
-    def measure(visit: Visit, shown: ShownQuestion | None, *weighed: Any) -> Parts:
-        return rebalance(visit, shown, *weighed) | {"status": ""}
-
     def choose(visit: Visit, event: gr.EventData, shown: ShownQuestion | None, *weighed: Any) -> Parts:
         if not shown:
             return {}
@@ -224,15 +214,42 @@ def _wire_results(bind: Binder, form: FormControls) -> Any:
 
     ran = wire_run(bind, parts, explore, [*balance, *form.controls], [parts[name] for name in names], "explore")
     wire_verdicts(bind, parts, [parts["shown"], *balance], [parts[name] for name in names])
-    weighed = [parts[name] for name in ("headline", "depth", "chart", "numbers", "link", "share", "status")]
     inputs = [parts["shown"], *balance]
     moved = [parts["balance"].input, parts["scaling"].input]
-    gr.on(moved, bind(rebalance), inputs, weighed, trigger_mode="always_last", **QUIET)
-    # Some further curves take seconds: that they are under way is said at once, and what was said before is back then.
-    said = parts["more"].input(bind(announce_measures), [parts["shown"], parts["more"]], parts["status"], **QUIET)
-    said.then(bind(measure), inputs, weighed, trigger_mode="always_last", **SLOW)
-    inputs = [parts["shown"], parts["balance"], parts["scaling"]]
+    gr.on(moved, bind(_rebalance), inputs, _weighed(parts), trigger_mode="always_last", **QUIET)
+    wire_measures(bind, parts, parts["more"].input)
     chosen = [parts[name] for name in ("detail", "shown", "link", "status")]
     for name in ("depth", "chart", "river", "answers"):
         parts[name].choose(bind.on_choice(choose), inputs, chosen, trigger_mode="always_last", **QUIET)
     return ran
+
+
+def wire_measures(bind: Binder, parts: Components, asked_for: Callable[..., Any]) -> None:
+    """The further curves are drawn when they are asked for.
+
+    Args:
+        bind: Of the tab.
+        parts: Of the tab.
+        asked_for: The event that does.
+    """
+
+    def announce_measures(visit: Visit, shown: ShownQuestion | None, more: list[str] | None) -> Parts:
+        return {"status": status_line(Message("measuring"), visit.words)} if shown and more else {}
+
+    def measure(visit: Visit, shown: ShownQuestion | None, *weighed: Any) -> Parts:
+        return _rebalance(visit, shown, *weighed) | {"status": ""}
+
+    # Some take seconds: that they are under way is said at once, and what was said before is back then.
+    said = asked_for(bind(announce_measures), [parts["shown"], parts["more"]], parts["status"], **QUIET)
+    inputs = [parts[name] for name in ("shown", "balance", "scaling", "more")]
+    said.then(bind(measure), inputs, _weighed(parts), trigger_mode="always_last", **SLOW)
+
+
+def _weighed(parts: Components) -> list[Any]:
+    return [parts[name] for name in ("headline", "depth", "chart", "numbers", "link", "share", "status")]
+
+
+def _rebalance(visit: Visit, shown: ShownQuestion | None, *weighed: Any) -> Parts:
+    if not shown:
+        return {}
+    return render.weighed_parts(handlers.show(visit, shown, Balance.from_controls(*weighed)), visit.words)

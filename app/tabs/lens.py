@@ -25,7 +25,7 @@ from app.visit import Visit
 
 def build_lens(core: Service, tab: gr.Tab) -> dict[str, Any]:
     """Lay out the tab and wire it; its parts."""
-    parts: dict[str, Any] = {"shown": gr.State(None)}
+    parts: dict[str, Any] = {"shown": gr.State(None), "chosen": gr.State(None)}
     with main_row():
         with controls_column():
             _controls(core, parts)
@@ -93,8 +93,8 @@ def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
             for update in updates:
                 yield render.update_parts(update, visit.words)
 
-    def recolour(visit: Visit, shown: ShownLens | None, shade: str) -> Parts:
-        return render.recoloured_parts(handlers.show(visit, shown, shade), visit.words) if shown else {}
+    def recolour(visit: Visit, shown: ShownLens | None, shade: str, chosen: tuple[int, int] | None) -> Parts:
+        return render.recoloured_parts(handlers.show(visit, shown, shade), chosen, visit.words) if shown else {}
 
     def choose(visit: Visit, event: gr.EventData, shown: ShownLens | None, shade: str) -> Parts:
         if not shown:
@@ -103,14 +103,15 @@ def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
         return render.cell_parts(handlers.choose_cell(visit, shown, layer, position, shade), visit.words)
 
     bind = Binder(core, parts)
-    names = ("headline", "scale", "chart", "cell", "link", "shown", "status", "prompt", "stored")
+    names = ("headline", "scale", "chart", "cell", "chosen", "link", "shown", "status", "prompt", "stored")
     results = [parts[name] for name in names]
     stored = [parts[name] for name in ("stored", "head", "shade")]
     tab.select(bind(open_tab), [parts["shown"], *stored], results, **QUIET)
     parts["stored"].input(bind(show_stored), stored, results, **QUIET)
     parts["head"].input(bind(change_head), [parts["shown"], *stored], results, **QUIET)
-    parts["shade"].input(bind(recolour), [parts["shown"], parts["shade"]], results, **QUIET)
-    cell, looked = [parts["cell"], parts["link"], parts["status"]], [parts["shown"], parts["shade"]]
+    looked = [parts["shown"], parts["shade"]]
+    parts["shade"].input(bind(recolour), [*looked, parts["chosen"]], results, **QUIET)
+    cell = [parts[name] for name in ("cell", "chosen", "link", "status")]
     parts["chart"].choose(bind.on_choice(choose), looked, cell, trigger_mode="always_last", **QUIET)
     asked = [parts[name] for name in ("model", "head", "prompt", "whole", "num_tokens", "shade")]
     wire_run(bind, parts, look, asked, results, "lens")

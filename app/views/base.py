@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.language import Translator
 from app.messages import Message, Progress, Status
+from app.terms import mark
 from hcl_core.folders import PROGRAM, precomputed_folder, runs_folder
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
 from hcl_core.text import printable
@@ -18,11 +19,16 @@ def shown(text: str, most: int = 120) -> str:
     return escape(line if len(line) <= most else line[:most] + "…")
 
 
+def setting_name(name: str, words: Translator) -> str:
+    """What a setting is called, and the mark that explains it."""
+    return words(f"setting_{name}") + mark(name, words)
+
+
 def setting(name: str, value: object, words: Translator, most: int = 120) -> str:
     """The value of a setting, escaped; a head in words, with its name in files and commands in brackets."""
     if name == "exit_head" and value in EXIT_HEAD_NAMES[1:]:
         return f"{words(f'head_{value}')} ({value})"
-    return shown(str(value), most)
+    return shown(words.shortest(value) if isinstance(value, float) else str(value), most)
 
 
 def sentence(message: Message, words: Translator) -> str:

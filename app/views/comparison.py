@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from app.language import Translator
 from app.terms import mark
-from app.views.base import setting, shown
+from app.views.base import setting, setting_name, shown
 from hcl_core.scores.comparison import RunComparison
 
 
@@ -81,7 +81,7 @@ def _settings(names: Sequence[str], differing: dict[str, list[object]], words: T
         for number, name in enumerate(names, 1)
     )
     rows = "".join(
-        f'<tr><th scope="row">{shown(name.replace("_", " "))}{mark(name, words)}</th>'
+        f'<tr><th scope="row">{setting_name(name, words)}</th>'
         + "".join(f"<td>{setting(name, value, words)}</td>" for value in values)
         + "</tr>"
         for name, values in differing.items()

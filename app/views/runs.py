@@ -7,8 +7,7 @@ from urllib.parse import urlencode
 from app.language import Translator
 from app.library import StoredRun
 from app.run_names import asked_of, made_at, run_names, settings_in_words
-from app.terms import mark
-from app.views.base import setting, shown
+from app.views.base import setting, setting_name, shown
 from hcl_core.settings.layers import format_layers
 from hcl_core.text import printable
 
@@ -45,8 +44,7 @@ def manifest_view(run: StoredRun, words: Translator, note: str = "") -> str:
     }
     asked["exit_layers"] = format_layers(manifest.settings.exit_layers)
     rows = "".join(
-        f'<tr><th scope="row">{shown(name.replace("_", " "))}{mark(name, words)}</th>'
-        f"<td>{setting(name, value, words, 400)}</td></tr>"
+        f'<tr><th scope="row">{setting_name(name, words)}</th><td>{setting(name, value, words, 400)}</td></tr>'
         for name, value in asked.items()
     )
     settings = f'<div class="hcl-scroll"><table class="hcl-settings"><tbody>{rows}</tbody></table></div>'

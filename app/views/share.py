@@ -27,7 +27,7 @@ def share_box(view: QuestionView, scored: Scored, balance: Balance, scores_file:
     if not view.is_complete:
         return ""
     manifest, question = view.manifest, view.stored.question
-    query = {"run": manifest.id, "question": question.id, **balance.query(), "more": ",".join(balance.more)}
+    query = {"run": manifest.id, "question": question.id, **balance.query()}
     address = urlencode({name: value for name, value in query.items() if value not in (None, "")}, safe=",")
     groups = [
         _group(words("share_curves"), _picture("curves") + "".join(_link("curves", kind, address) for kind in KINDS)),
