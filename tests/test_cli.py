@@ -22,7 +22,7 @@ from hcl_core.runs.folder import RunFolder
 
 REPO = Path(__file__).parent.parent
 OWN = ["--question", "Name a planet", "--accept", "Mars", "--accept", "Venus"]
-SCORE_KEYS = {"judge", "scaling", "run_id", "model", "complete", "layers", "optimal_layer", "verdict"} | {
+SCORE_KEYS = {"judge", "scaling", "id", "run_id", "model", "complete", "layers", "optimal_layer", "verdict"} | {
     "best_set",
     "best_set_probability",
     "equal_layers",

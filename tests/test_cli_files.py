@@ -102,7 +102,7 @@ def test_import_takes_what_export_wrote(command, finished, work, run_id):  # noq
 
 def test_import_of_a_run_that_is_there_says_that_it_is_kept(command, finished, own, run_id):  # noqa: F811
     code, out, _ = command("import", finished.path)
-    assert (code, out.partition(";")[0]) == (0, f"Kept the run that was there, runs/{run_id}")
+    assert (code, out.partition(";")[0]) == (0, f"It was here already, in runs/{run_id}")
 
 
 def test_imported_run_can_be_scored(command, finished, run_id):  # noqa: F811
