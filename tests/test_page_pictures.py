@@ -108,6 +108,7 @@ def test_axe_finds_nothing_serious_in_a_state(address, browser, state):
 
     found = []
     with shown(address, browser, state) as page:
+        page.wait_for_function("document.title !== ''")  # Gradio sets it once its scripts have begun
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             is_dark = "dark => document.body.classList.contains('dark') === dark"
