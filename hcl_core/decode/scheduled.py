@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from hcl_core.decode.engine import EngineDecoder
 from hcl_core.decode.forest import Step
 from hcl_core.decode.scheduler import Scheduler, do_nothing
-from hcl_core.models.cost import ModelCost
-from hcl_core.ports import AnswerLikelihood, DecodeProgress, Decoder, DecodeRequest, NamedExitHead
-from hcl_core.records import Question, SamplingSettings, StoredQuestion
+from hcl_core.forwarding import ForwardingDecoder
+from hcl_core.ports import AnswerLikelihood, Decoder, DecodeRequest
+from hcl_core.records import StoredQuestion
 
 
-class ScheduledDecoder:
+class ScheduledDecoder(ForwardingDecoder):
     """A ``ports.Decoder`` that decodes through a scheduler.
 
     Args:
@@ -24,44 +24,12 @@ class ScheduledDecoder:
 
     def __init__(self, decoder: Decoder, scheduler: Scheduler, check: Callable[[], None] = do_nothing) -> None:
         assert isinstance(decoder, EngineDecoder)
-        self._decoder, self._scheduler, self._check = decoder, scheduler, check
-
-    @property
-    def num_hidden_layers(self) -> int:
-        """Deepest exit layer."""
-        return self._decoder.num_hidden_layers
-
-    @property
-    def exit_head(self) -> NamedExitHead:
-        """How early layers are read."""
-        return self._decoder.exit_head
-
-    def prompt_for(self, question: Question) -> str:
-        """The exact text to send for ``question``; see ``ports.Decoder``."""
-        return self._decoder.prompt_for(question)
-
-    def tokenize_checked(self, stored: StoredQuestion, settings: SamplingSettings) -> list[int]:
-        """Token ids of the prompt; see ``ports.Decoder``."""
-        return self._decoder.tokenize_checked(stored, settings)
-
-    def token_text(self, token_id: int) -> str:
-        """One token as people should see it; see ``ports.Decoder``."""
-        return self._decoder.token_text(token_id)
-
-    def cost(self) -> ModelCost:
-        """What a token costs at each exit layer."""
-        return self._decoder.cost()
-
-    def decode(
-        self, stored: StoredQuestion, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
-    ) -> Iterator[DecodeProgress]:
-        """Sample answers wave by wave; see ``ports.Decoder``."""
-        for _, progress in self.decode_many([DecodeRequest(stored, settings, waves)]):
-            yield progress
+        super().__init__(decoder)
+        self._engine, self._scheduler, self._check = decoder, scheduler, check
 
     def decode_many(self, requests: Iterable[DecodeRequest], at_once: int | None = None) -> Iterator[Step]:
         """Answer several questions beside each other; see ``ports.Decoder``."""
-        yield from self._scheduler.decode_many(self._decoder, requests, at_once, self._check)
+        yield from self._scheduler.decode_many(self._engine, requests, at_once, self._check)
 
 
 class ScheduledLikelihood:

@@ -6,9 +6,9 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
-from hcl_core.models.cost import ModelCost
-from hcl_core.ports import DecodeProgress, Decoder, DecodeRequest, NamedExitHead
-from hcl_core.records import Question, SamplingSettings, StoredQuestion
+from hcl_core.forwarding import ForwardingDecoder
+from hcl_core.ports import DecodeProgress, Decoder, DecodeRequest
+from hcl_core.records import StoredQuestion
 from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import Strategy
 from hcl_core.tasks import DecodeTask, Failed, ReadTask, StepArrays, Task, Told, Waves
@@ -25,7 +25,7 @@ def answers_of(told: Iterator[Told]) -> Iterator[Told]:
         yield each
 
 
-class ApartDecoder:
+class ApartDecoder(ForwardingDecoder):
     """A ``ports.Decoder`` that gives out as much at a time as may be computed in one go.
 
     A question whose waves are too much for one go is computed wave by wave; a wave is never split.
@@ -46,41 +46,9 @@ class ApartDecoder:
         most_tokens: int,
         check: Callable[[], None],
     ) -> None:
-        self._decoder, self._compute, self._asked = decoder, compute, asked
+        super().__init__(decoder)
+        self._compute, self._asked = compute, asked
         self._most_tokens, self._check = most_tokens, check
-
-    @property
-    def num_hidden_layers(self) -> int:
-        """Deepest exit layer."""
-        return self._decoder.num_hidden_layers
-
-    @property
-    def exit_head(self) -> NamedExitHead:
-        """How early layers are read."""
-        return self._decoder.exit_head
-
-    def prompt_for(self, question: Question) -> str:
-        """The exact text to send for ``question``; see ``ports.Decoder``."""
-        return self._decoder.prompt_for(question)
-
-    def tokenize_checked(self, stored: StoredQuestion, settings: SamplingSettings) -> list[int]:
-        """Token ids of the prompt; see ``ports.Decoder``."""
-        return self._decoder.tokenize_checked(stored, settings)
-
-    def token_text(self, token_id: int) -> str:
-        """One token as people should see it; see ``ports.Decoder``."""
-        return self._decoder.token_text(token_id)
-
-    def cost(self) -> ModelCost:
-        """What a token costs at each exit layer."""
-        return self._decoder.cost()
-
-    def decode(
-        self, stored: StoredQuestion, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]
-    ) -> Iterator[DecodeProgress]:
-        """Sample answers wave by wave; see ``ports.Decoder``."""
-        for _, progress in self.decode_many([DecodeRequest(stored, settings, waves)]):
-            yield progress
 
     def decode_many(
         self, requests: Iterable[DecodeRequest], at_once: int | None = None
