@@ -27,6 +27,7 @@ with quiet_start():
         from app.components import HEAD_SCRIPTS, plotly_route
         from app.depth_file import depth_route
         from app.downloads import download_route
+        from app.drawn_ahead import draw_ahead
         from app.headers import SafeHeaders
         from app.kept_page import KeptPage
         from app.language import choose_language_in_browser, labels
@@ -124,6 +125,8 @@ def launch(options: argparse.Namespace, settings: PageSettings, room: OpenedClas
     gpu = LentGpu.of_settings(settings.zerogpu_models) if is_lent else None
     service = Service(settings, options.dtype, gpu, weights)
     threading.Thread(target=service.warm_up, daemon=True).start()
+    if is_public:
+        threading.Thread(target=draw_ahead, args=[service], daemon=True).start()
     choose_language_in_browser()
     with one_application():
         page = build(service)

@@ -2,11 +2,12 @@
 
 import logging
 import math
+from copy import copy
 from html import escape
 from typing import Any
 
 import gradio as gr
-from gradio.blocks import BlockFunction
+from gradio.blocks import Block, BlockFunction
 
 from app.language import english_label
 from hcl_core.text import printable
@@ -41,6 +42,22 @@ class CheckedBlocks(gr.Blocks):
         if event_data is not None and not isinstance(event_data._data, dict):
             event_data = type(event_data)(event_data.target, {})
         return await super().process_api(*positional, event_data=event_data, **named)
+
+    async def postprocess_data(self, block_fn: BlockFunction, predictions: Any, *rest: Any) -> list[Any]:
+        """What is sent to the browser. Gradio makes a new component for each output, also where it stays as it is."""
+        changed = {} if predictions == gr.skip() else predictions
+        if not isinstance(changed, dict) or not changed.keys() <= set(block_fn.outputs):
+            return list(await super().postprocess_data(block_fn, predictions, *rest))
+        changing = copy(block_fn)
+        changing.outputs = [block for block in block_fn.outputs if block in changed]
+        values = [changed[block] for block in changing.outputs]
+        sent = iter(await super().postprocess_data(changing, values[0] if len(values) == 1 else values, *rest))
+        return [next(sent) if block in changed else _unchanged(block) for block in block_fn.outputs]
+
+
+def _unchanged(block: Block) -> dict[str, Any] | None:
+    """What Gradio sends of an output that stays as it is."""
+    return None if block.stateful else gr.skip()
 
 
 def _check_numbers(block_fn: BlockFunction, inputs: list[Any]) -> None:

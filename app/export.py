@@ -25,7 +25,6 @@ from app.visit import Balance
 from hcl_core.atomic import exported_file
 from hcl_core.judges.person import PersonVerdict
 from hcl_core.pipeline.overrule import JudgedQuestion, overruled_outcomes
-from hcl_core.runs.meanings import follow_meanings
 from hcl_core.text import printable
 from hcl_core.transfer.export import NOBODYS
 
@@ -83,7 +82,7 @@ def export_question_page(run: StoredRun, question_id: str, balance: Balance, tar
     """
     view = QuestionView.load(run, question_id)
     scored, question = view.outcomes.scored(balance.weights, balance.scaling), view.stored.question.text
-    river = answer_river(follow_meanings(view.layers), view.layers, words)
+    river = answer_river(view.meanings, view.layers, words)
     charts = _curves(run, scored, words, question) + _chart(river, run, words, question)
     body = (
         f"{_question(view, balance, words, charts)}{score_table(scored, words)}"

@@ -153,13 +153,11 @@ class Translator:
         whole = round(100 * share) / 100
         is_nearly = whole in (0, 1) and 0 < share < 1 and not math.isclose(share, whole, abs_tol=1e-9)
         shown = round(min(0.999, max(0.001, share)), 3) if is_nearly else whole
-        text = format_percent(shown, locale=self._locale, decimal_quantization=False)
-        # A narrow space, as in French: German's usual one is too wide for the bars of a chart.
-        return text.replace("\u00a0", "\u202f")
+        return _percentage(shown, self._locale)
 
     def count(self, number: int) -> str:
         """A whole number with thousands apart."""
-        return format_decimal(number, locale=self._locale)
+        return _whole(number, self._locale)
 
     def plural(self, key: str, number: float, **values: object) -> str:
         """``<key>_one``, or ``<key>_other`` with ``number`` in it, by the language's plural rule.
@@ -219,6 +217,20 @@ def _decimal(rounded: str, locale: Locale) -> str:
     """
     _, _, decimals = rounded.partition(".")
     return format_decimal(Decimal(rounded), f"#,##0.{'0' * len(decimals)}" if decimals else "#,##0", locale)
+
+
+@lru_cache(maxsize=4_096)
+def _percentage(share: float, locale: Locale) -> str:
+    """A rounded share of 1 in percent, with the locale's marks."""
+    text = format_percent(share, locale=locale, decimal_quantization=False)
+    # A narrow space, as in French: German's usual one is too wide for the bars of a chart.
+    return text.replace("\u00a0", "\u202f")
+
+
+@lru_cache(maxsize=4_096)
+def _whole(number: int, locale: Locale) -> str:
+    """A whole number, with the locale's thousands marks."""
+    return format_decimal(number, locale=locale)
 
 
 def _accepted_languages(header: str) -> list[str]:

@@ -17,7 +17,8 @@ from hcl_core.errors import HclError, RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.stored import read_outcomes
-from hcl_core.records import Sample, Scaling, StoredQuestion, Weights
+from hcl_core.records import Sample, SampleKey, Scaling, StoredQuestion, Verdict, Weights
+from hcl_core.runs.answers import verdicts_in
 from hcl_core.runs.file_version import file_version
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
@@ -219,10 +220,25 @@ def samples_of(run: StoredRun, question_id: str) -> list[Sample]:
     """
     if run.manifest.num_total_samples > _MOST_SAMPLES:
         return run.folder.samples(question_id)
-    table = _sample_table(run)
-    table = table.filter(pc.equal(table["question_id"], question_id))
+    table = _of_question(_sample_table(run), question_id)
     run.folder.check_keys(table)
     return records_of(table)
+
+
+def verdicts_of(run: StoredRun, question_id: str) -> tuple[dict[SampleKey, Verdict], dict[SampleKey, int]]:
+    """Verdicts and ideas of the samples of one question; the files of a small run are read once for all of them."""
+    if run.manifest.num_total_samples > _MOST_SAMPLES:
+        return verdicts_in(run.folder.verdict_table(question_id), run.folder.cluster_table(question_id))
+    return verdicts_in(*(_of_question(table, question_id) for table in _judged_tables(run)))
+
+
+def _of_question(table: pa.Table | None, question_id: str) -> pa.Table | None:
+    return None if table is None else table.filter(pc.equal(table["question_id"], question_id))
+
+
+@cached(LRUCache(maxsize=8), key=version_of("verdicts.parquet", "clusters.parquet"), lock=Lock())
+def _judged_tables(run: StoredRun) -> tuple[pa.Table | None, pa.Table | None]:
+    return run.folder.verdict_table(), run.folder.cluster_table()
 
 
 @cached(LRUCache(maxsize=8), key=version_of("tokens.parquet"), lock=Lock())

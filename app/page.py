@@ -12,6 +12,7 @@ from app.handlers.form import CONTROLS, by_name
 from app.handlers.links import FORM_FIELDS, LONGEST_QUERY, SMALL_STEPS, STEPS, read_link
 from app.handlers.opening import open_page
 from app.language import labels
+from app.light_sessions import keep_sessions_light
 from app.render import Parts
 from app.render.explore import OPENED_PARTS
 from app.render.opening import first_parts, page_parts
@@ -75,6 +76,7 @@ def build(core: Service) -> gr.Blocks:
             tab.select(None, None, None, js=announce("hcl:tab", str(tab.id)), **QUIET)
     # Events that wait do so in the queue alone: sent past it, they would take every worker.
     page.queue(max_size=core.settings.most_events, default_concurrency_limit=4, api_open=False)
+    keep_sessions_light()
     page._queue = SharedQueue(page._queue, core.settings)
     return page
 

@@ -85,7 +85,14 @@ def milliseconds(work: Callable[[], Any], before: Callable[[], None] = lambda: N
 
 def forget() -> None:
     """What is stored is read anew."""
-    for cached in (question_view._load, library.outcomes_of, library.table_of, library.questions_of):
+    for cached in (library.outcomes_of, library.table_of, library.questions_of):
+        cached.cache_clear()
+    redraw()
+
+
+def redraw() -> None:
+    """The question is counted and drawn anew."""
+    for cached in (question_view._read, render._kept):
         cached.cache_clear()
 
 
@@ -98,13 +105,15 @@ def server() -> None:
     """Print the server's times and the size of an update."""
     visit = Visit(WORDS, Service(), "")
     parts = open_question(visit)
-    opened = milliseconds(lambda: open_question(visit), question_view._load.cache_clear)
+    kept = milliseconds(lambda: open_question(visit))
+    opened = milliseconds(lambda: open_question(visit), redraw)
     cold = milliseconds(lambda: open_question(visit), forget)
     weighed = milliseconds(lambda: render.weighed_parts(explore.show(visit, SHOWN, OTHER), WORDS))
     whole = milliseconds(lambda: render_set.weighed_parts(dataset.show(visit, SHOWN_SET, OTHER), WORDS))
     detail = milliseconds(lambda: render.layer_parts(explore.choose_layer(visit, SHOWN, 24, EQUAL), WORDS))
     size = len(json.dumps(parts, default=str)) / 1000
     print(f"a question of 30 layers x 50 answers opens in {opened:.0f} ms, {cold:.0f} ms if its run was not open")
+    print(f"one that somebody has looked at before: {kept:.1f} ms")
     print(f"other weights: {weighed:.0f} ms for a question, {whole:.0f} ms for a set of 174")
     print(f"a chosen layer: {detail:.0f} ms; a whole update: {size:.0f} kB")
 

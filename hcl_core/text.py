@@ -8,6 +8,8 @@ _JOINERS = "\u200c\u200d"
 
 def printable(text: str) -> str:
     """``text`` on one line, safe for a terminal: control and direction characters become ``·``."""
+    if text.isprintable():  # almost every text: none of these characters is
+        return text
     return "".join(
         "·" if unicodedata.category(letter) in ("Cc", "Cf", "Cs") and letter not in _JOINERS else letter
         for letter in text

@@ -18,7 +18,7 @@ from app.depth import layer_steps, news_of
 from app.depth_file import depth_route
 from app.language import Translator
 from app.outcomes import ScoredOutcomes
-from app.question_view import QuestionView
+from app.question_view import QuestionAnswers, QuestionView
 from app.views.depth import depth_player, steps_in_words
 from app.views.depth_svg import animated_svg
 from hcl_core.records import DEFAULT_SCALING, Question, StoredQuestion, Weights
@@ -52,7 +52,8 @@ def view_of(*layers, text="Name a planet.", is_open=False):
     settings = replace(SETTINGS, num_samples=most, exit_layers=tuple(range(1, len(layers) + 1)))
     manifest = make_manifest(settings, [question])
     stored = StoredQuestion(question, text)
-    return QuestionView(manifest, stored, ScoredOutcomes.of(table), tuple(counted), (), {}, {}, True)
+    answers = QuestionAnswers(ScoredOutcomes.of(table), tuple(counted), (), {}, {}, True)
+    return QuestionView(manifest, stored, lambda: answers)
 
 
 def scored(view):
@@ -125,7 +126,7 @@ def test_one_idea_in_other_words_is_counted_as_the_same_and_its_wordings_are():
         LayerAnswers(1, (answer("The planet Mars", RIGHT, 3, 0), answer("Mars", RIGHT, 1, 0))),
         LayerAnswers(2, (answer("Mars", RIGHT, 4, 0),)),
     ]
-    first, second = said(replace(view, layers=tuple(cluster)))
+    first, second = said(view.changed(layers=tuple(cluster)))
     assert second["news"] == ["Counted as the same answer, as often: 100%"]
     assert (first["more"], second["more"]) == ("in 2 wordings, counted as one answer", "")
 
@@ -217,15 +218,15 @@ def test_an_open_question_is_neither_right_nor_wrong():
 def test_a_plausibility_that_is_not_known_yet_is_left_out():
     view = view_of([("a wave", IDEA, 3)], is_open=True)
     table = replace(view.outcomes.table, plausibilities=np.full(view.outcomes.table.outcomes.shape, np.nan, np.float32))
-    (step,) = said(replace(view, outcomes=ScoredOutcomes.of(table)))
+    (step,) = said(view.changed(outcomes=ScoredOutcomes.of(table)))
     assert step["sure"] == "" and step["score"] is None
-    assert ElementTree.fromstring(animated_svg(replace(view, outcomes=ScoredOutcomes.of(table)), scored(view), WORDS))
+    assert ElementTree.fromstring(animated_svg(view.changed(outcomes=ScoredOutcomes.of(table)), scored(view), WORDS))
 
 
 def test_a_run_under_way_counts_the_answers_that_have_come():
     steps = said(view_of([("Mars", RIGHT, 2)], [("Mars", RIGHT, 1)]))
     assert [step["share"] for step in steps] == ["2 of 2 answers", "1 of 1 answer"]
-    assert said(replace(view_of([("Mars", RIGHT, 2)]), layers=())) == []
+    assert said(view_of([("Mars", RIGHT, 2)]).changed(layers=())) == []
 
 
 def test_what_is_read_out_has_verdicts_in_words():

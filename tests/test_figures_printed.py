@@ -279,4 +279,4 @@ def test_what_is_shared_of_a_question_is_text_and_its_links_are_its_own(view, sc
 
 
 def test_nothing_is_shared_of_a_question_that_is_under_way(view, scored):
-    assert share_box(replace(view, is_complete=False), scored, Balance(), "scores.csv", ENGLISH) == ""
+    assert share_box(view.changed(is_complete=False), scored, Balance(), "scores.csv", ENGLISH) == ""

@@ -133,7 +133,7 @@ def test_a_question_with_one_accepted_idea_has_no_creativity_and_says_so(visit):
 
 
 def test_a_question_with_more_answers_to_come_says_so(planet):
-    partial = replace(planet, view=replace(planet.view, is_complete=False))
+    partial = replace(planet, view=planet.view.changed(is_complete=False))
     assert "So far" in render.weighed_parts(partial, WORDS)["headline"]
     assert "So far" not in render.weighed_parts(planet, WORDS)["headline"]
 

@@ -14,7 +14,7 @@ from app.language import Translator
 from app.library import StoredRun
 from app.messages import Message, Problem, Progress
 from app.outcomes import ScoredOutcomes
-from app.question_view import QuestionView
+from app.question_view import QuestionAnswers, QuestionView
 from app.views.answers import answer_columns
 from app.views.base import note, problem, sentence, status_line
 from app.views.comparison import comparison
@@ -99,7 +99,8 @@ def view_of(text="Mars", num_samples=3, token_texts=None):
     manifest = make_manifest(replace(SETTINGS, num_samples=num_samples), [question])
     outcomes = ScoredOutcomes.of(replace(table_of([[[0] * num_samples] * 3]), exit_layers=(1, 3, 4)))
     tokens = {number: text for number in range(num_samples + 8)} if token_texts is None else token_texts
-    return QuestionView(manifest, StoredQuestion(question, text), outcomes, (), tuple(samples), verdicts, tokens, True)
+    answers = QuestionAnswers(outcomes, (), tuple(samples), verdicts, tokens, True)
+    return QuestionView(manifest, StoredQuestion(question, text), lambda: answers)
 
 
 def detail_of(view, exit_layer=3):
@@ -177,7 +178,7 @@ def test_equal_samples_stand_in_one_row_with_their_numbers_and_their_rule():
     # Samples of one layer differ in their second token: six rows; all alike, one.
     assert detail_of(view).count("<tr ") == 6
     alike = tuple(replace(sample, completion_token_ids=(7, 0)) for sample in view.samples)
-    html = detail_of(replace(view, samples=alike))
+    html = detail_of(view.changed(samples=alike))
     assert html.count("<tr ") == 1 and "×6</b> <small>0, 1, 2, 3, 4, 5</small>" in html
     assert "<td>Mars</td></tr>" in html and "Seed 3" in html
 

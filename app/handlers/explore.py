@@ -4,6 +4,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol, TypeVar
 
 from app import library
@@ -56,7 +57,7 @@ class ShownQuestion:
     is_live: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class QuestionResult:
     """What is known of one question under one balance.
 
@@ -64,15 +65,18 @@ class QuestionResult:
         shown: Which question, and its chosen layer.
         view: The question and its answers.
         balance: How it is weighed.
-        scored: Scores under that balance.
         further: Values by layer of the balance's further curves.
     """
 
     shown: ShownQuestion
     view: QuestionView
     balance: Balance
-    scored: Scored
     further: Mapping[str, Sequence[float]]
+
+    @cached_property
+    def scored(self) -> Scored:
+        """Scores under that balance; no new draws."""
+        return self.view.outcomes.scored(self.balance.weights, self.balance.scaling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +227,8 @@ def _done(manifest: Manifest) -> Message:
 
 
 def weigh(view: QuestionView, shown: ShownQuestion, balance: Balance, service: Service) -> QuestionResult:
-    """A question's scores under a balance; no model and no new draws."""
-    scored = view.outcomes.scored(balance.weights, balance.scaling)
-    return QuestionResult(shown, view, balance, scored, further_measures(view, balance.more, service))
+    """A question under a balance; no model."""
+    return QuestionResult(shown, view, balance, further_measures(view, balance.more, service))
 
 
 def show(visit: Visit, shown: ShownQuestion, balance: Balance) -> QuestionResult:

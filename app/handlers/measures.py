@@ -24,6 +24,8 @@ JUDGED_MEASURES = ("calibration_error",)
 def further_measures(view: QuestionView, names: Sequence[str], service: Service) -> dict[str, list[float]]:
     """Values by layer of the measures that are asked for, of ``MEASURES``; without those that open questions lack."""
     names = [name for name in names if not (view.is_open and name in JUDGED_MEASURES)]
+    if not names:
+        return {}
     table, columns = view.outcomes.table, {}
     if set(names) & {*_SCORES, *_OUTCOMES}:
         scores, rows = score_layers(table, Weights()), measure_outcomes(table, view.manifest.cost)

@@ -15,7 +15,6 @@ from app.question_view import QuestionView
 from app.views.methods import figure_caption
 from app.visit import Balance, Visit
 from hcl_core.errors import SettingsError
-from hcl_core.runs.meanings import follow_meanings
 from hcl_core.transfer.export import export_csv, write_scores
 
 # Name of a file, and its media type.
@@ -62,7 +61,7 @@ def make_file(visit: Visit, file: str, run_id: str, question_id: str, balance: B
     name = file_name(run_id, question_id, file)
     if kind in ("curves", "river"):
         if kind == "river":
-            figure = answer_river(follow_meanings(view.layers), view.layers, visit.words)
+            figure = answer_river(view.meanings, view.layers, visit.words)
         else:
             figure = layer_curves(scored, visit.words, further_measures(view, balance.more, visit.service))
         content = printed(figure, ending, view.stored.question.text, figure_caption(view.manifest, visit.words))

@@ -10,7 +10,6 @@ from app.question_view import QuestionView
 from app.visit import Balance, Visit
 from hcl_core.errors import SettingsError
 from hcl_core.judges.person import PersonVerdict, PersonVerdicts, idea_of
-from hcl_core.runs.meanings import follow_meanings
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ def _change(view: QuestionView, press: Press) -> Callable[[PersonVerdicts], Pers
 
 def _on_card(view: QuestionView, press: Press, is_right: bool) -> list[PersonVerdict]:
     """On all answers that mean the same as one of a layer, in every layer."""
-    for meaning in follow_meanings(view.layers):
+    for meaning in view.meanings:
         groups = {str(layer): group for layer, group in meaning.groups.items()}
         pressed = groups.get(press.layer)
         if pressed and press.answer in {id_of(answer.text) for answer in pressed.answers}:

@@ -30,7 +30,6 @@ from app.views.share import share_box
 from app.views.stale import stale_notes
 from app.views.verdicts import own_note, verdict_bar
 from hcl_core.folders import runs_folder
-from hcl_core.runs.meanings import follow_meanings
 
 # Parts of the tab that show a question, and those that change with it in the form.
 QUESTION_PARTS = (
@@ -38,7 +37,7 @@ QUESTION_PARTS = (
 )  # fmt: skip
 OPENED_PARTS = (*QUESTION_PARTS, "question", "accepted", "stored_run")
 # Stored questions whose parts are in memory: about 150 kB each.
-_MOST_KEPT = 512
+_MOST_KEPT = 1_024
 
 
 def question_parts(result: QuestionResult, words: Translator) -> Parts:
@@ -59,11 +58,10 @@ def _kept(result: QuestionResult, words: Translator) -> Parts:
 
 def _question_parts(result: QuestionResult, words: Translator) -> Parts:
     layers, layer = result.view.layers, result.shown.layer
-    meanings = follow_meanings(layers)
     return {
         **weighed_parts(result, words),
-        "answers": answer_columns(layers, result.scored.best, words, meanings, layer),
-        "river": answer_river(meanings, layers, words) | {"layer": layer},
+        "answers": answer_columns(layers, result.scored.best, words, result.view.meanings, layer),
+        "river": answer_river(result.view.meanings, layers, words) | {"layer": layer},
         "verdicts": verdict_bar(result.view, words),
         **layer_parts(result, words),
     }
@@ -107,7 +105,7 @@ def _depth(result: QuestionResult, words: Translator) -> dict[str, object]:
     """The depth player; what is still under way has no address."""
     shown, view = result.shown, result.view
     query = None if shown.is_live else _query(result)
-    player = depth_player(view, result.scored, follow_meanings(view.layers), words, shown.run_id, query)
+    player = depth_player(view, result.scored, view.meanings, words, shown.run_id, query)
     return player | {"layer": shown.layer}
 
 

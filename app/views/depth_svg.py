@@ -11,7 +11,6 @@ from app.question_view import QuestionView
 from app.run_names import settings_in_words
 from app.theme import light_colours
 from app.views.depth import Step, steps_in_words
-from hcl_core.runs.meanings import follow_meanings
 from hcl_core.text import printable
 
 # Slower than the player, which can be stopped to read.
@@ -36,7 +35,7 @@ def animated_svg(view: QuestionView, scored: Scored, words: Translator) -> str:
         scored: Of its layers.
         words: Of the language of its sentences.
     """
-    steps = steps_in_words(view, scored, follow_meanings(view.layers), words)
+    steps = steps_in_words(view, scored, view.meanings, words)
     question = view.stored.question.text
     frames = "".join(_frame(step, at, len(steps)) for at, step in enumerate(steps))
     said = ". ".join(step["said"] for step in steps)

@@ -1,13 +1,16 @@
 """The answers of a run by exit layer, each distinct text once with its count, the most frequent first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+import pyarrow as pa
 
 from hcl_core.errors import RunFolderError
 from hcl_core.ideas.names import listed_ideas
 from hcl_core.readable import is_readable
 from hcl_core.records import Outcome, Sample, SampleKey, Verdict, is_overruled
 from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.tables import KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,10 @@ def count_answers(
     """
     by_layer: dict[int, dict[tuple[object, ...], list[Sample]]] = {}
     for sample in samples:
-        verdict = verdicts[sample.key]
-        key = (sample.answer, verdict.outcome, verdict.judge_outcome, clusters.get(sample.key))
-        by_layer.setdefault(sample.exit_layer, {}).setdefault(key, []).append(sample)
+        key = sample.key
+        verdict = verdicts[key]
+        alike = (sample.answer, verdict.outcome, verdict.judge_outcome, clusters.get(key))
+        by_layer.setdefault(sample.exit_layer, {}).setdefault(alike, []).append(sample)
     return [
         LayerAnswers(
             exit_layer,
@@ -134,19 +138,34 @@ def read_verdicts(
     Raises:
         RunFolderError: One of ``samples`` has no verdict.
     """
-    verdict_table, cluster_table = folder.verdict_table(question_id), folder.cluster_table(question_id)
-    verdicts: dict[SampleKey, Verdict] = {}
-    clusters: dict[SampleKey, int] = {}
-    for row in verdict_table.to_pylist() if verdict_table is not None else []:
-        key = SampleKey(row["question_id"], row["exit_layer"], row["sample_idx"])
-        verdicts[key] = Verdict(key, row["outcome"], row["reason"], row["matched"])
-    for row in cluster_table.to_pylist() if cluster_table is not None else []:
-        clusters[SampleKey(row["question_id"], row["exit_layer"], row["sample_idx"])] = row["cluster_id"]
+    verdicts, clusters = verdicts_in(folder.verdict_table(question_id), folder.cluster_table(question_id))
+    check_judged(samples, verdicts, folder)
+    return verdicts, clusters
+
+
+def verdicts_in(
+    verdict_table: pa.Table | None, cluster_table: pa.Table | None
+) -> tuple[dict[SampleKey, Verdict], dict[SampleKey, int]]:
+    """The rows of a run's verdicts and of its clusters, by sample; none of a table that is not there."""
+    verdicts, clusters = {}, {}
+    if verdict_table is not None:
+        further = (verdict_table[name].to_pylist() for name in ("outcome", "reason", "matched"))
+        verdicts = {key: Verdict(key, *row) for key, *row in zip(_keys(verdict_table), *further, strict=True)}
+    if cluster_table is not None:
+        clusters = dict(zip(_keys(cluster_table), cluster_table["cluster_id"].to_pylist(), strict=True))
+    return verdicts, clusters
+
+
+def check_judged(samples: Sequence[Sample], verdicts: Mapping[SampleKey, Verdict], folder: RunFolder) -> None:
+    """Raise ``RunFolderError`` if one of ``samples`` has no verdict."""
     if any(sample.key not in verdicts for sample in samples):
         raise RunFolderError(
             f"{folder.path} has no verdicts of these answers: `score` makes them where the folder can be written to"
         )
-    return verdicts, clusters
+
+
+def _keys(table: pa.Table) -> Iterator[SampleKey]:
+    return map(SampleKey, *(table[name].to_pylist() for name in KEY))
 
 
 def _counted(

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from hcl_core.records import Outcome
 from hcl_core.runs.answers import CountedAnswer, LayerAnswers
@@ -11,7 +12,7 @@ from hcl_core.runs.answers import CountedAnswer, LayerAnswers
 _Counts = dict[tuple[Outcome, str], dict[int, int]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AnswerGroup:
     """Answers of one layer that count as one: correct answers of one cluster, or other answers with the same words.
 
@@ -23,7 +24,7 @@ class AnswerGroup:
     exit_layer: int
     answers: tuple[CountedAnswer, ...]
 
-    @property
+    @cached_property
     def count(self) -> int:
         """Samples of all its answers."""
         return sum(answer.count for answer in self.answers)
@@ -44,7 +45,7 @@ class AnswerGroup:
         return sum(answer.confidence * answer.count for answer in self.answers) / self.count
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Meaning:
     """Groups of several layers that mean the same.
 
@@ -58,7 +59,7 @@ class Meaning:
     outcome: Outcome
     groups: dict[int, AnswerGroup]
 
-    @property
+    @cached_property
     def count(self) -> int:
         """Samples over all layers."""
         return sum(group.count for group in self.groups.values())
