@@ -51,6 +51,11 @@ with quiet_start():
         from hcl_core.transfer.vetting import MAX_BYTES
 
 
+# Seconds that the server keeps an idle connection. Visitors look at an answer for longer than the usual 5 seconds, and a
+# connection that is closed just as their next request comes breaks that request.
+_KEEP_ALIVE = 75
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="HCL Explorer in the browser.")
     # A Space says where to listen through Gradio's own variables.
@@ -168,6 +173,7 @@ def launch(options: argparse.Namespace, settings: PageSettings, room: OpenedClas
             "middleware": [Middleware(UploadLimit, settings=settings)] if is_public else [],
         },
     )
+    page.server.config.timeout_keep_alive = _KEEP_ALIVE
     return page
 
 

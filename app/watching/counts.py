@@ -1,6 +1,7 @@
 """What is counted while the page runs, and what its log says of it: numbers and kinds, and no text of anybody's."""
 
 import logging
+import math
 import time
 from collections.abc import Generator
 
@@ -29,6 +30,8 @@ _ERRORS = Counter("hcl_errors", "Errors in the log", registry=REGISTRY)
 _ANSWERED = Counter("hcl_http_answers", "Answers to requests, by status", ["status"], registry=REGISTRY)
 _VISITS = Counter("hcl_visits", "Pages that were opened", registry=REGISTRY)
 _VISITORS = Gauge("hcl_visitors", "Pages that are open now", registry=REGISTRY)
+# When the last request came, as of ``time.monotonic``.
+_last_request = -math.inf
 # A browser holds this connection while the page is open.
 _HEARTBEAT = "/gradio_api/heartbeat/"
 
@@ -79,6 +82,11 @@ class CountErrors(logging.Handler):
         _ERRORS.inc()
 
 
+def seconds_without_requests() -> float:
+    """Since the last one came; infinite where none has come."""
+    return time.monotonic() - _last_request
+
+
 class CountRequests:
     """ASGI middleware: counts answers by status, and the pages that are open."""
 
@@ -90,7 +98,8 @@ class CountRequests:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        is_visit = False
+        global _last_request
+        _last_request, is_visit = time.monotonic(), False
 
         async def send_counted(message: Message) -> None:
             nonlocal is_visit
