@@ -56,6 +56,12 @@ def test_values_that_components_cannot_read_are_a_sentence(blocks, values):
     assert "values" in refusal_of(blocks, values) or "choices" in refusal_of(blocks, values)
 
 
+def test_an_event_of_the_browser_alone_is_none_of_the_server():
+    with CheckedBlocks() as made:
+        gr.Button().click(None, None, None, js="() => []")
+    assert "browser's own" in refusal_of(made, [1, {}])
+
+
 def test_values_in_range_are_read(blocks):
     read = asyncio.run(blocks.preprocess_data(blocks.fns[0], [None, 3, "b"], None))
     assert read == [None, 3, "b"]
