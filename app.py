@@ -51,7 +51,7 @@ with quiet_start():
         from hcl_core.transfer.vetting import MAX_BYTES
 
 
-# Seconds that the server keeps an idle connection. Visitors look at an answer for longer than the usual 5 seconds, and a
+# Seconds that the server keeps an idle connection: longer than the usual 5, for which visitors look at an answer. A
 # connection that is closed just as their next request comes breaks that request.
 _KEEP_ALIVE = 75
 

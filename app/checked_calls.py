@@ -26,9 +26,9 @@ class CheckedBlocks(gr.Blocks):
 
     async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **settings: Any) -> Any:
         """What the handler is called with; raises ``gr.Error`` if the components cannot read ``inputs``."""
-        if block_fn.fn is None:
-            raise gr.Error("this event is the browser's own: the server has nothing to do for it", print_exception=False)
         try:
+            if block_fn.fn is None:
+                raise gr.Error("this event is the browser's own: the server has nothing to do for it")
             _check_numbers(block_fn, inputs)
             _check_choices(block_fn, inputs)
             return await super().preprocess_data(block_fn, inputs, *rest, **settings)
