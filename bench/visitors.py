@@ -184,10 +184,14 @@ class Visitor:
     async def _messages(self) -> AsyncIterator[dict[str, Any]]:
         query = {"session_hash": self.session}
         async with self._client.stream("GET", "/gradio_api/queue/data", params=query) as stream:
-            async for line in stream.aiter_lines():
-                if line.startswith("data:"):
-                    self.received += len(line)
-                    yield json.loads(line[5:])
+            # Not by httpx's lines: answers of a model may have further line ends of Unicode, which end no line here.
+            rest = ""
+            async for text in stream.aiter_text():
+                *lines, rest = (rest + text).split("\n")
+                for line in lines:
+                    if line.startswith("data:"):
+                        self.received += len(line)
+                        yield json.loads(line[5:])
 
     def _event_of_address(self) -> int:
         config = self._events.config["dependencies"]

@@ -64,6 +64,7 @@ def service(monkeypatch, tmp_path, loads):
     """With a tiny model; shows each wave, however fast."""
     monkeypatch.setenv("HCL_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(explore, "INTERVAL", 0)
+    monkeypatch.setattr(explore, "PAUSE", 0)
 
     def load(name, dtype="auto", device="auto"):
         loads.append((name, dtype))
@@ -144,6 +145,12 @@ def test_updates_come_no_faster_than_a_page_can_follow_and_no_wave_is_lost(servi
     assert len(updates) - 2 <= readings / 4
     progress = [update.status for update in updates[:-1] if update.result]
     assert progress and all(isinstance(each, Progress) and each.num_wanted == 224 for each in progress)
+
+
+def test_updates_that_take_long_come_rarely(service, monkeypatch):
+    monkeypatch.setattr(explore, "PAUSE", 1_000_000)
+    shown = [update.result for update in run(service, num_samples=56, max_new_tokens=12) if update.result]
+    assert len(shown) == 1 and shown[-1].view.is_complete
 
 
 def test_an_update_of_thirty_layers_and_fifty_answers_is_small(reader):

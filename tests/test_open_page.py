@@ -34,6 +34,7 @@ def visit(monkeypatch, tmp_path):
     """Of a page with a tiny model."""
     monkeypatch.setenv("HCL_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(explore, "INTERVAL", 0)
+    monkeypatch.setattr(explore, "PAUSE", 0)
     monkeypatch.setattr(registry, "load_model", lambda name, *_: (make_lm(), Checkpoint(name, "tiny", tmp_path)))
     monkeypatch.setattr(registry, "load_embedder", LetterEmbedder)
     return Visit(WORDS["en"], Service(), "visitor")

@@ -142,6 +142,7 @@ def lent(monkeypatch, tmp_path, spaces):
     monkeypatch.setenv("HCL_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("HCL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(explore, "INTERVAL", 0)
+    monkeypatch.setattr(explore, "PAUSE", 0)
     monkeypatch.setattr(
         registry, "load_model", lambda name, dtype="auto", device="auto": (make_lm(), Checkpoint(name, "t", tmp_path))
     )

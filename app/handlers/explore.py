@@ -27,6 +27,9 @@ from hcl_core.settings.prompts import load_template
 
 # Seconds between two updates: a page need not follow every decode step.
 INTERVAL = 0.25
+# And at least so many times what the last update took: where many watch runs of theirs, drawing must not take the time
+# that decoding needs.
+PAUSE = 3
 
 
 class _HasResult(Protocol):
@@ -177,7 +180,7 @@ def _stored_answers(visit: Visit, form: Form, balance: Balance) -> QuestionResul
 
 def _run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None, None]:
     form.check(visit.words)
-    shown_at, wave, is_first = 0.0, None, True
+    next_at, wave, is_first = 0.0, None, True
     with closing(visit.service.run(form.request(), visit.visitor, "explore", visit.address)) as events:
         for live in events:
             if not isinstance(live, LiveEvent):
@@ -185,12 +188,14 @@ def _run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, Non
                 continue
             wave = live if isinstance(live.event, pipeline.WaveDone) else wave
             is_end = isinstance(live.event, pipeline.Finished)
-            if is_end or time.monotonic() - shown_at > INTERVAL:
+            began = time.monotonic()
+            if is_end or began > next_at:
                 # A wave that came too soon after the last update is shown with the next.
                 update = _update(live if is_end else wave or live, visit, balance)
                 yield replace(update, is_first=is_first)
                 is_first = is_first and update.result is None
-                shown_at, wave = time.monotonic(), None
+                now, wave = time.monotonic(), None
+                next_at = now + max(INTERVAL, PAUSE * (now - began))
 
 
 def _update(live: LiveEvent, visit: Visit, balance: Balance) -> RunUpdate:
