@@ -118,7 +118,7 @@ def _card(number: int, group: AnswerGroup, meaning: Meaning, num_samples: int, i
     if (judge_outcome := group.answers[0].judge_outcome) is not None:
         reason = words("judge_said", outcome=words(judge_outcome), reason=reason)
     if (matched := group.answers[0].matched) is not None:
-        reason = f"{reason}; {words('taken_for', answer=printable(matched)[:120])}"
+        reason = words.clauses((reason, words("taken_for", answer=printable(matched)[:120])))
     confidence = words("mean_confidence", confidence=words.number(group.confidence))
     layers = list(meaning.groups)
     life = (

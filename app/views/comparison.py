@@ -70,7 +70,7 @@ def _detail(compared: RunComparison, measure: str, words: Translator) -> str:
         correlated = words("rank_correlation", correlation=words.number(correlation))
         parts.append(correlated + mark("rank_correlation", words))
     parts.append(words.plural("questions", compared.num_questions))
-    return " ".join(parts)
+    return words.sentences(parts)
 
 
 def _settings(names: Sequence[str], differing: dict[str, list[object]], words: Translator) -> str:

@@ -40,7 +40,7 @@ def manifest_view(run: StoredRun, words: Translator, note: str = "") -> str:
         "decode_seconds": round(float(manifest.decode_seconds), 1),
         "created_at": manifest.created_at,
         "finished_at": manifest.finished_at or words("unfinished"),
-        "versions": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
+        "versions": words.joined(f"{name} {version}" for name, version in manifest.versions.items()),
     }
     asked["exit_layers"] = format_layers(manifest.settings.exit_layers)
     rows = "".join(
