@@ -135,6 +135,21 @@ function thinBarLabels(data, width, scale) {
   }
 }
 
+// A legend never breaks its lines: names that are wider than the chart are broken between words.
+function breakNames(data, width, scale) {
+  const most = Math.max(16, Math.floor((width - 90 * scale) / (7 * scale))); // letters
+  for (const trace of data) {
+    if (!trace.name || trace.name.length <= most) continue;
+    const lines = [""];
+    for (const word of trace.name.split(" ")) {
+      const longer = `${lines.at(-1)} ${word}`.trim();
+      if (longer.length <= most) lines[lines.length - 1] = longer;
+      else lines.push(word);
+    }
+    trace.name = lines.filter(Boolean).join("<br>");
+  }
+}
+
 function draw() {
   const figure = props.value;
   if (!figure || !figure.data || !window.Plotly) {
@@ -152,6 +167,7 @@ function draw() {
   if (props.group && !isMap()) layout.height = Math.min(layout.height, Math.max(320, innerHeight / 2));
   if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false; // a finger scrolls the page, and a tap chooses
   thinBarLabels(data, box.clientWidth, scale);
+  breakNames(data, box.clientWidth, scale);
   layout.margin = Object.fromEntries(Object.entries(layout.margin).map(([side, size]) => [side, size * scale]));
   if (style.getPropertyValue("--hcl-chart-fills")) delete layout.height; // as tall as its box
   else box.style.minHeight = `${layout.height}px`;

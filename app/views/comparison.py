@@ -38,7 +38,7 @@ def comparison(
         below = f'<ol class="hcl-pairs">{items}</ol>'
     else:
         top, below = words("one_curve" if len(names) == 1 else "nothing_to_compare"), ""
-    below_all = "".join(f'<p class="hcl-note">{shown(note, 400)}</p>' for note in notes)
+    below_all = "".join(f'<p class="hcl-note">{shown(note, 400)}</p>' for note in filter(None, notes))
     return f'<div class="hcl-headline"><h2>{top}</h2>{below}{below_all}{_settings(names, differing, words)}</div>'
 
 
