@@ -135,16 +135,16 @@ function thinBarLabels(data, width, scale) {
   }
 }
 
-// A legend never breaks its lines: names that are wider than the chart are broken between words.
+// A legend never breaks its lines: names that are wider than the chart are broken after spaces and Chinese commas.
 function breakNames(data, width, scale) {
   const most = Math.max(16, Math.floor((width - 90 * scale) / (7 * scale))); // letters
+  const widthOf = (text) => text.length + (text.match(/[\u3000-\u9fff\uff00-\uffef]/g) || []).length;
   for (const trace of data) {
-    if (!trace.name || trace.name.length <= most) continue;
+    if (!trace.name || widthOf(trace.name) <= most) continue;
     const lines = [""];
-    for (const word of trace.name.split(" ")) {
-      const longer = `${lines.at(-1)} ${word}`.trim();
-      if (longer.length <= most) lines[lines.length - 1] = longer;
-      else lines.push(word);
+    for (const piece of trace.name.split(/(?<=[ ，])/)) {
+      if (widthOf(lines.at(-1) + piece.trimEnd()) <= most) lines[lines.length - 1] += piece;
+      else lines.push(piece);
     }
     trace.name = lines.filter(Boolean).join("<br>");
   }
