@@ -135,10 +135,12 @@ function thinBarLabels(data, width, scale) {
   }
 }
 
+// In letters; a Chinese one is as wide as two others.
+const widthOf = (text) => text.length + (text.match(/[\u3000-\u9fff\uff00-\uffef]/g) || []).length;
+
 // A legend never breaks its lines: names that are wider than the chart are broken after spaces and Chinese commas.
 function breakNames(data, width, scale) {
   const most = Math.max(16, Math.floor((width - 90 * scale) / (7 * scale))); // letters
-  const widthOf = (text) => text.length + (text.match(/[\u3000-\u9fff\uff00-\uffef]/g) || []).length;
   for (const trace of data) {
     if (!trace.name || widthOf(trace.name) <= most) continue;
     const lines = [""];
