@@ -63,10 +63,7 @@ def main() -> None:
         for work, seconds, shape in decodes_of_random(num_layers, hidden_size, questions[:2]):
             terms.append(work.terms(shape))
             taken.append(seconds)
-    # Relative errors: a short run matters as much as a long one.
-    weights = 1 / np.array(taken)
-    rates, _ = nnls(np.array(terms) * weights[:, None], np.ones(len(taken)))
-    ratios = np.array(terms) @ rates / np.array(taken)
+    rates, ratios = fitted(np.array(terms), np.array(taken))
     console.print(f"fitted / taken: {ratios.min():.2f} to {ratios.max():.2f}", highlight=False)
     console.print(" ".join(f"{ratio:.2f}" for ratio in ratios), highlight=False)
     result = {
@@ -77,6 +74,20 @@ def main() -> None:
         "heads": kept.get("heads", heads),
     }
     options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def fitted(terms: np.ndarray, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds a unit of each term, and what they give for each decode over what it took.
+
+    Relative errors count, since a short run matters as much as a long one, and those of most decodes: a machine that
+    stalls makes a few ten times as long.
+    """
+    relative, weights = terms / taken[:, None], np.ones(len(taken))
+    for _ in range(20):
+        rates, _ = nnls(relative * weights[:, None], weights)
+        ratios = relative @ rates
+        weights = 1 / np.sqrt(np.maximum(abs(np.log(np.maximum(ratios, 1e-3))), 0.05))
+    return rates, ratios
 
 
 def decodes_of_random(
