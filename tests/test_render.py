@@ -185,7 +185,7 @@ def test_the_names_of_an_idea_are_one_chip():
 
 
 def test_a_question_without_right_answers_is_said_to_be_open():
-    assert "None: an open question" in render.idea_parts("", WORDS)["ideas"]
+    assert "No right answers: an open question" in render.idea_parts("", WORDS)["ideas"]
 
 
 def test_the_settings_in_short_are_those_of_the_form():
