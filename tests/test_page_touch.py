@@ -36,7 +36,7 @@ def test_a_finger_judges_an_answer_after_reading_what_that_holds_for(visit):
         button.tap()
         page.locator("#verdicts [role=status]").wait_for()
         # The mark on the card stands below the buttons, not under them.
-        mark = page.locator(f"{CARD[:33]} .hcl-card .hcl-own").first
+        mark = page.locator(".hcl-column[data-layer='24'] .hcl-own").first
         mark.wait_for()
         buttons = page.locator(".hcl-card:has(.hcl-own) .hcl-judge").first
         assert buttons.count() == 0 or not overlap(mark.bounding_box(), buttons.bounding_box())
