@@ -80,7 +80,7 @@ def test_a_run_that_was_stopped_goes_on_after_a_reload(visit):
         page.get_by_role("button", name="Stop", exact=True).click()
         page.get_by_text(STOPPED).wait_for(timeout=60_000)
         page.goto(page.url.split("?")[0] + "?tab=runs")
-        row = page.locator("#run-rows td", has_text=re.compile(r"^\s*\d[\d,]* of 1,200\s*$")).first
+        row = page.locator("#run-rows td", has_text=re.compile(r"^\s*\d[\d,]* of 1,200\s*$")).locator("visible=true").first
         row.wait_for()
         page.goto(page.url.split("?")[0] + query)
         page.locator(".hcl-prefilled p").wait_for()
