@@ -136,6 +136,6 @@ def _methods(run: StoredRun, scored: Scored, balance: Balance, words: Translator
 def _question(view: QuestionView, balance: Balance, words: Translator, charts: str = "") -> str:
     scored = view.outcomes.scored(balance.weights, balance.scaling)
     notes = (run_note(view.manifest, view.num_bad_parts, words), _persons_note(view.own.given, words))
-    note = " ".join(filter(None, notes))
+    note = words.sentences(notes)
     top = headline(scored, view.is_complete, words, view.stored.question.text, note)
     return f"{top}{charts}{answer_columns(view.layers, scored.best, words, is_live=False)}"

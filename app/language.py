@@ -192,6 +192,14 @@ class Translator:
         """``a, b, c``."""
         return self("comma").join(parts)
 
+    def clauses(self, parts: Iterable[str]) -> str:
+        """``a; b; c``."""
+        return self("semicolon").join(parts)
+
+    def sentences(self, parts: Iterable[str]) -> str:
+        """One after another; empty ones are left out."""
+        return self("between_sentences").join(filter(None, parts))
+
     def listed(self, parts: Sequence[str]) -> str:
         """``a, b and c``."""
         return format_list(parts, locale=self._locale)

@@ -23,7 +23,7 @@ from hcl_core.runs.file_version import file_version
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.question_rows import parse_rows
-from hcl_core.runs.tables import SAMPLE_SCHEMA
+from hcl_core.runs.tables import KEY, SAMPLE_SCHEMA
 from hcl_core.runs.tables import samples_of as records_of
 from hcl_core.runs.titles import NO_TITLE, RunTitle, read_title, title_file
 from hcl_core.scores.comparison import RunComparison, compare_runs
@@ -254,6 +254,19 @@ def _by_parts(run: StoredRun) -> Hashable:
 @cached(LRUCache(maxsize=8), key=_by_parts, lock=Lock())
 def _sample_table(run: StoredRun) -> pa.Table:
     return run.folder.parts.read(SAMPLE_SCHEMA.names)
+
+
+def num_present(run: StoredRun) -> int:
+    """Samples that can be read, of a run that may be unfinished."""
+    try:
+        return _num_present(run)
+    except (OSError, HclError):  # damaged: `score` says what is wrong with it
+        return 0
+
+
+@cached(LRUCache(maxsize=_MOST_RUNS), key=_by_parts, lock=Lock())
+def _num_present(run: StoredRun) -> int:
+    return len(run.folder.parts.read(KEY))
 
 
 def not_judged(run: StoredRun) -> RunFolderError:

@@ -2,13 +2,13 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from cachetools import LRUCache
 
-from app.own_verdicts import OwnVerdicts
+from app.own_verdicts import OwnVerdicts, num_given
 from app.question_view import QuestionView
 from hcl_core.errors import RunFolderError
 from hcl_core.folders import runs_folder
@@ -64,6 +64,10 @@ class VerdictBook:
     def shown(self, visitor: str, run_id: str) -> PersonVerdicts:
         """Those of ``of`` that the visitor sees, and so takes along: none where they are switched off."""
         return self.of(visitor, run_id) if self.are_on(visitor) else PersonVerdicts()
+
+    def number(self, visitor: str, run_ids: Iterable[str]) -> int:
+        """How many verdicts the visitor has given on these runs."""
+        return sum(num_given(self.of(visitor, run_id).verdicts) for run_id in run_ids)
 
     def overruled(self, visitor: str, folder: RunFolder) -> dict[int, JudgedQuestion]:
         """The questions of a run with verdicts that the visitor sees, see ``pipeline.overrule.overruled_questions``."""

@@ -135,6 +135,23 @@ function thinBarLabels(data, width, scale) {
   }
 }
 
+// In letters; a Chinese one is as wide as two others.
+const widthOf = (text) => text.length + (text.match(/[\u3000-\u9fff\uff00-\uffef]/g) || []).length;
+
+// A legend never breaks its lines: names that are wider than the chart are broken after spaces and Chinese commas.
+function breakNames(data, width, scale) {
+  const most = Math.max(16, Math.floor((width - 90 * scale) / (7 * scale))); // letters
+  for (const trace of data) {
+    if (!trace.name || widthOf(trace.name) <= most) continue;
+    const lines = [""];
+    for (const piece of trace.name.split(/(?<=[ ，])/)) {
+      if (widthOf(lines.at(-1) + piece.trimEnd()) <= most) lines[lines.length - 1] += piece;
+      else lines.push(piece);
+    }
+    trace.name = lines.filter(Boolean).join("<br>");
+  }
+}
+
 function draw() {
   const figure = props.value;
   if (!figure || !figure.data || !window.Plotly) {
@@ -152,6 +169,7 @@ function draw() {
   if (props.group && !isMap()) layout.height = Math.min(layout.height, Math.max(320, innerHeight / 2));
   if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false; // a finger scrolls the page, and a tap chooses
   thinBarLabels(data, box.clientWidth, scale);
+  breakNames(data, box.clientWidth, scale);
   layout.margin = Object.fromEntries(Object.entries(layout.margin).map(([side, size]) => [side, size * scale]));
   if (style.getPropertyValue("--hcl-chart-fills")) delete layout.height; // as tall as its box
   else box.style.minHeight = `${layout.height}px`;

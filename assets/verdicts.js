@@ -10,10 +10,11 @@ function offerVerdict(card) {
   const labels = card.closest(".hcl-columns").dataset;
   const buttons = document.createElement("p");
   buttons.className = "hcl-judge";
-  for (const [does, sign, label] of [
+  for (const [does, sign, name] of [
     ["right", "✓", card.matches(".correct") ? labels.right : labels.rightToo],
     ["wrong", "✕", labels.wrong],
   ]) {
+    const label = `${name} (${card.dataset.reach})`; // before the press: it holds for more than this card
     const button = document.createElement("button");
     Object.assign(button, { type: "button", textContent: sign, title: label, ariaLabel: label });
     button.dataset.do = does;

@@ -1,14 +1,16 @@
 """How much answers share, and what the work takes here: ``python -m bench.sharing``, about ten minutes.
 
 Writes ``assets/sharing.json``, from which the page foretells the time of a run (``hcl_core.models.workload``). Counted
-from the answers to starter questions themselves, at every second layer; the seconds are fitted to the same decodes.
+from the answers to starter questions themselves, at every second layer. The seconds are fitted to such decodes, and to
+those of random models of other shapes: of one shape alone, blocks and readouts grow together and can't be told apart.
 """
 
 import argparse
 import json
 import math
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +22,9 @@ from scipy.optimize import nnls
 
 from bench.engine import with_prompt
 from bench.machine import describe
+from bench.other_shapes import save_random
 from hcl_core.decode.engine import EngineDecoder
+from hcl_core.models.shapes import ModelShape
 from hcl_core.models.workload import SHARING_FILE, Workload, product_rate
 from hcl_core.records import Question, Sample, SamplingSettings
 from hcl_core.registry import load_model, load_questions, make_decoder
@@ -28,6 +32,8 @@ from hcl_core.settings.prompts import load_template
 
 HEADS, TEMPERATURES = ("linear", "shared"), (0.0, 0.3, 0.6, 0.9, 1.2, 1.5)
 NUM_SAMPLES, MAX_NEW_TOKENS, STEP = 32, 20, 2
+# Layers and width of the random models, and standard deviations of their logits.
+OTHER_SHAPES, SPREADS = ((12, 384), (8, 1024)), (1.0, 6.0, 9.0, 12.0)
 
 
 def main() -> None:
@@ -35,8 +41,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=int, default=6, help="every eighth of the starter set, so many")
     parser.add_argument("--out", type=Path, default=SHARING_FILE)
+    parser.add_argument("--rates", action="store_true", help="fit the seconds anew, and keep what answers share")
     options = parser.parse_args()
     console = Console(width=120)
+    kept = json.loads(options.out.read_text(encoding="utf-8")) if options.rates else {}
     lm, _ = load_model("smollm2-135m", "float32")
     questions = load_questions("starter").load(None)[::8][: options.questions]
     heads: dict[str, dict[str, Any]] = {}
@@ -51,19 +59,50 @@ def main() -> None:
             terms += [work.terms(lm.shape) for _, work, _ in decoded]
             taken += [seconds for _, _, seconds in decoded]
             console.print(head, temperature, f"{sum(taken[-len(questions) :]):.1f} s", highlight=False)
-    # Relative errors: a short run matters as much as a long one.
-    weights = 1 / np.array(taken)
-    rates, _ = nnls(np.array(terms) * weights[:, None], np.ones(len(taken)))
-    ratios = np.array(terms) @ rates / np.array(taken)
+    for num_layers, hidden_size in OTHER_SHAPES:
+        for work, seconds, shape in decodes_of_random(num_layers, hidden_size, questions[:2]):
+            terms.append(work.terms(shape))
+            taken.append(seconds)
+    rates, ratios = fitted(np.array(terms), np.array(taken))
     console.print(f"fitted / taken: {ratios.min():.2f} to {ratios.max():.2f}", highlight=False)
+    console.print(" ".join(f"{ratio:.2f}" for ratio in ratios), highlight=False)
     result = {
         "machine": describe(),
         "measured": datetime.now(UTC).date().isoformat(),
         "product_rate": round(product_rate()),
         "seconds": [float(f"{rate:.3g}") for rate in rates],
-        "heads": heads,
+        "heads": kept.get("heads", heads),
     }
     options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def fitted(terms: np.ndarray, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds a unit of each term, and what they give for each decode over what it took.
+
+    Relative errors count, since a short run matters as much as a long one, and those of most decodes: a machine that
+    stalls makes a few ten times as long.
+    """
+    relative, weights = terms / taken[:, None], np.ones(len(taken))
+    for _ in range(20):
+        rates, _ = nnls(relative * weights[:, None], weights)
+        ratios = relative @ rates
+        weights = 1 / np.sqrt(np.maximum(abs(np.log(np.maximum(ratios, 1e-3))), 0.05))
+    return rates, ratios
+
+
+def decodes_of_random(
+    num_layers: int, hidden_size: int, questions: Sequence[Question]
+) -> Iterator[tuple[Workload, float, ModelShape]]:
+    """What random models of that shape take, whose answers share much and little."""
+    for spread in SPREADS:
+        with tempfile.TemporaryDirectory() as folder:
+            save_random(Path(folder), num_layers, hidden_size, spread)
+            lm, _ = load_model(folder, "float32")
+            decoder = make_decoder(lm, "shared", load_template())
+            decode(decoder, questions[0], 1.0)
+            for question in questions:
+                _, work, seconds = decode(decoder, question, 1.0)
+                yield work, seconds, lm.shape
 
 
 def decode(decoder: EngineDecoder, question: Question, temperature: float) -> tuple[list[Sample], Workload, float]:

@@ -174,3 +174,13 @@ def test_parts_are_listed():
     assert [Translator().listed(each) for each in parts] == ["3", "3 and 4", "2, 4 and 7"]
     assert Translator("de").listed(parts[-1]) == "2, 4 und 7"
     assert Translator("zh").listed(parts[-1]) == "2、4和7"
+
+
+def test_chinese_joins_with_its_own_marks():
+    words = Translator("zh")
+    assert (
+        words.joined("ab") == "a，b"
+        and words.clauses("ab") == "a；b"
+        and words.sentences(["a。", "", "b。"]) == "a。b。"
+    )
+    assert Translator("de").sentences(["a.", "b."]) == "a. b."

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from app import library
 from app.estimate import Foretold
 from app.handlers import compare, dataset, explore, learn, lens, opening, questions, run_list, runs
 from app.handlers.asked import asked_question
@@ -27,6 +28,7 @@ from app.render.opening import page_parts
 from app.service import Service
 from app.views.answers import answer_columns
 from app.views.ask import setting_chips
+from app.views.runs import COLUMNS
 from app.visit import Balance, Visit
 from hcl_core.judges.person import PersonVerdict
 
@@ -183,7 +185,7 @@ def test_the_names_of_an_idea_are_one_chip():
 
 
 def test_a_question_without_right_answers_is_said_to_be_open():
-    assert "None: an open question" in render.idea_parts("", WORDS)["ideas"]
+    assert "No right answers: an open question" in render.idea_parts("", WORDS)["ideas"]
 
 
 def test_the_settings_in_short_are_those_of_the_form():
@@ -284,6 +286,19 @@ def test_an_unfinished_run_says_how_to_go_on_with_it(visit):
     stopped = replace(shown.run, manifest=replace(shown.run.manifest, finished_at=None))
     result = replace(shown, run=stopped, scored=None, problem="run x has not been judged yet")
     assert "goes on with it" in render_runs.run_parts(result, WORDS)["status"]
+
+
+def test_the_table_of_runs_counts_the_answers_that_are_there(visit, monkeypatch):
+    listed = run_list.list_runs(visit)
+    whole, other = listed.runs[:2]
+    stopped = replace(other, manifest=replace(other.manifest, finished_at=None))
+    monkeypatch.setattr(library, "num_present", lambda run: 120)
+    value = render_runs.list_parts(replace(listed, runs=[whole, stopped]), WORDS)["rows"]["value"]
+    place = COLUMNS.index("num_samples")
+    all_of_it = f"{whole.manifest.num_total_samples:,}"
+    assert [row[place] for row in value["data"]] == [whole.manifest.num_total_samples, 120]
+    shown = [row[place] for row in value["metadata"]["display_value"]]
+    assert shown == [all_of_it, f"120 of {other.manifest.num_total_samples:,}"]
 
 
 def test_a_run_without_scores_says_why(visit):

@@ -1,13 +1,19 @@
 """A visitor judges on the page: the numbers change for that visitor alone, and everything can be undone."""
 
+import re
+
 import pytest
 from test_handlers import EQUAL, PLANET, SHIPPED, VISITOR, WORDS
 from test_views import HOSTILE, check_harmless, view_of
 
-from app.handlers import explore, runs, verdicts
+from app.handlers import compare, dataset, explore, runs, verdicts
+from app.handlers.dataset import ShownSet
 from app.handlers.verdicts import Press
 from app.own_verdicts import NEW_IDEA, id_of
+from app.render import dataset as render_dataset
+from app.render.compare import comparison_parts
 from app.render.explore import question_parts
+from app.render.runs import run_parts
 from app.service import Service
 from app.settings import PageSettings
 from app.views.verdicts import verdict_bar
@@ -177,3 +183,27 @@ def test_the_list_of_verdicts_shows_text_as_text(text):
     html = verdict_bar(own, WORDS)
     assert own.own.agreement.num_overruled == 9 and "<ul>" in html
     check_harmless(html.replace("<ul>", "").replace("<li", "<p"), 4_000)
+
+
+def test_other_tabs_say_that_the_judge_alone_counts_there(visit):
+    said = "Here the judge alone counts; your verdict on this run is in Explore."
+
+    def texts():
+        compared = comparison_parts(compare.compare(visit, [SHIPPED], "hcb_score"), False, WORDS)
+        of_set = render_dataset.weighed_parts(dataset.show(visit, ShownSet(SHIPPED), EQUAL), WORDS)
+        return compared["text"], of_set["headline"], run_parts(runs.show(visit, SHIPPED), WORDS)["manifest"]
+
+    assert not any(said in text for text in texts())
+    judge(visit, "right")
+    assert all(said in text for text in texts())
+
+
+def test_a_card_says_before_the_press_what_a_verdict_on_it_holds_for(visit):
+    before = explore.show(visit, PLANET, EQUAL)
+    answers = question_parts(before, WORDS)["answers"]
+    card = re.search(
+        rf'data-answer="{id_of("Earth")}" data-reach="for (\d+) wordings in all layers, ([\d,]+) ', answers
+    )
+    after = judge(visit, "wrong", answer=id_of("Earth"))
+    assert int(card[1]) == len(after.view.own.given)
+    assert card[2] == WORDS.count(after.view.own.groups[0].num_samples)

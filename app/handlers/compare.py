@@ -50,12 +50,14 @@ class Comparison:
         measure: Name of ``figures.compared.MEASURES``.
         runs: In the same order.
         notes: What else has to be known.
+        num_own: Verdicts of the visitor's on these runs, which are not in the curves.
     """
 
     ids: tuple[str, ...]
     measure: str
     runs: tuple[ComparedRun, ...]
     notes: tuple[Message, ...]
+    num_own: int = 0
 
     @property
     def comparisons(self) -> list[tuple[int, RunComparison]]:
@@ -110,7 +112,10 @@ def compare(visit: Visit, ids: Sequence[str], measure: str) -> Comparison:
         )
     sources = _named([_find(each, visit.words) for each in ids], visit.words)
     runs = tuple(_compared(source, sources[0], measure) for source in sources)
-    return Comparison(tuple(ids), measure, runs, tuple(_notes(runs, measure, visit.words)))
+    num_own = visit.service.own_verdicts.number(
+        visit.visitor, (source.run.manifest.id for source in sources if source.run)
+    )
+    return Comparison(tuple(ids), measure, runs, tuple(_notes(runs, measure, visit.words)), num_own)
 
 
 def _find(chosen: str, words: Translator) -> _Source:

@@ -98,6 +98,7 @@ class SetResult:
         scored: Scores over all questions under that balance.
         is_complete: Whether all answers are in.
         num_bad_parts: Damaged parts of the run's samples, which are left out.
+        num_own: Verdicts of the visitor's on the run, which are not in the scores.
     """
 
     shown: ShownSet
@@ -108,6 +109,7 @@ class SetResult:
     scored: Scored
     is_complete: bool
     num_bad_parts: int = 0
+    num_own: int = 0
 
     @property
     def num_answered(self) -> int:
@@ -181,7 +183,9 @@ def show(visit: Visit, shown: ShownSet, balance: Balance) -> SetResult:
     scored = library.outcomes_of(run).scored(balance.weights, balance.scaling)
     num_bad_parts = len(run.folder.bad_parts())
     is_complete = run.manifest.finished_at is not None and not num_bad_parts
-    return SetResult(shown, run.manifest, questions, library.table_of(run), balance, scored, is_complete, num_bad_parts)
+    num_own = visit.service.own_verdicts.number(visit.visitor, [run.manifest.id])
+    table = library.table_of(run)
+    return SetResult(shown, run.manifest, questions, table, balance, scored, is_complete, num_bad_parts, num_own)
 
 
 def run_choices(service: Service, words: Translator) -> list[tuple[str, str]]:

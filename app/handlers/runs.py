@@ -41,6 +41,7 @@ class RunResult:
         problem: Why it has none.
         may_delete: Whether this visitor may delete it.
         num_bad_parts: Damaged parts of its samples, which are left out.
+        num_own: Verdicts of the visitor's on it, which are not in the scores.
     """
 
     run: StoredRun
@@ -48,6 +49,7 @@ class RunResult:
     problem: str
     may_delete: bool
     num_bad_parts: int = 0
+    num_own: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ def show(visit: Visit, run_id: str) -> RunResult:
         scored = library.outcomes_of(run).scored(_EQUAL.weights, _EQUAL.scaling)
     except RunFolderError as error:
         return RunResult(run, None, str(error), may_delete, num_bad_parts)
-    return RunResult(run, scored, "", may_delete, num_bad_parts)
+    num_own = visit.service.own_verdicts.number(visit.visitor, [run.manifest.id])
+    return RunResult(run, scored, "", may_delete, num_bad_parts, num_own)
 
 
 def export_run(visit: Visit, run_id: str | None, kind: str) -> Path:

@@ -8,6 +8,7 @@ from app.render import Parts
 from app.views.base import sentence
 from app.views.comparison import comparison as comparison_view
 from app.views.runs import link_box
+from app.views.verdicts import own_elsewhere
 
 
 def comparison_parts(comparison: Comparison, by_share: bool, words: Translator) -> Parts:
@@ -21,7 +22,7 @@ def comparison_parts(comparison: Comparison, by_share: bool, words: Translator) 
     runs, measure = comparison.runs, comparison.measure
     if not runs:
         return {"text": f'<p class="hcl-note">{words("choose_runs")}</p>', "chart": None, "link": ""}
-    notes = [sentence(note, words) for note in comparison.notes]
+    notes = [*(sentence(note, words) for note in comparison.notes), own_elsewhere(comparison.num_own, words)]
     names = [run.name for run in runs]
     return {
         "text": comparison_view(comparison.comparisons, measure, names, _differing(runs), notes, words),

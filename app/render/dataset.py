@@ -13,6 +13,7 @@ from app.views.base import status_line
 from app.views.headline import headline, run_note
 from app.views.runs import link_box
 from app.views.stale import stale_notes
+from app.views.verdicts import own_elsewhere
 
 
 def set_parts(result: SetResult, words: Translator) -> Parts:
@@ -28,7 +29,8 @@ def stored_parts(result: SetResult, words: Translator) -> Parts:
 
 def weighed_parts(result: SetResult, words: Translator) -> Parts:
     """What depends on the balance alone: all but the rows of the questions."""
-    note = run_note(result.manifest, result.num_bad_parts, words)
+    about_run = run_note(result.manifest, result.num_bad_parts, words)
+    note = words.sentences((own_elsewhere(result.num_own, words), about_run))
     query = Link("dataset", result.shown.run_id, balance=result.balance).query()
     asked = _asked(result, words)
     return {

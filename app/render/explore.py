@@ -71,7 +71,7 @@ def weighed_parts(result: QuestionResult, words: Translator) -> Parts:
     """What depends on the balance alone."""
     view, scored = result.view, result.scored
     asked = _asked(result, words)
-    note = " ".join(filter(None, (own_note(view, words), run_note(view.manifest, view.num_bad_parts, words))))
+    note = words.sentences((own_note(view, words), run_note(view.manifest, view.num_bad_parts, words)))
     return {
         "headline": _stale(result, words) + headline(scored, view.is_complete, words, asked, note),
         "depth": _depth(result, words),

@@ -16,18 +16,20 @@ from app.render.tables import table
 from app.run_names import head_name, model_name
 from app.views.base import note, status_line, without_paths
 from app.views.headline import left_out_note
-from app.views.runs import COLUMNS, link_box, manifest_view, run_rows
+from app.views.runs import COLUMNS, link_box, manifest_view, rows_shown, run_rows
+from app.views.verdicts import own_elsewhere
 
 
 def list_parts(page: RunPage, words: Translator) -> Parts:
     """A page of the list, what can be filtered by, and where it stands; with one page there is nothing to turn."""
     values = {"first": page.first + 1, "last": page.first + len(page.runs), "all": words.count(page.num_runs)}
     is_turned = page.num_runs > MOST_ROWS
+    rows = run_rows(page.runs, words)
     return {
         "found": note(_found(page, words)),
         "model": gr.update(choices=[(words("any_model"), ""), *((model_name(each), each) for each in page.models)]),
         "head": gr.update(choices=[(words("any_head"), ""), *((head_name(each, words), each) for each in page.heads)]),
-        "rows": table(COLUMNS, run_rows(page.runs, words), words),
+        "rows": table(COLUMNS, rows, words, rows_shown(rows, page.runs, words)),
         "page": page.number,
         "position": note(words("runs_shown", **values)) if is_turned else "",
         "pages": gr.update(visible=is_turned),
@@ -66,7 +68,8 @@ def run_parts(result: RunResult, words: Translator) -> Parts:
 
 
 def _manifest(result: RunResult, words: Translator) -> str:
-    return manifest_view(result.run, words, left_out_note(result.num_bad_parts, words))
+    notes = (own_elsewhere(result.num_own, words), left_out_note(result.num_bad_parts, words))
+    return manifest_view(result.run, words, words.sentences(notes))
 
 
 def renamed_parts(renamed: RenamedRun, chosen: str | None, runs: RunPage, words: Translator) -> Parts:

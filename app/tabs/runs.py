@@ -50,7 +50,7 @@ def build_runs(core: Service, tab: gr.Tab) -> dict[str, Any]:
         datatype=["str", "str", "str", "number", "str", "str"],
         max_height=340,
         wrap=True,
-        column_widths=["420px", "230px", "150px", "120px", "110px", "180px"],
+        column_widths=["430px", "230px", "165px", "165px", "165px", "215px"],
         elem_id="run-rows",
     )
     with gr.Row(visible=False) as pages:

@@ -118,7 +118,7 @@ def _card(number: int, group: AnswerGroup, meaning: Meaning, num_samples: int, i
     if (judge_outcome := group.answers[0].judge_outcome) is not None:
         reason = words("judge_said", outcome=words(judge_outcome), reason=reason)
     if (matched := group.answers[0].matched) is not None:
-        reason = f"{reason}; {words('taken_for', answer=printable(matched)[:120])}"
+        reason = words.clauses((reason, words("taken_for", answer=printable(matched)[:120])))
     confidence = words("mean_confidence", confidence=words.number(group.confidence))
     layers = list(meaning.groups)
     life = (
@@ -129,7 +129,7 @@ def _card(number: int, group: AnswerGroup, meaning: Meaning, num_samples: int, i
     text = shown(group.text) if group.text.strip() else f"<small>{words('empty_answer')}</small>"
     return (
         f'<div class="hcl-card {group.outcome}" data-meaning="{number}" data-life="{escape(life)}" tabindex="-1" '
-        f"{_judged_as(group) if is_live else ''}"
+        f"{_judged_as(group, meaning, words) if is_live else ''}"
         f'title="{escape(f"{variants}{chr(10)}{words(group.outcome)}: {reason}{chr(10)}{confidence}")}">'
         f'<div><i role="img" aria-label="{escape(words(group.outcome))}">{SIGNS[group.outcome]}</i>'
         f'<span dir="auto">{text}</span><b>{group.count}</b></div>'
@@ -137,10 +137,12 @@ def _card(number: int, group: AnswerGroup, meaning: Meaning, num_samples: int, i
     )
 
 
-def _judged_as(group: AnswerGroup) -> str:
-    """Attributes of a card that can be judged: an id of its answer, and the visitor's verdict if there is one."""
+def _judged_as(group: AnswerGroup, meaning: Meaning, words: Translator) -> str:
+    """Attributes of a card that can be judged: an id of its answer, the visitor's verdict, what a new one holds for."""
     if group.outcome == "unjudged" or not group.answers[0].text.strip():
         return ""
     is_own = all(answer.judge_outcome is not None for answer in group.answers)
     own = f' data-own="{"right" if group.outcome == "correct" else "wrong"}"' if is_own else ""
-    return f'data-answer="{id_of(group.answers[0].text)}"{own} '
+    wordings = {answer.text for each in meaning.groups.values() for answer in each.answers}
+    reach = words.plural("verdict_reach", len(wordings), answers=words.count(meaning.count))
+    return f'data-answer="{id_of(group.answers[0].text)}" data-reach="{escape(reach)}"{own} '

@@ -33,10 +33,11 @@ def idea_chips(ideas: Sequence[Sequence[str]], words: Translator) -> str:
         words: The page's.
     """
     chips = "".join(_chip(number, names, words) for number, names in enumerate(ideas))
-    hint = words("add_idea" if ideas else "add_first_idea")
+    hint = words("add_idea")
+    is_open = "" if ideas else f"<em>{words('no_right_answers')}</em>"
     return (
         f'<div class="hcl-ideas"><label for="add-idea">{words("right_answers_label")}</label>'
-        f'<ul data-more="{escape(words("show_all_ideas"))}">{chips}</ul>'
+        f'<ul data-more="{escape(words("show_all_ideas"))}">{chips}</ul>{is_open}'
         f'<button type="button" class="hcl-all" aria-expanded="false" hidden></button>'
         f'<input id="add-idea" autocomplete="off" placeholder="{escape(hint)}"></div>'
     )

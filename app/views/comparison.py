@@ -38,7 +38,7 @@ def comparison(
         below = f'<ol class="hcl-pairs">{items}</ol>'
     else:
         top, below = words("one_curve" if len(names) == 1 else "nothing_to_compare"), ""
-    below_all = "".join(f'<p class="hcl-note">{shown(note, 400)}</p>' for note in notes)
+    below_all = "".join(f'<p class="hcl-note">{shown(note, 400)}</p>' for note in filter(None, notes))
     return f'<div class="hcl-headline"><h2>{top}</h2>{below}{below_all}{_settings(names, differing, words)}</div>'
 
 
@@ -70,7 +70,7 @@ def _detail(compared: RunComparison, measure: str, words: Translator) -> str:
         correlated = words("rank_correlation", correlation=words.number(correlation))
         parts.append(correlated + mark("rank_correlation", words))
     parts.append(words.plural("questions", compared.num_questions))
-    return " ".join(parts)
+    return words.sentences(parts)
 
 
 def _settings(names: Sequence[str], differing: dict[str, list[object]], words: Translator) -> str:

@@ -82,12 +82,12 @@ def _row(view: QuestionView, same: list[Sample], words: Translator) -> str:
     first = same[0]
     verdict = view.verdicts[first.key]
     numbers = sorted(sample.sample_idx for sample in same)
-    listed = ", ".join(map(str, numbers[:_MOST_NUMBERS])) + ("…" if len(numbers) > _MOST_NUMBERS else "")
+    listed = words.joined(map(str, numbers[:_MOST_NUMBERS])) + ("…" if len(numbers) > _MOST_NUMBERS else "")
     outcome = f'<i aria-hidden="true">{SIGNS[verdict.outcome]}</i> {words(verdict.outcome)}'
     return (
         f'<tr class="{verdict.outcome}"><td>{outcome}{_own(first, verdict, words)}</td>'
         f'<td dir="auto">{_tokens(view, first, words)}{_judged_part(first, words)}</td>'
-        f'<td title="{", ".join(map(str, numbers[:1000]))}"><b>×{len(same)}</b> <small>{listed}</small></td>'
+        f'<td title="{words.joined(map(str, numbers[:1000]))}"><b>×{len(same)}</b> <small>{listed}</small></td>'
         f"<td>{words.number(first.confidence)}</td><td>{words('finish_' + first.finish_reason)}</td>"
         f"<td>{_reason(verdict, words)}{_idea(verdict, words)}</td></tr>"
     )

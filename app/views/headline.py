@@ -49,13 +49,13 @@ def strategy_note(manifest: Manifest, words: Translator) -> str:
 def run_note(manifest: Manifest, num_bad_parts: int, words: Translator) -> str:
     """What the numbers of a run cannot be read without."""
     notes = (left_out_note(num_bad_parts, words), strategy_note(manifest, words), head_note(manifest, words))
-    return " ".join(filter(None, notes))
+    return words.sentences(notes)
 
 
 def head_note(manifest: Manifest, words: Translator) -> str:
     """Which exit head read the layers, where none was fitted for the weights."""
     note = note_on_head(manifest.head_choice)
-    return f"{plain(note, words)}." if note else ""
+    return plain(note, words) + words("full_stop") if note else ""
 
 
 def left_out_note(num_bad_parts: int, words: Translator) -> str:
@@ -108,7 +108,7 @@ def _detail(scored: Scored, words: Translator) -> str:
         parts.append(words("one_layer_unscaled"))
     if scored.is_open:
         parts.append(words("open_note") + mark("token_plausibility", words))
-    return " ".join(part for part in parts if part)
+    return words.sentences(parts)
 
 
 def _measured(scored: Scored) -> str:
@@ -145,9 +145,9 @@ def _how_sure(scored: Scored, words: Translator) -> str:
     else:
         leads = words("leads_with", **shares, achieved=achieved)
     if best.kind == "tied":
-        return words("together_hold", together=together) + " " + leads
+        return words.sentences((words("together_hold", together=together), leads))
     numbers = {"number": len(best.best_set), "all": best.num_layers, "together": together}
-    return leads + " " + words("needed_to_hold", **numbers)
+    return words.sentences((leads, words("needed_to_hold", **numbers)))
 
 
 def _mean_right(scored: Scored) -> float:

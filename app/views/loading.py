@@ -22,7 +22,7 @@ def report_line(report: LoadReport, words: Translator) -> str:
     parts += [f"{words(f'set_note_{note}')} ({_places(report, each, words)})" for note, each in report.notes]
     if report.unread:
         parts.append(words("set_unread", columns=words.joined(name[:_MOST_LETTERS] for name in report.unread)))
-    return "; ".join(parts) + "."
+    return words.clauses(parts) + words("full_stop")
 
 
 def _places(report: LoadReport, places: Places, words: Translator) -> str:

@@ -78,7 +78,7 @@ def methods_text(
         words("methods_best") if scored.ranks_layers else "",
         _program(manifest, words),
     ]
-    return " ".join(filter(None, sentences))
+    return words.sentences(sentences)
 
 
 def _asked(manifest: Manifest, words: Translator, question: str | None) -> str:
@@ -135,7 +135,7 @@ def _head(manifest: Manifest, words: Translator) -> str:
 def _prompt(manifest: Manifest, words: Translator) -> str:
     template, rule = manifest.settings.template, manifest.settings.answer_rule
     prompt = words(f"methods_template_{template.name}", template=_cut(template.text))
-    return prompt if rule == FIRST_LINE.name else f"{prompt} {words('methods_answer_rule', rule=rule)}"
+    return prompt if rule == FIRST_LINE.name else words.sentences((prompt, words("methods_answer_rule", rule=rule)))
 
 
 def _judge(manifest: Manifest, words: Translator) -> str:
@@ -176,7 +176,7 @@ def _intervals(manifest: Manifest, scored: Scored, words: Translator) -> str:
 
 
 def _program(manifest: Manifest, words: Translator) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
+    versions = words.joined(f"{name} {version}" for name, version in manifest.versions.items())
     device = _cut(manifest.device)
     return words("methods_program", version=__version__, run=manifest.id, device=device, versions=_cut(versions))
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import urlencode
 
+from app import library
 from app.language import Translator
 from app.library import StoredRun
 from app.run_names import asked_of, made_at, run_names, settings_in_words
@@ -19,6 +20,17 @@ def run_rows(runs: Sequence[StoredRun], words: Translator) -> list[list[object]]
     return [_row(run, name, words) for run, name in zip(runs, run_names(runs, words, "beside"), strict=True)]
 
 
+def rows_shown(rows: Sequence[Sequence[object]], runs: Sequence[StoredRun], words: Translator) -> list[list[str]]:
+    """The same as people read them: how many answers there are, and of how many where a run is not finished."""
+    place = COLUMNS.index("num_samples")
+    shown = [list(map(str, row)) for row in rows]
+    for texts, row, run in zip(shown, rows, runs, strict=True):
+        wanted = words.count(run.manifest.num_total_samples)
+        present = words.count(int(str(row[place])))
+        texts[place] = wanted if run.manifest.finished_at else words("samples_of", present=present, all=wanted)
+    return shown
+
+
 def _row(run: StoredRun, name: str, words: Translator) -> list[object]:
     manifest = run.manifest
     kind = "shipped" if run.is_shipped else "own"
@@ -26,7 +38,7 @@ def _row(run: StoredRun, name: str, words: Translator) -> list[object]:
         name,
         asked_of(run, words),
         made_at(manifest),
-        manifest.num_total_samples,
+        manifest.num_total_samples if manifest.finished_at else library.num_present(run),
         words(kind if manifest.finished_at else "unfinished"),
         manifest.id,
     ]
@@ -40,7 +52,7 @@ def manifest_view(run: StoredRun, words: Translator, note: str = "") -> str:
         "decode_seconds": round(float(manifest.decode_seconds), 1),
         "created_at": manifest.created_at,
         "finished_at": manifest.finished_at or words("unfinished"),
-        "versions": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
+        "versions": words.joined(f"{name} {version}" for name, version in manifest.versions.items()),
     }
     asked["exit_layers"] = format_layers(manifest.settings.exit_layers)
     rows = "".join(

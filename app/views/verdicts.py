@@ -77,6 +77,11 @@ def own_note(view: QuestionView, words: Translator) -> str:
     return words.plural("own_note", view.own.num_groups) if is_shown else ""
 
 
+def own_elsewhere(num_verdicts: int, words: Translator) -> str:
+    """Where the judge alone counts: that the visitor's verdicts do not; empty if there are none."""
+    return words.plural("own_elsewhere", num_verdicts) if num_verdicts else ""
+
+
 def _summary(own: OwnVerdicts, words: Translator) -> str:
     if own.agreement is None:
         return words.plural("own_off", own.num_groups)

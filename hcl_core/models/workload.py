@@ -37,12 +37,13 @@ class Workload:
     block_rows: float
     readouts: float
 
-    def terms(self, shape: ModelShape) -> tuple[float, float, float]:
-        """Weights read, and multiply-adds in blocks and in readouts; what seconds are linear in."""
+    def terms(self, shape: ModelShape) -> tuple[float, float, float, float]:
+        """Weights read, multiply-adds in blocks and in readouts, and probabilities; what seconds are linear in."""
         return (
             self.block_steps * shape.matrix_weights,
             self.block_rows * shape.matrix_weights,
             self.readouts * shape.hidden_size * shape.vocab_size,
+            self.readouts * shape.vocab_size,
         )
 
 
