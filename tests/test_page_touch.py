@@ -80,13 +80,16 @@ def test_a_run_that_was_stopped_goes_on_after_a_reload(visit):
         page.get_by_role("button", name="Stop", exact=True).click()
         page.get_by_text(STOPPED).wait_for(timeout=60_000)
         page.goto(page.url.split("?")[0] + "?tab=runs")
-        row = page.locator("#run-rows td", has_text=re.compile(r"^\s*\d[\d,]* of 1,200\s*$")).locator("visible=true").first
-        row.wait_for()
+        there = page.locator("#run-rows .body-cell", has_text=re.compile(r"^\s*\d[\d,]* of 1,200\s*$")).first
+        present = int(there.inner_text().split(" of ")[0].replace(",", ""))
+        assert 0 < present < 1200
         page.goto(page.url.split("?")[0] + query)
         page.locator(".hcl-prefilled p").wait_for()
         page.wait_for_function("document.body.dataset.followed === 'yes'")
         page.get_by_role("button", name="Run", exact=True).click()
-        page.get_by_text("Going on").wait_for(timeout=60_000)
+        progress = "/([\\d,]+) of 1,200 answers/.exec(document.querySelector('#status').innerText)"
+        done = page.wait_for_function(f"{progress} && {progress}[1].replace(',', '')", timeout=60_000).json_value()
+        assert int(done) >= present
         ran(page).wait_for(timeout=240_000)
 
 
