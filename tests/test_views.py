@@ -52,8 +52,8 @@ TAGS = {
 ATTRIBUTES = {
     "aria-haspopup", "aria-hidden", "aria-label", "aria-live", "aria-pressed", "class", "colspan", "data-answer",
     "data-do", "data-done", "data-every", "data-group", "data-hint", "data-layer", "data-life", "data-meaning",
-    "data-own", "data-query", "data-reach", "data-right", "data-right-too", "data-term", "data-text", "data-wrong", "dir",
-    "readonly", "role", "scope", "style", "tabindex", "title", "type", "value",
+    "data-own", "data-query", "data-reach", "data-right", "data-right-too", "data-term", "data-text", "data-wrong",
+    "dir", "readonly", "role", "scope", "style", "tabindex", "title", "type", "value",
 }  # fmt: skip
 
 
