@@ -4,7 +4,9 @@ import psutil
 
 from app.messages import Message
 from hcl_core import registry
+from hcl_core.errors import HclError
 from hcl_core.models.catalogue import find_model
+from hcl_core.models.engines import REFERENCE
 from hcl_core.models.footprint import WEIGHT_FORMATS, footprint
 
 _GIGABYTE = 1e9
@@ -17,7 +19,7 @@ def notice_on_model(name: str, is_public: bool = False) -> Message | None:
     """
     model = find_model(name)
     if model is None:
-        return None
+        return None if is_public else _notice_on_engine(name)
     # As the Hub holds the catalogue's models, and as ``auto`` loads them.
     size = footprint(model.shape, WEIGHT_FORMATS["bfloat16"], on_cpu=True).weights / _GIGABYTE
     here = psutil.virtual_memory().total / _GIGABYTE
@@ -26,3 +28,12 @@ def notice_on_model(name: str, is_public: bool = False) -> Message | None:
     if is_public or registry.is_available(model):
         return None
     return Message("model_gated" if model.is_gated else "model_absent", {"model": model.name, "size": size})
+
+
+def _notice_on_engine(name: str) -> Message | None:
+    """What to know of a model that is in no catalogue."""
+    try:
+        engine = registry.model_engine(name)
+    except HclError:  # said when it is loaded
+        return None
+    return Message("model_reference", {"model": name}) if engine == REFERENCE else None

@@ -14,8 +14,8 @@ from hcl_core.allocator import release_freed_memory
 from hcl_core.errors import NotEnoughMemoryError
 
 if TYPE_CHECKING:
-    from hcl_core.decode.model.causal_lm import CausalLM
     from hcl_core.decode.model.checkpoints import Checkpoint
+    from hcl_core.decode.model.language_model import LanguageModel
     from hcl_core.decode.scheduler import Scheduler, Turn
 
 
@@ -31,7 +31,7 @@ class LoadedModel:
     """
 
     name: str
-    lm: "CausalLM"
+    lm: "LanguageModel"
     checkpoint: "Checkpoint"
     scheduler: "Scheduler"
     _changed: threading.Condition
@@ -74,7 +74,7 @@ class ModelsInMemory:
         dtype: str,
         jobs: Jobs,
         seconds_left: Callable[[str], float | None],
-        load: "Callable[[str, str], tuple[CausalLM, Checkpoint]] | None" = None,
+        load: "Callable[[str, str], tuple[LanguageModel, Checkpoint]] | None" = None,
     ) -> None:
         self._dtype, self._jobs, self._seconds_left, self._load_with = dtype, jobs, seconds_left, load
         self._changed = threading.Condition()

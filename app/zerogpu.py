@@ -26,8 +26,8 @@ from hcl_core.pipeline.runner import PreparedRun
 from hcl_core.tasks import LensTask, Task, Told
 
 if TYPE_CHECKING:
-    from hcl_core.decode.model.causal_lm import CausalLM
     from hcl_core.decode.model.checkpoints import Checkpoint
+    from hcl_core.decode.model.language_model import LanguageModel
     from hcl_core.models.lens_records import LensTable
 
 # Seconds in which the process is forked and the weights are moved, before the first token.
@@ -57,8 +57,8 @@ class _Placed:
         checkpoint: The weights of both.
     """
 
-    on_gpu: "CausalLM"
-    on_cpu: "CausalLM"
+    on_gpu: "LanguageModel"
+    on_cpu: "LanguageModel"
     checkpoint: "Checkpoint"
 
 
@@ -101,7 +101,7 @@ class LentGpu:
         placed = [model.name for model in known.values() if model is not None]
         return cls(placed, cache_folder() / "speed-gpu.json")
 
-    def load(self, name: str, dtype: str) -> "tuple[CausalLM, Checkpoint]":
+    def load(self, name: str, dtype: str) -> "tuple[LanguageModel, Checkpoint]":
         """The copy for the page, as ``registry.load_model`` returns it; raises ``SettingsError`` for other models."""
         placed = self._placed[self._name_of(name)]
         return placed.on_cpu, placed.checkpoint

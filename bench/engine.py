@@ -30,6 +30,7 @@ from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteri
 
 from bench.machine import describe
 from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import affine
 from hcl_core.ports import Decoder
 from hcl_core.records import Question, SamplingSettings, StoredQuestion
@@ -65,14 +66,14 @@ def main() -> None:
     report(rows, layers, options, peak_memory())
 
 
-def load_peer(lm: CausalLM, checkpoint: Path) -> Any:
+def load_peer(lm: LanguageModel, checkpoint: Path) -> Any:
     """``transformers``' own model of the same weights, as it comes."""
     peer = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=lm.dtype, use_safetensors=True)
     return peer.to(lm.readout_device).eval()
 
 
 def measure(
-    lm: CausalLM,
+    lm: LanguageModel,
     peer: Any,
     question: Question,
     layers: tuple[int, ...],
@@ -105,7 +106,7 @@ def measure(
 
 
 def ours(
-    lm: CausalLM, question: Question, layers: tuple[int, ...], num_samples: int, settings: SamplingSettings
+    lm: LanguageModel, question: Question, layers: tuple[int, ...], num_samples: int, settings: SamplingSettings
 ) -> None:
     """Every layer and sample in one wave, prefill included."""
     decoder = make_decoder(lm, "shared", load_template())
@@ -120,7 +121,7 @@ def with_prompt(decoder: Decoder, question: Question) -> StoredQuestion:
 
 
 def generate(
-    lm: CausalLM, peer: Any, question: Question, exit_layer: int, num_samples: int, settings: SamplingSettings
+    lm: LanguageModel, peer: Any, question: Question, exit_layer: int, num_samples: int, settings: SamplingSettings
 ) -> None:
     """``transformers``' own sampling from the model cut to ``exit_layer`` blocks."""
     prompt = lm.tokenizer(load_template().render(question.text), return_tensors="pt").to(lm.readout_device)
@@ -143,7 +144,7 @@ def generate(
 class FirstLineEnded(StoppingCriteria):
     """Ends a row where the engine ends an answer: at the first newline after some text."""
 
-    def __init__(self, lm: CausalLM, num_prompt_tokens: int) -> None:
+    def __init__(self, lm: LanguageModel, num_prompt_tokens: int) -> None:
         self._lm, self._num_prompt_tokens = lm, num_prompt_tokens
         self._texts: dict[int, str] = {}
 
@@ -160,7 +161,12 @@ class FirstLineEnded(StoppingCriteria):
 
 
 def generate_all(
-    lm: CausalLM, peer: Any, question: Question, layers: tuple[int, ...], num_samples: int, settings: SamplingSettings
+    lm: LanguageModel,
+    peer: Any,
+    question: Question,
+    layers: tuple[int, ...],
+    num_samples: int,
+    settings: SamplingSettings,
 ) -> None:
     """One ``generate`` a layer."""
     for exit_layer in layers:
@@ -179,7 +185,7 @@ def cut_to(model: Any, exit_layer: int) -> Iterator[None]:
 
 
 @contextmanager
-def counted(lm: CausalLM) -> Iterator[dict[str, int]]:
+def counted(lm: LanguageModel) -> Iterator[dict[str, int]]:
     """Counts, while it lasts, rows through blocks (the prompt's among them) and rows read out."""
     count = {"block_rows": 0, "readouts": 0}
 
@@ -194,8 +200,11 @@ def counted(lm: CausalLM) -> Iterator[dict[str, int]]:
 
 
 @contextmanager
-def noted(lm: CausalLM, on_block: Callable[[int, int], object], on_readout: Callable[[int], object]) -> Iterator[None]:
+def noted(
+    lm: LanguageModel, on_block: Callable[[int, int], object], on_readout: Callable[[int], object]
+) -> Iterator[None]:
     """Calls ``on_block`` with layer and rows of each block, and ``on_readout`` with the rows of each readout."""
+    assert isinstance(lm, CausalLM)
     block, unembed = lm.block, lm.unembed
 
     def noting_block(layer: int, hidden: Any, *others: Any) -> Any:

@@ -9,6 +9,7 @@ from hcl_core.errors import ModelNotFoundError, QuestionFileError, SettingsError
 from hcl_core.folders import own_heads_folder, user_path
 from hcl_core.judges.names import NO_JUDGE, check_judge, full_judge_name
 from hcl_core.models.catalogue import find_model
+from hcl_core.models.engines import EngineName
 from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
 from hcl_core.models.shapes import ModelShape
 from hcl_core.ports import AnswerLikelihood, Embed, Embedder, Judge, QuestionSource
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from hcl_core.decode.apart import do_task as do_task
     from hcl_core.decode.engine import EngineDecoder
     from hcl_core.decode.heads.exit_heads import load_exit_head as load_exit_head
-    from hcl_core.decode.model.causal_lm import CausalLM
     from hcl_core.decode.model.checkpoints import is_available as is_available
+    from hcl_core.decode.model.language_model import LanguageModel
     from hcl_core.decode.model.loading import load_model as load_model
     from hcl_core.decode.scheduled import ScheduledDecoder as ScheduledDecoder
     from hcl_core.decode.scheduled import ScheduledLikelihood as ScheduledLikelihood
@@ -59,10 +60,20 @@ def model_shape(name: str) -> ModelShape:
 
     Raises:
         ModelNotFoundError: It is neither.
-        HclError: It is on this machine, but damaged or of an unknown family.
+        UnsupportedArchitectureError: No engine can compute it; the message says why.
+        HclError: It is on this machine, but damaged.
     """
+    return _size_and_engine(name)[0]
+
+
+def model_engine(name: str) -> EngineName:
+    """The engine that would compute the model called ``name``; raises as ``model_shape``."""
+    return _size_and_engine(name)[1]
+
+
+def _size_and_engine(name: str) -> tuple[ModelShape, EngineName]:
     if (known := find_model(name)) is not None:
-        return known.shape
+        return known.shape, known.engine
     from hcl_core.decode.model import checkpoints
     from hcl_core.decode.model.pretrained import read_shape
 
@@ -84,7 +95,7 @@ def free_memory(device: str) -> tuple[int, bool]:
 
 
 def make_decoder(
-    lm: "CausalLM",
+    lm: "LanguageModel",
     exit_head: str,
     template: PromptTemplate,
     memory_budget: int | None = None,
@@ -98,7 +109,7 @@ def make_decoder(
     return decoder_of(EngineParts(lm, load_exit_head(exit_head, lm), template, memory_budget), strategy)
 
 
-def whole_model(lm: "CausalLM", template: PromptTemplate) -> AnswerLikelihood:
+def whole_model(lm: "LanguageModel", template: PromptTemplate) -> AnswerLikelihood:
     """``lm`` as a reader of the answers to prompts that were made with ``template``."""
     from hcl_core.decode.engine import EngineParts
     from hcl_core.decode.heads.exit_heads import SharedHead
@@ -125,7 +136,7 @@ def load_whole_model(settings: RunSettings, name: str | None = None) -> AnswerLi
 
 
 def fit_head(
-    lm: "CausalLM", revision: str, settings: FitSettings, out: Path | None
+    lm: "LanguageModel", revision: str, settings: FitSettings, out: Path | None
 ) -> tuple[Path, Iterator[FitProgress | HeadConfig]]:
     """The file of the head that is fitted for ``lm``, and the events of the fit; see ``decode.heads.fitting``."""
     from hcl_core.decode.heads import fitting

@@ -32,8 +32,8 @@ from hcl_core.settings.layers import LayerRange
 from hcl_core.settings.prompts import load_template
 
 if TYPE_CHECKING:
-    from hcl_core.decode.model.causal_lm import CausalLM
     from hcl_core.decode.model.checkpoints import Checkpoint
+    from hcl_core.decode.model.language_model import LanguageModel
 
 MAX_NEW_TOKENS = 20
 TEMPERATURES = (0.6, 1.0)
@@ -95,7 +95,7 @@ def make_run(prepared: PreparedRun, out: Path, again: bool) -> None:
 
 
 def make_lens(
-    lm: "CausalLM", checkpoint: "Checkpoint", exit_head: str, questions: Sequence[Question], out: Path
+    lm: "LanguageModel", checkpoint: "Checkpoint", exit_head: str, questions: Sequence[Question], out: Path
 ) -> None:
     """Read the greedy answers to ``questions`` through the token lens."""
     head, template = registry.load_exit_head(exit_head, lm), load_template()
@@ -119,7 +119,7 @@ def make_lens(
     console.print(f"lens-{head.name}: {len(tables)} questions", highlight=False)
 
 
-def rescore_all(out: Path, lm: "CausalLM", embeddings: Embeddings) -> None:
+def rescore_all(out: Path, lm: "LanguageModel", embeddings: Embeddings) -> None:
     """Replace every run in ``out`` by a copy with today's accepted answers, and new verdicts, ideas and scores."""
     starter = {question.id: question for question in registry.load_questions("starter").load()}
     for path in sorted(path for path in out.iterdir() if (path / "questions.jsonl").is_file()):

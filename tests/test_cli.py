@@ -591,8 +591,12 @@ def test_emptied_run_is_one_line(command, finished_run, damaged):
 MODEL_DAMAGE = {
     "no config": ("config.json", None, "has no config.json"),
     "config that is no JSON": ("config.json", b"{", "broken"),
-    "another architecture": ("config.json", b'{"model_type": "gpt2"}', "'gpt2' is not supported"),
-    "an architecture unknown to transformers": ("config.json", b'{"model_type": "new"}', "'new' is not supported"),
+    "another architecture": ("config.json", b'{"model_type": "t5"}', "'t5' is no language model"),
+    "an architecture unknown to transformers": (
+        "config.json",
+        b'{"model_type": "new"}',
+        "'new' is not one that the installed transformers",
+    ),
     "no weights": ("model.safetensors", None, "broken has no complete safetensors weights"),
     "weights that are a Git LFS pointer": (
         "model.safetensors",

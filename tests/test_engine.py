@@ -337,10 +337,10 @@ def test_a_sliding_window_bounds_the_run():
 def test_other_architectures_are_refused_by_name():
     from transformers import AutoConfig
 
-    from hcl_core.decode.model.families import check_architecture
+    from hcl_core.decode.model.families import check_fast
 
     with pytest.raises(UnsupportedArchitectureError, match="gpt2.*llama, mistral, qwen2, qwen3"):
-        check_architecture(AutoConfig.for_model("gpt2"))
+        check_fast(AutoConfig.for_model("gpt2"))
 
 
 def test_a_layer_that_does_not_exist_is_refused():

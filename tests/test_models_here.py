@@ -42,3 +42,9 @@ def test_a_model_that_no_memory_holds_is_said_to_be_too_large(here):
     assert "24.0 GB" in said and notice_on_model(LARGEST.name).values["size"] == pytest.approx(138, rel=0.02)
     here([LARGEST.name], gigabytes=1_000)
     assert notice_on_model(LARGEST.name) is None
+
+
+def test_a_model_of_the_reference_engine_is_said_to_be_slower(monkeypatch):
+    monkeypatch.setattr("hcl_core.registry.model_engine", lambda name: "reference" if name == "mine" else "fast")
+    assert "reference engine" in sentence(notice_on_model("mine"), Translator("en"))
+    assert notice_on_model("another") is None

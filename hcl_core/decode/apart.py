@@ -7,7 +7,7 @@ import torch
 
 from hcl_core.decode.engine import EngineParts
 from hcl_core.decode.heads.exit_heads import SharedHead, load_exit_head
-from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.plausibility import WholeModel
 from hcl_core.decode.strategy import decoder_of
 from hcl_core.decode.token_lens import read_layers_along_answer
@@ -18,7 +18,7 @@ from hcl_core.tasks import DecodeTask, Failed, LensTask, ReadTask, StepArrays, T
 _IMPORTED_IN = os.getpid()
 
 
-def do_task(lm: CausalLM, task: Task) -> Iterator[Told]:
+def do_task(lm: LanguageModel, task: Task) -> Iterator[Told]:
     """What ``task`` brings, as it comes; an error of the user's is told as ``Failed``."""
     if os.getpid() != _IMPORTED_IN:
         # OpenMP's threads do not come along with a fork: who waits for them waits forever.
@@ -34,7 +34,7 @@ def do_task(lm: CausalLM, task: Task) -> Iterator[Told]:
         yield Failed(type(error).__name__, str(error))
 
 
-def _decode(lm: CausalLM, task: DecodeTask) -> Iterator[StepArrays]:
+def _decode(lm: LanguageModel, task: DecodeTask) -> Iterator[StepArrays]:
     decoder = decoder_of(EngineParts(lm, load_exit_head(task.exit_head, lm), task.template), task.strategy)
     requests = [
         DecodeRequest(stored, task.sampling, waves) for stored, waves in zip(task.questions, task.waves, strict=True)
@@ -44,7 +44,7 @@ def _decode(lm: CausalLM, task: DecodeTask) -> Iterator[StepArrays]:
             yield StepArrays.of(requests.index(request), progress)
 
 
-def _look(lm: CausalLM, task: LensTask) -> Told:
+def _look(lm: LanguageModel, task: LensTask) -> Told:
     head = load_exit_head(task.exit_head, lm)
     return read_layers_along_answer(
         lm, head, "prompt", task.prompt, max_new_tokens=task.max_new_tokens, whole_text=task.whole_text

@@ -100,7 +100,7 @@ class DynamicExitDecoder(EngineDecoder):
     ) -> Policy:
         lm, num_nodes = prompt.lm, settings.max_new_tokens
         # A sample has a row of logits from the layer at which it exits, and one from the layer under test.
-        most = num_nodes * (2 if self.compares else 1) * node_bytes(lm) + 2 * 4 * lm.vocab_size
+        most = num_nodes * (2 if self.compares else 1) * node_bytes(lm) + 2 * 4 * lm.vocab_size + prompt.text_bytes
         for wave in waves:
             waiting = wave
             while waiting:

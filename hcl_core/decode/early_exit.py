@@ -36,7 +36,7 @@ def early_exit(
         waiting = wave
         while waiting:
             most = [sample_bytes(lm.shape, lm.dtype.itemsize, settings.max_new_tokens, layer) for layer, _ in waiting]
-            count = yield Admit(tree, np.array(most))
+            count = yield Admit(tree, np.array(most) + prompt.text_bytes)
             running, waiting = Running(waiting[:count], question_id, settings), waiting[count:]
             tree.reserve_for(running.exit_layers, settings.max_new_tokens)
             yield from decode_to_end(

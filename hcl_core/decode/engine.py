@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hcl_core.decode.early_exit import early_exit
 from hcl_core.decode.forest import Forest, decode_many
 from hcl_core.decode.heads.exit_heads import ExitHead
-from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import free_memory
 from hcl_core.decode.trie.prompt_cache import PromptCache
 from hcl_core.decode.trie.requests import Policy, Prefill
@@ -38,7 +38,7 @@ class EngineParts:
             more is split. ``None``: half of the memory that is free when decoding begins, at most 4 GiB on a CPU.
     """
 
-    lm: CausalLM
+    lm: LanguageModel
     exit_head: ExitHead
     template: PromptTemplate
     memory_budget: int | None = None

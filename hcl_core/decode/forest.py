@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import explain_out_of_memory
-from hcl_core.decode.trie.blocks import grow
-from hcl_core.decode.trie.prompt_cache import PromptCache
+from hcl_core.decode.trie.engines import grow, run_prompts
 from hcl_core.decode.trie.readouts import read_out
 from hcl_core.decode.trie.requests import Admit, Compute, Policy, Prefill, Read, Request
 from hcl_core.decode.trie.tree import PromptTree
@@ -70,7 +69,7 @@ class Forest:
             that a newcomer's first wave comes sooner.
     """
 
-    def __init__(self, lm: CausalLM, budget_now: Callable[[], int], most_samples: int | None = None) -> None:
+    def __init__(self, lm: LanguageModel, budget_now: Callable[[], int], most_samples: int | None = None) -> None:
         self._lm, self._budget_now, self._most_samples = lm, budget_now, most_samples
         self._budget = self._num_steps = 0
         self._lanes: list[Lane] = []
@@ -146,7 +145,7 @@ class Forest:
         replies: list[Any] = [None] * len(requests)
         prefills = {index: each for index, each in enumerate(requests) if isinstance(each, Prefill)}
         if prefills:
-            prompts = PromptCache.of_many(self._lm, [(each.token_ids, each.answer_rule) for each in prefills.values()])
+            prompts = run_prompts(self._lm, [(each.token_ids, each.answer_rule) for each in prefills.values()])
             for index, prompt in zip(prefills, prompts, strict=True):
                 replies[index] = prompt
         grow(self._lm, [(each.tree, each.nodes, each.exit_layers) for each in requests if isinstance(each, Compute)])
@@ -208,7 +207,7 @@ class Forest:
         return self._budget - sum(lane.num_bytes for lane in self._lanes)
 
 
-def follow(lm: CausalLM, policy: Policy) -> Iterator[DecodeProgress]:
+def follow(lm: LanguageModel, policy: Policy) -> Iterator[DecodeProgress]:
     """Follow one policy alone to its end, without a bound on its memory; raises what it raises."""
     forest = Forest(lm, lambda: 2**62)
     forest.open_policy(policy)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hcl_core.decode.engine import EngineParts
 from hcl_core.decode.heads.exit_heads import SharedHead
 from hcl_core.decode.model.memory import explain_out_of_memory
-from hcl_core.decode.trie.blocks import grow
+from hcl_core.decode.trie.engines import grow, run_prompt
 from hcl_core.decode.trie.prompt_cache import PromptCache
 from hcl_core.decode.trie.readouts import logits_of
 from hcl_core.decode.trie.requests import Read
@@ -62,7 +62,7 @@ class WholeModel:
         logprobs: dict[TokenIds, NDArray[np.float32]] = {}
         with explain_out_of_memory("reading the answers"):
             max_nodes = max(1, self._parts.budget_now() // node_bytes(lm))
-            prompt = PromptCache.of(lm, prompt_token_ids)
+            prompt = run_prompt(lm, prompt_token_ids)
             for group, num_nodes in _groups(distinct, max_nodes):
                 logprobs |= zip(group, _read(prompt, group, num_nodes), strict=True)
         return [logprobs[completion] for completion in completions]

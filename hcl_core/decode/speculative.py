@@ -120,7 +120,9 @@ class SelfSpeculativeDecoder(EngineDecoder):
             for waiting in _by_layer(wave):
                 while waiting:
                     tree = PromptTree(prompt)
-                    count = yield Admit(tree, np.full(len(waiting), node_bytes(prompt.lm) * num_nodes))
+                    count = yield Admit(
+                        tree, np.full(len(waiting), node_bytes(prompt.lm) * num_nodes + prompt.text_bytes)
+                    )
                     group, waiting = waiting[:count], waiting[count:]
                     tree.reserve_for(np.full(len(group), prompt.lm.num_hidden_layers), num_nodes, num_states=2)
                     drafting = _Drafting(group, question_id, settings, self.num_speculations or _FIRST_ADAPTIVE)
@@ -162,7 +164,7 @@ class _Rounds:
     ) -> None:
         self._tree, self._trie, self._head, self._drafting = tree, tree.trie, head, drafting
         self._settings, self._report, self._is_adaptive = settings, report, is_adaptive
-        self._exit_layer, self._last_layer = int(drafting.exit_layers[0]), len(tree.layers)
+        self._exit_layer, self._last_layer = int(drafting.exit_layers[0]), tree.prompt.lm.num_hidden_layers
 
     def run_one(self) -> Generator[Request, Any, tuple[Sample, ...]]:
         """One round; its finished samples."""

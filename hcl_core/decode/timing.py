@@ -13,7 +13,7 @@ import torch
 
 from hcl_core.decode.dynamic import DynamicExitDecoder
 from hcl_core.decode.engine import EngineDecoder, EngineParts
-from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.speculative import SelfSpeculativeDecoder
 from hcl_core.decode.strategy import decoder_of
 from hcl_core.errors import SettingsError
@@ -112,7 +112,7 @@ def _answer_all(
     return time.perf_counter() - started, answers
 
 
-def _synchronize(lm: CausalLM) -> None:
+def _synchronize(lm: LanguageModel) -> None:
     if lm.readout_device.type == "cuda":
         torch.cuda.synchronize()
 

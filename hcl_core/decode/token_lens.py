@@ -15,10 +15,10 @@ from hcl_core.decode.early_exit import early_exit
 from hcl_core.decode.forest import follow
 from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.heads.hidden_states import read_text
-from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.finite import check_rows
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import explain_out_of_memory
-from hcl_core.decode.trie.prompt_cache import PromptCache
+from hcl_core.decode.trie.engines import run_prompt
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.head_records import HeadChoice
 from hcl_core.models.lens_records import LensTable
@@ -30,7 +30,13 @@ _NUM_TABLES = 4
 
 @torch.inference_mode()
 def read_layers(
-    lm: CausalLM, head: ExitHead, question_id: str, prompt: str, token_ids: Sequence[int], first: int, num_top: int = 10
+    lm: LanguageModel,
+    head: ExitHead,
+    question_id: str,
+    prompt: str,
+    token_ids: Sequence[int],
+    first: int,
+    num_top: int = 10,
 ) -> LensTable:
     """Read every layer at the positions ``first`` on of a text.
 
@@ -84,7 +90,9 @@ def read_layers(
     )
 
 
-def _readouts(lm: CausalLM, head: ExitHead, states: Tensor, following: Tensor, num_top: int) -> dict[str, np.ndarray]:
+def _readouts(
+    lm: LanguageModel, head: ExitHead, states: Tensor, following: Tensor, num_top: int
+) -> dict[str, np.ndarray]:
     """Every layer's readouts at ``P`` positions: ``states [L, P, hidden_size]``; arrays of a ``LensTable``."""
     num_positions = states.shape[1]
     buffer = lm.logits_buffer(num_positions)
@@ -110,7 +118,7 @@ def _readouts(lm: CausalLM, head: ExitHead, states: Tensor, following: Tensor, n
     return {name: torch.stack(values).numpy() for name, values in layers.items()}
 
 
-def _log_probabilities(lm: CausalLM, hidden: Tensor, buffer: Tensor, exit_layer: int) -> Tensor:
+def _log_probabilities(lm: LanguageModel, hidden: Tensor, buffer: Tensor, exit_layer: int) -> Tensor:
     logits = lm.unembed(lm.final_norm(hidden), out=buffer)
     check_rows(lm, logits, np.full(len(logits), exit_layer))
     return logits.log_softmax(-1)
@@ -125,7 +133,7 @@ def _rank(log_probabilities: Tensor, token_ids: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def read_layers_along_answer(
-    lm: CausalLM,
+    lm: LanguageModel,
     head: ExitHead,
     question_id: str,
     prompt: str,
@@ -169,7 +177,7 @@ def read_layers_along_answer(
         answer_rule = chat_rule(prompt) if is_chat else FIRST_LINE
         greedy = SamplingSettings(temperature=0, max_new_tokens=max_new_tokens)
         policy = early_exit(
-            PromptCache.of(lm, prompt_ids, answer_rule), head, greedy, question_id, [[(lm.num_hidden_layers, 0)]]
+            run_prompt(lm, prompt_ids, answer_rule), head, greedy, question_id, [[(lm.num_hidden_layers, 0)]]
         )
         (sample,) = (sample for progress in follow(lm, policy) for sample in progress.finished)
         token_ids, first = [*prompt_ids, *sample.completion_token_ids], len(prompt_ids)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hcl_core.models.engines import FAST, EngineName
 from hcl_core.models.shapes import ModelShape
 
 
@@ -28,6 +29,11 @@ class CatalogueModel:
     is_layerskip: bool = False
     wheel: str | None = None
     wheel_file: str | None = None
+
+    @property
+    def engine(self) -> EngineName:
+        """What computes it: all are Llamas."""
+        return FAST
 
     @property
     def num_hidden_layers(self) -> int:

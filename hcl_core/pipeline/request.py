@@ -21,8 +21,8 @@ from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
-    from hcl_core.decode.model.causal_lm import CausalLM
     from hcl_core.decode.model.checkpoints import Checkpoint
+    from hcl_core.decode.model.language_model import LanguageModel
 
 # More layers than any model has: the depth of a model that is not in the catalogue, before it is loaded.
 _ANY_DEPTH = 10_000
@@ -75,7 +75,7 @@ class RunRequest:
             raise SettingsError("a preset's protocol needs questions with accepted answers; these have none")
 
 
-def prepare(request: RunRequest, lm: "CausalLM", checkpoint: "Checkpoint", embeddings: Embeddings) -> PreparedRun:
+def prepare(request: RunRequest, lm: "LanguageModel", checkpoint: "Checkpoint", embeddings: Embeddings) -> PreparedRun:
     """Make the decoder, the judge and the prompts of a run, and its manifest.
 
     Raises:

@@ -9,7 +9,7 @@ import json
 import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from hcl_core.atomic import atomic_file, disk_errors
 from hcl_core.decode.heads.trial import noise_below, trial_states, try_head
-from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import affine
 from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.errors import ExitHeadError
@@ -128,13 +128,13 @@ class LinearHead:
         self,
         maps: QuantizedMaps,
         fingerprint: str,
-        lm: CausalLM,
+        lm: LanguageModel,
         reason: str = ASKED_FOR,
         trial: HeadTrial | None = None,
     ) -> None:
         self.fingerprint, self.reason, self.trial = fingerprint, reason, trial
         self._last_layer = lm.num_hidden_layers
-        target = {"device": lm.readout_device, "dtype": lm.dtype}
+        target: dict[str, Any] = {"device": lm.readout_device, "dtype": lm.dtype}
         with explain_out_of_memory("loading the exit head"):
             self._maps = [
                 affine(maps.map_of(layer).t().to(**target), maps.biases[layer - 1].to(**target))
@@ -154,7 +154,7 @@ class LinearHead:
         return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
 
 
-def load_exit_head(name: str, lm: CausalLM) -> ExitHead:
+def load_exit_head(name: str, lm: LanguageModel) -> ExitHead:
     """The exit head called ``name`` for ``lm``.
 
     Args:
@@ -191,10 +191,10 @@ def load_exit_head(name: str, lm: CausalLM) -> ExitHead:
 
 
 # Of each model in memory: a trial takes a second or two, and every run asks for it.
-_trials: WeakKeyDictionary[CausalLM, dict[tuple[Path, ...], tuple[Path | None, HeadTrial]]] = WeakKeyDictionary()
+_trials: WeakKeyDictionary[LanguageModel, dict[tuple[Path, ...], tuple[Path | None, HeadTrial]]] = WeakKeyDictionary()
 
 
-def _try(lm: CausalLM, files: tuple[Path, ...]) -> tuple[Path | None, HeadTrial]:
+def _try(lm: LanguageModel, files: tuple[Path, ...]) -> tuple[Path | None, HeadTrial]:
     """The one of ``files`` that reads ``lm`` best, if it does so well enough; and what was measured."""
     known = _trials.setdefault(lm, {})
     if files not in known:
@@ -212,12 +212,12 @@ def _try(lm: CausalLM, files: tuple[Path, ...]) -> tuple[Path | None, HeadTrial]
     return known[files]
 
 
-def find_head(lm: CausalLM) -> Path | None:
+def find_head(lm: LanguageModel) -> Path | None:
     """The file of a head fitted for ``lm``: one of the user's own, else a shipped one."""
     return _find_heads(lm)[0]
 
 
-def _find_heads(lm: CausalLM) -> tuple[Path | None, list[Path]]:
+def _find_heads(lm: LanguageModel) -> tuple[Path | None, list[Path]]:
     """``find_head``'s file; if there is none, the heads that were fitted for other weights of a model of that name."""
     others = []
     for folder in (own_heads_folder(), shipped_heads_folder()):
@@ -250,7 +250,7 @@ def read_config(file: Path) -> HeadConfig:
         raise ExitHeadError(f"the exit head {file} cannot be read: {str(error).splitlines()[0][:200]}") from None
 
 
-def read_head(file: Path, lm: CausalLM, reason: str = ASKED_FOR) -> LinearHead:
+def read_head(file: Path, lm: LanguageModel, reason: str = ASKED_FOR) -> LinearHead:
     """Load a head for ``lm``; ``reason`` says why.
 
     Raises:
@@ -266,7 +266,7 @@ def read_head(file: Path, lm: CausalLM, reason: str = ASKED_FOR) -> LinearHead:
     return _read_maps(file, lm, reason)
 
 
-def _read_maps(file: Path, lm: CausalLM, reason: str = ASKED_FOR, trial: HeadTrial | None = None) -> LinearHead:
+def _read_maps(file: Path, lm: LanguageModel, reason: str = ASKED_FOR, trial: HeadTrial | None = None) -> LinearHead:
     """A head's file with whichever weights of that shape."""
     by_unit = (lm.num_hidden_layers - 1, lm.hidden_size)
     shapes = {"codes": (*by_unit, lm.hidden_size), "input_scales": by_unit, "output_scales": by_unit, "biases": by_unit}

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.finite import check_rows
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.models.head_records import Fidelity
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ NUM_TABLES = 2
 
 
 def measure(
-    lm: CausalLM, heads: Sequence["ExitHead"], states: Tensor, exit_layers: Sequence[int]
+    lm: LanguageModel, heads: Sequence["ExitHead"], states: Tensor, exit_layers: Sequence[int]
 ) -> Iterator[tuple[int, list[list[Fidelity]]]]:
     """How well each of ``heads`` reads each exit layer, over ``states [num_hidden_layers, n, hidden_size]``.
 
@@ -55,7 +55,7 @@ def measure(
         )
 
 
-def final_logits(lm: CausalLM, hidden: Tensor) -> Tensor:
+def final_logits(lm: LanguageModel, hidden: Tensor) -> Tensor:
     """Float32 logits ``[n, vocab_size]`` of ``hidden [n, hidden_size]`` after final norm and unembedding."""
     hidden = hidden.to(lm.readout_device)
     return lm.unembed(lm.final_norm(hidden), out=lm.logits_buffer(len(hidden)))

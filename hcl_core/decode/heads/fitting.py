@@ -25,8 +25,8 @@ from hcl_core.decode.heads.exit_heads import LinearHead, QuantizedMaps, SharedHe
 from hcl_core.decode.heads.fidelity import measure
 from hcl_core.decode.heads.refining import RefinedMaps
 from hcl_core.decode.heads.texts import CHOOSING_FOLD, NUM_FOLDS, REPORTING_FOLD, SelfWritten, TextFile, TextSource
-from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.finite import check_rows
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.errors import SettingsError
 from hcl_core.folders import cache_folder
@@ -159,14 +159,14 @@ class _Fitted:
     scales: Tensor
 
     @classmethod
-    def empty(cls, lm: CausalLM) -> "_Fitted":
+    def empty(cls, lm: LanguageModel) -> "_Fitted":
         """None fitted yet."""
         return cls([], [], [], torch.empty(lm.num_hidden_layers - 1, lm.hidden_size))
 
 
 @torch.no_grad()
 def fit_head(
-    lm: CausalLM, revision: str, settings: FitSettings, out: Path, clock: Callable[[], float] = time.monotonic
+    lm: LanguageModel, revision: str, settings: FitSettings, out: Path, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[FitProgress | HeadConfig]:
     """Fit a head for ``lm`` and write it to ``out``; the last thing yielded is its config.
 
@@ -219,7 +219,12 @@ def fit_head(
 
 
 def _read_texts(
-    lm: CausalLM, source: TextSource, settings: FitSettings, read: _Read, state_file: Path, clock: Callable[[], float]
+    lm: LanguageModel,
+    source: TextSource,
+    settings: FitSettings,
+    read: _Read,
+    state_file: Path,
+    clock: Callable[[], float],
 ) -> Iterator[FitProgress]:
     """Fill ``read``, resuming from ``state_file`` if there is one."""
     read.load(state_file)
@@ -262,7 +267,7 @@ def _solve(read: _Read, fitted: _Fitted) -> Iterator[FitProgress]:
         yield FitProgress("solving", index + 1, num_maps)
 
 
-def _refine(lm: CausalLM, read: _Read, settings: FitSettings, fitted: _Fitted) -> Iterator[FitProgress]:
+def _refine(lm: LanguageModel, read: _Read, settings: FitSettings, fitted: _Fitted) -> Iterator[FitProgress]:
     """Improve each map of ``fitted`` by gradient steps."""
     refined = RefinedMaps(lm, torch.cat(read.refining, 1), torch.cat(read.refining_weights), settings)
     num_maps = len(fitted.maps)
@@ -274,7 +279,7 @@ def _refine(lm: CausalLM, read: _Read, settings: FitSettings, fitted: _Fitted) -
 
 
 def _report(
-    lm: CausalLM, maps: QuantizedMaps, reporting: Tensor
+    lm: LanguageModel, maps: QuantizedMaps, reporting: Tensor
 ) -> Generator[FitProgress, None, tuple[tuple[Fidelity, ...], tuple[Fidelity, ...]]]:
     """Fidelity of every layer over ``reporting [L, n, hidden_size]``: of the shared head, and of ``maps``."""
     heads = (SharedHead(), LinearHead(maps, "", lm))
@@ -300,7 +305,7 @@ def _spread(states: Tensor, quota: int) -> Tensor:
     return states[:, :, torch.linspace(1, length - 1, min(quota, length - 1)).long()]
 
 
-def _state_file(lm: CausalLM, source: TextSource, settings: FitSettings) -> Path:
+def _state_file(lm: LanguageModel, source: TextSource, settings: FitSettings) -> Path:
     """The file that holds what was read until the fit is done; its name depends on everything that decides the fit."""
     decides = asdict(settings) | {"texts": source.texts_hash, "version": FIT_VERSION, "dtype": lm.dtype_name}
     canonical = json.dumps([lm.weights_hash, decides], sort_keys=True)

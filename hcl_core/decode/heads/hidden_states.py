@@ -6,12 +6,15 @@ token lens.
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.language_model import LanguageModel
+from hcl_core.decode.model.reference_lm import ReferenceLM
 from hcl_core.decode.trie.sampling import draw_tokens
 from hcl_core.records import SamplingSettings
 
@@ -45,7 +48,7 @@ class _BatchKv:
         return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
-class TextBatch:
+class _FastTexts:
     """Texts of one length that are read or written together, with their keys and values.
 
     Args:
@@ -59,14 +62,7 @@ class TextBatch:
         self._layers = [_BatchKv(lm, num_texts, num_positions, device) for device in lm.layer_devices]
 
     def read(self, token_ids: Tensor) -> Tensor:
-        """Append ``token_ids [b, t]`` to the texts; ``[1, t]`` appends the same tokens to all.
-
-        After the first call, ``t`` must be 1.
-
-        Returns:
-            Hidden states of these tokens before the final norm, ``[num_hidden_layers, b or 1, t, hidden_size]``, on the
-            device of the unembedding.
-        """
+        """See ``TextBatch.read``."""
         lm, start = self._lm, self._num_read
         num_texts, count = by_text = (token_ids.shape[0], token_ids.shape[1])
         assert start == 0 or count == 1, "a later piece would need a mask of its own"
@@ -84,13 +80,60 @@ class TextBatch:
         return states
 
 
-def read_text(lm: CausalLM, token_ids: Sequence[int]) -> Tensor:
+class _ReferenceTexts:
+    """The same, as the reference engine reads them."""
+
+    def __init__(self, lm: ReferenceLM, num_texts: int) -> None:
+        self._lm, self._num_texts = lm, num_texts
+        self._cache: Any = None
+        self._num_kept = 0  # texts in the cache
+
+    def read(self, token_ids: Tensor) -> Tensor:
+        """See ``TextBatch.read``."""
+        lm = self._lm
+        if self._cache is not None and self._num_kept < len(token_ids):
+            self._cache, self._num_kept = lm.spread(self._cache, self._num_texts), self._num_texts
+        states, self._cache = lm.run(token_ids, lm.num_hidden_layers, self._cache)
+        self._num_kept = len(token_ids)
+        return torch.stack(states).to(lm.readout_device)
+
+
+class TextBatch:
+    """Texts of one length that are read or written together.
+
+    Args:
+        lm: The model.
+        num_texts: ``b``.
+        num_positions: Longest the texts may grow.
+    """
+
+    def __init__(self, lm: LanguageModel, num_texts: int, num_positions: int) -> None:
+        self._texts: _ReferenceTexts | _FastTexts
+        if isinstance(lm, ReferenceLM):
+            self._texts = _ReferenceTexts(lm, num_texts)
+        else:
+            assert isinstance(lm, CausalLM)
+            self._texts = _FastTexts(lm, num_texts, num_positions)
+
+    def read(self, token_ids: Tensor) -> Tensor:
+        """Append ``token_ids [b, t]`` to the texts; ``[1, t]`` appends the same tokens to all.
+
+        After the first call, ``t`` must be 1.
+
+        Returns:
+            Hidden states of these tokens before the final norm, ``[num_hidden_layers, b or 1, t, hidden_size]``, on the
+            device of the unembedding.
+        """
+        return self._texts.read(token_ids)
+
+
+def read_text(lm: LanguageModel, token_ids: Sequence[int]) -> Tensor:
     """Hidden states of one text after every layer, before the final norm: ``[num_hidden_layers, t, hidden_size]``."""
     return TextBatch(lm, 1, len(token_ids)).read(torch.tensor([list(token_ids)]))[:, 0]
 
 
 def write_texts(
-    lm: CausalLM, prompt_token_ids: Sequence[int], num_texts: int, num_tokens: int, settings: SamplingSettings
+    lm: LanguageModel, prompt_token_ids: Sequence[int], num_texts: int, num_tokens: int, settings: SamplingSettings
 ) -> tuple[Tensor, Tensor]:
     """Let the model write ``num_texts`` continuations of one prompt; they go on after an end-of-text token.
 

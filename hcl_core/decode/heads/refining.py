@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from hcl_core.decode.heads.fidelity import NUM_TABLES, final_logits
-from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.models.head_records import FitSettings
 
 
@@ -25,7 +25,7 @@ class RefinedMaps:
     _NUM_TOP, _NUM_OTHERS = 4096, 4096
     _LEARNING_RATE = 0.01  # times the spread of the map's entries
 
-    def __init__(self, lm: CausalLM, states: Tensor, weights: Tensor, settings: FitSettings) -> None:
+    def __init__(self, lm: LanguageModel, states: Tensor, weights: Tensor, settings: FitSettings) -> None:
         self._lm, self._states, self._steps = lm, states, settings.refine_steps
         self._weights = weights.double()
         mean_probabilities = torch.zeros(lm.vocab_size, device=lm.readout_device)

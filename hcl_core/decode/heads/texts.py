@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hcl_core.decode.heads.hidden_states import TextBatch, write_texts
-from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.errors import SettingsError
 from hcl_core.models.head_records import FitSettings
 from hcl_core.records import SamplingSettings
@@ -56,7 +56,7 @@ class SelfWritten:
     name, texts_hash = "self-generated", ""
     _BATCH_SIZE = 128
 
-    def __init__(self, lm: CausalLM, settings: FitSettings) -> None:
+    def __init__(self, lm: LanguageModel, settings: FitSettings) -> None:
         self._lm, self._settings = lm, settings
         header = load_template("few_shot").text.split(PLACEHOLDER)[0].rstrip(" ")
         self._prompt = lm.tokenize(header)
@@ -86,7 +86,7 @@ class TextFile:
 
     _BATCH_SIZE = 16
 
-    def __init__(self, lm: CausalLM, settings: FitSettings) -> None:
+    def __init__(self, lm: LanguageModel, settings: FitSettings) -> None:
         assert settings.texts is not None
         self._lm = lm
         try:

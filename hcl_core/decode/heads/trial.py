@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hcl_core.decode.heads.fidelity import measure
 from hcl_core.decode.heads.hidden_states import read_text
-from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.folders import shipped_heads_folder
 from hcl_core.models.head_records import HeadConfig, HeadTrial
 
@@ -21,14 +21,14 @@ _NUM_LAYERS = 6
 _NOISE = 0.5
 
 
-def trial_states(lm: CausalLM) -> Tensor:
+def trial_states(lm: LanguageModel) -> Tensor:
     """Hidden states of the stored questions and answers, ``[num_hidden_layers, n, hidden_size]``."""
     texts = (shipped_heads_folder() / "trial.txt").read_text(encoding="utf-8").split("\n\n\n")
     with torch.inference_mode():
         return torch.cat([read_text(lm, lm.tokenize(text)[: lm.max_positions]) for text in texts], dim=1)
 
 
-def try_head(lm: CausalLM, head: "ExitHead", config: HeadConfig, states: Tensor) -> HeadTrial:
+def try_head(lm: LanguageModel, head: "ExitHead", config: HeadConfig, states: Tensor) -> HeadTrial:
     """How well ``head``, fitted for other weights, reads these."""
     deepest = lm.num_hidden_layers - 1
     span = deepest - lm.num_hidden_layers // 2
@@ -42,7 +42,7 @@ def try_head(lm: CausalLM, head: "ExitHead", config: HeadConfig, states: Tensor)
     )
 
 
-def noise_below(lm: CausalLM, shared: "ExitHead", states: Tensor) -> int:
+def noise_below(lm: LanguageModel, shared: "ExitHead", states: Tensor) -> int:
     """The first layer from which on the model's own head agrees with the last layer in most positions."""
     for layer in range(lm.num_hidden_layers - 1, 0, -1):
         if _agreement(lm, shared, states, [layer])[0] < _NOISE:
@@ -50,7 +50,7 @@ def noise_below(lm: CausalLM, shared: "ExitHead", states: Tensor) -> int:
     return 1
 
 
-def _agreement(lm: CausalLM, head: "ExitHead", states: Tensor, layers: Sequence[int]) -> list[float]:
+def _agreement(lm: LanguageModel, head: "ExitHead", states: Tensor, layers: Sequence[int]) -> list[float]:
     """Share of positions at which the most probable token of each layer is the last layer's."""
     with torch.inference_mode():
         *_, (_, (fidelities,)) = measure(lm, [head], states, layers)

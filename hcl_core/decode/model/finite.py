@@ -4,11 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.errors import NotFiniteError
 
 
-def check_finite(lm: CausalLM, values: NDArray[np.floating], exit_layers: NDArray[np.int64]) -> None:
+def check_finite(lm: LanguageModel, values: NDArray[np.floating], exit_layers: NDArray[np.int64]) -> None:
     """Raise ``NotFiniteError``, which names the first layer, unless all of ``values`` are finite.
 
     Args:
@@ -23,7 +23,7 @@ def check_finite(lm: CausalLM, values: NDArray[np.floating], exit_layers: NDArra
         )
 
 
-def check_rows(lm: CausalLM, rows: Tensor, exit_layers: NDArray[np.int64]) -> None:
+def check_rows(lm: LanguageModel, rows: Tensor, exit_layers: NDArray[np.int64]) -> None:
     """Do the same for ``rows [n, width]`` of logits or hidden states, one exit layer each."""
     lowest, highest = rows.aminmax(dim=-1)  # NaN where the row has one
     check_finite(lm, (highest.double() - lowest.double()).cpu().numpy(), exit_layers)

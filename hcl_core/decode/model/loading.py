@@ -4,14 +4,15 @@ import importlib.util
 
 import torch
 
-from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.checkpoints import Checkpoint, locate
 from hcl_core.decode.model.families import stored_format
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import fastest_dtype
 from hcl_core.decode.model.memory import explain_out_of_memory, free_memory
 from hcl_core.decode.model.pretrained import convert_gguf, load_causal_lm, read_shape
 from hcl_core.decode.model.weight_files import read_json_object
 from hcl_core.errors import ModelNotFoundError, NotEnoughMemoryError, SettingsError
+from hcl_core.models.engines import FAST
 from hcl_core.models.footprint import WEIGHT_FORMATS, Footprint, WeightFormat, footprint
 from hcl_core.models.shapes import ModelShape
 
@@ -22,7 +23,7 @@ _SHARE_FOR_WEIGHTS = 0.85
 
 def load_model(
     name: str, dtype: str = "auto", device: str = "auto", revision: str | None = None
-) -> tuple[CausalLM, Checkpoint]:
+) -> tuple[LanguageModel, Checkpoint]:
     """Load the model called ``name``.
 
     Args:
@@ -48,7 +49,8 @@ def load_model(
     location = locate(name, convert_gguf)
     if (stored := stored_format(read_json_object(location.path / "config.json"), location.model)) is not None:
         weight_format = _check_stored(location.model, stored, dtype, chosen_device)
-    spread_over = _check_memory(location.model, read_shape(location), weight_format, chosen_device)
+    shape, engine = read_shape(location)
+    spread_over = _check_memory(location.model, shape, weight_format, chosen_device, can_spread=engine == FAST)
     checkpoint = location.identify()
     if revision not in (None, checkpoint.revision):
         raise ModelNotFoundError(
@@ -138,7 +140,7 @@ def _number_dtype(weight_format: WeightFormat, device: torch.device) -> torch.dt
 
 
 def _check_memory(
-    model: str, shape: ModelShape, weight_format: WeightFormat, device: torch.device
+    model: str, shape: ModelShape, weight_format: WeightFormat, device: torch.device, *, can_spread: bool = True
 ) -> dict[int, int] | None:
     """``None`` if the model fits on ``device``, else the bytes that it may take of each GPU.
 
@@ -149,7 +151,7 @@ def _check_memory(
     free = free_memory(device)
     if needs.minimum < free:
         return None
-    if device.type == "cuda" and device.index is None:
+    if can_spread and device.type == "cuda" and device.index is None:
         # The blocks are spread over GPUs only: on the CPU or a disk they would be too slow.
         by_gpu = {
             gpu.index: int(free_bytes * _SHARE_FOR_WEIGHTS) for gpu, free_bytes in free_memory_by_device(device).items()

@@ -8,15 +8,26 @@ from typing import Any
 
 import tokenizers
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+import transformers
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.checkpoints import Checkpoint, Location
-from hcl_core.decode.model.families import check_architecture, check_family
+from hcl_core.decode.model.families import check_decoder_only, engine_for
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import is_out_of_memory
+from hcl_core.decode.model.reference_lm import ReferenceLM, shape_of
 from hcl_core.decode.model.weight_files import read_json_object, weights_hash
-from hcl_core.errors import DamagedModelError, HclError, NotEnoughMemoryError
+from hcl_core.errors import DamagedModelError, HclError, NotEnoughMemoryError, UnsupportedArchitectureError
+from hcl_core.models.engines import FAST, EngineName
 from hcl_core.models.shapes import ModelShape
 
 # No network, no code of a model's.
@@ -30,19 +41,29 @@ logger = logging.getLogger(__name__)
 transformers_logging.disable_progress_bar()
 
 
-def read_shape(location: Location) -> ModelShape:
-    """Sizes of a model, from its config alone.
+def read_shape(location: Location) -> tuple[ModelShape, EngineName]:
+    """Sizes of a model, from its config alone, and the engine that computes it.
 
     Raises:
-        UnsupportedArchitectureError: The engine does not know the family or its position scaling.
+        UnsupportedArchitectureError: No engine can: the family is unknown, or cannot be cut after a layer.
         DamagedModelError: The config is missing or damaged.
     """
     # Checked by name first: for an unknown family, transformers raises an error about its own version.
-    check_family(read_json_object(location.path / "config.json").get("model_type"))
+    family = read_json_object(location.path / "config.json").get("model_type")
+    if family not in CONFIG_MAPPING_NAMES:
+        raise UnsupportedArchitectureError(
+            f"model family {family!r} is not one that the installed transformers, {transformers.__version__}, knows"
+        )
     with _explain_damage(location.path, "config.json"):
         config = AutoConfig.from_pretrained(location.path, **_LOCAL)
-    check_architecture(config)
-    return ModelShape.of_config(config.to_dict())
+    if (engine := engine_for(config)) == FAST:
+        return ModelShape.of_config(config.to_dict()), engine
+    model_class = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    if model_class is None:
+        raise UnsupportedArchitectureError(f"model family {family!r} is no language model that writes token by token")
+    check_decoder_only(config, is_stateful=getattr(model_class, "_is_stateful", False))
+    with _explain_damage(location.path, "config.json"), torch.device("meta"):
+        return shape_of(AutoModelForCausalLM.from_config(config)), engine
 
 
 @contextmanager
@@ -76,7 +97,7 @@ def load_causal_lm(
     device: torch.device,
     quantized: str | None = None,
     spread_over: dict[int, int] | None = None,
-) -> CausalLM:
+) -> LanguageModel:
     """Read a checkpoint from disk: safetensors only, no remote code, no network.
 
     Args:
@@ -114,11 +135,16 @@ def load_causal_lm(
         tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
     if spread_over and any(parameter.device.type != "cuda" for parameter in model.parameters()):
         raise NotEnoughMemoryError(f"{checkpoint.model} does not fit on the GPUs together: choose a smaller model")
+    engine = engine_for(model.config)
     if not placement:
-        place(model, device, readout_device(device))
-    return CausalLM(
-        model, tokenizer, checkpoint.model, weights_hash=weights, revision=checkpoint.revision, release=True
-    )
+        if engine == FAST:
+            place(model, device, readout_device(device))
+        else:
+            model.to(device)
+    named: dict[str, Any] = {"name": checkpoint.model, "weights_hash": weights, "revision": checkpoint.revision}
+    if engine == FAST:
+        return CausalLM(model, tokenizer, **named, release=True)
+    return ReferenceLM(model, tokenizer, **named)
 
 
 def readout_device(device: torch.device) -> torch.device:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hcl_core.answer_rules import FIRST_LINE, AnswerRule
 from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import MIN_ROWS
 from hcl_core.decode.trie.token_trie import TokenTrie
 from hcl_core.models.footprint import row_scratch
@@ -41,7 +42,7 @@ class PromptCache:
     Attributes:
         lm: The model.
         num_tokens: Tokens of the prompt.
-        layers: Keys and values, an entry a decoder block.
+        layers: Keys and values, an entry a decoder block; none where the reference engine keeps them.
         last_states: ``[num_hidden_layers, hidden_size]`` hidden state of the last token after each block.
 
     Args:
@@ -53,10 +54,15 @@ class PromptCache:
     """
 
     def __init__(
-        self, lm: CausalLM, num_tokens: int, layers: list[PromptKv], last_states: Tensor, answer_rule: AnswerRule
+        self, lm: LanguageModel, num_tokens: int, layers: list[PromptKv], last_states: Tensor, answer_rule: AnswerRule
     ) -> None:
         self.lm, self.num_tokens, self.layers, self.last_states = lm, num_tokens, layers, last_states
         self._answer_rule = answer_rule
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes of the prompt that each text which follows it has for itself: none, as all share it."""
+        return 0
 
     @classmethod
     def of(cls, lm: CausalLM, prompt_token_ids: Sequence[int], answer_rule: AnswerRule = FIRST_LINE) -> "PromptCache":

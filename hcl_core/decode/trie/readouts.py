@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.finite import check_finite, check_rows
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.trie.requests import Draw, Read
 from hcl_core.decode.trie.sampling import draw_tokens
 from hcl_core.decode.trie.token_trie import IntArray
@@ -19,7 +19,7 @@ Drawn = tuple[IntArray, NDArray[np.float64]]
 Reply = Tensor | Drawn | NotFiniteError
 
 
-def read_out(lm: CausalLM, reads: Sequence[Read], buffer: Tensor) -> list[Reply]:
+def read_out(lm: LanguageModel, reads: Sequence[Read], buffer: Tensor) -> list[Reply]:
     """The replies to ``reads``, whose states are stored; an error where a logit is infinite or undefined.
 
     Args:
@@ -38,7 +38,7 @@ def read_out(lm: CausalLM, reads: Sequence[Read], buffer: Tensor) -> list[Reply]
     return [replies[index] for index in range(len(reads))]
 
 
-def logits_of(lm: CausalLM, read: Read, buffer: Tensor) -> Tensor:
+def logits_of(lm: LanguageModel, read: Read, buffer: Tensor) -> Tensor:
     """The reply to one read that draws nothing; see ``read_out``.
 
     Raises:
@@ -59,7 +59,7 @@ def _kind(read: Read) -> tuple[object, ...]:
     return id(read.head), settings.temperature, settings.top_p, settings.top_k
 
 
-def _chunks(lm: CausalLM, reads: Sequence[Read], buffer: Tensor) -> Iterator[tuple[IntArray, Tensor]]:
+def _chunks(lm: LanguageModel, reads: Sequence[Read], buffer: Tensor) -> Iterator[tuple[IntArray, Tensor]]:
     """Logits of all reads, some rows at a time: which rows of all of them, ``[k]``, and their logits."""
     exit_layers = np.concatenate([read.exit_layers for read in reads])
     states = torch.cat([read.tree.states(read.nodes, read.exit_layers) for read in reads])
@@ -72,7 +72,7 @@ def _chunks(lm: CausalLM, reads: Sequence[Read], buffer: Tensor) -> Iterator[tup
         yield rows, lm.unembed(lm.final_norm(hidden), out=buffer)
 
 
-def _logits(lm: CausalLM, reads: Sequence[Read], buffer: Tensor) -> list[Reply]:
+def _logits(lm: LanguageModel, reads: Sequence[Read], buffer: Tensor) -> list[Reply]:
     all_logits = torch.empty(sum(len(read.nodes) for read in reads), lm.vocab_size, device=lm.readout_device)
     for rows, logits in _chunks(lm, reads, buffer):
         all_logits[torch.from_numpy(rows).to(logits.device)] = logits
@@ -83,7 +83,7 @@ def _logits(lm: CausalLM, reads: Sequence[Read], buffer: Tensor) -> list[Reply]:
     ]
 
 
-def _draw(lm: CausalLM, draws: Sequence[Draw], buffer: Tensor) -> list[Reply]:
+def _draw(lm: LanguageModel, draws: Sequence[Draw], buffer: Tensor) -> list[Reply]:
     first_rows = np.cumsum([0, *(len(draw.nodes) for draw in draws)])
     row_of_sample = np.concatenate([draw.row_of_sample + first for draw, first in zip(draws, first_rows, strict=False)])
     uniforms = np.concatenate([draw.uniforms for draw in draws])

@@ -1,19 +1,21 @@
 """One prompt's tree: the texts that follow it, and the keys, values and hidden states computed for them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.trie.kv_pool import GrowingRows, LayerKv
 from hcl_core.decode.trie.prompt_cache import PromptCache
 from hcl_core.decode.trie.token_trie import ROOT, IntArray
 from hcl_core.models.footprint import sample_bytes
 
 
-def node_bytes(lm: CausalLM) -> int:
+def node_bytes(lm: LanguageModel) -> int:
     """The most bytes of a node that runs every block and has three states stored."""
     return sample_bytes(lm.shape, lm.dtype.itemsize, 1, lm.num_hidden_layers) + 2 * lm.hidden_size * lm.dtype.itemsize
 
@@ -47,7 +49,8 @@ class PromptTree:
     Attributes:
         prompt: Its keys, values and last states.
         trie: The texts, as nodes; its ``num_computed`` says how many blocks each has run.
-        layers: Keys and values of the nodes, an entry a decoder block.
+        layers: Keys and values of the nodes, an entry a decoder block; none where the reference engine keeps them.
+        latest: What the reference engine keeps of the texts that ran last.
         blocks_run: Blocks run so far, each node's once; the prompt's are not counted.
 
     Args:
@@ -66,6 +69,7 @@ class PromptTree:
         self.trie.num_computed[ROOT] = lm.num_hidden_layers
         for kv in self.layers:
             kv.clear()
+        self.latest: Any = None
         # A node's state after the last block that it has run is always stored, so that it can go on from there.
         self._states = GrowingRows(lm.hidden_size, lm.dtype, lm.readout_device)
         self._states.append(self.prompt.last_states)
@@ -76,7 +80,8 @@ class PromptTree:
     @property
     def num_bytes(self) -> int:
         """Bytes in use for nodes."""
-        return sum(kv.num_bytes for kv in self.layers) + self._states.num_bytes + self._state_rows.nbytes
+        kept = self.latest.num_bytes if self.latest is not None else 0
+        return sum(kv.num_bytes for kv in self.layers) + self._states.num_bytes + self._state_rows.nbytes + kept
 
     def reserve_for(self, exit_layers: IntArray, num_nodes: int, num_states: int = 1) -> None:
         """Prepare for samples at ``exit_layers [s]``, each of at most ``num_nodes`` nodes of ``num_states`` states."""
@@ -102,9 +107,14 @@ class PromptTree:
         start = self._states.append(states)
         self._state_rows[nodes, exit_layers] = np.arange(start, start + len(nodes))
 
+    def has_states(self, nodes: IntArray, exit_layers: IntArray) -> NDArray[np.bool_]:
+        """Which of the states of ``nodes [m]`` after ``exit_layers [m]`` blocks are stored: ``[m]``."""
+        has: NDArray[np.bool_] = self._state_rows[nodes, exit_layers] >= 0
+        return has
+
     def growth(self, nodes: IntArray, exit_layers: IntArray) -> Growth | None:
         """What is missing for the states of ``nodes [m]`` after ``exit_layers [m]`` blocks; ``None`` if nothing is."""
-        missing = self._state_rows[nodes, exit_layers] < 0
+        missing = ~self.has_states(nodes, exit_layers)
         if not missing.any():
             return None
         nodes, exit_layers = nodes[missing], exit_layers[missing]
@@ -112,11 +122,11 @@ class PromptTree:
         rows = np.flatnonzero(stops)
         starts = self.trie.num_computed[rows]
         asked = np.searchsorted(rows, nodes)
-        shallowest = np.full(len(rows), len(self.layers))
+        shallowest = np.full(len(rows), self.prompt.lm.num_hidden_layers)
         np.minimum.at(shallowest, asked, exit_layers)
         # A node that ran deeper, without the state that is asked for now, starts anew.
         starts = np.where(shallowest > starts, starts, 0)
-        stored = np.zeros((len(rows), len(self.layers) + 1), dtype=bool)
+        stored = np.zeros((len(rows), self.prompt.lm.num_hidden_layers + 1), dtype=bool)
         stored[asked, exit_layers] = True
         stored[np.arange(len(rows)), stops[rows]] |= self._state_rows[rows, stops[rows]] < 0
         stored_rows, stored_layers = np.nonzero(stored)
