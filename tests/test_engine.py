@@ -339,7 +339,9 @@ def test_other_architectures_are_refused_by_name():
 
     from hcl_core.decode.model.families import check_fast
 
-    with pytest.raises(UnsupportedArchitectureError, match="gpt2.*llama, mistral, qwen2, qwen3"):
+    with pytest.raises(
+        UnsupportedArchitectureError, match="gpt2.*llama, mistral, qwen2, qwen3, granite, olmo2, smollm3"
+    ):
         check_fast(AutoConfig.for_model("gpt2"))
 
 

@@ -11,11 +11,13 @@ from scipy.stats import chisquare
 
 from hcl_core import registry
 from hcl_core.decode.heads.hidden_states import read_text, write_texts
+from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.reference_lm import ReferenceLM
 from hcl_core.decode.model.truncation import BlockStack
 from hcl_core.decode.plausibility import WholeModel
 from hcl_core.decode.strategy import decoder_of
 from hcl_core.errors import UnsupportedArchitectureError
+from hcl_core.models.engines import FAST_FAMILIES
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.settings.strategies import Strategy
 
@@ -84,6 +86,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "exaone4": WINDOW | {"sliding_window_pattern": 2},
     "phi": {},
     "llama": {},
+    "mistral": WINDOW,
+    "qwen2": {},
     "qwen3": WINDOW | {"use_sliding_window": True, "max_window_layers": 1},
 }
 
@@ -138,6 +142,19 @@ def test_greedy_is_that_of_the_truncated_model_on_every_layer(family):
     for layer in ALL_LAYERS:
         expected = expected_tokens(lm, model, layer, prompt_ids)
         assert [list(samples[layer, idx].completion_token_ids) for idx in (0, 1)] == [expected] * 2, f"layer {layer}"
+
+
+@pytest.mark.parametrize("family", FAST_FAMILIES)
+def test_the_fast_engine_is_the_reference_token_for_token(family):
+    for seed in range(3):
+        reference, model = make_reference(family, seed, sliding_window=None)
+        fast = CausalLM(model, make_tokenizer())
+        keys = [(layer, idx) for layer in ALL_LAYERS for idx in range(4)]
+        for settings in (GREEDY, SamplingSettings(temperature=1.0, top_p=0.95, max_new_tokens=NUM_TOKENS)):
+            ours, theirs = (decode(make_decoder(lm), settings, [keys]) for lm in (fast, reference))
+            for key in keys:
+                assert ours[key].completion_token_ids == theirs[key].completion_token_ids, key
+                np.testing.assert_allclose(ours[key].token_logprobs, theirs[key].token_logprobs, atol=2e-4)
 
 
 @pytest.mark.parametrize("family", ["gemma2", "gpt2", "granite"])

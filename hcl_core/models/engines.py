@@ -7,4 +7,4 @@ EngineName = Literal["fast", "reference"]
 FAST: EngineName = "fast"
 REFERENCE: EngineName = "reference"
 # Values of ``model_type`` whose blocks the fast engine computes itself.
-FAST_FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+FAST_FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "granite", "olmo2", "smollm3")

@@ -9,7 +9,7 @@ from hcl_core.errors import DamagedModelError
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """A decoder of the Llama, Mistral, Qwen2 or Qwen3 family.
+    """The sizes of a decoder as a Llama has them; those of other families in the same numbers.
 
     Attributes:
         num_hidden_layers: Decoder blocks.

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hcl_core.decode.model.decoder_block import Attend, DecoderBlock, fuses_on, rms_norm
+from hcl_core.decode.model.facts import ModelFacts
 from hcl_core.decode.model.families import check_fast, max_positions
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import product_with
@@ -16,7 +17,7 @@ from hcl_core.models.shapes import ModelShape
 
 
 class CausalLM(LanguageModel):
-    """Embedding, decoder blocks, final norm and unembedding of a Llama, Mistral, Qwen2 or Qwen3 model.
+    """Embedding, decoder blocks, final norm and unembedding of a family of the fast engine.
 
     It is the fast engine's. The other attributes are those of ``LanguageModel``.
 
@@ -57,6 +58,7 @@ class CausalLM(LanguageModel):
         config: Any = model.config
         check_fast(config)
         super().__init__(model, tokenizer, name, weights_hash, revision)
+        self._facts = ModelFacts.of(config)
         decoder: Any = model.model
         self._embed_tokens, self._norm, self._rotary_emb = decoder.embed_tokens, decoder.norm, decoder.rotary_emb
         self.num_hidden_layers = len(decoder.layers)
@@ -92,6 +94,8 @@ class CausalLM(LanguageModel):
     def embed(self, token_ids: Tensor) -> Tensor:
         """``[n]`` token ids to ``[n, hidden_size]``."""
         hidden: Tensor = self._embed_tokens(token_ids.to(self._embed_tokens.weight.device))
+        if self._facts.embedding_scale != 1:
+            hidden = hidden * self._facts.embedding_scale
         return hidden.to(self.layer_devices[0])
 
     def rotary(self, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,7 +134,7 @@ class CausalLM(LanguageModel):
         chunk = self.readout_rows(4) if out.device.type == "cpu" else len(normed)
         for rows, target in zip(normed.split(chunk), logits.split(chunk), strict=True):
             target.copy_(self._unembed(rows))
-        return logits
+        return logits if self._facts.logits_scale == 1 else logits.mul_(self._facts.logits_scale)
 
     def logits_of(self, hidden: Tensor, vocabulary: Tensor) -> Tensor:
         """Float32 logits of some tokens only, by final norm and unembedding; differentiable.
@@ -145,7 +149,7 @@ class CausalLM(LanguageModel):
         normed = F.rms_norm(hidden.float(), (self.hidden_size,), self._norm.weight.float(), self._norm.variance_epsilon)
         token_ids = vocabulary.to(self._head_weight.device)
         bias = self._head_bias[token_ids].float() if self._head_bias is not None else None
-        return F.linear(normed, self._head_weight[token_ids].float(), bias)
+        return F.linear(normed, self._head_weight[token_ids].float(), bias) * self._facts.logits_scale
 
 
 def _unmap(model: nn.Module) -> None:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hcl_core.decode.model.facts import BlockFacts
 from hcl_core.decode.model.linear import affine, pad_rows, product_with
 
 # ``(query [n, heads, head_dim], key [n, kv_heads, head_dim], value like key) -> [n, heads * head_dim]``.
@@ -16,7 +17,7 @@ Products = Callable[[Tensor], Sequence[Tensor]]
 
 
 class DecoderBlock:
-    """A decoder block of a Llama, Mistral, Qwen2 or Qwen3 model.
+    """A decoder block of a family of the fast engine.
 
     Attributes:
         device: Of its weights.
@@ -30,13 +31,17 @@ class DecoderBlock:
 
     def __init__(self, block: Any, *, release: bool = False, is_fused: bool | None = None) -> None:
         attention, mlp = block.self_attn, block.mlp
-        self.device: torch.device = block.input_layernorm.weight.device
+        self._facts = BlockFacts.of(block)
+        self.device: torch.device = block.post_attention_layernorm.weight.device
         self._is_fused = fuses_on(self.device) if is_fused is None else is_fused
         products = _merged if self._is_fused else _separate
         self._head_dim = int(attention.head_dim)
-        self._input_norm, self._post_attention_norm = block.input_layernorm, block.post_attention_layernorm
+        if self._facts.norms_outputs:
+            self._attention_norm, self._mlp_norm = block.post_attention_layernorm, block.post_feedforward_layernorm
+        else:
+            self._attention_norm, self._mlp_norm = block.input_layernorm, block.post_attention_layernorm
         self._query_key_value = products([attention.q_proj, attention.k_proj, attention.v_proj], release)
-        self._query_norm = getattr(attention, "q_norm", None)  # Qwen3
+        self._query_norm = getattr(attention, "q_norm", None)  # Qwen3 and OLMo 2
         self._key_norm = getattr(attention, "k_norm", None)
         self._output = product_with(attention.o_proj, release=release)
         self._gate_up = products([mlp.gate_proj, mlp.up_proj], release)
@@ -45,19 +50,36 @@ class DecoderBlock:
 
     def __call__(self, hidden: Tensor, rotary: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
         """``[n, hidden_size]`` to the same; see ``CausalLM.block``."""
-        num_rows = len(hidden)
+        num_rows, facts = len(hidden), self._facts
         hidden = pad_rows(hidden)  # once for all products
-        normed = rms_norm(self._input_norm, hidden, is_fused=self._is_fused)
-        query, key, value = (
-            rows[:num_rows].unflatten(1, (-1, self._head_dim)) for rows in self._query_key_value(normed)
-        )
-        if self._query_norm is not None:
-            query = rms_norm(self._query_norm, query, is_fused=self._is_fused)
-            key = rms_norm(self._key_norm, key, is_fused=self._is_fused)
-        mixed = attend(_rotate(query, *rotary), _rotate(key, *rotary), value)
-        hidden = hidden + self._output(pad_rows(mixed))
-        gate, up = self._gate_up(rms_norm(self._post_attention_norm, hidden, is_fused=self._is_fused))
-        return (hidden + self._down(self._activation(gate) * up))[:num_rows]
+        query, key, value = self._heads(hidden if facts.norms_outputs else self._norm(self._attention_norm, hidden))
+        query, key, value = query[:num_rows], key[:num_rows], value[:num_rows]
+        if facts.has_positions:
+            query, key = _rotate(query, *rotary), _rotate(key, *rotary)
+        if facts.query_scale != 1:
+            query = query * facts.query_scale
+        hidden = self._add(hidden, self._output(pad_rows(attend(query, key, value))), self._attention_norm)
+        gate, up = self._gate_up(hidden if facts.norms_outputs else self._norm(self._mlp_norm, hidden))
+        return self._add(hidden, self._down(self._activation(gate) * up), self._mlp_norm)[:num_rows]
+
+    def _heads(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value of each row, ``[n, heads, head_dim]`` each."""
+        query, key, value = self._query_key_value(hidden)
+        if self._query_norm is not None and self._facts.norms_all_heads:
+            query, key = self._norm(self._query_norm, query), self._norm(self._key_norm, key)
+        query, key, value = (rows.unflatten(1, (-1, self._head_dim)) for rows in (query, key, value))
+        if self._query_norm is not None and not self._facts.norms_all_heads:
+            query, key = self._norm(self._query_norm, query), self._norm(self._key_norm, key)
+        return query, key, value
+
+    def _add(self, hidden: Tensor, output: Tensor, norm: Any) -> Tensor:
+        """``hidden`` and what a part of the block made of it."""
+        if self._facts.norms_outputs:
+            output = self._norm(norm, output)
+        return hidden + (output if self._facts.residual_scale == 1 else output * self._facts.residual_scale)
+
+    def _norm(self, norm: Any, rows: Tensor) -> Tensor:
+        return rms_norm(norm, rows, is_fused=self._is_fused)
 
 
 def fuses_on(device: torch.device) -> bool:
