@@ -1,4 +1,4 @@
-"""``python -m hcl_core``."""
+"""``python -m hcl_core``, and the command ``hcl``."""
 
 from hcl_core.quiet import no_bars_in_a_pipe, quiet_start
 

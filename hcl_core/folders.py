@@ -45,8 +45,14 @@ def own_heads_folder() -> Path:
     return cache_folder() / "exit_heads"
 
 
-# The repository: packages, assets and shipped runs.
-PROGRAM = Path(__file__).resolve().parent.parent
+def _program() -> Path:
+    beside_core = Path(__file__).resolve().parent.parent
+    installed = beside_core / "hcl_explorer"
+    return installed if installed.is_dir() else beside_core
+
+
+# The page, assets and shipped runs: the repository, or the folder of them that a wheel installs beside this package.
+PROGRAM = _program()
 
 
 def shipped_heads_folder() -> Path:
@@ -57,6 +63,11 @@ def shipped_heads_folder() -> Path:
 def precomputed_folder() -> Path:
     """Folder of the runs, lenses and published curves that ship with the program."""
     return PROGRAM / "precomputed"
+
+
+def is_installed_file(path: Path) -> bool:
+    """Whether ``path`` came with an installed package, in which nothing may be written."""
+    return PROGRAM.name == "hcl_explorer" and PROGRAM in path.resolve().parents
 
 
 def user_path(text: str) -> Path | None:

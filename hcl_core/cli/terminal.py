@@ -5,7 +5,7 @@ import io
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.text import Text
 from typer.core import TyperCommand
 from typer.models import CommandFunctionType
 
+from hcl_core import __version__
 from hcl_core.errors import HclError, SettingsError
 from hcl_core.models.engines import REFERENCE, EngineName
 from hcl_core.questions.report import LoadReport
@@ -45,10 +46,26 @@ class Program(typer.Typer):
 
 
 app = Program(
-    help="See how a language model's answers change with the layer at which it stops.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """See how a language model's answers change with the layer at which it stops."""
+
+
 DTYPE_HELP = (
     "auto (float32 on a CPU), fastest (measured on this machine), "
     "float32, bfloat16, float16, or quantised: int8, nf4 (bitsandbytes)."

@@ -32,6 +32,7 @@ from filelock import FileLock, Timeout
 
 from hcl_core.atomic import atomic_file, disk_errors
 from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError, SettingsError
+from hcl_core.folders import is_installed_file
 from hcl_core.records import Sample, StoredQuestion
 from hcl_core.runs.derived_tables import DerivedTables
 from hcl_core.runs.half_manifest import read_half_manifest
@@ -76,9 +77,11 @@ class RunFolder(DerivedTables):
 
         Raises:
             RunBusyError: Another process has it locked.
-            RunReadOnlyError: The folder can't be written to.
+            RunReadOnlyError: The folder can't be written to, or came with the installed program.
             RunFolderError: The folder can't be made.
         """
+        if is_installed_file(self.path):
+            raise RunReadOnlyError(f"{self.path} came with the installed program, whose files are never written to")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
