@@ -68,7 +68,6 @@ def grow_reference(asked: Sequence[tuple[PromptTree, IntArray, IntArray]]) -> No
             continue
         depth = int(exit_layers.max())
         texts = np.unique(nodes[nodes != ROOT])
-        latest = tree.latest
         latest = tree.latest if tree.latest is not None and len(tree.latest.states) >= depth else None
         if latest is not None and np.isin(texts, latest.nodes).all():
             _store(tree, latest, nodes, exit_layers)  # another layer of the same texts
