@@ -20,7 +20,7 @@ def sweep_table(
     run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="A sweep's folder.")],
     out: Annotated[Path | None, typer.Option(help="Where the table and the figure go; default the folder.")] = None,
 ) -> None:
-    """Print the best layer of each finished cell, how stable it is over temperature, and what it took; needs no model."""
+    """Print the best layer of each finished cell, how stable it is, and what it took; needs no model."""
     folder = SweepFolder(run_dir)
     show_results(folder, out or run_dir)
 
@@ -44,7 +44,7 @@ def show_results(folder: SweepFolder, out: Path) -> None:
     print_results(results)
     out.mkdir(parents=True, exist_ok=True)
     write_results(results, out)
-    say(f"\nSaved as table.parquet, table.csv, stability.csv and figure.svg in {out}")
+    say(f"Saved as table.parquet, table.csv, stability.csv and figure.svg in {out}")
 
 
 def print_results(results: SweepResults) -> None:
