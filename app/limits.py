@@ -5,11 +5,11 @@ Any other model name could be a folder of the owner's, a download with the owner
 
 import math
 
-from app.estimate import Foretold
 from app.settings import PageSettings
 from hcl_core import registry
 from hcl_core.errors import LimitError, SettingsError
 from hcl_core.models.catalogue import CatalogueModel, find_model
+from hcl_core.pipeline.estimate import Foretold
 from hcl_core.pipeline.request import RunRequest
 
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from cachetools import LRUCache
 
 from app import library
-from app.estimate import Foretold, MachineSpeed, RunTimer, foretell
 from app.jobs import JobKind, Jobs
 from app.language import labels
 from app.limits import check_public_model, check_public_request, check_seconds
@@ -31,6 +30,7 @@ from hcl_core.errors import ModelNotFoundError, RunFolderError, SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
 from hcl_core.models.lens_records import LensTable
+from hcl_core.pipeline.estimate import Foretold, MachineSpeed, RunTimer, foretell
 from hcl_core.pipeline.request import RunRequest, prepare
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.views import find_samples, place_of

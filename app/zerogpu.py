@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.estimate import MachineSpeed, expected_seconds, foretell
 from hcl_core import registry
 from hcl_core.errors import GpuError, SettingsError
 from hcl_core.folders import cache_folder
 from hcl_core.models.catalogue import find_model
 from hcl_core.pipeline.apart import ApartDecoder, ApartLikelihood, Compute, answers_of
+from hcl_core.pipeline.estimate import MachineSpeed, expected_seconds, foretell
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.pipeline.runner import PreparedRun
 from hcl_core.tasks import LensTask, Task, Told

@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from app.estimate import MachineSpeed, expected_seconds, foretell
 from bench.machine import describe
 from bench.other_shapes import save_random, save_widened
 from bench.serve import requests
 from hcl_core.models.catalogue import DEFAULT_MODEL
+from hcl_core.pipeline.estimate import MachineSpeed, expected_seconds, foretell
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.pipeline.waves import wave_bounds
 from hcl_core.ports import DecodeRequest

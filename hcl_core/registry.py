@@ -10,6 +10,7 @@ from hcl_core.folders import own_heads_folder, user_path
 from hcl_core.judges.names import NO_JUDGE, check_judge, full_judge_name
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.engines import EngineName
+from hcl_core.models.footprint import WeightFormat
 from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
 from hcl_core.models.shapes import ModelShape
 from hcl_core.ports import AnswerLikelihood, Embed, Embedder, Judge, QuestionSource
@@ -92,6 +93,17 @@ def free_memory(device: str) -> tuple[int, bool]:
 
     chosen = loading.choose_device(device)
     return sum(loading.free_memory_by_device(chosen).values()), chosen.type == "cpu"
+
+
+def weight_format(dtype: str, device: str) -> WeightFormat:
+    """The number format that ``dtype`` means on ``device``, both as ``load_model`` takes them.
+
+    Raises:
+        SettingsError: One of them is unknown or absent, or needs a package that is not installed.
+    """
+    from hcl_core.decode.model import loading
+
+    return loading.choose_format(dtype, loading.choose_device(device))
 
 
 def make_decoder(

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_runs import SETTINGS, make_manifest
 
-from app.estimate import MachineSpeed, RunTimer, expected_seconds, foretell
 from app.service import Service
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
 from hcl_core.models.workload import LayerSharing, foretell_work, reference_seconds, sharing_at
 from hcl_core.pipeline import Finished, Started
+from hcl_core.pipeline.estimate import MachineSpeed, RunTimer, expected_seconds, foretell
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.settings.layers import LayerRange

@@ -18,7 +18,6 @@ from test_estimate import asked
 from test_handlers import VISITOR, form, loads, service  # noqa: F401
 
 from app.addresses import caller_address
-from app.estimate import Foretold, MachineSpeed, foretell
 from app.event_queue import SharedQueue
 from app.limits import check_public_request, check_seconds
 from app.live import LiveEvent
@@ -30,6 +29,7 @@ from hcl_core import registry
 from hcl_core.decode.engine import EngineDecoder
 from hcl_core.errors import LimitError
 from hcl_core.folders import runs_folder
+from hcl_core.pipeline.estimate import Foretold, MachineSpeed, foretell
 from hcl_core.runs.folder import RunFolder
 from hcl_core.settings.strategies import Strategy
 

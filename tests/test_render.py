@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from app import library
-from app.estimate import Foretold
 from app.handlers import compare, dataset, explore, learn, lens, opening, questions, run_list, runs
 from app.handlers.asked import asked_question
 from app.handlers.dataset import SetUpdate, ShownSet
@@ -31,6 +30,7 @@ from app.views.ask import setting_chips
 from app.views.runs import COLUMNS
 from app.visit import Balance, Visit
 from hcl_core.judges.person import PersonVerdict
+from hcl_core.pipeline.estimate import Foretold
 
 WORDS = Translator("en")
 EQUAL = Balance()

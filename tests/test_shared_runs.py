@@ -9,7 +9,6 @@ from conftest import make_lm
 from test_handlers import form, loads, service  # noqa: F401
 
 from app import library
-from app.estimate import Foretold
 from app.jobs import Job, StoppedError
 from app.live import LiveEvent, Loading, Waiting
 from app.messages import Message, message_of
@@ -19,6 +18,7 @@ from hcl_core.decode.engine import EngineDecoder
 from hcl_core.decode.model.checkpoints import Checkpoint
 from hcl_core.errors import JudgeError, LimitError, NotEnoughMemoryError
 from hcl_core.pipeline import Finished, Started, WaveDone
+from hcl_core.pipeline.estimate import Foretold
 
 WAIT = 20  # seconds that no test should take
 

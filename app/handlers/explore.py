@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from app import library
-from app.estimate import Foretold
 from app.handlers.form import Form, num_hidden_layers
 from app.handlers.measures import further_measures
 from app.jobs import StoppedError
@@ -22,6 +21,7 @@ from app.service import Service
 from app.visit import Balance, Visit
 from hcl_core import pipeline
 from hcl_core.errors import GpuError, HclError, SettingsError
+from hcl_core.pipeline.estimate import Foretold
 from hcl_core.runs.manifest import Manifest
 from hcl_core.settings.prompts import load_template
 

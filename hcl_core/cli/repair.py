@@ -11,13 +11,20 @@ from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import is_run_id
 from hcl_core.runs.repair import repair_run
 from hcl_core.runs.verify import verify_run
+from hcl_core.sweeps.folder import SweepFolder
 
 _RUN = Annotated[str, typer.Argument(metavar="DIR|RUN_ID", help="A run folder, or the id of a stored run.")]
 
 
 @app.command()
 def verify(run: _RUN) -> None:
-    """Read and check every file of a run; a line for each problem. Exit code 0: none, 1: some, 2: no run there."""
+    """Read and check every file of a run, or of all runs of a sweep; a line for each problem.
+
+    Exit code 0: none, 1: some, 2: no run there.
+    """
+    if (sweep := SweepFolder(Path(run))).exists:
+        _verify_sweep(sweep)
+        return
     folder = _find(run)
     problems = verify_run(folder)
     for problem in problems:
@@ -26,6 +33,20 @@ def verify(run: _RUN) -> None:
         raise typer.Exit(1)
     manifest, num_samples = folder.manifest(), len(folder.sample_table(["sample_idx"]))
     say(f"{folder.path}: no problem found; {num_samples:,} of {manifest.num_total_samples:,} samples are there")
+
+
+def _verify_sweep(sweep: SweepFolder) -> None:
+    """Check the run of every cell; each line begins with the run's name."""
+    runs = dict.fromkeys(cell.run_id for cell in sweep.read().cells if cell.run_id is not None)
+    folders = [RunFolder(sweep.path / name) for name in runs if (sweep.path / name).is_dir()]
+    problems = [
+        f"{folder.path.name}/{problem}" for folder in folders if folder.exists for problem in verify_run(folder)
+    ]
+    for problem in problems:
+        say(problem)
+    if problems:
+        raise typer.Exit(1)
+    say(f"{sweep.path}: no problem found in {len(folders):,} runs")
 
 
 @app.command()

@@ -111,6 +111,7 @@ def run(
     growth: int = 2,
     source: RunFolder | None = None,
     followed: Followed | None = None,
+    wants: Callable[[str], bool] | None = None,
 ) -> Generator[Event, None, None]:
     """Decode, judge and store all samples of a run that are not stored yet.
 
@@ -128,6 +129,8 @@ def run(
         source: Another view of the same samples, whose parts are taken over.
         followed: Another view of them that is under way: its samples are taken over as they come, and what is missing
             when its events end is decoded.
+        wants: Asked, with a question's id, before the question is decoded; one that is not wanted is left for another
+            time. A run that then lacks samples ends without ``Finished``. ``None``: all are wanted.
 
     Raises:
         SettingsError: ``at_once`` is below 1.
@@ -143,7 +146,7 @@ def run(
     try:
         with folder.writing():
             bounds_of = partial(wave_bounds, first_wave=first_wave, growth=growth)
-            yield from _run_locked(folder, prepared, bounds_of, clock, at_once, source, followed)
+            yield from _run_locked(folder, prepared, bounds_of, clock, at_once, source, followed, wants)
     finally:
         release_freed_memory()
 
@@ -156,6 +159,7 @@ def _run_locked(
     at_once: int,
     source: RunFolder | None,
     followed: Followed | None,
+    wants: Callable[[str], bool] | None,
 ) -> Iterator[Event]:
     """``run``, once the folder is locked."""
     session = _RunSession(folder, prepared, clock)
@@ -165,7 +169,9 @@ def _run_locked(
     yield Started(session.manifest, session.num_done, session.num_wanted)
     if followed is not None:
         yield from session.follow(followed)
-    yield from session.decode(bounds_of, at_once)
+    yield from session.decode(bounds_of, at_once, wants)
+    if wants is not None and session.num_done < session.num_wanted:
+        return
     session.measure_earlier()
     yield Finished(session.finish(), prepared.scorer.table)
 
@@ -248,8 +254,10 @@ class _RunSession:
         seconds = max(self.manifest.decode_seconds, theirs.decode_seconds)
         self.manifest = replace(self.manifest, device=theirs.device, decode_seconds=seconds)
 
-    def decode(self, bounds_of: Callable[[int], Bounds], at_once: int) -> Iterator[Decoding | WaveDone]:
-        """Decode the waves that are missing; store and score each when its last answer is finished.
+    def decode(
+        self, bounds_of: Callable[[int], Bounds], at_once: int, wants: Callable[[str], bool] | None
+    ) -> Iterator[Decoding | WaveDone]:
+        """Decode the waves that are missing and wanted; store and score each when its last answer is finished.
 
         Waves are stored in the order of the questions: one that is finished sooner waits.
         """
@@ -258,6 +266,8 @@ class _RunSession:
 
         def requests() -> Iterator[DecodeRequest]:
             for stored in self._prepared.questions:
+                if wants is not None and not wants(stored.question.id):
+                    continue
                 if waves := missing_waves(self._scorer, stored.question.id, bounds_of):
                     request = DecodeRequest(stored, self.manifest.settings.sampling, waves)
                     by_request[request] = question = QuestionWaves(stored, len(waves))

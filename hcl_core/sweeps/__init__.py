@@ -1,0 +1,5 @@
+"""Sweeps: a grid of runs over models, exit heads, question sets, temperatures, seeds and strategies.
+
+``spec`` reads the file that asks for one, ``plan`` checks it against this machine and makes its cells, ``folder`` keeps
+them on disk, ``running`` runs them, ``merging`` joins shards, and ``results`` and ``figure`` show what came of them.
+"""

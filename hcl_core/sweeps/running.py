@@ -1,0 +1,176 @@
+"""Runs the cells of a sweep that are not whole yet, as a generator of events."""
+
+import gc
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from hcl_core import pipeline, registry
+from hcl_core.errors import DiskError, HclError, RunReadOnlyError
+from hcl_core.folders import runs_folder
+from hcl_core.pipeline.estimate import MachineSpeed, RunTimer, foretell
+from hcl_core.pipeline.request import prepare
+from hcl_core.pipeline.scorer import Embeddings
+from hcl_core.pipeline.views import find_samples, place_of
+from hcl_core.sweeps.folder import CellProgress, StoredCell, SweepFolder
+from hcl_core.sweeps.plan import Cell, Plan, Shard, shards_of
+
+if TYPE_CHECKING:
+    from hcl_core.decode.model.causal_lm import CausalLM
+    from hcl_core.decode.model.checkpoints import Checkpoint
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """A model is loaded now."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A cell has come so far."""
+
+    progress: CellProgress
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A cell could not be run, and why; the others go on."""
+
+    cell: StoredCell
+    error: HclError
+
+
+SweepEvent = Loading | Step | Failed
+
+
+def stored_cell(cell: Cell, shard: Shard | None, speed: MachineSpeed) -> StoredCell:
+    """A cell of a plan as a sweep's folder keeps it; its shard alone is foretold."""
+    request = cell.request
+    num_questions = len(shards_of(request.questions, shard))
+    foretold = foretell(request, cell.exit_layers, None, speed)
+    share = num_questions / len(request.questions)
+    return StoredCell(
+        key=cell.key,
+        model=request.model,
+        exit_head=request.exit_head,
+        questions=str(cell.axes["questions"]),
+        temperature=request.sampling.temperature,
+        seed=request.sampling.seed,
+        strategy=str(request.strategy),
+        num_wanted=num_questions * len(cell.exit_layers) * request.num_samples,
+        foretold_seconds=foretold.middle * share if foretold else None,
+    )
+
+
+def machine_speed() -> MachineSpeed:
+    """What runs have taken on this machine."""
+    return MachineSpeed(runs_folder() / ".speed.json")
+
+
+def run_sweep(
+    folder: SweepFolder,
+    plan: Plan,
+    *,
+    device: str = "auto",
+    shard: Shard | None = None,
+    has_time: Callable[[], bool] = lambda: True,
+) -> Generator[SweepEvent, None, None]:
+    """Run what is missing of a sweep. Each cell that is there is told first, as far as it is.
+
+    Args:
+        folder: Of the sweep; made if it is missing.
+        plan: Its cells.
+        device: As ``load_model`` takes it.
+        shard: The questions of each run that are asked here; ``None``: all.
+        has_time: Asked before each question. Once it says no, the questions under way are finished and no other is
+            begun.
+
+    Raises:
+        RunBusyError: Another process runs a sweep in the folder.
+        DiskError: The disk is full, read-only or failing: what was stored stays.
+        HclError: The folder holds something else.
+    """
+    with folder.writing():
+        speed = machine_speed()
+        folder.add([stored_cell(cell, shard, speed) for cell in plan.cells], shard)
+        progress = {each.key: folder.progress(each, shard) for each in folder.read().cells}
+        for cell in plan.cells:
+            each = progress[cell.key]
+            if each.bad_parts:
+                _log.warning("%s: damaged parts are sampled again: %s", each.cell.describe(), ", ".join(each.bad_parts))
+            yield Step(each)
+        missing = [cell for cell in plan.cells if not progress[cell.key].is_whole]
+        sitting = _Sitting(folder, shard, has_time, speed)
+        for (model, dtype), cells in groupby(missing, lambda cell: (cell.request.model, cell.dtype)):
+            if not has_time():
+                return
+            yield Loading(model)
+            yield from sitting.run_model(model, dtype, device, list(cells), progress)
+            gc.collect()  # before the next model is loaded, this one is let go
+
+
+class _Sitting:
+    """One call of ``run_sweep``."""
+
+    def __init__(
+        self, folder: SweepFolder, shard: Shard | None, has_time: Callable[[], bool], speed: MachineSpeed
+    ) -> None:
+        self._folder, self._shard, self._has_time, self._speed = folder, shard, has_time, speed
+        self._embeddings = Embeddings(registry.load_embedder)
+
+    def run_model(
+        self, model: str, dtype: str, device: str, cells: list[Cell], progress: dict[str, CellProgress]
+    ) -> Iterator[SweepEvent]:
+        """Load a model and run its cells; one that cannot be loaded fails all of them."""
+        try:
+            lm, checkpoint = registry.load_model(model, dtype, device)
+        except (DiskError, RunReadOnlyError):
+            raise
+        except HclError as error:
+            yield from (self._failed(progress[cell.key].cell, error) for cell in cells)
+            return
+        for cell in cells:
+            if not self._has_time():
+                return
+            stored = progress[cell.key].cell
+            try:
+                yield from self._run_cell(cell, stored, lm, checkpoint)
+            except (DiskError, RunReadOnlyError):
+                raise
+            except HclError as error:
+                yield self._failed(stored, error)
+
+    def _failed(self, cell: StoredCell, error: HclError) -> Failed:
+        self._folder.update(failed := replace(cell, problem=str(error)))
+        return Failed(failed, error)
+
+    def _run_cell(
+        self, cell: Cell, stored: StoredCell, lm: "CausalLM", checkpoint: "Checkpoint"
+    ) -> Iterator[SweepEvent]:
+        prepared = prepare(cell.request, lm, checkpoint, self._embeddings)
+        run, manifest = place_of(prepared.manifest, prepared.questions, self._folder.path)
+        prepared = replace(prepared, manifest=manifest)
+        stored = replace(stored, run_id=run.path.name, problem=None)
+        self._folder.update(stored)  # before the run: after a crash its samples are found
+        source = None if run.exists else find_samples(manifest.run_id, run, self._folder.path)
+        chosen = shards_of(cell.request.questions, self._shard)
+        timer = RunTimer(self._speed, cell.request, cell.exit_layers, None)
+        before, num_present, began = CellProgress(stored), 0, time.perf_counter()
+        wants = lambda question_id: question_id in chosen and self._has_time()  # noqa: E731
+        with closing(pipeline.run(run, prepared, source=source, wants=wants)) as events:
+            for event in events:
+                timer.add(event, is_alone=True)
+                if isinstance(event, pipeline.Started):
+                    before, num_present = self._folder.progress(stored, self._shard), event.num_present
+                elif isinstance(event, pipeline.Decoding | pipeline.WaveDone):
+                    num_done = before.num_done + event.num_done - num_present
+                    yield Step(CellProgress(stored, num_done, before.seconds + time.perf_counter() - began))
+        yield Step(self._folder.progress(stored, self._shard))
