@@ -20,8 +20,8 @@ from hcl_core.sweeps.folder import CellProgress, StoredCell, SweepFolder
 from hcl_core.sweeps.plan import Cell, Plan, Shard, shards_of
 
 if TYPE_CHECKING:
-    from hcl_core.decode.model.language_model import LanguageModel
     from hcl_core.decode.model.checkpoints import Checkpoint
+    from hcl_core.decode.model.language_model import LanguageModel
 
 _log = logging.getLogger(__name__)
 
