@@ -6,7 +6,9 @@ cores. Prints what ``docs/reliability.md`` says; a part that does not hold makes
 
 import argparse
 import asyncio
+import hashlib
 import random
+import re
 import statistics
 import string
 import subprocess
@@ -30,7 +32,8 @@ from bench.visitors import ROOT, Asked, Visitor, Visitors, page_process, visitin
 THOUGHT = (3.0, 5.0)
 # One address stands for all visitors here, as in a class behind one router.
 MANY = {"HCL_PUBLIC": "1"}
-QUESTION = "Which planet has rings? Number {}."
+QUESTION = "Which planet has rings? Case {}."
+_CASE = re.compile(r"has rings\? Case ([0-9a-f]{10})")
 
 
 @dataclass(slots=True)
@@ -96,9 +99,14 @@ async def browsing(address: str, process: psutil.Process, minutes: float) -> boo
     return holds
 
 
+def case_of(number: int) -> str:
+    """Letters that a question can be known by, and that no model would write."""
+    return hashlib.blake2b(str(number).encode(), digest_size=5).hexdigest()
+
+
 def live(number: int, **changed: object) -> dict[str, object]:
     """A question that nobody else has, and few layers."""
-    asked = {"question": QUESTION.format(number), "accepted": "Saturn\nJupiter\nUranus\nNeptune"}
+    asked = {"question": QUESTION.format(case_of(number)), "accepted": "Saturn\nJupiter\nUranus\nNeptune"}
     return asked | {"first_layer": 20, "last_layer": 30, "every": 2, "num_samples": 8} | changed
 
 
@@ -175,8 +183,7 @@ async def mixed(address: str, process: psutil.Process, minutes: float) -> bool:
                 except httpx.HTTPError as error:
                     times.failures.append(f"run: {type(error).__name__} {error}"[:200])
                     continue
-                others = set(asked.text.split("Number ")[1:])
-                seen_others.extend(each[:20] for each in others if not each.startswith(f"{number}."))
+                seen_others.extend({*_CASE.findall(asked.text)} - {case_of(number)})
                 kind = "stopped" if stop_after is not None else "done" if asked.first is not None else "refused"
                 outcomes[kind] += 1
                 times.seconds.setdefault("a live run", []).append(asked.seconds)
