@@ -20,8 +20,8 @@ from hcl_core.sweeps.folder import CellProgress, StoredCell, SweepFolder
 from hcl_core.sweeps.plan import Cell, Plan, Shard, shards_of
 
 if TYPE_CHECKING:
-    from hcl_core.decode.model.causal_lm import CausalLM
     from hcl_core.decode.model.checkpoints import Checkpoint
+    from hcl_core.decode.model.language_model import LanguageModel
 
 _log = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ class _Sitting:
         return Failed(failed, error)
 
     def _run_cell(
-        self, cell: Cell, stored: StoredCell, lm: "CausalLM", checkpoint: "Checkpoint"
+        self, cell: Cell, stored: StoredCell, lm: "LanguageModel", checkpoint: "Checkpoint"
     ) -> Iterator[SweepEvent]:
         prepared = prepare(cell.request, lm, checkpoint, self._embeddings)
         run, manifest = place_of(prepared.manifest, prepared.questions, self._folder.path)
