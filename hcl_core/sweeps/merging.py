@@ -60,18 +60,12 @@ def _cells(folders: Sequence[SweepFolder]) -> list[StoredCell]:
             cells[cell.key] = known if known.run_id is not None else cell
     merged = []
     for key, cell in cells.items():
-        run = next((found for each in folders if (found := _run_of(each, cell))), None)
+        run = next((found for each in folders if (found := each.run_of(cell)) is not None and found.exists), None)
         wanted = run.manifest().num_total_samples if run else sum(each.num_wanted for each in shards[key])
         foretold = [each.foretold_seconds for each in shards[key]]
         seconds = None if None in foretold else sum(each for each in foretold if each is not None)
         merged.append(replace(cell, num_wanted=wanted, foretold_seconds=seconds, problem=None))
     return merged
-
-
-def _run_of(folder: SweepFolder, cell: StoredCell) -> RunFolder | None:
-    """The cell's run there; ``None`` if there is none yet."""
-    run = None if cell.run_id is None else RunFolder(folder.path / cell.run_id)
-    return run if run is not None and run.exists else None
 
 
 def _merge_run(runs: Sequence[RunFolder], target: RunFolder, embeddings: Embeddings) -> None:
