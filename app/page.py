@@ -7,6 +7,7 @@ import gradio as gr
 
 from app.checked_calls import CheckedBlocks
 from app.components import Address, Glossary, StaleMark, Title
+from app.endpoints.offer import offer_endpoints
 from app.event_queue import SharedQueue
 from app.handlers.form import CONTROLS, by_name
 from app.handlers.links import FORM_FIELDS, LONGEST_QUERY, SMALL_STEPS, STEPS, read_link
@@ -72,6 +73,7 @@ def build(core: Service) -> gr.Blocks:
         Glossary(say("terms")).wire(tabs, walk["walk"])
         _wire_opening(core, page, tabs, form, looked, comparison, questions, stored, walk)
         wire_weights(core, page, on_weights, [form.parts["run"], looked["run"], questions["run"]])
+        offer_endpoints(core)
         for tab in (explore, lens, compare, dataset, runs, learn):
             tab.select(None, None, None, js=announce("hcl:tab", str(tab.id)), **QUIET)
     # Events that wait do so in the queue alone: sent past it, they would take every worker.

@@ -173,7 +173,8 @@ class Service:
                     if isinstance(event, LiveEvent):
                         with self._lock:
                             job.check()  # nothing is kept of a visitor who has left meanwhile
-                            self._live[visitor, kind] = event.run
+                            if kind != "program":  # which has no screen
+                                self._live[visitor, kind] = event.run
                     yield event
 
     def _arrived(self, visitor: str, kind: JobKind) -> Generator[Notice, None, None]:
@@ -283,6 +284,7 @@ class Service:
         max_new_tokens: int,
         visitor: str,
         address: str = "",
+        kind: JobKind = "lens",
     ) -> Generator[Notice | LensTable, None, None]:
         """The most probable tokens of every layer along the model's own greedy answer to ``prompt``, at the end.
 
@@ -290,7 +292,7 @@ class Service:
             HclError: Anything that the visitor can mend.
             StoppedError: The visitor stopped it.
         """
-        yield from self._arrived(visitor, "lens")
+        yield from self._arrived(visitor, kind)
         if self.is_public:
             check_public_model(model)
         if not prompt.strip():
@@ -301,7 +303,7 @@ class Service:
         caller = Caller(visitor, address)
         with (
             self.places.take(caller),
-            self.jobs.work(visitor, "lens") as job,
+            self.jobs.work(visitor, kind) as job,
             (yield from self.models.take(model, job)) as loaded,
             self._seconds.account(caller, 0.0) as account,
         ):
@@ -326,7 +328,8 @@ class Service:
                 table = loaded.scheduler.call(read)
             with self._lock:
                 job.check()
-                self._lenses[visitor] = table
+                if kind != "program":
+                    self._lenses[visitor] = table
         yield table
 
     def live_lens(self, visitor: str) -> LensTable:

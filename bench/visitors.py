@@ -72,7 +72,7 @@ class Events:
         )
 
     def named(self, api_name: str) -> int:
-        """Of the public event of that name."""
+        """Of the event of that name."""
         return next(each["id"] for each in self.config["dependencies"] if each["api_name"] == api_name)
 
     def values(self, number: int, changed: Mapping[str, Any]) -> list[Any]:
@@ -141,7 +141,7 @@ class Visitor:
     async def ask(self, changed: Mapping[str, Any], stop_after: float | None = None) -> Asked:
         """Run with other values of ``CONTROLS``; ``stop_after`` so many seconds, the visitor presses Stop."""
         asked, began = Asked(), time.perf_counter()
-        number = self._events.named("explore")
+        number = self._events.named("page_explore")
         joined = await self._client.post(
             "/gradio_api/queue/join", json=self._call(number, self._events.values(number, changed), None)
         )

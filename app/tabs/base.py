@@ -31,7 +31,9 @@ QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 SLOW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_id": "embedder"}
 # An event that needs the model. None waits in Gradio's queue, which tells nobody their place: the service counts places
 # (``app.places``), and tells who has none at once. ``app.launch`` has a thread for each place, and more for readers.
-MODEL: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "model", "concurrency_limit": None}
+MODEL: dict[str, Any] = {
+    "show_progress": "hidden", "api_visibility": "private", "concurrency_id": "model", "concurrency_limit": None,
+}  # fmt: skip
 # A read of a whole run, or a file: off the page's quick lane, but not in the model's line.
 FILES: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private"}
 
@@ -85,12 +87,7 @@ class Binder:
         return once
 
     def _visit(self, request: gr.Request) -> Visit:
-        return Visit(Translator.of(request), self._core, request.session_hash or "", self._address(request))
-
-    def _address(self, request: gr.Request) -> str:
-        peer = request.client.host if request.client else ""
-        forwarded = request.headers.getlist("x-forwarded-for")
-        return caller_address(peer, forwarded, self._core.settings.proxies)
+        return visit_of(request, self._core)
 
     def _placed(self, parts: Parts) -> Any:
         return {self._parts[name]: part for name, part in parts.items()} or gr.skip()
@@ -118,6 +115,13 @@ class Binder:
             return {self._errors_in: problem(str(error), words)}
         logger.error("a handler failed", exc_info=error)
         return {self._errors_in: problem(words("went_wrong"), words)}
+
+
+def visit_of(request: gr.Request, core: Service) -> Visit:
+    """Who sends a request."""
+    peer = request.client.host if request.client else ""
+    address = caller_address(peer, request.headers.getlist("x-forwarded-for"), core.settings.proxies)
+    return Visit(Translator.of(request), core, request.session_hash or "", address)
 
 
 def main_row() -> gr.Row:
@@ -163,10 +167,10 @@ def wire_run(
     Args:
         bind: Of the tab.
         parts: With ``run``, ``stop`` and ``status``, and what ``work`` returns.
-        work: ``work(visit, *values)``, a generator of updates; its docstring is the API's.
+        work: ``work(visit, *values)``, a generator of updates; which yields parts.
         inputs: Its values.
         outputs: Every component that it may change.
-        kind: Of the job; also the name of the endpoint.
+        kind: Of the job; its event is called so, ``page_`` before it.
 
     Returns:
         The event at whose end the run has ended, for what else follows it.
@@ -195,7 +199,7 @@ def wire_run(
     buttons = [parts["run"], parts["stop"]]
     parts["run"].click(None, None, None, js=announce("hcl:run", kind), **QUIET)
     pressed = parts["run"].click(bind(on_run_pressed), None, [parts["status"], *buttons], **QUIET)
-    ended = pressed.then(bind(work), inputs, outputs, api_name=kind, **MODEL)
+    ended = pressed.then(bind(work), inputs, outputs, api_name=f"page_{kind}", **MODEL)
     ended.then(bind(on_run_ended), None, buttons, **QUIET)
     # Gradio does no "then" after an event that it did not take.
     ended.failure(bind(on_turned_away), None, [parts["status"], *buttons], **QUIET)
