@@ -16,8 +16,9 @@ LANGUAGES = sorted(path.stem for path in (ROOT / "assets" / "words").glob("*.jso
 ERRORS = {
     name for name, value in vars(hcl_core.errors).items() if isinstance(value, type) and issubclass(value, HclError)
 }
-# Only the terminal gets here.
+# Only the terminal and Python get here.
 TERMINAL = (
+    "hcl_core/api/",
     "hcl_core/cli/",
     "hcl_core/__main__.py",
     "hcl_core/decode/heads/fitting.py",

@@ -1,7 +1,6 @@
 """Commands that need a language model: models, run, fit-head, lens."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,27 +8,27 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from hcl_core import pipeline, registry
+from hcl_core import registry
+from hcl_core.api.lens import look
+from hcl_core.api.models import Model
+from hcl_core.api.progress import follow_run
 from hcl_core.cli.judges import IDEAS_HELP, JUDGE_HELP
 from hcl_core.cli.measures import MEASURES_HELP, measure_columns, parse_measures
-from hcl_core.cli.progress import follow_fetch, follow_fit, follow_run
+from hcl_core.cli.progress import bars, follow_fetch, follow_fit
 from hcl_core.cli.tables import print_fidelity, print_lens, print_measures, print_scores
 from hcl_core.cli.terminal import DTYPE_HELP, app, loading, say_engine, say_loaded, stderr, stdout
 from hcl_core.errors import SettingsError
-from hcl_core.folders import runs_folder
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
-from hcl_core.models.head_records import EXIT_HEAD_NAMES, FitSettings, HeadChoice, check_exit_head
-from hcl_core.pipeline.request import RunRequest, prepare
-from hcl_core.pipeline.scorer import Embeddings
-from hcl_core.pipeline.views import find_samples, place_of
+from hcl_core.models.head_records import EXIT_HEAD_NAMES, FitSettings, check_exit_head
+from hcl_core.pipeline.request import RunRequest
+from hcl_core.pipeline.starting import start
 from hcl_core.questions.hub import HUB_SET_NAMES
 from hcl_core.questions.own import make_question, read_idea
 from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, SamplingSettings, Weights, are_open
-from hcl_core.runs.folder import RunFolder
 from hcl_core.settings.layers import parse_layer_choice
 from hcl_core.settings.presets import PRESETS, describe_preset, find_preset, scaling_of
-from hcl_core.settings.prompts import TEMPLATE_NAMES, load_template, one_line
+from hcl_core.settings.prompts import TEMPLATE_NAMES, load_template
 from hcl_core.settings.strategies import Strategy
 
 QUESTIONS_HELP = f"starter, {', '.join(HUB_SET_NAMES)}, or a file or folder of questions."
@@ -144,14 +143,8 @@ def run(
     with stderr.status(loading(model)):
         lm, checkpoint = registry.load_model(model, dtype, device)
     say_engine(lm.engine)
-    prepared = prepare(request, lm, checkpoint, Embeddings(registry.load_embedder))
-    if out is None:
-        folder, manifest = place_of(prepared.manifest, prepared.questions, runs_folder())
-        prepared = replace(prepared, manifest=manifest)
-    else:
-        folder = RunFolder(out)
-    source = None if folder.exists else find_samples(prepared.manifest.run_id, folder, runs_folder())
-    finished = follow_run(pipeline.run(folder, prepared, at_once=questions_at_once, source=source))
+    folder, events = start(request, lm, checkpoint, out, questions_at_once)
+    finished = follow_run(events, bars())
     columns = measure_columns(
         folder, finished.manifest, finished.table, names, lambda: registry.whole_model(lm, prompt_template)
     )
@@ -222,26 +215,14 @@ def lens(
     prompt_template = load_template(template, template_file)
     with stderr.status(loading(model)):
         lm, checkpoint = registry.load_model(model, dtype, device)
-    head = registry.load_exit_head(exit_head, lm)
-    is_chat = prompt is None and prompt_template.is_chat
-    table = registry.read_layers_along_answer(
-        lm,
-        head,
-        "own",
-        prompt or prompt_template.render(question or "", lm.wrap_chat),
-        is_chat=is_chat,
-        question=one_line(question or ""),
-        answer=answer,
-        max_new_tokens=max_new_tokens,
-        whole_text=whole_text,
-        num_top=top,
+    found = look(
+        Model(lm, checkpoint), prompt, question, answer, exit_head, prompt_template, top, whole_text, max_new_tokens
     )
-    HeadChoice.of(exit_head, head).warn(lm.name)
     if as_json:
-        print(json.dumps({"model": checkpoint.model, "exit_head": head.name} | table.as_json(), indent=1))
+        print(json.dumps({"model": checkpoint.model, "exit_head": found.exit_head} | found.table.as_json(), indent=1))
     else:
-        stdout.print(Text(f"{checkpoint.model} · {head.name} head"))
-        print_lens(table)
+        stdout.print(Text(f"{checkpoint.model} · {found.exit_head} head"))
+        print_lens(found.table)
 
 
 def _is_on_command_line(context: typer.Context, name: str) -> bool:

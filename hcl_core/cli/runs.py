@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +10,8 @@ import typer
 from rich.text import Text
 
 from hcl_core import registry
+from hcl_core.api.comparing import compare_judged
+from hcl_core.api.judging import Judged, judged
 from hcl_core.cli.as_json import comparison_as_json, difference_as_json, finite, scores_as_json
 from hcl_core.cli.judges import IDEAS_HELP, JUDGE_HELP
 from hcl_core.cli.measures import MEASURES_HELP, measure_columns, parse_measures
@@ -23,21 +25,16 @@ from hcl_core.cli.tables import (
 )
 from hcl_core.cli.terminal import app, loading, stderr, stdout
 from hcl_core.errors import SettingsError
-from hcl_core.folders import runs_folder
-from hcl_core.ideas.names import check_idea_finder, listed_ideas
-from hcl_core.judges.names import full_judge_name
+from hcl_core.ideas.names import listed_ideas
 from hcl_core.numerals import read_decimal, read_whole
-from hcl_core.pipeline.scorer import Embeddings, Scorer
-from hcl_core.pipeline.stored import read_outcomes, rescore
-from hcl_core.pipeline.views import view_by
+from hcl_core.pipeline.scorer import Scorer
 from hcl_core.ports import AnswerLikelihood
 from hcl_core.records import DEFAULT_SCALING, Question, Weights, check_scaling
 from hcl_core.runs import answers
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest
-from hcl_core.scores.comparison import compare_layers, compare_runs
+from hcl_core.scores.comparison import compare_layers
 from hcl_core.scores.measures import reliability
-from hcl_core.scores.metrics import OutcomeTable
 from hcl_core.settings.presets import scaling_of
 from hcl_core.text import printable
 
@@ -75,8 +72,8 @@ def score(
     """Score a run folder; needs no language model, but for a plausibility that is not stored."""
     parsed, names = _weights(weights), parse_measures(measures)
     checked = None if scaling is None else check_scaling(scaling)
-    folder = RunFolder(run_dir)
-    folder, manifest, table = _outcomes(folder, judge, ideas)
+    run = _judged(RunFolder(run_dir), judge, ideas)
+    folder, manifest, table = run.folder, run.manifest, run.table
     checked = checked or scaling_of(manifest.preset)
     columns = measure_columns(folder, manifest, table, names, lambda: _load_model(manifest, model))
     if as_json:
@@ -106,13 +103,14 @@ def show(
     by_id = {stored.question.id: stored.question for stored in folder.questions()}
     if question is not None and question not in by_id:
         raise SettingsError(_no_question(question, list(by_id)))
-    folder, manifest, table, scorer = _judged(folder)
-    print_scores(manifest, table, Weights(), scaling_of(manifest.preset))
+    run = _judged(folder)
+    folder, manifest = run.folder, run.manifest
+    print_scores(manifest, run.table, Weights(), scaling_of(manifest.preset))
     chosen = list(by_id) if question is None else [question]
     for question_id in chosen[:limit]:
         stdout.print()
         stdout.print(Text(printable(by_id[question_id].text), style="bold"))
-        layers = _grouped_answers(folder, manifest, by_id[question_id], scorer)
+        layers = _grouped_answers(folder, manifest, by_id[question_id], run.scorer)
         for layer_answers in layers:
             stdout.print(answer_line(layer_answers))
         if count := answers.num_unreadable(layers):
@@ -155,46 +153,13 @@ def _weights(text: str) -> Weights:
     return Weights(creativity, accuracy)
 
 
-def _outcomes(
-    folder: RunFolder, judge: str | None = None, ideas: str | None = None
-) -> tuple[RunFolder, Manifest, OutcomeTable]:
-    """The folder, the manifest and the outcomes of ``_judged``."""
-    return _judged(folder, judge, ideas)[:3]
-
-
-def _judged(
-    folder: RunFolder, judge: str | None = None, ideas: str | None = None
-) -> tuple[RunFolder, Manifest, OutcomeTable, Scorer | None]:
-    """The run's folder, manifest and outcomes, judged again if they are missing, or by another judge or idea finder.
-
-    Verdicts of another judge, another version of it or another idea finder are a view of their own: the folder is then
-    that view's. The manifest names the judge and the idea finder of these outcomes, even if they could not be stored.
-    The last value has the verdicts that were made now.
-    """
-    manifest = folder.manifest()
-    name = manifest.judge if judge is None else full_judge_name(judge)
-    ideas = ideas or manifest.ideas
-    check_idea_finder(ideas)
-    if folder.bad_parts():  # the log says which are left out
-        manifest = replace(manifest, finished_at=None)
-    if (name, ideas) == (manifest.judge, manifest.ideas) and (table := read_outcomes(folder)) is not None:
-        return folder, manifest, table, None
-    if judge is None and name.startswith("llm:"):  # without --judge, no request is sent to an endpoint
-        raise SettingsError(
-            f"{folder.path} was judged by {name}, and its verdicts are missing or old: give --judge {name} to ask "
-            "that model again, or another judge"
-        )
-    embeddings = Embeddings(registry.load_embedder)
-    loaded = registry.load_judge(name, embeddings.of)
-    place = view_by(folder, loaded.name, loaded.stamp, ideas, runs_folder())
-    if place is not None and place.path != folder.path:
-        told = f"These verdicts are a view of their own, in {place.path}; {folder.path} stays as it is."
+def _judged(folder: RunFolder, judge: str | None = None, ideas: str | None = None) -> Judged:
+    """The run with its verdicts, as ``api.judging.judged`` has it; where they are in another folder, says so."""
+    run = judged(folder, judge, ideas, stderr.status("Judging"))
+    if run.folder.path != folder.path:
+        told = f"These verdicts are a view of their own, in {run.folder.path}; {folder.path} stays as it is."
         stderr.print(Text(printable(told)), soft_wrap=True)
-        if (table := read_outcomes(place)) is not None:
-            return place, place.manifest(), table, None
-    with stderr.status("Judging"):
-        scorer = rescore(place or folder, loaded, embeddings, ideas, is_stored=place is not None)
-    return place or folder, replace(manifest, judge=loaded.name, ideas=ideas), scorer.table, scorer
+    return run
 
 
 @app.command()
@@ -209,21 +174,19 @@ def compare(
     parsed, checked = _weights(weights), check_scaling(scaling)
     if len(run_dirs) != (1 if layers else 2):
         raise SettingsError("give two run folders, or one and --layers FIRST,SECOND")
-    folders = [RunFolder(path) for path in run_dirs]
-    folders, manifests, tables = map(list, zip(*(_outcomes(folder) for folder in folders), strict=True))
+    runs = [_judged(RunFolder(path)) for path in run_dirs]
     if layers is not None:
         first, second = _two_layers(layers)
-        differences = compare_layers(tables[0], first, second, parsed, checked)
+        differences = compare_layers(runs[0].table, first, second, parsed, checked)
         if as_json:
             as_dict = {name: difference_as_json(difference) for name, difference in differences.items()}
             print(json.dumps({"layers": [first, second]} | as_dict, indent=1))
         else:
-            stdout.print(Text(printable(manifests[0].describe())))
+            stdout.print(Text(printable(runs[0].manifest.describe())))
             print_layer_comparison(first, second, differences)
         return
-    # Ids and texts: two question files may both number their questions from 1.
-    questions = [[(stored.question.id, stored.question.text) for stored in folder.questions()] for folder in folders]
-    comparison = compare_runs((tables[0], tables[1]), (questions[0], questions[1]), parsed, checked)
+    comparison = compare_judged(runs[0], runs[1], parsed, checked)
+    manifests = [run.manifest for run in runs]
     if as_json:
         print(json.dumps(comparison_as_json(manifests, comparison), indent=1))
     else:

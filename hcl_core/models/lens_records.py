@@ -141,7 +141,7 @@ def write_lens(folder: Path, manifest: LensManifest, tables: Sequence[LensTable]
     """
     if folder.exists():
         read_lens(folder)
-    rows = [row for table in tables for row in _rows(table)]
+    rows = [row for table in tables for row in lens_rows(table)]
     columns = [pa.array([row[field.name] for row in rows], field.type) for field in _SCHEMA]
     parquet = pa.table(columns, schema=_SCHEMA)
     text = json.dumps(asdict(manifest), ensure_ascii=False, indent=1) + "\n"
@@ -179,7 +179,7 @@ def read_lens(folder: Path) -> tuple[LensManifest, list[LensTable]]:
 _BY_CELL = ("top_token_ids", "top_token_texts", "top_probabilities", "entropy", "final_rank", "text_rank", "kl_to_last")
 
 
-def _rows(table: LensTable) -> list[dict[str, object]]:
+def lens_rows(table: LensTable) -> list[dict[str, object]]:
     """One row a layer and position."""
     return [
         {

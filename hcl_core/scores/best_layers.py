@@ -43,6 +43,9 @@ class BestLayers:
     has_creativity: bool
     expected_hcb: float
 
+    def __str__(self) -> str:
+        return describe_best(self)
+
 
 def share_of_best(ranking: FloatArray) -> FloatArray:
     """``[R, E]``: 1 for the best layer of each draw of ``ranking [R, E]``, shared equally by equal layers, else 0."""

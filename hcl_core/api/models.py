@@ -1,0 +1,65 @@
+"""A model in memory."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hcl_core import registry
+from hcl_core.models.catalogue import DEFAULT_MODEL
+from hcl_core.models.engines import EngineName
+
+if TYPE_CHECKING:
+    from hcl_core.decode.model.checkpoints import Checkpoint
+    from hcl_core.decode.model.language_model import LanguageModel
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Model:
+    """A model in memory, as ``load_model`` returns it.
+
+    Attributes:
+        lm: The model.
+        checkpoint: The weights that it was loaded from.
+    """
+
+    lm: "LanguageModel"
+    checkpoint: "Checkpoint"
+
+    @property
+    def name(self) -> str:
+        """Its name in the catalogue, its Hub id, or its folder's name."""
+        return self.checkpoint.model
+
+    @property
+    def num_layers(self) -> int:
+        """Decoder blocks: the last exit layer."""
+        return self.lm.num_hidden_layers
+
+    @property
+    def engine(self) -> EngineName:
+        """``"fast"`` or ``"reference"``: what computes it."""
+        return self.lm.engine
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, {self.num_layers} layers, {self.lm.dtype_name} on {self.lm.device_name})"
+
+
+def load_model(name: str = DEFAULT_MODEL.name, dtype: str = "auto", device: str = "auto") -> Model:
+    """Load a model; once for any number of runs.
+
+    Args:
+        name: A catalogue name such as ``"smollm2-135m"``, a Hub id, or a local folder.
+        dtype: ``"auto"`` (float32 on a CPU), ``"fastest"`` (measured now), ``"float32"``, ``"bfloat16"``,
+            ``"float16"``, ``"int8"`` or ``"nf4"``.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+
+    Raises:
+        ModelNotFoundError: There is no such model.
+        NotEnoughMemoryError: It does not fit; raised before the weights are read.
+        HclError: Its weights are damaged, or cannot be fetched.
+    """
+    return Model(*registry.load_model(name, dtype, device))
+
+
+def loaded(model: Model | str) -> Model:
+    """``model`` itself, or the one of that name."""
+    return load_model(model) if isinstance(model, str) else model

@@ -1,0 +1,48 @@
+"""From a request and a loaded model to a run under way, in the folder where it belongs."""
+
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hcl_core import registry
+from hcl_core.folders import runs_folder
+from hcl_core.pipeline.events import Event
+from hcl_core.pipeline.request import RunRequest, prepare
+from hcl_core.pipeline.runner import run
+from hcl_core.pipeline.scorer import Embeddings
+from hcl_core.pipeline.views import find_samples, place_of
+from hcl_core.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from hcl_core.decode.model.checkpoints import Checkpoint
+    from hcl_core.decode.model.language_model import LanguageModel
+
+
+def start(
+    request: RunRequest,
+    lm: "LanguageModel",
+    checkpoint: "Checkpoint",
+    out: Path | None = None,
+    at_once: int | None = None,
+) -> tuple[RunFolder, Generator[Event, None, None]]:
+    """The folder of a run, and its events; nothing is decoded or written before the first of them is asked for.
+
+    Args:
+        request: The settings.
+        lm: The model.
+        checkpoint: Its weights.
+        out: The run's folder; ``None``: one among the user's runs, named by the run's id.
+        at_once: See ``runner.run``.
+
+    Raises:
+        HclError: As ``request.prepare``.
+    """
+    prepared = prepare(request, lm, checkpoint, Embeddings(registry.load_embedder))
+    if out is None:
+        folder, manifest = place_of(prepared.manifest, prepared.questions, runs_folder())
+        prepared = replace(prepared, manifest=manifest)
+    else:
+        folder = RunFolder(out)
+    source = None if folder.exists else find_samples(prepared.manifest.run_id, folder, runs_folder())
+    return folder, run(folder, prepared, at_once=at_once, source=source)

@@ -1,0 +1,157 @@
+"""The Python API: the text that shows it runs as it stands, and its tables say what the page and the terminal say."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import FakeEmbedder, contents, make_lm, run_command
+from rich.console import Console
+from rich.progress import Progress
+
+import hcl_core
+from hcl_core import registry
+from hcl_core.api.progress import progress_bars
+from hcl_core.decode.model.checkpoints import Checkpoint
+from hcl_core.errors import HclError, SettingsError
+from hcl_core.ports import Judgement
+from hcl_core.records import Weights
+from hcl_core.scores.best_layers import describe_best
+from hcl_core.scores.intervals import uncertainty
+
+REPO = Path(__file__).parent.parent
+TEXT = (REPO / "docs" / "python.md").read_text(encoding="utf-8")
+SMALL = {"accept": ["Mars", "Venus"], "samples": 4, "max_new_tokens": 4, "progress": False}
+
+
+class EvenJudge:
+    """An answer of an even number of letters is right: a tiny model's noise gives both kinds."""
+
+    name, stamp = "even", "even 1"
+
+    def judge(self, question, answers):
+        return [Judgement("incorrect" if len(answer) % 2 else "correct", "its length") for answer in answers]
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """Every name is that of a tiny model of 30 layers, and every judge counts letters."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HCL_RUNS", raising=False)
+    monkeypatch.setenv("HCL_CACHE", str(tmp_path / "cache"))
+    lm = make_lm(num_hidden_layers=30)
+    monkeypatch.setattr(registry, "load_model", lambda name, *_: (lm, Checkpoint("tiny", "tiny", tmp_path)))
+    monkeypatch.setattr(registry, "load_embedder", FakeEmbedder)
+    monkeypatch.setattr(registry, "load_judge", lambda *_: EvenJudge())
+
+
+def test_importing_it_loads_nothing_else_and_shows_its_names():
+    code = (
+        "import sys, hcl_core; before = {m for m in sys.modules if m.startswith('hcl_core')}; "
+        "assert before == {'hcl_core'} and not {'pandas', 'torch', 'rich'} & sys.modules.keys(), before; "
+        "assert set(hcl_core.__all__) <= set(dir(hcl_core)); "
+        "print(*(f'{name}={callable(getattr(hcl_core, name))}' for name in hcl_core.__all__)); "
+        "assert not {'torch', 'gradio', 'app'} & sys.modules.keys()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [f"{name}=True" for name in hcl_core.__all__]
+    with pytest.raises(AttributeError, match="nothing"):
+        getattr(hcl_core, "nothing")  # noqa: B009
+
+
+@pytest.mark.slow
+def test_the_text_runs_as_it_stands(tiny, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    assert len(blocks) > 4
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    assert names["run"].folder == Path("planets") and len(names["answers"]) == 15 * 50 == names["samples"].num_rows
+    assert "HCB" in {trace.name for trace in names["figure"].data}
+    assert names["figure"].layout.title.text == str(names["best"])
+
+
+def test_its_tables_say_what_the_terminal_says(tiny, capsys):
+    run = hcl_core.run("any", "Name a planet.", layers=[2, 30], **SMALL)
+    assert run.is_complete and run.folder.parent == Path("runs") and "tiny" in repr(run)
+    code, out, _ = run_command(capsys, "score", run.folder, "--json")
+    told = json.loads(out)
+    assert code == 0 and told["optimal_layer"] == run.verdict.optimal_layer is not None
+    assert told["best_set"] == list(run.verdict.best_set) and told["verdict"] == run.verdict.kind
+    for row, layer in zip(run.scores.to_dict("records"), told["layers"], strict=True):
+        assert (row["exit_layer"], row["hcb_score"]) == (layer["exit_layer"], layer["hcb_score"])
+        assert [row["hcb_ci_low"], row["hcb_ci_high"]] == layer["hcb_ci"]
+    right = run.answers[run.answers["outcome"] == "correct"].groupby("exit_layer").size()
+    assert right.reindex([2, 30], fill_value=0).tolist() == run.scores["num_correct"].tolist()
+    assert run.answers["cluster_id"].dtype == pd.Int32Dtype()
+    assert str(run.verdict) == describe_best(run.verdict)
+    weighed = run.weighed(creativity=1)
+    assert weighed.verdict == uncertainty(run.table, Weights(1, 0)).best and weighed.folder == run.folder
+
+
+def test_a_run_interrupted_goes_on_with_the_same_call(tiny, monkeypatch, tmp_path):
+    folder = tmp_path / "mine"
+
+    class Interrupted(Progress):
+        def update(self, *arguments, **changes):
+            if list(folder.glob("samples/part-*")):
+                raise KeyboardInterrupt
+
+    def call():
+        chosen = {"layers": [2, 30], "samples": 40, "max_new_tokens": 4, "progress": False}
+        return hcl_core.run("any", questions="starter", limit=4, folder=folder, **chosen)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as caught:
+        patch.setattr("hcl_core.api.running.progress_bars", lambda *_: Interrupted(disable=True))
+        call()
+    stopped = hcl_core.open_run(folder)
+    assert not stopped.is_complete and 0 < len(stopped.answers) < 320 and "not finished" in repr(stopped)
+    parts = contents(folder / "samples")
+    finished = call()  # while the interrupt's traceback holds on to the first call, as a notebook's does
+    assert caught.tb is not None and finished.is_complete and len(finished.answers) == 320
+    assert parts.items() <= contents(folder / "samples").items()
+
+
+def test_saved_and_opened_it_is_the_same_run(tiny, tmp_path, capsys):
+    run = hcl_core.run("any", "Name a planet.", layers="2,30", **SMALL)
+    opened = hcl_core.open_run(run.save(tmp_path / "copy"))
+    pd.testing.assert_frame_equal(opened.scores, run.scores)
+    pd.testing.assert_frame_equal(opened.answers, run.answers)
+    assert contents(tmp_path / "copy").keys() == contents(run.folder).keys()
+    with pytest.raises(SettingsError, match="exists already"):
+        run.save(tmp_path / "copy")
+    assert run_command(capsys, "import", run.save(tmp_path / "run.zip"))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "give either a question"),
+        ({"question": "Why?", "questions": "starter"}, "give either a question"),
+        ({"questions": "starter", "accept": "Mars"}, "accept goes with a question"),
+        ({"question": "Why?", "limit": 3}, "go with a set"),
+        ({"question": "Why?", "layers": "40"}, "exit layer 40 does not exist"),
+        ({"question": "Why?", "layers": []}, "list of exit layers"),
+        ({"question": "Why?", "samples": 0}, "samples"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_no_folder(tiny, arguments, said):
+    with pytest.raises(HclError, match=said):
+        hcl_core.run("any", progress=False, **arguments)
+    assert not Path("runs").exists()
+
+
+def test_one_accepted_idea_is_not_read_letter_by_letter(tiny):
+    run = hcl_core.run("any", "Name it.", layers=[30], **SMALL | {"accept": "United States | USA"})
+    assert run.questions[0].answers == (("United States", "USA"),)
+
+
+def test_the_bar_is_shown_in_a_terminal_and_not_when_it_is_silenced():
+    terminal = Console(force_terminal=True)
+    shown = [progress_bars(terminal, is_shown).disable for is_shown in (True, False)]
+    assert shown == [False, True] and progress_bars(Console(force_terminal=False)).disable
+    assert not progress_bars(Console(force_jupyter=True)).disable
