@@ -13,7 +13,7 @@ import pytest
 from conftest import NUM_LAYERS, FakeEmbedder, make_model, make_tokenizer
 from fake_runs import sample_keys, write_derived, write_verdicts
 
-from hcl_core import cli, pipeline, registry
+from hcl_core import cli, registry
 from hcl_core.judges.alias import AliasJudge
 from hcl_core.models.catalogue import CATALOGUE
 from hcl_core.pipeline.plausibility import plausibility_stamp
@@ -211,7 +211,7 @@ def test_run_of_an_interrupted_one_says_how_to_go_on(run_tiny, monkeypatch):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(pipeline, "run", stop)
+    monkeypatch.setattr("hcl_core.pipeline.starting.run", stop)
     code, _, err = run_tiny(*OWN)
     assert code == 130
     assert err.splitlines()[-1] == "error: stopped; the same command goes on where it was"
