@@ -1,10 +1,16 @@
 """Sweeps: a file is checked as a whole, and what is divided or stopped is the same in the end."""
 
 import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from conftest import run_command
 
+from hcl_core.runs.folder import RunFolder
 from hcl_core.sweeps.folder import SweepFolder
 from hcl_core.sweeps.plan import SweepError, read_plan
 
@@ -58,3 +64,41 @@ def test_a_second_process_on_a_sweep_is_refused(spec, tmp_path, capsys):
     with SweepFolder(tmp_path / "o").writing():
         code, _, told = run_command(capsys, "sweep", spec, "--out", tmp_path / "o")
     assert code == 2 and "another process runs a sweep" in told
+
+
+def test_the_example_of_the_text_is_a_sweep():
+    plan = read_plan(Path(__file__).parent.parent / "docs" / "sweep.yaml")
+    assert len(plan.cells) == 4 and {cell.request.sampling.temperature for cell in plan.cells} == {0.6, 1.0}
+
+
+def samples(path):
+    """By run, in the order of their keys."""
+    folders = {folder.parent.name: RunFolder(folder.parent) for folder in path.glob("*/manifest.json")}
+    return {name: sorted(run.samples(), key=lambda each: each.key) for name, run in folders.items()}
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_at_any_moment_is_in_the_end_as_if_it_were_not(spec, tmp_path, capsys):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run_command(capsys, "sweep", spec, "--out", whole)[0] == 0
+    command = [sys.executable, "-m", "hcl_core", "sweep", str(spec), "--out", str(killed)]
+    for number in range(4):
+        with (tmp_path / f"log{number}").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+            # The first time it is under way for sure; then anywhere between its start and its end.
+            while number == 0 and process.poll() is None and not list(killed.glob("*/samples/*.parquet")):
+                time.sleep(0.02)
+            time.sleep(random.Random(number).uniform(0, 6 if number else 0.1))
+            process.kill()
+            process.wait(60)
+    assert run_command(capsys, "sweep", spec, "--out", killed)[0] == 0
+    assert run_command(capsys, "verify", killed)[0] == 0
+    assert samples(killed) == samples(whole) and sum(map(len, samples(whole).values())) > 100
+
+
+def test_a_damaged_part_of_a_sweep_is_found_and_named(spec, tmp_path, capsys):
+    assert run_command(capsys, "sweep", spec, "--out", tmp_path / "o")[0] == 0
+    part = sorted((tmp_path / "o").glob("*/samples/*.parquet"))[0]
+    part.write_bytes(part.read_bytes()[:-40])
+    code, out, told = run_command(capsys, "verify", tmp_path / "o")
+    assert code != 0 and part.name in out + told
