@@ -1,6 +1,7 @@
 """Build the page and launch it; nothing else."""
 
 import argparse
+import importlib.util
 import os
 import threading
 from functools import partial
@@ -28,6 +29,7 @@ with quiet_start():
         from app.depth_file import depth_route
         from app.downloads import download_route
         from app.drawn_ahead import draw_ahead
+        from app.endpoints.named_calls import NamedCalls
         from app.headers import SafeHeaders
         from app.kept_page import KeptPage
         from app.language import choose_language_in_browser, labels
@@ -81,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         help="how models are kept: float32 on a CPU, what is measured to be fastest, or as named; default %(default)s",
     )
     parser.add_argument(
+        "--mcp",
+        action="store_true",
+        help="offer the endpoints to agents as tools too, at /gradio_api/mcp/; needs the extra mcp (docs/programs.md)",
+    )
+    parser.add_argument(
         "--class", dest="lesson", type=Path, metavar="LESSON", help="a lesson for a class (docs/class.md)"
     )
     return parser
@@ -94,6 +101,8 @@ def main() -> None:
     for name in options.allowed_host:
         if host_name(name) != name.lower():
             parser.error(f"--allowed-host must be a host name without scheme and port; got {name!r}")
+    if options.mcp and importlib.util.find_spec("mcp") is None:
+        parser.error('--mcp needs a package that is not installed: pip install ".[mcp]"')
     limit_log()
     try:
         settings = PageSettings()
@@ -156,6 +165,8 @@ def launch(options: argparse.Namespace, settings: PageSettings, room: OpenedClas
         ssr_mode=False,
         # Its settings would be a second, competing place for language and colours.
         footer_links=[],
+        # Never by Gradio's own variable.
+        mcp_server=options.mcp,
         theme=make_theme(),
         i18n=labels(),
         css_paths=STYLE_SHEETS,
@@ -170,7 +181,10 @@ def launch(options: argparse.Namespace, settings: PageSettings, room: OpenedClas
             ],
             # A page is kept with its headers; what is refused has them too.
             "lifespan": guarded(hosts, (safe, KeptPage), (BodyLimit, ClosedRoutes, safe, CountRequests)),
-            "middleware": [Middleware(UploadLimit, settings=settings)] if is_public else [],
+            "middleware": [
+                Middleware(NamedCalls),
+                *([Middleware(UploadLimit, settings=settings)] if is_public else []),
+            ],
         },
     )
     page.server.config.timeout_keep_alive = _KEEP_ALIVE

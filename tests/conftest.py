@@ -20,6 +20,11 @@ NUM_LAYERS = 4
 VOCAB_SIZE = 260
 
 
+def pytest_addoption(parser):
+    """Stored texts that a test compares with what the code says now."""
+    parser.addoption("--renew-endpoints", action="store_true", help="store the schema of the endpoints anew")
+
+
 def make_tokenizer():
     """One token a byte, and two special ones."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers

@@ -4,14 +4,12 @@ import re
 
 import pytest
 from fake_space import Space, fake_packages, fake_snapshot
+from gradio_client.exceptions import AppError
 
 pytestmark = pytest.mark.slow
-# The prompt is the one control of the lens that is empty at first.
-LOOK = {"api_name": "/lens", "param_2": "Question: What do bees make?\nAnswer:"}
-
-
-def said(outputs: object) -> str:
-    return " ".join(part for part in outputs if isinstance(part, str)) if isinstance(outputs, (list, tuple)) else ""
+ASK = {"api_name": "/run", "question": "What do bees make?", "accept": ["honey"], "samples": 2}
+LOOK = {"api_name": "/lens", "prompt": "Question: What do bees make?\nAnswer:"}
+NOISE = r"no head was fitted for these weights.*; below layer \d+ its answers are noise"
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +40,13 @@ def test_weights_that_cannot_be_fetched_are_one_line_and_the_page_is_served(prel
 
 def test_preloaded_weights_answer_and_the_page_names_the_layers_whose_answers_are_noise(preloaded):
     preloaded.wait_for("could not be fetched")
-    outputs = preloaded.client().predict(api_name="/explore")
-    assert "saved as run" in said(outputs)
-    assert re.search(r"No exit head fits these weights.*: below layer \d+, answers are noise", said(outputs))
+    result = preloaded.client().predict(**ASK)
+    assert result["complete"] and re.match(NOISE, result["exit_head"]["note"])
 
 
 def test_the_lens_reads_preloaded_weights_at_its_defaults(preloaded):
     preloaded.wait_for("could not be fetched")
-    told = said(preloaded.client().predict(**LOOK))
-    assert re.search(r"No exit head fits these weights.*: below layer \d+, answers are noise", told)
+    assert re.match(NOISE, preloaded.client().predict(**LOOK)["exit_head"]["note"])
 
 
 def test_packages_with_other_hashes_are_refused(bare):
@@ -61,8 +57,8 @@ def test_packages_with_other_hashes_are_refused(bare):
 def test_without_a_model_run_and_look_say_why(bare):
     bare.wait_for("could not be fetched")
     client = bare.client()
-    for call in ({"api_name": "/explore"}, LOOK, {"api_name": "/run_set"}):
-        told = said(client.predict(**call))
-        assert "no model is on this machine, so nothing new can be run" in told
+    for call in (ASK, LOOK):
+        with pytest.raises(AppError, match="model_not_found: no model is on this machine, so nothing new can be run"):
+            client.predict(**call)
     told = bare.log.read_text(encoding="utf-8", errors="replace")
     assert "Traceback" not in told and "not in the list" not in told

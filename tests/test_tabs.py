@@ -87,7 +87,7 @@ def built():
 
 
 def test_the_page_sends_the_controls_in_the_order_in_which_the_form_reads_them(built):
-    (event,) = [fn for fn in built.fns.values() if fn.api_name == "explore"]
+    (event,) = [fn for fn in built.fns.values() if fn.api_name == "page_explore"]
     labels = [str(block.label) for block in event.inputs]
     expected = ["label_balance", "label_scaling", "label_more", *(f"label_{name}" for name in CONTROLS)]
     assert len(labels) == len(expected)
@@ -98,9 +98,9 @@ def test_events_that_wait_are_reached_through_the_queue_alone(built):
     assert built.api_open is False
 
 
-def test_only_three_events_are_an_api(built):
+def test_the_endpoints_alone_are_an_api(built):
     public = {fn.api_name for fn in built.fns.values() if fn.api_visibility == "public"}
-    assert public == {"explore", "run_set", "lens"}
+    assert public == {"run", "score", "lens", "runs", "get_run", "compare", "status"}
     assert all((fn.fn.__doc__ or "").strip() for fn in built.fns.values() if fn.api_visibility == "public")
 
 

@@ -65,7 +65,8 @@ def _bound(call: Callable[..., Any], core: Service) -> Callable[..., Any]:
     # Gradio takes one line for a parameter.
     bound.__doc__ = _CONTINUED.sub(" ", inspect.getdoc(call) or "")
     bound.__name__ = f"hcl_{call.__name__}"
-    return bound
+    made: Callable[..., Any] = bound
+    return made
 
 
 def _reader(parameters: list[inspect.Parameter]) -> Callable[[tuple[Any, ...]], dict[str, Any]]:
