@@ -17,6 +17,7 @@ from hcl_core import registry
 from hcl_core.api.progress import progress_bars
 from hcl_core.decode.model.checkpoints import Checkpoint
 from hcl_core.errors import HclError, SettingsError
+from hcl_core.judges.names import NO_JUDGE
 from hcl_core.ports import Judgement
 from hcl_core.records import Weights
 from hcl_core.scores.best_layers import describe_best
@@ -38,14 +39,15 @@ class EvenJudge:
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """Every name is that of a tiny model of 30 layers, and every judge counts letters."""
+    """Every name is that of a tiny model of 30 layers, and every judge of right and wrong counts letters."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HCL_RUNS", raising=False)
     monkeypatch.setenv("HCL_CACHE", str(tmp_path / "cache"))
     lm = make_lm(num_hidden_layers=30)
     monkeypatch.setattr(registry, "load_model", lambda name, *_: (lm, Checkpoint("tiny", "tiny", tmp_path)))
     monkeypatch.setattr(registry, "load_embedder", FakeEmbedder)
-    monkeypatch.setattr(registry, "load_judge", lambda *_: EvenJudge())
+    load_judge = registry.load_judge
+    monkeypatch.setattr(registry, "load_judge", lambda name, *_: load_judge(name) if name == NO_JUDGE else EvenJudge())
 
 
 def test_importing_it_loads_nothing_else_and_shows_its_names():
@@ -72,7 +74,7 @@ def test_the_text_runs_as_it_stands(tiny, capsys):
         exec(block, names)
     assert names["run"].folder == Path("planets") and len(names["answers"]) == 15 * 50 == names["samples"].num_rows
     assert "HCB" in {trace.name for trace in names["figure"].data}
-    assert names["figure"].layout.title.text == str(names["best"])
+    assert names["figure"].layout.title.text.replace("<br>", " ") == str(names["best"])
 
 
 def test_its_tables_say_what_the_terminal_says(tiny, capsys):
@@ -125,6 +127,14 @@ def test_saved_and_opened_it_is_the_same_run(tiny, tmp_path, capsys):
     with pytest.raises(SettingsError, match="exists already"):
         run.save(tmp_path / "copy")
     assert run_command(capsys, "import", run.save(tmp_path / "run.zip"))[0] == 0
+
+
+def test_an_open_question_has_plausibility_in_its_tables_and_its_figure(tiny):
+    run = hcl_core.run("any", "Name it.", layers=[29, 30], **SMALL | {"accept": ()})
+    assert run.questions[0].is_open and {"plausibility_ci_low", "token_plausibility"} <= set(run.scores)
+    names = [trace.name for trace in run.plot().data if trace.name]
+    assert "Plausibility" in names and "Hallucination" not in names
+    assert run.answers["plausibility"].between(0, 1).sum() > 0
 
 
 @pytest.mark.parametrize(
