@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -25,7 +26,7 @@ from hcl_core.scores.intervals import uncertainty
 
 REPO = Path(__file__).parent.parent
 TEXT = (REPO / "docs" / "python.md").read_text(encoding="utf-8")
-SMALL = {"accept": ["Mars", "Venus"], "samples": 4, "max_new_tokens": 4, "progress": False}
+SMALL: dict[str, Any] = {"accept": ["Mars", "Venus"], "samples": 4, "max_new_tokens": 4, "progress": False}
 
 
 class EvenJudge:
@@ -66,10 +67,11 @@ def test_importing_it_loads_nothing_else_and_shows_its_names():
 
 
 @pytest.mark.slow
-def test_the_text_runs_as_it_stands(tiny, capsys):
+def test_the_text_runs_as_it_stands(tiny, monkeypatch, tmp_path):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "datasets"))
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     assert len(blocks) > 4
-    names = {}
+    names: dict[str, Any] = {}
     for block in blocks:
         exec(block, names)
     assert names["run"].folder == Path("planets") and len(names["answers"]) == 15 * 50 == names["samples"].num_rows
@@ -104,7 +106,7 @@ def test_a_run_interrupted_goes_on_with_the_same_call(tiny, monkeypatch, tmp_pat
                 raise KeyboardInterrupt
 
     def call():
-        chosen = {"layers": [2, 30], "samples": 40, "max_new_tokens": 4, "progress": False}
+        chosen: dict[str, Any] = {"layers": [2, 30], "samples": 40, "max_new_tokens": 4, "progress": False}
         return hcl_core.run("any", questions="starter", limit=4, folder=folder, **chosen)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as caught:
