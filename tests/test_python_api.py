@@ -97,6 +97,31 @@ def test_its_tables_say_what_the_terminal_says(tiny, capsys):
     assert weighed.verdict == uncertainty(run.table, Weights(1, 0)).best and weighed.folder == run.folder
 
 
+def test_a_comparison_says_what_the_terminal_says(tiny, capsys):
+    runs = [hcl_core.run("any", "Name a planet.", layers=[2, 30], seed=seed, **SMALL) for seed in (0, 1)]
+    made = hcl_core.compare(*runs)
+    code, out, _ = run_command(capsys, "compare", *(run.folder for run in runs), "--json")
+    told = json.loads(out)
+    assert code == 0 and made.settings_that_differ == told["settings_that_differ"] and made.num_questions == 1
+    assert [made.p_same_optimal, *made.optimal_layers] == [told["p_same_optimal"], *told["optimal_layers"]]
+    for row, layer in zip(made.differences.to_dict("records"), told["layers"], strict=True):
+        shown = {"difference": row["hcb_score"], "ci": [row["hcb_score_low"], row["hcb_score_high"]]}
+        assert row["exit_layer"] == layer["exit_layer"] and shown == layer["hcb_score"]
+
+
+def test_the_lens_has_a_row_for_each_layer_and_token(tiny):
+    look = hcl_core.lens("any", "The sky is", max_new_tokens=3, top=2)
+    positions = look.settles["position"].tolist()
+    assert len(look.tokens) == 30 * len(positions) and look.tokens["exit_layer"].tolist()[:: len(positions)][-1] == 30
+    last = look.tokens[look.tokens["exit_layer"] == 30]
+    assert (last["kl_to_last"] == 0).all() and (last["final_rank"] == 1).all()
+    assert last["token_text"].tolist() == look.settles["token_text"].tolist()
+    assert {len(texts) for texts in look.tokens["top_token_texts"]} == {2}
+    for arguments in ({}, {"prompt": "a", "question": "b"}):
+        with pytest.raises(SettingsError, match="a question or a prompt"):
+            hcl_core.lens("any", **arguments)
+
+
 def test_a_run_interrupted_goes_on_with_the_same_call(tiny, monkeypatch, tmp_path):
     folder = tmp_path / "mine"
 
