@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ from hcl_core import registry
 from hcl_core.api.progress import progress_bars
 from hcl_core.decode.model.checkpoints import Checkpoint
 from hcl_core.errors import HclError, SettingsError
+from hcl_core.judges.names import NO_JUDGE
 from hcl_core.ports import Judgement
 from hcl_core.records import Weights
 from hcl_core.scores.best_layers import describe_best
@@ -24,7 +26,7 @@ from hcl_core.scores.intervals import uncertainty
 
 REPO = Path(__file__).parent.parent
 TEXT = (REPO / "docs" / "python.md").read_text(encoding="utf-8")
-SMALL = {"accept": ["Mars", "Venus"], "samples": 4, "max_new_tokens": 4, "progress": False}
+SMALL: dict[str, Any] = {"accept": ["Mars", "Venus"], "samples": 4, "max_new_tokens": 4, "progress": False}
 
 
 class EvenJudge:
@@ -38,14 +40,15 @@ class EvenJudge:
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """Every name is that of a tiny model of 30 layers, and every judge counts letters."""
+    """Every name is that of a tiny model of 30 layers, and every judge of right and wrong counts letters."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HCL_RUNS", raising=False)
     monkeypatch.setenv("HCL_CACHE", str(tmp_path / "cache"))
     lm = make_lm(num_hidden_layers=30)
     monkeypatch.setattr(registry, "load_model", lambda name, *_: (lm, Checkpoint("tiny", "tiny", tmp_path)))
     monkeypatch.setattr(registry, "load_embedder", FakeEmbedder)
-    monkeypatch.setattr(registry, "load_judge", lambda *_: EvenJudge())
+    load_judge = registry.load_judge
+    monkeypatch.setattr(registry, "load_judge", lambda name, *_: load_judge(name) if name == NO_JUDGE else EvenJudge())
 
 
 def test_importing_it_loads_nothing_else_and_shows_its_names():
@@ -64,15 +67,16 @@ def test_importing_it_loads_nothing_else_and_shows_its_names():
 
 
 @pytest.mark.slow
-def test_the_text_runs_as_it_stands(tiny, capsys):
+def test_the_text_runs_as_it_stands(tiny, monkeypatch, tmp_path):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "datasets"))
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     assert len(blocks) > 4
-    names = {}
+    names: dict[str, Any] = {}
     for block in blocks:
         exec(block, names)
     assert names["run"].folder == Path("planets") and len(names["answers"]) == 15 * 50 == names["samples"].num_rows
     assert "HCB" in {trace.name for trace in names["figure"].data}
-    assert names["figure"].layout.title.text == str(names["best"])
+    assert names["figure"].layout.title.text.replace("<br>", " ") == str(names["best"])
 
 
 def test_its_tables_say_what_the_terminal_says(tiny, capsys):
@@ -93,6 +97,31 @@ def test_its_tables_say_what_the_terminal_says(tiny, capsys):
     assert weighed.verdict == uncertainty(run.table, Weights(1, 0)).best and weighed.folder == run.folder
 
 
+def test_a_comparison_says_what_the_terminal_says(tiny, capsys):
+    runs = [hcl_core.run("any", "Name a planet.", layers=[2, 30], seed=seed, **SMALL) for seed in (0, 1)]
+    made = hcl_core.compare(*runs)
+    code, out, _ = run_command(capsys, "compare", *(run.folder for run in runs), "--json")
+    told = json.loads(out)
+    assert code == 0 and made.settings_that_differ == told["settings_that_differ"] and made.num_questions == 1
+    assert [made.p_same_optimal, *made.optimal_layers] == [told["p_same_optimal"], *told["optimal_layers"]]
+    for row, layer in zip(made.differences.to_dict("records"), told["layers"], strict=True):
+        shown = {"difference": row["hcb_score"], "ci": [row["hcb_score_low"], row["hcb_score_high"]]}
+        assert row["exit_layer"] == layer["exit_layer"] and shown == layer["hcb_score"]
+
+
+def test_the_lens_has_a_row_for_each_layer_and_token(tiny):
+    look = hcl_core.lens("any", "The sky is", max_new_tokens=3, top=2)
+    positions = look.settles["position"].tolist()
+    assert len(look.tokens) == 30 * len(positions) and look.tokens["exit_layer"].tolist()[:: len(positions)][-1] == 30
+    last = look.tokens[look.tokens["exit_layer"] == 30]
+    assert (last["kl_to_last"] == 0).all() and (last["final_rank"] == 1).all()
+    assert last["token_text"].tolist() == look.settles["token_text"].tolist()
+    assert {len(texts) for texts in look.tokens["top_token_texts"]} == {2}
+    for arguments in ({}, {"prompt": "a", "question": "b"}):
+        with pytest.raises(SettingsError, match="a question or a prompt"):
+            hcl_core.lens("any", **arguments)
+
+
 def test_a_run_interrupted_goes_on_with_the_same_call(tiny, monkeypatch, tmp_path):
     folder = tmp_path / "mine"
 
@@ -102,7 +131,7 @@ def test_a_run_interrupted_goes_on_with_the_same_call(tiny, monkeypatch, tmp_pat
                 raise KeyboardInterrupt
 
     def call():
-        chosen = {"layers": [2, 30], "samples": 40, "max_new_tokens": 4, "progress": False}
+        chosen: dict[str, Any] = {"layers": [2, 30], "samples": 40, "max_new_tokens": 4, "progress": False}
         return hcl_core.run("any", questions="starter", limit=4, folder=folder, **chosen)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as caught:
@@ -125,6 +154,14 @@ def test_saved_and_opened_it_is_the_same_run(tiny, tmp_path, capsys):
     with pytest.raises(SettingsError, match="exists already"):
         run.save(tmp_path / "copy")
     assert run_command(capsys, "import", run.save(tmp_path / "run.zip"))[0] == 0
+
+
+def test_an_open_question_has_plausibility_in_its_tables_and_its_figure(tiny):
+    run = hcl_core.run("any", "Name it.", layers=[29, 30], **SMALL | {"accept": ()})
+    assert run.questions[0].is_open and {"plausibility_ci_low", "token_plausibility"} <= set(run.scores)
+    names = [trace.name for trace in run.plot().data if trace.name]
+    assert "Plausibility" in names and "Hallucination" not in names
+    assert run.answers["plausibility"].between(0, 1).sum() > 0
 
 
 @pytest.mark.parametrize(

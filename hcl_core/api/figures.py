@@ -1,5 +1,6 @@
 """The curves of a run as a Plotly figure."""
 
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -16,6 +17,9 @@ _CURVES = (
     ("Creativity", "creativity", "creativity_ci", "#7c3aed"),
     ("HCB", "hcb_score", "hcb_ci", "#1d4ed8"),
 )
+
+# Of a line of the title: a figure in a notebook is about 700 pixels wide.
+_TITLE_LETTERS = 90
 
 
 def score_figure(scores: "pd.DataFrame", best: BestLayers) -> go.Figure:
@@ -35,9 +39,8 @@ def score_figure(scores: "pd.DataFrame", best: BestLayers) -> go.Figure:
         figure.add_scatter(x=layers, y=scores[score], name=name, legendgroup=score, line_color=colour)
     for layer in best.best_set:
         figure.add_vrect(layer - 0.4, layer + 0.4, fillcolor="#1d4ed8", opacity=0.08, line_width=0)
-    figure.update_layout(
-        template="plotly_white", title={"text": str(best), "font": {"size": 13}}, hovermode="x unified"
-    )
+    title = {"text": "<br>".join(wrap(str(best), _TITLE_LETTERS)), "font": {"size": 13}}
+    figure.update_layout(template="plotly_white", title=title, hovermode="x unified")
     figure.update_xaxes(title_text="Exit layer")
     figure.update_yaxes(range=[0, 1.02])
     return figure
