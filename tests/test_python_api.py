@@ -117,7 +117,8 @@ def test_the_lens_has_a_row_for_each_layer_and_token(tiny):
     assert (last["kl_to_last"] == 0).all() and (last["final_rank"] == 1).all()
     assert last["token_text"].tolist() == look.settles["token_text"].tolist()
     assert {len(texts) for texts in look.tokens["top_token_texts"]} == {2}
-    for arguments in ({}, {"prompt": "a", "question": "b"}):
+    wrong: list[dict[str, Any]] = [{}, {"prompt": "a", "question": "b"}]
+    for arguments in wrong:
         with pytest.raises(SettingsError, match="a question or a prompt"):
             hcl_core.lens("any", **arguments)
 
