@@ -54,9 +54,20 @@ async function copyText(button) {
   }
 }
 
+// Programs call the page by the address that the visitor does.
+function fillInAddress() {
+  const page = (location.origin + location.pathname).replace(/\/$/, "");
+  element.querySelectorAll("pre").forEach((text) => {
+    if (text.textContent.includes("{{page}}")) text.textContent = text.textContent.replaceAll("{{page}}", page);
+  });
+}
+
 element.addEventListener("click", (event) => {
   const button = event.target.closest(".hcl-share button");
   if (!button) return;
   if (button.dataset.picture) savePicture(button.dataset.picture, button.closest(".hcl-share").dataset);
   else copyText(button);
 });
+
+watch("value", fillInAddress);
+fillInAddress();

@@ -3,11 +3,15 @@
 ``python -m pytest tests/test_endpoints.py --renew-endpoints`` stores the schema anew.
 """
 
+import ast
 import asyncio
 import importlib.util
 import inspect
 import json
 import re
+import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,7 @@ from app.language import Translator
 from app.page import build
 from app.service import Service
 from app.settings import PageSettings
+from app.views.program_code import ADDRESS, python_code, shell_code
 from app.visit import Visit
 from hcl_core import errors, registry
 from hcl_core.decode.model.checkpoints import Checkpoint
@@ -232,6 +237,29 @@ def test_the_texts_python_runs(address, capsys, monkeypatch):
     small = code.replace("http://127.0.0.1:7860", address).replace('layers="16:30"', 'layers="2:4"')
     exec(compile(small, "programs.md", "exec"), {})
     assert "setting: " in capsys.readouterr().out
+
+
+def test_the_code_beside_a_result_gets_it_and_runs_it_again(address, client, capsys):
+    asked = client.predict(
+        "Name a moon.", ["Titan"], layers="2:4", samples=4, max_new_tokens=4, model="tiny", api_name="/run"
+    )
+    (question,) = client.predict(asked["run_id"], api_name="/get_run")["questions"]
+    exec(compile(python_code(asked["run_id"], question["id"]).replace(ADDRESS, address), "copied.py", "exec"), {})
+    told = capsys.readouterr().out
+    assert "optimal_layer" in told and "\n3 " in told and "12 of 12" in told
+    if shutil.which("curl"):
+        code = shell_code(asked["run_id"], question["id"]).replace(ADDRESS, address)
+        told = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=60).stdout
+        assert "event: complete" in told and "Name a moon." in told
+
+
+@pytest.mark.parametrize("hostile", ["a'b", "$(touch x)", '"; ls', "{0}", "`id`"])
+def test_copied_code_quotes_what_is_in_it(hostile):
+    (call,) = [line for line in python_code(hostile, hostile).splitlines() if "predict" in line]
+    called = ast.parse(call).body[0].value
+    assert [each.value for each in called.args] == [hostile, hostile]
+    words = shlex.split(shell_code(hostile, hostile).splitlines()[1].partition("-d ")[2])
+    assert json.loads(words[0]) == {"run_id": hostile, "question_id": hostile}
 
 
 def test_agents_have_the_endpoints_as_tools(address):

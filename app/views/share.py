@@ -10,6 +10,7 @@ from app.question_view import QuestionView
 from app.views.citations import bibtex
 from app.views.figure_code import figure_code
 from app.views.methods import figure_caption, methods_text
+from app.views.program_code import python_code, shell_code
 from app.visit import Balance
 from hcl_core.text import printable
 
@@ -41,6 +42,8 @@ def share_box(view: QuestionView, scored: Scored, balance: Balance, scores_file:
         _text("share_methods", methods, words),
         _text("share_bibtex", bibtex(manifest), words),
         _text("share_code", figure_code(scored, scores_file), words),
+        _text("share_python", python_code(manifest.id, question.id), words),
+        _text("share_curl", shell_code(manifest.id, question.id), words),
     ]
     caption = escape(figure_caption(manifest, words))
     has_own = view.own.given and view.own.are_on
