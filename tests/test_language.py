@@ -86,7 +86,8 @@ def test_labels_of_the_page_are_words_and_not_written_where_they_stand():
         (type(block).__name__, text)
         for block in build(Service()).blocks.values()
         for text in (getattr(block, "label", None), getattr(block, "info", None), getattr(block, "placeholder", None))
-        if isinstance(text, str) and "__i18n__" not in text and text not in kept
+        # The values of an endpoint for programs stand on no page.
+        if isinstance(text, str) and "__i18n__" not in text and text not in kept and type(block).__name__ != "Api"
     ]
     assert own == []
 
