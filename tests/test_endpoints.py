@@ -256,7 +256,7 @@ def test_the_code_beside_a_result_gets_it_and_runs_it_again(address, client, cap
 @pytest.mark.parametrize("hostile", ["a'b", "$(touch x)", '"; ls', "{0}", "`id`"])
 def test_copied_code_quotes_what_is_in_it(hostile):
     (call,) = [line for line in python_code(hostile, hostile).splitlines() if "predict" in line]
-    called = ast.parse(call).body[0].value
+    called: Any = ast.parse(call.partition(" = ")[2], mode="eval").body
     assert [each.value for each in called.args] == [hostile, hostile]
     words = shlex.split(shell_code(hostile, hostile).splitlines()[1].partition("-d ")[2])
     assert json.loads(words[0]) == {"run_id": hostile, "question_id": hostile}
