@@ -138,4 +138,4 @@ def _question(view: QuestionView, balance: Balance, words: Translator, charts: s
     notes = (run_note(view.manifest, view.num_bad_parts, words), _persons_note(view.own.given, words))
     note = words.sentences(notes)
     top = headline(scored, view.is_complete, words, view.stored.question.text, note)
-    return f"{top}{charts}{answer_columns(view.layers, scored.best, words, is_live=False)}"
+    return f"{top}{charts}{answer_columns(view.layers, scored.best, words, view.meanings, is_live=False)}"

@@ -1,6 +1,7 @@
-"""JSON from disk or from other people, read as checked records: exact types, and no unknown keys."""
+"""JSON from disk or from other people, read as checked records: exact types, and no unknown keys; numbers for JSON."""
 
 import functools
+import math
 import reprlib
 from collections.abc import Callable
 from dataclasses import fields
@@ -12,6 +13,11 @@ from pydantic_core import ErrorDetails
 Record = TypeVar("Record")
 # Building an adapter takes longer than reading a thousand records.
 _adapter: Callable[[Any], TypeAdapter[Any]] = functools.cache(TypeAdapter)
+
+
+def finite(value: float) -> float | None:
+    """``value`` for JSON, which has no NaN."""
+    return value if math.isfinite(value) else None
 
 
 def read_record(kind: type[Record], text: str | bytes) -> Record:

@@ -15,7 +15,6 @@ import pytest
 from conftest import fake_sample
 from fake_runs import make_settings, verdict_table, write_derived, write_verdicts
 
-from hcl_core.cli.as_json import finite
 from hcl_core.errors import DiskError, RunBusyError, RunFolderError, SettingsError
 from hcl_core.records import Question, SampleKey, SamplingSettings, StoredQuestion, Verdict
 from hcl_core.runs.file_version import file_version
@@ -23,6 +22,7 @@ from hcl_core.runs.folder import MAX_BYTES, RunFolder
 from hcl_core.runs.manifest import RunSettings
 from hcl_core.runs.parts import SampleParts
 from hcl_core.runs.tables import mean_logprobs, table_of
+from hcl_core.strict_json import finite
 
 QUESTIONS = [
     Question("planet", "Name a planet.", ("Mars", "Vénus"), "astronomy", "easy"),

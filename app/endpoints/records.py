@@ -1,6 +1,5 @@
 """What endpoints return: plain records for JSON and for tables, with ``None`` where there is no number."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
@@ -16,6 +15,7 @@ from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.best_layers import BestLayers
 from hcl_core.scores.comparison import RunComparison
 from hcl_core.settings.layers import format_layers
+from hcl_core.strict_json import finite
 from hcl_core.transfer.export import score_table
 
 # Of a row, as JSON: texts, numbers, and lists of them.
@@ -121,11 +121,6 @@ class StatusResult(TypedDict):
     running: int
     waiting: int
     limits: Row
-
-
-def finite(value: float) -> float | None:
-    """``value`` for JSON, which has no NaN."""
-    return value if math.isfinite(value) else None
 
 
 def settings_of(manifest: Manifest) -> Row:
@@ -261,17 +256,7 @@ def lens_cells(table: LensTable) -> list[Row]:
 
 def comparison_rows(comparison: RunComparison) -> list[Row]:
     """A row a layer that both runs have: each difference, and ``..._low`` and ``..._high`` of its 95% interval."""
-    return [
-        {"exit_layer": layer}
-        | {
-            name + ending: finite(value)
-            for name, by_layer in comparison.differences.items()
-            for ending, value in zip(
-                ("", "_low", "_high"), (by_layer[index].estimate, *by_layer[index].interval), strict=True
-            )
-        }
-        for index, layer in enumerate(comparison.exit_layers)
-    ]
+    return [{name: finite(value) for name, value in row.items()} for row in comparison.rows()]
 
 
 def rank_rows(comparison: RunComparison) -> Mapping[str, Row]:

@@ -17,7 +17,6 @@ from app.library import StoredRun
 from app.question_view import QuestionView
 from app.visit import Balance, Visit
 from hcl_core.errors import RunFolderError
-from hcl_core.runs.meanings import follow_meanings
 from hcl_core.scores.published import published_curves
 
 # Names of the steps, in their order: step 1 is the first. Other parts of the page link to them.
@@ -105,7 +104,8 @@ def _early_exit(words: Translator) -> StepChart:
 
 
 def _sampling(words: Translator) -> StepChart:
-    layers = QuestionView.load(_run(_WARM), _PLANET).layers
+    view = QuestionView.load(_run(_WARM), _PLANET)
+    layers = view.layers
     narrow = min(layers, key=lambda layer: len(layer.answers))
     values = {
         "first": len(layers[0].answers),
@@ -113,7 +113,7 @@ def _sampling(words: Translator) -> StepChart:
         "fewest": len(narrow.answers),
         "last": len(layers[-1].answers),
     }
-    return StepChart(answer_river(follow_meanings(layers), layers, words), values)
+    return StepChart(answer_river(view.meanings, layers, words), values)
 
 
 def _judging(words: Translator) -> StepChart:

@@ -45,13 +45,8 @@ def compare(first: Run, second: Run) -> Comparison:
 
     sides = [Judged(RunFolder(run.folder), run.manifest, run.table) for run in (first, second)]
     made = compare_judged(sides[0], sides[1], first.weights, first.scaling)
-    columns: dict[str, object] = {"exit_layer": made.exit_layers}
-    for name, by_layer in made.differences.items():
-        columns[name] = [each.estimate for each in by_layer]
-        columns[f"{name}_low"] = [each.interval[0] for each in by_layer]
-        columns[f"{name}_high"] = [each.interval[1] for each in by_layer]
     return Comparison(
-        pd.DataFrame(columns),
+        pd.DataFrame(made.rows()),
         made.num_questions,
         made.optimal_layers,
         made.p_same_optimal,

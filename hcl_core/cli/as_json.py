@@ -1,6 +1,5 @@
 """The objects that the terminal prints with ``--json``."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,11 +11,7 @@ from hcl_core.runs.manifest import Manifest, differing_settings
 from hcl_core.scores.comparison import RunComparison
 from hcl_core.scores.intervals import Difference, uncertainty
 from hcl_core.scores.metrics import OutcomeTable, score_layers
-
-
-def finite(value: float) -> float | None:
-    """``value`` for JSON, which has no NaN."""
-    return value if math.isfinite(value) else None
+from hcl_core.strict_json import finite
 
 
 def scores_as_json(manifest: Manifest, table: OutcomeTable, weights: Weights, scaling: Scaling) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rich.text import Text
 from hcl_core import registry
 from hcl_core.api.comparing import compare_judged
 from hcl_core.api.judging import Judged, judged
-from hcl_core.cli.as_json import comparison_as_json, difference_as_json, finite, scores_as_json
+from hcl_core.cli.as_json import comparison_as_json, difference_as_json, scores_as_json
 from hcl_core.cli.judges import IDEAS_HELP, JUDGE_HELP
 from hcl_core.cli.measures import MEASURES_HELP, measure_columns, parse_measures
 from hcl_core.cli.tables import (
@@ -36,6 +36,7 @@ from hcl_core.runs.manifest import Manifest
 from hcl_core.scores.comparison import compare_layers
 from hcl_core.scores.measures import reliability
 from hcl_core.settings.presets import scaling_of
+from hcl_core.strict_json import finite
 from hcl_core.text import printable
 
 SCALING_HELP = (

@@ -1,6 +1,6 @@
 """From a request and a loaded model to a run under way, in the folder where it belongs."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,10 @@ def start(
     checkpoint: "Checkpoint",
     out: Path | None = None,
     at_once: int | None = None,
+    *,
+    runs: Path | None = None,
+    embeddings: Embeddings | None = None,
+    wants: Callable[[str], bool] | None = None,
 ) -> tuple[RunFolder, Generator[Event, None, None]]:
     """The folder of a run, and its events; nothing is decoded or written before the first of them is asked for.
 
@@ -32,17 +36,21 @@ def start(
         request: The settings.
         lm: The model.
         checkpoint: Its weights.
-        out: The run's folder; ``None``: one among the user's runs, named by the run's id.
+        out: The run's folder; ``None``: one among ``runs``, named by the run's id.
         at_once: See ``runner.run``.
+        runs: Where runs are kept, and their samples looked for; ``None``: with the user's.
+        embeddings: Of a caller that starts several runs; the sentence embedder is loaded once for all.
+        wants: See ``runner.run``.
 
     Raises:
         HclError: As ``request.prepare``.
     """
-    prepared = prepare(request, lm, checkpoint, Embeddings(registry.load_embedder))
+    runs = runs_folder() if runs is None else runs
+    prepared = prepare(request, lm, checkpoint, embeddings or Embeddings(registry.load_embedder))
     if out is None:
-        folder, manifest = place_of(prepared.manifest, prepared.questions, runs_folder())
+        folder, manifest = place_of(prepared.manifest, prepared.questions, runs)
         prepared = replace(prepared, manifest=manifest)
     else:
         folder = RunFolder(out)
-    source = None if folder.exists else find_samples(prepared.manifest.run_id, folder, runs_folder())
-    return folder, run(folder, prepared, at_once=at_once, source=source)
+    source = None if folder.exists else find_samples(prepared.manifest.run_id, folder, runs)
+    return folder, run(folder, prepared, at_once=at_once, source=source, wants=wants)

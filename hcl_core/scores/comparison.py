@@ -60,6 +60,15 @@ class RunComparison:
     optimal_layers: tuple[int | None, int | None]
     p_same_optimal: float | None
 
+    def rows(self) -> list[dict[str, float]]:
+        """A row a layer: each difference, and ``..._low`` and ``..._high`` of its 95% interval."""
+        rows: list[dict[str, float]] = [{"exit_layer": layer} for layer in self.exit_layers]
+        for name, by_layer in self.differences.items():
+            for row, each in zip(rows, by_layer, strict=True):
+                row[name] = each.estimate
+                row[f"{name}_low"], row[f"{name}_high"] = each.interval
+        return rows
+
 
 def compare_layers(
     table: OutcomeTable,

@@ -24,7 +24,7 @@ from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import check_run_id
 from hcl_core.runs.tables import KEY
 from hcl_core.strict_json import read_record
-from hcl_core.sweeps.plan import Shard
+from hcl_core.sweeps.plan import Shard, shards_of
 from hcl_core.user_files import MAX_JSON_BYTES, read_text_limited
 
 SCHEMA_VERSION = 1
@@ -201,8 +201,9 @@ class SweepFolder:
             manifest, bad = folder.manifest(), folder.bad_parts()
             table = folder.sample_table(KEY)
             if shard is not None:
-                ids = [stored.question.id for stored in folder.questions()][shard.number - 1 :: shard.count]
-                table = table.filter(pc.is_in(table["question_id"].cast(pa.string()), pa.array(ids, pa.string())))
+                ids = shards_of([stored.question for stored in folder.questions()], shard)
+                chosen = pa.array(sorted(ids), pa.string())
+                table = table.filter(pc.is_in(table["question_id"].cast(pa.string()), chosen))
         except RunFolderError as error:
             return CellProgress(replace(cell, problem=str(error)))
         is_whole = len(table) == cell.num_wanted and (shard is not None or manifest.finished_at is not None)

@@ -13,9 +13,8 @@ from hcl_core import pipeline, registry
 from hcl_core.errors import DiskError, HclError, RunReadOnlyError
 from hcl_core.folders import runs_folder
 from hcl_core.pipeline.estimate import MachineSpeed, RunTimer, foretell
-from hcl_core.pipeline.request import prepare
 from hcl_core.pipeline.scorer import Embeddings
-from hcl_core.pipeline.views import find_samples, place_of
+from hcl_core.pipeline.starting import start
 from hcl_core.sweeps.folder import CellProgress, StoredCell, SweepFolder
 from hcl_core.sweeps.plan import Cell, Plan, Shard, shards_of
 
@@ -155,17 +154,20 @@ class _Sitting:
     def _run_cell(
         self, cell: Cell, stored: StoredCell, lm: "LanguageModel", checkpoint: "Checkpoint"
     ) -> Iterator[SweepEvent]:
-        prepared = prepare(cell.request, lm, checkpoint, self._embeddings)
-        run, manifest = place_of(prepared.manifest, prepared.questions, self._folder.path)
-        prepared = replace(prepared, manifest=manifest)
+        chosen = shards_of(cell.request.questions, self._shard)
+        run, events = start(
+            cell.request,
+            lm,
+            checkpoint,
+            runs=self._folder.path,
+            embeddings=self._embeddings,
+            wants=lambda question_id: question_id in chosen and self._has_time(),
+        )
         stored = replace(stored, run_id=run.path.name, problem=None)
         self._folder.update(stored)  # before the run: after a crash its samples are found
-        source = None if run.exists else find_samples(manifest.run_id, run, self._folder.path)
-        chosen = shards_of(cell.request.questions, self._shard)
         timer = RunTimer(self._speed, cell.request, cell.exit_layers, None)
         before, num_present, began = CellProgress(stored), 0, time.perf_counter()
-        wants = lambda question_id: question_id in chosen and self._has_time()  # noqa: E731
-        with closing(pipeline.run(run, prepared, source=source, wants=wants)) as events:
+        with closing(events):
             for event in events:
                 timer.add(event, is_alone=True)
                 if isinstance(event, pipeline.Started):

@@ -123,11 +123,7 @@ class CausalLM(LanguageModel):
         return rms_norm(self._norm, hidden, is_fused=self._fuses_norm)
 
     def unembed(self, normed: Tensor, out: Tensor) -> Tensor:
-        """Logits of ``normed [n, hidden_size]``, written into the float32 buffer ``out [n or more, vocab_size]``.
-
-        Returns:
-            The first ``n`` rows of ``out``.
-        """
+        """Logits of ``normed``; see ``LanguageModel.unembed``."""
         logits = out[: len(normed)]
         # A quarter of the scratch memory a product on a CPU: larger temporaries are newly mapped, and page faults then
         # cost as much as the product.
@@ -137,15 +133,7 @@ class CausalLM(LanguageModel):
         return logits if self._facts.logits_scale == 1 else logits.mul_(self._facts.logits_scale)
 
     def logits_of(self, hidden: Tensor, vocabulary: Tensor) -> Tensor:
-        """Float32 logits of some tokens only, by final norm and unembedding; differentiable.
-
-        Args:
-            hidden: ``[n, hidden_size]`` before the final norm.
-            vocabulary: ``[v]`` token ids.
-
-        Returns:
-            ``[n, v]``.
-        """
+        """Float32 logits of some tokens only; see ``LanguageModel.logits_of``."""
         normed = F.rms_norm(hidden.float(), (self.hidden_size,), self._norm.weight.float(), self._norm.variance_epsilon)
         token_ids = vocabulary.to(self._head_weight.device)
         bias = self._head_bias[token_ids].float() if self._head_bias is not None else None
