@@ -18,11 +18,11 @@ from bench.machine import describe
 from bench.other_shapes import save_random, save_widened
 from bench.serve import requests
 from hcl_core.models.catalogue import DEFAULT_MODEL
-from hcl_core.pipeline.estimate import MachineSpeed, expected_seconds, foretell
+from hcl_core.pipeline.estimate import MachineSpeed, counted_seconds, foretell
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.pipeline.waves import wave_bounds
 from hcl_core.ports import DecodeRequest
-from hcl_core.records import Question, StoredQuestion
+from hcl_core.records import Question, Sample, StoredQuestion
 from hcl_core.registry import load_model, load_questions, make_decoder
 from hcl_core.settings.layers import LayerRange
 
@@ -44,11 +44,10 @@ def main() -> None:
     lm, _ = load_model(DEFAULT_MODEL.name, "float32")
     first = asked_of(DEFAULT_MODEL.name, lm.num_hidden_layers, load_questions("starter").load(1)[0])
     untaught = foretell(first, layers_of(first), FIRST_WAVE, speed)
-    expected = expected_seconds(first, layers_of(first), FIRST_WAVE)
-    assert untaught is not None and expected is not None
+    assert untaught is not None
     run(lm, first)  # the warm-up
-    taken = run(lm, first)
-    speed.learn(first.model, taken, expected)
+    taken, waves = run(lm, first)
+    speed.learn(first.model, taken, counted_seconds(first, waves))
     print(f"{describe()}; {len(layers_of(first))} layers, {first.num_samples} answers")
     print(f"before any run: {untaught.low:.1f} to {untaught.high:.1f} s foretold, {taken:.1f} s taken\n")
     column = "model" if options.others else "head"
@@ -89,8 +88,8 @@ def layers_of(request: RunRequest) -> Sequence[int]:
     return range(request.layers.start, request.layers.stop + 1)
 
 
-def run(lm: Any, request: RunRequest) -> float:
-    """Seconds of decoding."""
+def run(lm: Any, request: RunRequest) -> tuple[float, list[list[Sample]]]:
+    """Seconds of decoding, and the answers by wave."""
     (question,) = request.questions
     decoder = make_decoder(lm, request.exit_head, request.template)
     waves = [
@@ -98,10 +97,13 @@ def run(lm: Any, request: RunRequest) -> float:
         for start, stop in wave_bounds(request.num_samples, FIRST_WAVE)
     ]
     stored = StoredQuestion(question, decoder.prompt_for(question))
+    answers: list[list[Sample]] = [[]]
     began = time.perf_counter()
-    for _ in decoder.decode_many([DecodeRequest(stored, request.sampling, waves)]):
-        pass
-    return time.perf_counter() - began
+    for _, progress in decoder.decode_many([DecodeRequest(stored, request.sampling, waves)]):
+        answers[-1] += progress.finished
+        if progress.wave_done:
+            answers.append([])
+    return time.perf_counter() - began, answers[:-1]
 
 
 def print_ratios(name: str, lm: Any, asked: RunRequest, speed: MachineSpeed) -> None:
@@ -110,7 +112,7 @@ def print_ratios(name: str, lm: Any, asked: RunRequest, speed: MachineSpeed) -> 
         request = replace(asked, sampling=replace(asked.sampling, temperature=temperature))
         told = foretell(request, layers_of(request), FIRST_WAVE, speed)
         assert told is not None
-        taken = run(lm, request)
+        taken, _ = run(lm, request)
         ratio = taken / told.middle
         print(
             f"| {name} | {temperature:g} | {told.low:.1f} to {told.high:.1f} | {taken:.1f} | {ratio:.2f} |", flush=True

@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from bench.machine import describe
 from bench.other_shapes import save_random
 from hcl_core.decode.engine import EngineDecoder
 from hcl_core.models.shapes import ModelShape
-from hcl_core.models.workload import SHARING_FILE, Workload, product_rate
+from hcl_core.models.workload import SHARING_FILE, Workload, beginnings, by_layer, product_rate, work_of
 from hcl_core.records import Question, Sample, SamplingSettings
 from hcl_core.registry import load_model, load_questions, make_decoder
 from hcl_core.settings.prompts import load_template
@@ -83,8 +82,10 @@ def fitted(terms: np.ndarray, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray
     stalls makes a few ten times as long.
     """
     relative, weights = terms / taken[:, None], np.ones(len(taken))
+    scales = relative.max(axis=0)  # else the terms differ by powers of ten, and the solver takes small ones for zero
     for _ in range(20):
-        rates, _ = nnls(relative * weights[:, None], weights)
+        scaled_rates, _ = nnls(relative / scales * weights[:, None], weights)
+        rates = scaled_rates / scales
         ratios = relative @ rates
         weights = 1 / np.sqrt(np.maximum(abs(np.log(np.maximum(ratios, 1e-3))), 0.05))
     return rates, ratios
@@ -112,14 +113,11 @@ def decode(decoder: EngineDecoder, question: Question, temperature: float) -> tu
     stored, settings = with_prompt(decoder, question), SamplingSettings(temperature, 0.9, 0, MAX_NEW_TOKENS, 0)
     num_prompt_tokens = len(decoder.parts.tokenize(stored))
     samples: list[Sample] = []
-    began, steps = time.perf_counter(), 0
+    began = time.perf_counter()
     for progress in decoder.decode(stored, settings, [wave]):
         samples += progress.finished
-        steps += 1
-    seconds, deepest = time.perf_counter() - began, decoder.num_hidden_layers
-    rows = sum(depths_of(samples).values()) + num_prompt_tokens * deepest
-    readouts = sum(len(beginnings(of_layer)) for of_layer in by_layer(samples))
-    return samples, Workload(deepest * (1 + steps), rows, readouts), seconds
+    seconds = time.perf_counter() - began
+    return samples, work_of([samples], num_prompt_tokens), seconds
 
 
 def sharing(questions: Sequence[Sequence[Sample]]) -> dict[str, Any]:
@@ -133,32 +131,11 @@ def sharing(questions: Sequence[Sequence[Sample]]) -> dict[str, Any]:
         exponent = min(1.0, max(0.0, math.log(distinct / length) / math.log(NUM_SAMPLES)))
         num_tokens = float(np.mean(ended)) if ended else 0.0
         layers.append([round(num_tokens, 2), round(1 - len(ended) / len(samples), 4), round(exponent, 3)])
-    rows = sum(sum(depths_of(samples).values()) for samples in questions)
+    rows = sum(work_of([samples], 0).block_rows for samples in questions)
     alone = sum(
         len(beginnings(of_layer)) * of_layer[0].exit_layer for samples in questions for of_layer in by_layer(samples)
     )
     return {"overlap": round(rows / alone, 3), "layers": layers}
-
-
-def by_layer(samples: Sequence[Sample]) -> list[list[Sample]]:
-    """The samples of each layer, in order."""
-    ordered = sorted(samples, key=lambda sample: sample.exit_layer)
-    return [list(group) for _, group in groupby(ordered, key=lambda sample: sample.exit_layer)]
-
-
-def beginnings(samples: Sequence[Sample]) -> set[tuple[int, ...]]:
-    """Distinct texts, as tokens, that the next token of some sample was drawn after."""
-    return {
-        sample.completion_token_ids[:length] for sample in samples for length in range(len(sample.completion_token_ids))
-    }
-
-
-def depths_of(samples: Sequence[Sample]) -> dict[tuple[int, ...], int]:
-    """The deepest layer that wants each beginning, the prompt apart."""
-    depths: dict[tuple[int, ...], int] = {}
-    for of_layer in by_layer(samples):
-        depths |= dict.fromkeys(beginnings(of_layer) - {()}, of_layer[0].exit_layer)
-    return depths
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from test_runs import SETTINGS, make_manifest
 
 from app.service import Service
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
-from hcl_core.models.workload import LayerSharing, foretell_work, reference_seconds, sharing_at
-from hcl_core.pipeline import Finished, Started
+from hcl_core.models.workload import LayerSharing, foretell_work, reference_seconds, sharing_at, work_of
+from hcl_core.pipeline import Finished, Started, WaveDone
 from hcl_core.pipeline.estimate import MachineSpeed, RunTimer, expected_seconds, foretell
 from hcl_core.pipeline.request import RunRequest
-from hcl_core.records import Question, SamplingSettings
+from hcl_core.records import Question, Sample, SamplingSettings
 from hcl_core.settings.layers import LayerRange
 from hcl_core.settings.prompts import load_template
 from hcl_core.settings.strategies import Strategy
@@ -80,6 +80,21 @@ def test_questions_at_once_share_the_reads_of_the_weights_alone():
     one, four = work(), work(num_at_once=4)
     assert (four.block_rows, four.readouts) == (one.block_rows, one.readouts)
     assert four.block_steps == one.block_steps / 4
+
+
+def answer(layer, number, *token_ids):
+    return Sample("0", layer, number, "", "", token_ids, (-1.0,) * len(token_ids), "stop")
+
+
+def test_work_is_counted_from_the_answers():
+    # Layer 10 reads what follows (), (7,) and (7, 8); layer 20 (), (7,) and (9,): rows to layer 20 but for (7, 8).
+    samples = [answer(10, 0, 7, 8, 0), answer(10, 1, 7, 0), answer(20, 0, 7, 0), answer(20, 1, 9, 0)]
+    counted = work_of([samples], num_prompt_tokens=5)
+    assert (counted.steps, counted.block_steps) == (4, 80)  # the prompt's, and of three tokens
+    assert (counted.readouts, counted.block_rows) == (6, 5 * 20 + 20 + 20 + 10)
+    assert work_of([samples, samples], 5) == counted  # what is known needs no step
+    later = work_of([samples[1:], samples[:1]], 5, num_at_once=2)
+    assert (later.steps, later.readouts, later.block_rows) == ((1 + 2 + 3) / 2, 6, counted.block_rows)
 
 
 # Seconds.
@@ -162,16 +177,31 @@ def test_it_is_kept_beside_the_runs_and_is_none_of_them(tmp_path, monkeypatch):
 # Which runs teach.
 
 
-def timed(tmp_path, events_alone, request=None):
-    speed = MachineSpeed(tmp_path / "speed.json")
-    timer = RunTimer(speed, request or asked(), LAYERS, 8)
-    for event, is_alone in events_alone:
-        timer.add(event, is_alone=is_alone)
-    return speed.factor("smollm2-135m")[1]
-
-
 MANIFEST = replace(make_manifest(SETTINGS), decode_seconds=5.0)
 BEGUN, GONE_ON, DONE = Started(MANIFEST, 0, 72), Started(MANIFEST, 8, 72), Finished(MANIFEST, None)
+
+
+def waves(token_of):
+    """The two waves of a question, with answers of 20 tokens."""
+    for numbers in (range(8), range(8, 24)):
+        samples = [answer(layer, number, *[token_of(number)] * 20) for layer in LAYERS for number in numbers]
+        yield WaveDone(asked().questions[0], tuple(samples), None, 0, 72), True
+
+
+def timed(tmp_path, events_alone, request=None, token_of=int):
+    speed = MachineSpeed(tmp_path / "speed.json")
+    timer = RunTimer(speed, request or asked(), LAYERS, 8)
+    first, *rest = events_alone
+    for event, is_alone in [first, *waves(token_of), *rest]:
+        timer.add(event, is_alone=is_alone)
+    return speed.factor("smollm2-135m")
+
+
+def test_a_question_whose_answers_share_much_does_not_make_the_machine_look_fast(tmp_path):
+    whole = [(BEGUN, True), (DONE, True)]
+    noise, _ = timed(tmp_path / "noise", whole)
+    equal, _ = timed(tmp_path / "equal", whole, token_of=lambda _: 7)
+    assert equal > 2 * noise  # the same seconds for far less work
 
 
 @pytest.mark.parametrize(
@@ -186,9 +216,9 @@ BEGUN, GONE_ON, DONE = Started(MANIFEST, 0, 72), Started(MANIFEST, 8, 72), Finis
     ids=["whole", "unfinished", "resumed", "begun beside another", "ended beside another"],
 )
 def test_only_whole_runs_alone_teach(tmp_path, events, teaches):
-    assert timed(tmp_path, events) is teaches
+    assert timed(tmp_path, events)[1] is teaches
 
 
 def test_another_strategy_teaches_nothing_of_true_early_exit(tmp_path):
-    assert timed(tmp_path, [(BEGUN, True), (DONE, True)], asked(strategy=Strategy("dynamic"))) is False
+    assert timed(tmp_path, [(BEGUN, True), (DONE, True)], asked(strategy=Strategy("dynamic")))[1] is False
     assert MachineSpeed(tmp_path / "speed.json").factor("smollm2-135m", "dynamic")[1]

@@ -10,12 +10,14 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from hcl_core.folders import PROGRAM
 from hcl_core.models.shapes import ModelShape
+from hcl_core.records import Sample
 
 # Tokens of an answer that one verification of self-speculation brings, and readouts that take as long as drawing one of
 # them from float64 distributions: both for SmolLM2-135M, over temperatures of 0.6 and 1, and 8 to 32 answers.
@@ -28,22 +30,30 @@ class Workload:
     """What the answers to one question take.
 
     Attributes:
+        steps: How often the unembedding's weights are read.
         block_steps: Blocks times steps: how often a block's weights are read.
         block_rows: Rows through blocks, the prompt's among them.
         readouts: Rows through the unembedding.
     """
 
+    steps: float
     block_steps: float
     block_rows: float
     readouts: float
 
-    def terms(self, shape: ModelShape) -> tuple[float, float, float, float]:
-        """Weights read, multiply-adds in blocks and in readouts, and probabilities; what seconds are linear in."""
+    def terms(self, shape: ModelShape) -> tuple[float, ...]:
+        """What seconds are linear in.
+
+        Weights read, multiply-adds in blocks and in readouts, probabilities, and blocks called: whatever its size, a
+        block takes some time of its own.
+        """
+        unembedding = shape.hidden_size * shape.vocab_size
         return (
-            self.block_steps * shape.matrix_weights,
+            self.block_steps * shape.matrix_weights + self.steps * unembedding,
             self.block_rows * shape.matrix_weights,
-            self.readouts * shape.hidden_size * shape.vocab_size,
+            self.readouts * unembedding,
             self.readouts * shape.vocab_size,
+            self.block_steps,
         )
 
 
@@ -123,12 +133,50 @@ def foretell_work(
         readouts, block_rows = readouts + rows, block_rows + rows * layer * overlap
         is_long |= sharing.capped * num_samples >= 0.5  # some answer has all tokens
     steps = max_new_tokens if is_long else min(max_new_tokens, 2 * readouts / len(exit_layers))
-    deepest = max(exit_layers)
+    if temperature == 0:
+        num_waves = 1  # all answers of a layer are its first
+    deepest, num_steps = max(exit_layers), (1 + steps * num_waves) / num_at_once
     return Workload(
-        block_steps=deepest * (1 + steps * num_waves) / num_at_once,
+        steps=num_steps,
+        block_steps=deepest * num_steps,
         block_rows=block_rows + num_prompt_tokens * deepest,
         readouts=readouts,
     )
+
+
+def work_of(waves: Sequence[Sequence[Sample]], num_prompt_tokens: int, num_at_once: int = 1) -> Workload:
+    """The work that the answers to one question took, counted from them; early exit's alone.
+
+    Args:
+        waves: Samples of all layers, by the wave that they were decoded in; at least one sample.
+        num_prompt_tokens: Of the prompt.
+        num_at_once: Questions that share each read of the weights.
+    """
+    depths: dict[tuple[int, ...], int] = {}  # the deepest layer that wants each beginning
+    known: set[tuple[int, tuple[int, ...]]] = set()
+    steps = 1
+    for wave in waves:
+        found = {(each[0].exit_layer, start) for each in by_layer(wave) for start in beginnings(each)} - known
+        steps += max((1 + len(start) for _, start in found), default=0)  # what is known needs no step
+        known |= found
+    for layer, start in known:
+        depths[start] = max(layer, depths.get(start, 0))
+    deepest = depths.pop(())  # the prompt
+    rows = sum(depths.values()) + num_prompt_tokens * deepest
+    return Workload(steps / num_at_once, deepest * steps / num_at_once, rows, len(known))
+
+
+def by_layer(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """The samples of each layer, in order."""
+    ordered = sorted(samples, key=lambda sample: sample.exit_layer)
+    return [list(group) for _, group in groupby(ordered, key=lambda sample: sample.exit_layer)]
+
+
+def beginnings(samples: Sequence[Sample]) -> set[tuple[int, ...]]:
+    """Distinct texts, as tokens, that the next token of some sample was drawn after."""
+    return {
+        sample.completion_token_ids[:length] for sample in samples for length in range(len(sample.completion_token_ids))
+    }
 
 
 def _self_speculative(whole: Workload, num_layers: int, num_tokens: float) -> Workload:
@@ -140,6 +188,7 @@ def _self_speculative(whole: Workload, num_layers: int, num_tokens: float) -> Wo
         num_tokens: Of all answers of a layer, shared ones too: each is drawn from distributions over the vocabulary.
     """
     return Workload(
+        steps=num_layers * whole.steps / _TOKENS_A_ROUND,
         block_steps=num_layers * whole.block_steps / _TOKENS_A_ROUND,
         block_rows=num_layers * whole.block_rows,
         readouts=num_layers * (whole.readouts + num_tokens * _READOUTS_A_DRAW),
@@ -149,7 +198,7 @@ def _self_speculative(whole: Workload, num_layers: int, num_tokens: float) -> Wo
 def _dynamic(whole: Workload, exit_layers: Sequence[int], num_hidden_layers: int) -> Workload:
     """Answers like the whole model's; a token is read at each layer until one is sure, on average half of them."""
     read_at = sum(1 + (num_hidden_layers - layer) / 2 for layer in exit_layers)
-    return Workload(whole.block_steps, len(exit_layers) * whole.block_rows, read_at * whole.readouts)
+    return Workload(whole.steps, whole.block_steps, len(exit_layers) * whole.block_rows, read_at * whole.readouts)
 
 
 def sharing_at(exit_head: str, temperature: float, depth: float) -> tuple[LayerSharing, float]:

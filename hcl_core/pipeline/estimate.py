@@ -14,10 +14,11 @@ from hcl_core.atomic import atomic_file
 from hcl_core.errors import HclError
 from hcl_core.models.catalogue import DEFAULT_MODEL, find_model
 from hcl_core.models.shapes import ModelShape
-from hcl_core.models.workload import foretell_work, product_rate, reference_rate, reference_seconds
-from hcl_core.pipeline.events import Event, Finished, Started
+from hcl_core.models.workload import foretell_work, product_rate, reference_rate, reference_seconds, work_of
+from hcl_core.pipeline.events import Event, Finished, Started, WaveDone
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.pipeline.waves import wave_bounds
+from hcl_core.records import Sample
 from hcl_core.settings.strategies import EARLY_EXIT
 
 # Answers share more or less from question to question: most runs take between these parts of what is foretold.
@@ -103,6 +104,10 @@ class MachineSpeed:
 class RunTimer:
     """Learns from one run: one that is whole and had the model for itself says how fast this machine is.
 
+    Answers to some questions share far more than those to others. What the run's own answers took, counted from them,
+    therefore stands against its seconds, and not what was foretold of it; but of other strategies than early exit only
+    the latter is known.
+
     Args:
         speed: What it teaches.
         request: What is run.
@@ -113,15 +118,39 @@ class RunTimer:
     def __init__(
         self, speed: MachineSpeed, request: RunRequest, exit_layers: Sequence[int], first_wave: int | None
     ) -> None:
-        self._speed, self._model, self._strategy = speed, request.model, request.strategy.name
-        self._expected = expected_seconds(request, exit_layers, first_wave)
+        self._speed, self._request = speed, request
+        self._num_wanted = len(exit_layers) * request.num_samples
+        self._waves: dict[str, list[Sequence[Sample]]] = {}  # of questions under way
+        is_counted = request.strategy.name == EARLY_EXIT.name and _shape_of(request.model) is not None
+        self._expected = 0.0 if is_counted else expected_seconds(request, exit_layers, first_wave)
+        self._is_counted = is_counted
 
     def add(self, event: Event, *, is_alone: bool) -> None:
         """Take note of an event; ``is_alone``: no other run is under way."""
         if not is_alone or (isinstance(event, Started) and event.num_present):
             self._expected = None
-        if isinstance(event, Finished) and self._expected is not None:
-            self._speed.learn(self._model, event.manifest.decode_seconds, self._expected, self._strategy)
+        if self._expected is None:
+            return
+        if isinstance(event, WaveDone) and self._is_counted:
+            waves = self._waves.setdefault(event.question.id, [])
+            waves.append(event.samples)
+            if sum(map(len, waves)) == self._num_wanted:
+                self._expected += counted_seconds(self._request, self._waves.pop(event.question.id))
+        elif isinstance(event, Finished):
+            name = self._request.strategy.name
+            self._speed.learn(self._request.model, event.manifest.decode_seconds, self._expected, name)
+
+
+def counted_seconds(request: RunRequest, waves: Sequence[Sequence[Sample]]) -> float:
+    """Seconds on the reference machine that one question's answers took, by wave; early exit's alone.
+
+    Raises:
+        ValueError: The model's size is not known.
+    """
+    shape = _shape_of(request.model)
+    if shape is None:
+        raise ValueError(f"{request.model} has no known size")
+    return reference_seconds(work_of(waves, _num_prompt_tokens(request), _num_at_once(request)), shape)
 
 
 def expected_seconds(request: RunRequest, exit_layers: Sequence[int], first_wave: int | None) -> float | None:
@@ -129,7 +158,6 @@ def expected_seconds(request: RunRequest, exit_layers: Sequence[int], first_wave
     shape = _shape_of(request.model)
     if shape is None:
         return None
-    letters = sum(len(request.template.text) + len(each.text) for each in request.questions)
     work = foretell_work(
         num_hidden_layers=shape.num_hidden_layers,
         exit_layers=exit_layers,
@@ -137,9 +165,9 @@ def expected_seconds(request: RunRequest, exit_layers: Sequence[int], first_wave
         max_new_tokens=request.sampling.max_new_tokens,
         temperature=request.sampling.temperature,
         exit_head=_head_of(request),
-        num_prompt_tokens=round(letters / len(request.questions) / _LETTERS_A_TOKEN),
+        num_prompt_tokens=_num_prompt_tokens(request),
         num_waves=len(wave_bounds(request.num_samples, first_wave)),
-        num_at_once=min(len(request.questions), _QUESTIONS_AT_ONCE),
+        num_at_once=_num_at_once(request),
         strategy=request.strategy.name,
     )
     return len(request.questions) * reference_seconds(work, shape)
@@ -163,6 +191,16 @@ def _key(model: str, strategy: str = EARLY_EXIT.name) -> str:
     known = find_model(model)
     by_strategy = "" if strategy == EARLY_EXIT.name else f", {strategy}"
     return f"{known.name if known else model}, {cores} cores{by_strategy}"
+
+
+def _num_prompt_tokens(request: RunRequest) -> int:
+    """Of one question, about."""
+    letters = sum(len(request.template.text) + len(each.text) for each in request.questions)
+    return round(letters / len(request.questions) / _LETTERS_A_TOKEN)
+
+
+def _num_at_once(request: RunRequest) -> int:
+    return min(len(request.questions), _QUESTIONS_AT_ONCE)
 
 
 def _shape_of(model: str) -> ModelShape | None:
