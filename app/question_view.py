@@ -155,6 +155,12 @@ class QuestionView:
                 _read_before[version, question_id] = None
         return view
 
+    @staticmethod
+    def read_elsewhere(run: StoredRun, question_id: str) -> None:
+        """Take note that another process has read the question without an error, as its files are now."""
+        with _read_lock:
+            _read_before[library.by_answers(run), question_id] = None
+
     @classmethod
     def from_live(
         cls, manifest: Manifest, stored: StoredQuestion, scored: ScoredQuestion, token_texts: dict[int, str]

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from test_lesson_files import LESSON, QUESTION, RUN, parsed
 from test_views import HOSTILE
 
+from app.lessons import routes
 from app.lessons.address import join_address, told
 from app.lessons.live import start_live
 from app.lessons.reading import read_lesson
@@ -169,6 +170,35 @@ def test_students_see_what_is_right_only_after_the_reveal(room, client):
     assert "layer 25, with 48 right" in client.get("/class/show/state").json()["html"]
     refused = client.post("/class/predict", json=sent, headers=student)
     assert refused.status_code == 409 and "closed" in refused.json()["problem"]
+
+
+@pytest.mark.parametrize("view", ["student", "projector", "teacher"])
+def test_a_request_can_wait_for_news(room, client, view):
+    student = joined(client)
+    path = {"student": "/class", "projector": "/class/show", "teacher": teacher(room)}[view]
+    room.go(0)
+    seen = client.get(f"{path}/state", headers=student).json()["version"]
+    reveal = threading.Timer(0.3, room.reveal, [0])
+    reveal.start()
+    news = client.get(f"{path}/state?wait&seen={seen}", headers=student).json()
+    reveal.join()
+    assert news["version"] != seen and "layer 25, with 48 right" in news["html"]
+
+
+def test_a_request_waits_for_news_no_longer_than_proxies_do(client, monkeypatch):
+    student = joined(client)
+    seen = client.get("/class/state", headers=student).json()["version"]
+    monkeypatch.setattr(routes, "_MOST_SECONDS_WAITING", 0.3)
+    assert client.get(f"/class/state?wait&seen={seen}", headers=student).json() == {"version": seen}
+
+
+def test_who_waits_for_news_of_a_class_that_is_over_is_told(room, client):
+    student = joined(client)
+    seen = client.get("/class/state", headers=student).json()["version"]
+    reset = threading.Timer(0.3, room.reset)
+    reset.start()
+    assert client.get(f"/class/state?wait&seen={seen}", headers=student).status_code == 409
+    reset.join()
 
 
 def test_only_the_secret_link_is_the_teacher_s(room, client):

@@ -1,13 +1,15 @@
 """The pages of a class beside Gradio's: small, without a session of Gradio's for each browser.
 
-Browsers ask every other second whether anything is new. What all see is made once for each stage, so that an answer to
-a student is a few bytes from memory.
+Browsers ask whether anything is new, and such a request waits until there is. What all see is made once for each stage,
+so that an answer to a student is a few bytes from memory.
 """
 
+import asyncio
 import io
 import logging
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from functools import cache, wraps
 from pathlib import Path
@@ -44,6 +46,8 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _WHO = "x-class-student"
+# The longest that a request waits for news, and how often it looks. Proxies give up after 30 s or more.
+_MOST_SECONDS_WAITING, _SECONDS_BETWEEN_LOOKS = 15.0, 0.1
 
 
 class _Predicted(BaseModel):
@@ -146,11 +150,17 @@ class ClassPages:
         return JSONResponse({"token": token, "who": self._words("class_student", number=number)}, headers=_HEADERS)
 
     async def _student_state(self, request: Request) -> Response:
-        token, stage = request.headers.get(_WHO, ""), self.room.stage
-        if self.room.number_of(token) is None:
-            raise RefusedError("class_not_in")
+        token = request.headers.get(_WHO, "")
+
+        def version_now() -> str:
+            if self.room.number_of(token) is None:  # also while the request waits: the teacher starts a new class
+                raise RefusedError("class_not_in")
+            return self.room.stage.student_version
+
+        is_news = await _is_news(request, version_now)
+        stage = self.room.stage
         version = stage.student_version
-        if request.query_params.get("seen") == version:
+        if not is_news:
             return JSONResponse({"version": version}, headers=_HEADERS)
         html = await self._make("student", version, lambda: self._student(stage))
         mine = self.room.mine(token, stage.at)
@@ -165,21 +175,25 @@ class ClassPages:
     # The projector.
 
     async def _show_state(self, request: Request) -> Response:
+        is_news = await _is_news(request, lambda: self._show_version(self.room.stage))
         stage = self.room.stage
-        # Once all is revealed, late joiners change nothing on it.
-        version = stage.version if stage.is_revealed else self.room.version
-        if request.query_params.get("seen") == version:
+        version = self._show_version(stage)
+        if not is_news:
             return JSONResponse({"version": version}, headers=_HEADERS)
         html = await self._make("show", version, lambda: self._show(stage))
         return JSONResponse({"version": version, "html": html}, headers=_HEADERS)
 
+    def _show_version(self, stage: Stage) -> str:
+        """Once all is revealed, late joiners change nothing on the projector."""
+        return stage.version if stage.is_revealed else self.room.version
+
     # The teacher.
 
     async def _teacher_state(self, request: Request) -> Response:
-        version = self.room.version
-        if request.query_params.get("seen") == version:
+        is_news = await _is_news(request, lambda: self.room.version)
+        version, stage = self.room.version, self.room.stage
+        if not is_news:
             return JSONResponse({"version": version}, headers=_HEADERS)
-        stage = self.room.stage
         html = await self._make("teacher", version, lambda: self._teacher(stage))
         return JSONResponse({"version": version, "html": html}, headers=_HEADERS)
 
@@ -250,6 +264,16 @@ def predictions_csv(room: Room, words: Translator) -> bytes:
     written = io.BytesIO(b"")
     write_table(pa.Table.from_pylist(rows, schema=schema), written)
     return written.getvalue()
+
+
+async def _is_news(request: Request, version: Callable[[], str]) -> bool:
+    """Whether the browser has seen another version; with ``wait`` in the address, this waits for one."""
+    seen, until = request.query_params.get("seen"), time.monotonic() + _MOST_SECONDS_WAITING
+    while "wait" in request.query_params and seen == version() and time.monotonic() < until:
+        if await request.is_disconnected():
+            break
+        await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+    return seen != version()
 
 
 async def _body(request: Request) -> bytes:

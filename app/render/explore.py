@@ -38,6 +38,7 @@ QUESTION_PARTS = (
 OPENED_PARTS = (*QUESTION_PARTS, "question", "accepted", "stored_run")
 # Stored questions whose parts are in memory: about 150 kB each.
 _MOST_KEPT = 1_024
+_parts_lock = Lock()
 
 
 def question_parts(result: QuestionResult, words: Translator) -> Parts:
@@ -46,12 +47,18 @@ def question_parts(result: QuestionResult, words: Translator) -> Parts:
     return dict(_kept(result, words)) if is_for_all else _question_parts(result, words)
 
 
+def keep_parts(result: QuestionResult, words: Translator, parts: Parts) -> None:
+    """Keep what was drawn elsewhere of a stored question, for all who look at it."""
+    with _parts_lock:
+        _kept.cache[_same_parts(result, words)] = parts
+
+
 def _same_parts(result: QuestionResult, words: Translator) -> Hashable:
     title = library.title_of(result.shown.run_id, runs_folder())
     return result.view.version, result.shown, result.balance, title, words.language
 
 
-@cached(LRUCache(_MOST_KEPT), key=_same_parts, lock=Lock())
+@cached(LRUCache(_MOST_KEPT), key=_same_parts, lock=_parts_lock)
 def _kept(result: QuestionResult, words: Translator) -> Parts:
     return _question_parts(result, words)
 

@@ -1,7 +1,6 @@
 """What is counted while the page runs, and what its log says of it: numbers and kinds, and no text of anybody's."""
 
 import logging
-import math
 import time
 from collections.abc import Generator
 
@@ -30,8 +29,6 @@ _ERRORS = Counter("hcl_errors", "Errors in the log", registry=REGISTRY)
 _ANSWERED = Counter("hcl_http_answers", "Answers to requests, by status", ["status"], registry=REGISTRY)
 _VISITS = Counter("hcl_visits", "Pages that were opened", registry=REGISTRY)
 _VISITORS = Gauge("hcl_visitors", "Pages that are open now", registry=REGISTRY)
-# When the last request came, as of ``time.monotonic``.
-_last_request = -math.inf
 # A browser holds this connection while the page is open.
 _HEARTBEAT = "/gradio_api/heartbeat/"
 
@@ -82,11 +79,6 @@ class CountErrors(logging.Handler):
         _ERRORS.inc()
 
 
-def seconds_without_requests() -> float:
-    """Since the last one came; infinite where none has come."""
-    return time.monotonic() - _last_request
-
-
 class CountRequests:
     """ASGI middleware: counts answers by status, and the pages that are open."""
 
@@ -98,8 +90,7 @@ class CountRequests:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        global _last_request
-        _last_request, is_visit = time.monotonic(), False
+        is_visit = False
 
         async def send_counted(message: Message) -> None:
             nonlocal is_visit
