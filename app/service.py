@@ -196,7 +196,7 @@ class Service:
         """The events of a run, which its thread takes; it is on the account of the first who asked for it."""
         foretold = self.foretell(request, request.layers.resolve(model.lm.num_hidden_layers))
         shared.foretold = foretold.middle if foretold else None
-        clock = RunClock(self.settings.most_seconds_a_run if self.is_public else None, self._num_under_way)
+        clock = RunClock(self.settings.most_seconds_a_run if self.is_public else None, lambda: self.num_runs_under_way)
         with model.use(), self._seconds.account(caller, shared.foretold or 0.0) as account:
 
             def check() -> None:
@@ -237,7 +237,9 @@ class Service:
                 if self._store is not None:
                     self._store.add(folder.path.name)
 
-    def _num_under_way(self) -> int:
+    @property
+    def num_runs_under_way(self) -> int:
+        """Of all visitors; runs that wait for their turn are not among them."""
         return self._runs.num_under_way
 
     def _is_in_use(self, run_id: str) -> bool:

@@ -135,22 +135,35 @@ def test_only_the_first_results_of_a_run_may_change_the_chosen_layer(service):
     assert [update.is_first for update in run(service) if update.result] == [True, False, False]
 
 
-def test_updates_come_no_faster_than_a_page_can_follow_and_no_wave_is_lost(service, monkeypatch):
-    monkeypatch.setattr(explore, "INTERVAL", 0.25)
+def num_updates(service, monkeypatch, num_runs):
+    """Of a run beside others, and how often the clock was read; it is read twice for an update, and goes on by 0.06."""
     clock = iter(np.arange(0, 1000, 0.06))
-    monkeypatch.setattr("app.handlers.explore.time.monotonic", lambda: float(next(clock)))
-    updates = list(run(service, num_samples=56, max_new_tokens=12))
-    # The clock is read twice for an update and goes on by 0.06 each time: at most one update in four readings.
-    readings = int(next(clock) / 0.06)
-    assert len(updates) - 2 <= readings / 4
+    with monkeypatch.context() as patch:
+        patch.setattr(explore, "INTERVAL", 0.25)
+        patch.setattr("app.handlers.explore.time.monotonic", lambda: float(next(clock)))
+        patch.setattr(type(service), "num_runs_under_way", num_runs)
+        updates = list(run(service, num_samples=56, max_new_tokens=12, seed=num_runs))
+    return updates, int(next(clock) / 0.06)
+
+
+def test_updates_come_no_faster_than_a_page_can_follow_and_no_wave_is_lost(service, monkeypatch):
+    updates, readings = num_updates(service, monkeypatch, num_runs=1)
+    assert len(updates) - 3 <= readings / 4  # the first answers and the end are awaited
     progress = [update.status for update in updates[:-1] if update.result]
     assert progress and all(isinstance(each, Progress) and each.num_wanted == 224 for each in progress)
+
+
+def test_beside_other_runs_updates_come_more_rarely_but_the_first_answers_at_once(service, monkeypatch):
+    updates, readings = num_updates(service, monkeypatch, num_runs=8)
+    assert len(updates) - 3 <= readings / 4 / 8
+    shown = [len(update.result.view.samples) for update in updates if update.result]
+    assert shown[0] == 32 and shown[-1] == 224
 
 
 def test_updates_that_take_long_come_rarely(service, monkeypatch):
     monkeypatch.setattr(explore, "PAUSE", 1_000_000)
     shown = [update.result for update in run(service, num_samples=56, max_new_tokens=12) if update.result]
-    assert len(shown) == 1 and shown[-1].view.is_complete
+    assert len(shown) == 2 and shown[-1].view.is_complete  # the first answers and the end are awaited
 
 
 def test_an_update_of_thirty_layers_and_fifty_answers_is_small(reader):

@@ -27,8 +27,8 @@ from hcl_core.settings.prompts import load_template
 
 # Seconds between two updates: a page need not follow every decode step.
 INTERVAL = 0.25
-# And at least so many times what the last update took: where many watch runs of theirs, drawing must not take the time
-# that decoding needs.
+# And at least so many times what the last update took. Both times the number of runs under way: where many watch runs
+# of theirs, drawing must not take the time that decoding needs.
 PAUSE = 3
 
 
@@ -189,13 +189,13 @@ def _run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, Non
             wave = live if isinstance(live.event, pipeline.WaveDone) else wave
             is_end = isinstance(live.event, pipeline.Finished)
             began = time.monotonic()
-            if is_end or began > next_at:
-                # A wave that came too soon after the last update is shown with the next.
+            # The first answers are shown when they come; a later wave, too soon after the last update, with the next.
+            if is_end or began > next_at or (is_first and wave is not None):
                 update = _update(live if is_end else wave or live, visit, balance)
                 yield replace(update, is_first=is_first)
                 is_first = is_first and update.result is None
                 now, wave = time.monotonic(), None
-                next_at = now + max(INTERVAL, PAUSE * (now - began))
+                next_at = now + max(INTERVAL, PAUSE * (now - began)) * max(1, visit.service.num_runs_under_way)
 
 
 def _update(live: LiveEvent, visit: Visit, balance: Balance) -> RunUpdate:
