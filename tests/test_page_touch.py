@@ -71,7 +71,7 @@ def test_the_visitors_verdicts_are_said_to_count_in_explore_alone(visit):
 
 @pytest.mark.model
 def test_a_run_that_was_stopped_goes_on_after_a_reload(visit):
-    query = "?q=Name+a+sea.&a=Red+Sea&first=28&samples=400&temperature=1.5"
+    query = "?q=Name+a+sea.&a=Red+Sea&first=28&samples=160&temperature=1.5"
     with visit(query) as page:
         page.locator(".hcl-prefilled p").wait_for()
         page.wait_for_function("document.body.dataset.followed === 'yes'")
@@ -80,14 +80,14 @@ def test_a_run_that_was_stopped_goes_on_after_a_reload(visit):
         page.get_by_role("button", name="Stop", exact=True).click()
         page.get_by_text(STOPPED).wait_for(timeout=60_000)
         page.goto(page.url.split("?")[0] + "?tab=runs")
-        there = page.locator("#run-rows .body-cell", has_text=re.compile(r"^\s*\d[\d,]* of 1,200\s*$")).first
+        there = page.locator("#run-rows .body-cell", has_text=re.compile(r"^\s*\d[\d,]* of 480\s*$")).first
         present = int(there.inner_text().split(" of ")[0].replace(",", ""))
-        assert 0 < present < 1200
+        assert 0 < present < 480
         page.goto(page.url.split("?")[0] + query)
         page.locator(".hcl-prefilled p").wait_for()
         page.wait_for_function("document.body.dataset.followed === 'yes'")
         page.get_by_role("button", name="Run", exact=True).click()
-        progress = "/([\\d,]+) of 1,200 answers/.exec(document.querySelector('#status').innerText)"
+        progress = "/([\\d,]+) of 480 answers/.exec(document.querySelector('#status').innerText)"
         done = page.wait_for_function(f"{progress} && {progress}[1].replace(',', '')", timeout=60_000).json_value()
         assert int(done) >= present
         ran(page).wait_for(timeout=240_000)
