@@ -6,7 +6,6 @@ from typing import Any
 
 import yaml
 
-from hcl_core import __version__
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.models.catalogue import find_model
 from hcl_core.runs.folder import RunFolder
@@ -74,7 +73,7 @@ def push(folder: RunFolder, address: str, environment: Mapping[str, str], *, pub
         NoNetworkError: The Hub cannot be reached, or refuses.
     """
     repo, files = repo_of(address), data_set_files(folder)
-    message = f"Run {folder.manifest().id} of HCL Explorer {__version__}"
+    message = f"Run {folder.manifest().id} of HCL Explorer"
     of_run = re.compile(rf"{_PART.pattern}|({'|'.join(_TABLES)})\.parquet")
     return hub.commit(
         repo,
@@ -139,7 +138,7 @@ def card(manifest: Manifest, tables: list[str]) -> str:
             + (f" (its licence: {_code(known.licence)})" if known else "")
             + ",\nthe questions from the set named above; both have licences of their own.\n",
             "## Source\n",
-            f"Made with HCL Explorer {__version__}. Scores: He, Zhang and Cheng, *Shakespearean Sparks: The Dance of",
+            "Made with HCL Explorer. Scores: He, Zhang and Cheng, *Shakespearean Sparks: The Dance of",
             "Hallucination and Creativity in LLMs' Decoding Layers*, arXiv 2503.02851.\n",
         ]
     )
