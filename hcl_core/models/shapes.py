@@ -6,6 +6,11 @@ from typing import Any
 
 from hcl_core.errors import DamagedModelError
 
+# Families whose MLP has two matrices, where Llama's has three.
+_WITHOUT_GATE = ("gpt2", "gpt_neox")
+# What GPT-2's config calls the numbers that others call so.
+_GPT2_NAMES = {"num_attention_heads": "n_head", "num_hidden_layers": "n_layer", "hidden_size": "n_embd"}
+
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
@@ -44,6 +49,8 @@ class ModelShape:
             DamagedModelError: A number is missing, or the value is no number.
         """
         try:
+            if config.get("model_type") in _WITHOUT_GATE:
+                config = _as_gated(config)
             heads = int(config["num_attention_heads"])
             return cls(
                 int(config["num_hidden_layers"]),
@@ -79,3 +86,12 @@ class ModelShape:
     def kv_numbers(self) -> int:
         """Numbers in the keys and values of one token in one layer."""
         return 2 * self.num_key_value_heads * self.head_dim
+
+
+def _as_gated(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a Llama with as many weights as a family without a gate has, whose heads share nothing."""
+    renamed = dict(config) | {"num_key_value_heads": None, "head_dim": None}
+    if config["model_type"] == "gpt2":
+        renamed |= {name: config[theirs] for name, theirs in _GPT2_NAMES.items() if theirs in config}
+        renamed["intermediate_size"] = config.get("n_inner") or 4 * int(renamed["hidden_size"])
+    return renamed | {"intermediate_size": round(2 * int(renamed["intermediate_size"]) / 3)}

@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.checkpoints import Checkpoint, Location
 from hcl_core.decode.model.families import check_decoder_only, engine_for
+from hcl_core.decode.model.family.table import parts_of
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import is_out_of_memory
 from hcl_core.decode.model.reference_lm import ReferenceLM, shape_of
@@ -160,11 +161,10 @@ def place(model: Any, device: torch.device, readouts: torch.device) -> None:
 
     An embedding that is the unembedding too stays with it.
     """
-    decoder = model.model
-    for part in (decoder.embed_tokens, decoder.rotary_emb, decoder.layers):
-        part.to(device)
-    for part in (decoder.norm, model.lm_head):
-        part.to(readouts)
+    parts = parts_of(model)
+    for part in model.get_decoder().children():
+        part.to(readouts if part is parts.final_norm.module else device)
+    parts.head.to(readouts)
 
 
 def _check_report(checkpoint: Checkpoint, report: Mapping[str, Any]) -> None:
