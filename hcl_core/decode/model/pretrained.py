@@ -162,9 +162,13 @@ def place(model: Any, device: torch.device, readouts: torch.device) -> None:
     An embedding that is the unembedding too stays with it.
     """
     parts = parts_of(model)
+    is_tied = parts.head.weight is parts.embedding.weight
+    read_out = [parts.final_norm.module, parts.head, *([parts.embedding] if is_tied else [])]
     for part in model.get_decoder().children():
-        part.to(readouts if part is parts.final_norm.module else device)
-    parts.head.to(readouts)
+        if all(part is not other for other in read_out):
+            part.to(device)
+    for part in read_out:
+        part.to(readouts)
 
 
 def _check_report(checkpoint: Checkpoint, report: Mapping[str, Any]) -> None:
