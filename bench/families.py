@@ -24,6 +24,8 @@ from hcl_core.settings.prompts import load_template
 
 _SETTINGS = SamplingSettings(temperature=1.0, top_p=0.95, max_new_tokens=16)
 _QUESTION = Question("q", "Name a planet", ("Mars",))
+# Eight experts, of which a token has two.
+_EXPERTS = {"num_experts": 8, "num_local_experts": 8, "num_experts_per_tok": 2}
 
 
 def make_model(family: str, hidden_size: int, num_layers: int) -> Any:
@@ -35,7 +37,7 @@ def make_model(family: str, hidden_size: int, num_layers: int) -> Any:
         family,
         vocab_size=8192,
         hidden_size=hidden_size,
-        intermediate_size=4 * hidden_size,
+        intermediate_size=hidden_size if family == "mixtral" else 4 * hidden_size,
         num_hidden_layers=num_layers,
         num_attention_heads=8,
         num_key_value_heads=4,
@@ -44,6 +46,7 @@ def make_model(family: str, hidden_size: int, num_layers: int) -> Any:
         bos_token_id=0,
         eos_token_id=1,
         pad_token_id=1,
+        **({"moe_intermediate_size": hidden_size} | _EXPERTS if family in ("mixtral", "qwen3_moe") else {}),
     )
     return AutoModelForCausalLM.from_config(config, attn_implementation="eager")
 
@@ -71,10 +74,11 @@ def main() -> None:
     parser.add_argument("--hidden-size", type=int, default=256)
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--samples", type=int, default=10)
+    parser.add_argument("--families", nargs="+", choices=FAST_FAMILIES, default=FAST_FAMILIES)
     options = parser.parse_args()
     print(describe())
     print("| family | fast: s | reference: s | times | fast: MiB | reference: MiB |\n|---|---|---|---|---|---|")
-    for family in FAST_FAMILIES:
+    for family in options.families:
         seconds, mebibytes = {}, {}
         for engine in (FAST, REFERENCE):
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:

@@ -45,6 +45,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {family: (family, {}) for family 
         "olmo3",
         {"rope_parameters": {"full_attention": YARN, "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}}},
     ),
+    "qwen3_moe-some-plain": ("qwen3_moe", {"mlp_only_layers": [1], "norm_topk_prob": True}),
+    "mixtral-window": ("mixtral", {"sliding_window": 8}),
     "llama-dynamic": ("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}}),
 }
 
@@ -173,6 +175,18 @@ def test_windows_of_layers_are_read_from_the_config():
 def test_a_run_is_bounded_by_the_length_that_a_scaling_was_made_for():
     assert make_both("phi3-longrope")[0].max_positions == 128
     assert make_both("mistral")[0].max_positions == 256  # whatever its window
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_shape_has_the_weights_of_the_blocks(case):
+    """But for routers, and an intermediate size that two thirds make no whole number of."""
+    family, settings = CASES[case]
+    _, model = make_reference(family, **settings)
+    lm = CausalLM(model, make_tokenizer())
+    blocks = BlockStack(model).blocks
+    matrices = sum(weights.numel() for weights in blocks.parameters() if weights.dim() > 1)
+    assert lm.num_hidden_layers * lm.shape.matrix_weights == pytest.approx(matrices, rel=0.02)
+    assert (lm.shape.row_weights < lm.shape.matrix_weights) == (family in ("mixtral", "qwen3_moe"))
 
 
 def test_each_family_has_its_parts():

@@ -22,4 +22,6 @@ FAST_FAMILIES = (
     "phi3",
     "gpt2",
     "gpt_neox",
+    "mixtral",
+    "qwen3_moe",
 )

@@ -51,7 +51,7 @@ class Workload:
         unembedding = shape.hidden_size * shape.vocab_size
         return (
             self.block_steps * shape.matrix_weights + self.steps * unembedding,
-            self.block_rows * shape.matrix_weights,
+            self.block_rows * shape.row_weights,
             self.readouts * unembedding,
             self.readouts * shape.vocab_size,
             self.block_steps,

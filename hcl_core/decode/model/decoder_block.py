@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from hcl_core.decode.model.attention import Limits
-from hcl_core.decode.model.family.records import AttentionParts, BlockParts, MlpParts, NormParts
+from hcl_core.decode.model.experts import Experts
+from hcl_core.decode.model.family.records import AttentionParts, BlockParts, ExpertsParts, MlpParts, NormParts
 from hcl_core.decode.model.linear import affine, pad_rows, product_with
 from hcl_core.decode.model.norms import Norm
 
@@ -40,7 +41,11 @@ class DecoderBlock:
         )
         self._mlp_norm, self._mlp_output_norm = map(self._norm, (parts.mlp_norm, parts.mlp_output_norm))
         self._prepare_attention(parts.attention, release)
-        self._prepare_mlp(parts.mlp, release)
+        if isinstance(parts.mlp, ExpertsParts):
+            self._experts: Experts | None = Experts(parts.mlp, release=release)
+        else:
+            self._experts = None
+            self._prepare_mlp(parts.mlp, release)
 
     def _prepare_attention(self, parts: AttentionParts, release: bool) -> None:
         self._query_key_value = self._products(parts.projections, release)
@@ -62,9 +67,9 @@ class DecoderBlock:
         hidden = pad_rows(hidden)  # once for all products
         attended = self._attention(hidden, num_rows, rotary, attend)
         if self._is_parallel:
-            return (self._mlp(hidden) + attended + hidden)[:num_rows]
+            return (self._mlp(hidden, num_rows) + attended + hidden)[:num_rows]
         hidden = hidden + attended
-        return (hidden + self._mlp(hidden))[:num_rows]
+        return (hidden + self._mlp(hidden, num_rows))[:num_rows]
 
     def _attention(self, hidden: Tensor, num_rows: int, rotary: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
         """What attention adds to ``hidden``, whose rows from ``num_rows`` on are there for the products only."""
@@ -87,15 +92,19 @@ class DecoderBlock:
             query, key = _normed(self._query_norm, query), _normed(self._key_norm, key)
         return query, key, value
 
-    def _mlp(self, hidden: Tensor) -> Tensor:
-        """What the MLP adds to ``hidden``."""
-        made = self._up(_normed(self._mlp_norm, hidden))
-        if self._is_gated:
-            gate, up = made if len(made) == 2 else made[0].chunk(2, dim=-1)
-            inner = self._activation(gate) * up
-        else:
-            inner = self._activation(made[0])
-        return self._scaled(_normed(self._mlp_output_norm, self._down(inner)))
+    def _mlp(self, hidden: Tensor, num_rows: int) -> Tensor:
+        """What the MLP adds to ``hidden``, whose rows from ``num_rows`` on are there for the products only."""
+        normed = _normed(self._mlp_norm, hidden)
+        output = self._down(self._inner(normed)) if self._experts is None else self._experts(normed, num_rows)
+        return self._scaled(_normed(self._mlp_output_norm, output))
+
+    def _inner(self, rows: Tensor) -> Tensor:
+        """What the projection down reads, ``[n, intermediate_size]``."""
+        made = self._up(rows)
+        if not self._is_gated:
+            return self._activation(made[0])
+        gate, up = made if len(made) == 2 else made[0].chunk(2, dim=-1)
+        return self._activation(gate) * up
 
     def _scaled(self, output: Tensor) -> Tensor:
         return output if self._residual_scale == 1 else output * self._residual_scale

@@ -12,7 +12,7 @@ _BY_LAYER = "by type of layer"
 # Position scalings whose frequencies change beyond the length that a model was first made for; no text is longer.
 _BOUND_ROPE_TYPES = ("longrope", "dynamic")
 # Families in which every layer has the window; in others, those do whose type says so.
-_ALL_SLIDE = ("mistral", "phi3", "mixtral")
+_ALL_SLIDE = ("mistral", "phi3", "mixtral", "qwen3_moe")
 # Families that can have a position scaling for each type of layer.
 _ROPE_BY_LAYER = ("gemma3_text", "olmo3")
 # Of a model whose config names no longest text, such as one with alibi.

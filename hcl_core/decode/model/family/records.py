@@ -72,12 +72,33 @@ class MlpParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertsParts:
+    """Experts in the place of one MLP (Mixtral).
+
+    Attributes:
+        router: ``[experts, hidden_size]``.
+        num_active: Experts of a row.
+        shares_sum_to_one: Whether the router's probabilities of those are scaled to a sum of 1.
+        gate_up: ``[experts, 2 * intermediate_size, hidden_size]``, the gate first.
+        activation: Of the gate.
+        down: ``[experts, hidden_size, intermediate_size]``.
+    """
+
+    router: Tensor
+    num_active: int
+    shares_sum_to_one: bool
+    gate_up: Tensor
+    activation: Callable[[Tensor], Tensor]
+    down: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BlockParts:
     """One decoder block. A norm that is ``None`` is not there.
 
     Attributes:
         attention: See ``AttentionParts``.
-        mlp: See ``MlpParts``.
+        mlp: See ``MlpParts`` and ``ExpertsParts``.
         attention_norm: Before attention.
         attention_output_norm: Of what attention returns.
         mlp_norm: Before the MLP.
@@ -87,7 +108,7 @@ class BlockParts:
     """
 
     attention: AttentionParts
-    mlp: MlpParts
+    mlp: MlpParts | ExpertsParts
     attention_norm: NormParts | None = None
     attention_output_norm: NormParts | None = None
     mlp_norm: NormParts | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from hcl_core.decode.model.family.experts import with_experts
 from hcl_core.decode.model.family.gemma import gemma, gemma2, gemma3
 from hcl_core.decode.model.family.gpt2 import gpt2
 from hcl_core.decode.model.family.gpt_neox import gpt_neox
@@ -27,6 +28,8 @@ FAMILIES: dict[str, Callable[[Any], ModelParts]] = {
     "phi3": phi3,
     "gpt2": gpt2,
     "gpt_neox": gpt_neox,
+    "mixtral": with_experts,
+    "qwen3_moe": with_experts,
 }
 
 
