@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import make_decoder, make_tokenizer
 from safetensors.torch import load_file, save_file
-from test_families import ALL_LAYERS, GREEDY, QUESTION, SIZES, decode, expected_tokens, make_reference
+from test_families import ALL_LAYERS, GREEDY, QUESTION, decode, expected_tokens, make_reference
 
 from hcl_core.decode.model.loading import load_model
 from hcl_core.errors import HclError
@@ -163,7 +163,7 @@ def config_of(**changes: Any) -> Edit:
 def masks_in_file(config: Config, weights: Weights) -> None:
     """Buffers that old versions stored."""
     square = torch.ones(256, 256).tril().bool()[None, None]
-    for layer in range(SIZES["num_hidden_layers"]):
+    for layer in range(len(ALL_LAYERS)):
         prefix = (
             f"transformer.h.{layer}.attn" if config["model_type"] == "gpt2" else f"gpt_neox.layers.{layer}.attention"
         )
@@ -226,23 +226,12 @@ OTHERS: list[tuple[str, str, Edit]] = [
     ("gpt_neox", "half rotated", config_of(rope_parameters=ABSENT, rotary_pct=0.5)),
     ("gpt_neox", "linear scaling", config_of(rope_parameters=ABSENT, rope_scaling={"type": "linear", "factor": 2.0})),
     ("gemma2", "no caps", config_of(attn_logit_softcapping=None, final_logit_softcapping=None)),
-    ("gemma2", "no window", config_of(sliding_window=None)),
     ("gemma2", "another scale", config_of(query_pre_attn_scalar=40)),
     ("gemma3_text", "scaled", config_of(rope_parameters=ABSENT, rope_scaling={"rope_type": "linear", "factor": 8.0})),
     (
         "phi3",
         "longrope",
         config_of(rope_parameters=ABSENT, rope_scaling=LONG | {"type": "longrope"}, partial_rotary_factor=0.5),
-    ),
-    (
-        "phi3",
-        "su",
-        config_of(
-            rope_parameters=ABSENT,
-            rope_scaling=LONG | {"type": "su"},
-            original_max_position_embeddings=128,
-            partial_rotary_factor=0.5,
-        ),
     ),
     ("phi3", "no window", config_of(sliding_window=None)),
     ("olmo3", "yarn", config_of(rope_parameters=ABSENT, rope_theta=1e4, rope_scaling=YARN | {"rope_type": "yarn"})),
@@ -276,6 +265,7 @@ REFUSED: list[tuple[str, Edit, str]] = [
     ("phi3", config_of(rope_parameters=ABSENT, rope_scaling=LONG | {"type": "longrope"}), "cannot be loaded"),
     ("gemma2", config_of(attn_logit_softcapping="3"), "cannot be loaded"),
     ("phi3", config_of(pad_token_id=ABSENT), "cannot be loaded"),
+    ("phi3", config_of(rope_parameters=ABSENT, rope_scaling=LONG | {"type": "su"}), "cannot be loaded"),
     ("gemma2", config_of(num_hidden_layers=4, layer_types=ABSENT), "lacks"),
     ("olmo3", config_of(num_hidden_layers=0), ""),
 ]

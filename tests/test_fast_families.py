@@ -84,7 +84,9 @@ def test_states_in_bfloat16_are_as_exact_as_those_of_transformers(case, is_fused
         theirs, truth = (
             BlockStack(each).run(ids, len(ALL_LAYERS))[0][layer - 1][0, len(prompt) - 1 :] for each in (model, exact)
         )
-        ours, theirs = ((each.float() - truth).norm() / truth.norm() for each in (states, theirs))
+        errors = ((each.float() - truth).norm(dim=-1) / truth.norm(dim=-1) for each in (states, theirs))
+        # Rounding can send single tokens to other experts.
+        ours, theirs = (each.median() if family in ("mixtral", "qwen3_moe") else each.mean() for each in errors)
         assert ours < max(1.5 * theirs, 1e-3), f"layer {layer}: {ours:.4f}, {theirs:.4f}"
 
 
