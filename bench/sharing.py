@@ -1,8 +1,9 @@
-"""How much answers share, and what the work takes here: ``python -m bench.sharing``, about ten minutes.
+"""How much answers share, and what the work takes here: ``python -m bench.sharing``, about twelve minutes.
 
 Writes ``assets/sharing.json``, from which the page foretells the time of a run (``hcl_core.models.workload``). Counted
 from the answers to starter questions themselves, at every second layer. The seconds are fitted to such decodes, and to
 those of random models of other shapes: of one shape alone, blocks and readouts grow together and can't be told apart.
+How many times as long the reference engine takes is measured with SmolLM2 in both engines; ``--engines``: this alone.
 """
 
 import argparse
@@ -10,9 +11,11 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 import numpy as np
@@ -22,7 +25,9 @@ from scipy.optimize import nnls
 from bench.engine import with_prompt
 from bench.machine import describe
 from bench.other_shapes import save_random
-from hcl_core.decode.engine import EngineDecoder
+from hcl_core.decode.engine import EngineDecoder, TrieDecoder
+from hcl_core.decode.model.language_model import LanguageModel
+from hcl_core.decode.model.reference_lm import ReferenceLM
 from hcl_core.models.shapes import ModelShape
 from hcl_core.models.workload import SHARING_FILE, Workload, beginnings, by_layer, product_rate, work_of
 from hcl_core.records import Question, Sample, SamplingSettings
@@ -40,12 +45,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=int, default=6, help="every eighth of the starter set, so many")
     parser.add_argument("--out", type=Path, default=SHARING_FILE)
+    parser.add_argument("--engines", action="store_true", help="compare the engines, and keep all other numbers")
     parser.add_argument("--rates", action="store_true", help="fit the seconds anew, and keep what answers share")
     options = parser.parse_args()
     console = Console(width=120)
-    kept = json.loads(options.out.read_text(encoding="utf-8")) if options.rates else {}
-    lm, _ = load_model("smollm2-135m", "float32")
+    kept = json.loads(options.out.read_text(encoding="utf-8")) if options.rates or options.engines else {}
+    lm, checkpoint = load_model("smollm2-135m", "float32")
     questions = load_questions("starter").load(None)[::8][: options.questions]
+    times = {"times_of_reference_engine": times_of_reference_engine(lm, checkpoint.path, questions[1], console)}
+    if options.engines:
+        write(options.out, kept | times)
+        return
     heads: dict[str, dict[str, Any]] = {}
     terms, taken = [], []
     for head in HEADS:
@@ -70,9 +80,31 @@ def main() -> None:
         "measured": datetime.now(UTC).date().isoformat(),
         "product_rate": round(product_rate()),
         "seconds": [float(f"{rate:.3g}") for rate in rates],
-        "heads": kept.get("heads", heads),
     }
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result | times | {"heads": kept.get("heads", heads)})
+
+
+def write(file: Path, table: Mapping[str, Any]) -> None:
+    """Store the table, the long part at its end."""
+    ordered = {name: table[name] for name in sorted(table, key=lambda name: name == "heads")}
+    file.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
+
+
+def times_of_reference_engine(lm: LanguageModel, folder: Path, question: Question, console: Console) -> float:
+    """How many times as long the reference engine takes for the same answers: the mean over heads and temperatures."""
+    from transformers import AutoModelForCausalLM
+
+    peer = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", use_safetensors=True)
+    reference, ratios = ReferenceLM(peer, lm.tokenizer), []
+    for head in HEADS:
+        fast = make_decoder(lm, head, load_template())
+        slow = TrieDecoder(replace(fast.parts, lm=reference))
+        for temperature in TEMPERATURES[::2]:
+            decode(fast, question, temperature)  # the warm-up
+            ours, theirs = (decode(decoder, question, temperature)[2] for decoder in (fast, slow))
+            ratios.append(theirs / ours)
+            console.print(f"{head} {temperature}: fast {ours:.2f} s, reference {theirs:.2f} s", highlight=False)
+    return float(f"{geometric_mean(ratios):.2g}")
 
 
 def fitted(terms: np.ndarray, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -64,15 +64,16 @@ def model_shape(name: str) -> ModelShape:
         UnsupportedArchitectureError: No engine can compute it; the message says why.
         HclError: It is on this machine, but damaged.
     """
-    return _size_and_engine(name)[0]
+    return shape_and_engine(name)[0]
 
 
 def model_engine(name: str) -> EngineName:
     """The engine that would compute the model called ``name``; raises as ``model_shape``."""
-    return _size_and_engine(name)[1]
+    return shape_and_engine(name)[1]
 
 
-def _size_and_engine(name: str) -> tuple[ModelShape, EngineName]:
+def shape_and_engine(name: str) -> tuple[ModelShape, EngineName]:
+    """Both; raises as ``model_shape``."""
     if (known := find_model(name)) is not None:
         return known.shape, known.engine
     from hcl_core.decode.model import checkpoints

@@ -16,7 +16,10 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hcl_core.decode.model.causal_lm import CausalLM
-from hcl_core.decode.model.decoder_block import DecoderBlock, rms_norm
+from hcl_core.decode.model.decoder_block import DecoderBlock
+from hcl_core.decode.model.family.llama import llama_block
+from hcl_core.decode.model.family.records import NormParts
+from hcl_core.decode.model.norms import Norm
 
 
 def fused_lm(family, seed=0, dtype=torch.float32):
@@ -53,8 +56,9 @@ def test_a_fused_norm_in_bfloat16_is_rounded_once():
     rows = (3 * torch.randn(50, 64, generator=torch.Generator().manual_seed(2))).to(torch.bfloat16)
     exact = norm.weight.double() * rows.double() / (rows.double().square().mean(-1, keepdim=True) + 1e-6).sqrt()
     half_a_unit = torch.finfo(torch.bfloat16).eps / 2 * exact.abs()
-    assert ((rms_norm(norm, rows, is_fused=True).double() - exact).abs() <= 1.01 * half_a_unit).all()
-    assert torch.equal(rms_norm(norm, rows, is_fused=False), norm(rows))
+    fused, separate = (Norm(NormParts(norm), is_fused=is_fused) for is_fused in (True, False))
+    assert ((fused(rows).double() - exact).abs() <= 1.01 * half_a_unit).all()
+    assert torch.equal(separate(rows), norm(rows))
 
 
 class CountedProducts(TorchDispatchMode):
@@ -91,17 +95,19 @@ def test_quantised_products_stay_separate():
 
     block = make_model("llama").model.layers[0]
     rotary, rows = (torch.ones(1, 1, 16), torch.zeros(1, 1, 16)), torch.randn(3, 64)
-    wanted = DecoderBlock(block)(rows, rotary, lambda query, key, value: query.flatten(1))
+    wanted = DecoderBlock(llama_block(block))(rows, rotary, lambda query, key, value: query.flatten(1))
     for linear in (block.self_attn.k_proj, block.mlp.up_proj):
         linear.__class__ = Quantised
     with CountedProducts() as counted:
-        found = DecoderBlock(block, is_fused=True)(rows, rotary, lambda query, key, value: query.flatten(1))
+        found = DecoderBlock(llama_block(block), is_fused=True)(
+            rows, rotary, lambda query, key, value: query.flatten(1)
+        )
     assert len(counted.num_rows) == 7
     torch.testing.assert_close(found, wanted)
 
 
 def test_merged_matrices_are_not_held_twice():
     block = make_model("llama").model.layers[0]
-    DecoderBlock(block, release=True, is_fused=True)
+    DecoderBlock(llama_block(block), release=True, is_fused=True)
     merged = [*(getattr(block.self_attn, f"{name}_proj") for name in "qkv"), block.mlp.gate_proj, block.mlp.up_proj]
     assert [linear.weight.numel() for linear in merged] == [0] * 5

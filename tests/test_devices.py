@@ -64,7 +64,7 @@ def test_blocks_and_readouts_are_placed_apart(is_tied):
     pretrained.place(model, META, CPU)
     lm = CausalLM(model, make_tokenizer())
     assert lm.layer_devices == [META] * lm.num_hidden_layers and lm.readout_device == CPU
-    assert lm.device_name == "meta" and lm.embed(torch.tensor([2, 3])).device == META
+    assert lm.device_name == "meta" and lm.embed(torch.tensor([2, 3]), torch.arange(2)).device == META
     assert lm.logits_buffer(1).device == lm.final_norm(torch.ones(1, 64)).device == CPU
 
 

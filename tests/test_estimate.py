@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from test_runs import SETTINGS, make_manifest
 
 from app.service import Service
+from hcl_core import registry
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
 from hcl_core.models.workload import LayerSharing, foretell_work, reference_seconds, sharing_at, work_of
 from hcl_core.pipeline import Finished, Started, WaveDone
@@ -175,6 +176,16 @@ def test_it_is_kept_beside_the_runs_and_is_none_of_them(tmp_path, monkeypatch):
     foretold = service.foretell(asked(), LAYERS)
     assert foretold and foretold.is_timed
     assert all(run.is_shipped for run in service.all_runs())
+
+
+def test_the_reference_engine_is_foretold_slower_and_one_question_after_the_other(monkeypatch):
+    def seconds(engine, num_questions):
+        monkeypatch.setattr(registry, "shape_and_engine", lambda _: (DEFAULT_MODEL.shape, engine))
+        return expected_seconds(asked(num_questions), LAYERS, 8)
+
+    assert seconds("reference", 1) > 1.5 * seconds("fast", 1)
+    assert seconds("reference", 8) == pytest.approx(8 * seconds("reference", 1))
+    assert seconds("fast", 8) < 7 * seconds("fast", 1)  # they share each read of the weights
 
 
 # Which runs teach.

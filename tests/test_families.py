@@ -11,13 +11,11 @@ from scipy.stats import chisquare
 
 from hcl_core import registry
 from hcl_core.decode.heads.hidden_states import read_text, write_texts
-from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.reference_lm import ReferenceLM
 from hcl_core.decode.model.truncation import BlockStack
 from hcl_core.decode.plausibility import WholeModel
 from hcl_core.decode.strategy import decoder_of
 from hcl_core.errors import UnsupportedArchitectureError
-from hcl_core.models.engines import FAST_FAMILIES
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.settings.strategies import Strategy
 
@@ -144,19 +142,6 @@ def test_greedy_is_that_of_the_truncated_model_on_every_layer(family):
         assert [list(samples[layer, idx].completion_token_ids) for idx in (0, 1)] == [expected] * 2, f"layer {layer}"
 
 
-@pytest.mark.parametrize("family", FAST_FAMILIES)
-def test_the_fast_engine_is_the_reference_token_for_token(family):
-    for seed in range(3):
-        reference, model = make_reference(family, seed, sliding_window=None)
-        fast = CausalLM(model, make_tokenizer())
-        keys = [(layer, idx) for layer in ALL_LAYERS for idx in range(4)]
-        for settings in (GREEDY, SamplingSettings(temperature=1.0, top_p=0.95, max_new_tokens=NUM_TOKENS)):
-            ours, theirs = (decode(make_decoder(lm), settings, [keys]) for lm in (fast, reference))
-            for key in keys:
-                assert ours[key].completion_token_ids == theirs[key].completion_token_ids, key
-                np.testing.assert_allclose(ours[key].token_logprobs, theirs[key].token_logprobs, atol=2e-4)
-
-
 @pytest.mark.parametrize("family", ["gemma2", "gpt2", "granite"])
 def test_first_tokens_follow_the_truncated_models_distribution(family):
     lm, model = make_reference(family, initializer_range=0.1)
@@ -241,7 +226,7 @@ def save(folder, family):
     make_tokenizer().save_pretrained(folder)
 
 
-@pytest.mark.parametrize(("family", "engine"), [("gpt2", "reference"), ("gemma2", "reference"), ("llama", "fast")])
+@pytest.mark.parametrize(("family", "engine"), [("opt", "reference"), ("cohere2", "reference"), ("gpt2", "fast")])
 def test_a_folder_is_loaded_by_the_engine_that_can(tmp_path, family, engine):
     save(tmp_path, family)
     lm, _ = registry.load_model(str(tmp_path), "float32", "cpu")
@@ -251,7 +236,7 @@ def test_a_folder_is_loaded_by_the_engine_that_can(tmp_path, family, engine):
 
 
 def test_the_terminal_says_which_engine_it_is(tmp_path, capsys):
-    save(tmp_path, "gpt2")
+    save(tmp_path, "opt")
     assert run_command(capsys, "models", "--check", tmp_path)[:2] == (0, "reference engine\n")
     (tmp_path / "config.json").write_text('{"model_type": "t5"}')
     code, _, error = run_command(capsys, "models", "--check", tmp_path)

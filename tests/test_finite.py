@@ -89,7 +89,7 @@ def test_no_head_is_fitted_to_states_that_overflow(overflowing, tmp_path, monkey
 def test_the_lens_says_entropy_0_where_one_token_has_all_probability():
     lm = make_lm()
     with torch.inference_mode():
-        lm._norm.weight.fill_(1e4)  # logits so far apart that all other probabilities are 0
+        lm._parts.final_norm.module.weight.fill_(1e4)  # logits so far apart that all other probabilities are 0
     table = read_layers(lm, SharedHead(), "q", "", [20, 35, 7, 99], 1)
     assert np.isfinite(table.entropy).all() and (table.entropy[:, 0] < 1e-3).all()
 
@@ -107,7 +107,7 @@ def test_waves_before_an_overflow_stay_and_the_folder_opens(tmp_path):
     events = sitting.events()
     next(event for event in events if isinstance(event, WaveDone))
     with torch.inference_mode():
-        lm._norm.weight.fill_(torch.nan)
+        lm._parts.final_norm.module.weight.fill_(torch.nan)
     with pytest.raises(NotFiniteError):
         list(events)
     assert len(sitting.folder.samples()) == 8

@@ -7,4 +7,21 @@ EngineName = Literal["fast", "reference"]
 FAST: EngineName = "fast"
 REFERENCE: EngineName = "reference"
 # Values of ``model_type`` whose blocks the fast engine computes itself.
-FAST_FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "granite", "olmo2", "smollm3")
+FAST_FAMILIES = (
+    "llama",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "smollm3",
+    "granite",
+    "olmo2",
+    "olmo3",
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "phi3",
+    "gpt2",
+    "gpt_neox",
+    "mixtral",
+    "qwen3_moe",
+)

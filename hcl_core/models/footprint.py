@@ -92,7 +92,7 @@ def row_scratch(shape: ModelShape, prompt_tokens: int, path_tokens: int) -> int:
         path_tokens: Tokens from the prompt's end to the node.
     """
     path = path_tokens * shape.kv_numbers
-    activations = 3 * shape.intermediate_size + 6 * shape.hidden_size + path
+    activations = 3 * (shape.active_size or shape.intermediate_size) + 6 * shape.hidden_size + path
     scores = 3 * shape.num_attention_heads * (prompt_tokens + path_tokens)
     return 4 * (activations + scores)
 

@@ -6,6 +6,14 @@ from typing import Any
 
 from hcl_core.errors import DamagedModelError
 
+# Families whose MLP has two matrices, where Llama's has three.
+_WITHOUT_GATE = ("gpt2", "gpt_neox")
+# What GPT-2's config calls the numbers that others call so.
+_GPT2_NAMES = {"num_attention_heads": "n_head", "num_hidden_layers": "n_layer", "hidden_size": "n_embd"}
+
+# Families with experts: what the intermediate size of one is called.
+_EXPERTS = {"mixtral": "intermediate_size", "qwen3_moe": "moe_intermediate_size"}
+
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
@@ -20,6 +28,8 @@ class ModelShape:
         head_dim: Width of a head.
         vocab_size: Tokens.
         has_tied_head: Whether the unembedding is the embedding.
+        active_size: The part of ``intermediate_size`` that a token goes through, where a block has experts of which the
+            token has some; ``None``: all of it, or not known.
     """
 
     num_hidden_layers: int
@@ -30,10 +40,11 @@ class ModelShape:
     head_dim: int
     vocab_size: int
     has_tied_head: bool = False
+    active_size: int | None = None
 
     def __post_init__(self) -> None:
-        sizes = {field.name: getattr(self, field.name) for field in fields(self)}
-        if too_small := [f"{name} {size}" for name, size in sizes.items() if name != "has_tied_head" and size < 1]:
+        sizes = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "has_tied_head"}
+        if too_small := [f"{name} {size}" for name, size in sizes.items() if size is not None and size < 1]:
             raise DamagedModelError(f"the model's config.json must have sizes from 1; got {', '.join(too_small)}")
 
     @classmethod
@@ -44,6 +55,11 @@ class ModelShape:
             DamagedModelError: A number is missing, or the value is no number.
         """
         try:
+            family, active = config.get("model_type"), None
+            if family in _WITHOUT_GATE:
+                config = _as_gated(config)
+            elif family in _EXPERTS:
+                config, active = _as_one_mlp(config)
             heads = int(config["num_attention_heads"])
             return cls(
                 int(config["num_hidden_layers"]),
@@ -54,6 +70,7 @@ class ModelShape:
                 int(config.get("head_dim") or int(config["hidden_size"]) // heads),
                 int(config["vocab_size"]),
                 bool(config.get("tie_word_embeddings", False)),
+                active,
             )
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise DamagedModelError(f"the model's config.json lacks a number, or it is none: {error}") from None
@@ -63,6 +80,12 @@ class ModelShape:
         """Weights of one block's matrices."""
         attention = 2 * (self.num_attention_heads + self.num_key_value_heads) * self.head_dim
         return self.hidden_size * (attention + 3 * self.intermediate_size)
+
+    @property
+    def row_weights(self) -> int:
+        """Weights of one block's matrices that a token is multiplied with."""
+        left_out = self.intermediate_size - (self.active_size or self.intermediate_size)
+        return self.matrix_weights - 3 * self.hidden_size * left_out
 
     @property
     def embedding_weights(self) -> int:
@@ -79,3 +102,27 @@ class ModelShape:
     def kv_numbers(self) -> int:
         """Numbers in the keys and values of one token in one layer."""
         return 2 * self.num_key_value_heads * self.head_dim
+
+
+def _as_gated(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a Llama with as many weights as a family without a gate has, whose heads share nothing."""
+    renamed = dict(config) | {"num_key_value_heads": None, "head_dim": None}
+    if config["model_type"] == "gpt2":
+        renamed |= {name: config[theirs] for name, theirs in _GPT2_NAMES.items() if theirs in config}
+        renamed["intermediate_size"] = config.get("n_inner") or 4 * int(renamed["hidden_size"])
+    return renamed | {"intermediate_size": round(2 * int(renamed["intermediate_size"]) / 3)}
+
+
+def _as_one_mlp(config: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """The config of a model whose blocks have one MLP with the weights of all experts, and the part that a token has.
+
+    Of both, the mean over blocks: some blocks of Qwen3-MoE have no experts.
+    """
+    experts = int(config["num_experts"] if "num_experts" in config else config["num_local_experts"])
+    size = int(config[_EXPERTS[config["model_type"]]])
+    num_layers, step = int(config["num_hidden_layers"]), int(config.get("decoder_sparse_step") or 1)
+    plain = set(config.get("mlp_only_layers") or [])
+    share = sum(layer not in plain and (layer + 1) % step == 0 for layer in range(num_layers)) / max(1, num_layers)
+    of_plain = (1 - share) * int(config["intermediate_size"])
+    mean, active = (round(share * number * size + of_plain) for number in (experts, int(config["num_experts_per_tok"])))
+    return dict(config) | {"intermediate_size": mean}, active

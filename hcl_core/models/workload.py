@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hcl_core.folders import PROGRAM
+from hcl_core.models.engines import FAST, EngineName
 from hcl_core.models.shapes import ModelShape
 from hcl_core.records import Sample
 
@@ -50,7 +51,7 @@ class Workload:
         unembedding = shape.hidden_size * shape.vocab_size
         return (
             self.block_steps * shape.matrix_weights + self.steps * unembedding,
-            self.block_rows * shape.matrix_weights,
+            self.block_rows * shape.row_weights,
             self.readouts * unembedding,
             self.readouts * shape.vocab_size,
             self.block_steps,
@@ -237,10 +238,14 @@ def reference_rate() -> float:
     return float(_table()["product_rate"])
 
 
-def reference_seconds(work: Workload, shape: ModelShape) -> float:
-    """What the work takes on the machine of ``assets/sharing.json``."""
+def reference_seconds(work: Workload, shape: ModelShape, engine: EngineName = FAST) -> float:
+    """What the work takes an engine on the machine of ``assets/sharing.json``.
+
+    The reference engine takes a measured number of times as long, whatever the work.
+    """
     rates: list[float] = _table()["seconds"]
-    return sum(term * rate for term, rate in zip(work.terms(shape), rates, strict=True))
+    seconds = sum(term * rate for term, rate in zip(work.terms(shape), rates, strict=True))
+    return seconds if engine == FAST else seconds * float(_table()["times_of_reference_engine"])
 
 
 def _at_depth(values: Mapping[str, Any], depth: float) -> tuple[float, float, float, float]:

@@ -13,6 +13,7 @@ from hcl_core import registry
 from hcl_core.atomic import atomic_file
 from hcl_core.errors import HclError
 from hcl_core.models.catalogue import DEFAULT_MODEL, find_model
+from hcl_core.models.engines import FAST, EngineName
 from hcl_core.models.shapes import ModelShape
 from hcl_core.models.workload import foretell_work, product_rate, reference_rate, reference_seconds, work_of
 from hcl_core.pipeline.events import Event, Finished, Started, WaveDone
@@ -121,7 +122,7 @@ class RunTimer:
         self._speed, self._request = speed, request
         self._num_wanted = len(exit_layers) * request.num_samples
         self._waves: dict[str, list[Sequence[Sample]]] = {}  # of questions under way
-        is_counted = request.strategy.name == EARLY_EXIT.name and _shape_of(request.model) is not None
+        is_counted = request.strategy.name == EARLY_EXIT.name and _known(request.model) is not None
         self._expected = 0.0 if is_counted else expected_seconds(request, exit_layers, first_wave)
         self._is_counted = is_counted
 
@@ -147,17 +148,16 @@ def counted_seconds(request: RunRequest, waves: Sequence[Sequence[Sample]]) -> f
     Raises:
         ValueError: The model's size is not known.
     """
-    shape = _shape_of(request.model)
-    if shape is None:
+    if (known := _known(request.model)) is None:
         raise ValueError(f"{request.model} has no known size")
-    return reference_seconds(work_of(waves, _num_prompt_tokens(request), _num_at_once(request)), shape)
+    return reference_seconds(work_of(waves, _num_prompt_tokens(request), _num_at_once(request, known[1])), *known)
 
 
 def expected_seconds(request: RunRequest, exit_layers: Sequence[int], first_wave: int | None) -> float | None:
     """Seconds of decoding on the reference machine; ``None`` where the model's size is not known."""
-    shape = _shape_of(request.model)
-    if shape is None:
+    if (known := _known(request.model)) is None:
         return None
+    shape, engine = known
     work = foretell_work(
         num_hidden_layers=shape.num_hidden_layers,
         exit_layers=exit_layers,
@@ -167,10 +167,10 @@ def expected_seconds(request: RunRequest, exit_layers: Sequence[int], first_wave
         exit_head=_head_of(request),
         num_prompt_tokens=_num_prompt_tokens(request),
         num_waves=len(wave_bounds(request.num_samples, first_wave)),
-        num_at_once=_num_at_once(request),
+        num_at_once=_num_at_once(request, engine),
         strategy=request.strategy.name,
     )
-    return len(request.questions) * reference_seconds(work, shape)
+    return len(request.questions) * reference_seconds(work, shape, engine)
 
 
 def foretell(
@@ -199,13 +199,14 @@ def _num_prompt_tokens(request: RunRequest) -> int:
     return round(letters / len(request.questions) / _LETTERS_A_TOKEN)
 
 
-def _num_at_once(request: RunRequest) -> int:
-    return min(len(request.questions), _QUESTIONS_AT_ONCE)
+def _num_at_once(request: RunRequest, engine: EngineName) -> int:
+    """Questions that share each read of the weights; the reference engine runs one after the other."""
+    return min(len(request.questions), _QUESTIONS_AT_ONCE) if engine == FAST else 1
 
 
-def _shape_of(model: str) -> ModelShape | None:
+def _known(model: str) -> tuple[ModelShape, EngineName] | None:
     try:
-        return registry.model_shape(model)
+        return registry.shape_and_engine(model)
     except HclError:
         return None
 

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from hcl_core.decode.model.attention import attend_to_texts
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.reference_lm import ReferenceLM
@@ -22,8 +22,9 @@ from hcl_core.records import SamplingSettings
 class _BatchKv:
     """One layer's keys and values of ``b`` texts that grow together."""
 
-    def __init__(self, lm: CausalLM, num_texts: int, num_positions: int, device: torch.device) -> None:
-        shape = (num_texts, lm.num_key_value_heads, num_positions, lm.head_dim)
+    def __init__(self, lm: CausalLM, layer: int, num_texts: int, num_positions: int) -> None:
+        shape, device = (num_texts, lm.num_key_value_heads, num_positions, lm.head_dim), lm.layer_devices[layer]
+        self._limits = lm.limits[layer]
         self._keys = torch.empty(shape, dtype=lm.dtype, device=device)
         self._values = torch.empty(shape, dtype=lm.dtype, device=device)
 
@@ -44,7 +45,7 @@ class _BatchKv:
         stop = start + by_text[1]
         self._keys[:, :, start:stop], self._values[:, :, start:stop] = key, value
         keys, values = self._keys[: by_text[0], :, :stop], self._values[: by_text[0], :, :stop]
-        mixed = F.scaled_dot_product_attention(query, keys, values, is_causal=start == 0, enable_gqa=True)
+        mixed = attend_to_texts(query, keys, values, self._limits)
         return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
@@ -59,15 +60,15 @@ class _FastTexts:
 
     def __init__(self, lm: CausalLM, num_texts: int, num_positions: int) -> None:
         self._lm, self._num_read = lm, 0
-        self._layers = [_BatchKv(lm, num_texts, num_positions, device) for device in lm.layer_devices]
+        self._layers = [_BatchKv(lm, layer, num_texts, num_positions) for layer in range(lm.num_hidden_layers)]
 
     def read(self, token_ids: Tensor) -> Tensor:
         """See ``TextBatch.read``."""
         lm, start = self._lm, self._num_read
         num_texts, count = by_text = (token_ids.shape[0], token_ids.shape[1])
         assert start == 0 or count == 1, "a later piece would need a mask of its own"
-        hidden = lm.embed(token_ids.flatten())
-        rotary = lm.rotary(torch.arange(start, start + count).repeat(num_texts))
+        positions = torch.arange(start, start + count).repeat(num_texts)
+        hidden, rotary = lm.embed(token_ids.flatten(), positions), lm.rotary(positions)
         states = torch.empty(
             lm.num_hidden_layers, num_texts, count, lm.hidden_size, dtype=lm.dtype, device=lm.readout_device
         )

@@ -6,11 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hcl_core.decode.model.decoder_block import Attend, DecoderBlock, fuses_on, rms_norm
-from hcl_core.decode.model.facts import ModelFacts
-from hcl_core.decode.model.families import check_fast, max_positions
+from hcl_core.decode.model.attention import Limits, soft_cap
+from hcl_core.decode.model.decoder_block import Attend, DecoderBlock, fuses_on
+from hcl_core.decode.model.families import check_fast, longest_text
+from hcl_core.decode.model.family.table import parts_of
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import product_with
+from hcl_core.decode.model.norms import Norm
 from hcl_core.decode.model.prompt_tokens import PromptTokens
 from hcl_core.models.engines import FAST
 from hcl_core.models.shapes import ModelShape
@@ -25,6 +27,7 @@ class CausalLM(LanguageModel):
         num_heads: Query heads per block.
         num_key_value_heads: Key/value heads per block (fewer than ``num_heads`` under grouped-query attention).
         head_dim: Width of one head.
+        limits: Of each block's attention, ``num_hidden_layers`` entries.
     """
 
     engine = FAST
@@ -58,51 +61,43 @@ class CausalLM(LanguageModel):
         config: Any = model.config
         check_fast(config)
         super().__init__(model, tokenizer, name, weights_hash, revision)
-        self._facts = ModelFacts.of(config)
-        decoder: Any = model.model
-        self._embed_tokens, self._norm, self._rotary_emb = decoder.embed_tokens, decoder.norm, decoder.rotary_emb
-        self.num_hidden_layers = len(decoder.layers)
-        self.hidden_size = int(config.hidden_size)
-        self.intermediate_size = int(config.intermediate_size)
-        self.num_heads = int(config.num_attention_heads)
-        self.num_key_value_heads = int(config.num_key_value_heads)
-        self.head_dim = int(decoder.layers[0].self_attn.head_dim)
-        self.max_positions = max_positions(config)
-        self.readout_device = self._norm.weight.device
-        self.dtype = self._norm.weight.dtype
-        self._blocks = [DecoderBlock(block, release=release, is_fused=is_fused) for block in decoder.layers]
+        self._parts = parts = parts_of(model)
+        self.num_hidden_layers = len(parts.blocks)
+        self.vocab_size, is_tied = int(parts.head.weight.shape[0]), parts.head.weight is parts.embedding.weight
+        sizes = config.to_dict() | {"vocab_size": self.vocab_size, "tie_word_embeddings": is_tied}
+        self.shape = shape = ModelShape.of_config(sizes)
+        self.hidden_size, self.num_heads = shape.hidden_size, shape.num_attention_heads
+        self.num_key_value_heads, self.head_dim = shape.num_key_value_heads, shape.head_dim
+        self.max_positions = longest_text(config)
+        norm: Tensor = parts.final_norm.module.weight
+        self.readout_device, self.dtype = norm.device, norm.dtype
+        self._blocks = [DecoderBlock(block, release=release, is_fused=is_fused) for block in parts.blocks]
         self.layer_devices = [block.device for block in self._blocks]
-        self._fuses_norm = fuses_on(self.readout_device) if is_fused is None else is_fused
-        lm_head: Any = model.lm_head
-        self.vocab_size = int(lm_head.weight.shape[0])
+        self.limits: list[Limits] = [block.limits for block in self._blocks]
+        self._norm = Norm(parts.final_norm, is_fused=fuses_on(self.readout_device) if is_fused is None else is_fused)
         self._tokens = PromptTokens(tokenizer, self.vocab_size, name)
-        self.shape = ModelShape(
-            self.num_hidden_layers,
-            self.hidden_size,
-            self.intermediate_size,
-            self.num_heads,
-            self.num_key_value_heads,
-            self.head_dim,
-            self.vocab_size,
-            lm_head.weight is self._embed_tokens.weight,
-        )
-        self._head_weight, self._head_bias = lm_head.weight, lm_head.bias  # fitting a head reads some rows
-        self._unembed = product_with(lm_head)
+        self._unembed = product_with(parts.head)
         if release:
             _unmap(model)
 
-    def embed(self, token_ids: Tensor) -> Tensor:
-        """``[n]`` token ids to ``[n, hidden_size]``."""
-        hidden: Tensor = self._embed_tokens(token_ids.to(self._embed_tokens.weight.device))
-        if self._facts.embedding_scale != 1:
-            hidden = hidden * self._facts.embedding_scale
+    def embed(self, token_ids: Tensor, positions: Tensor) -> Tensor:
+        """``[n]`` token ids at ``[n]`` positions of their texts to ``[n, hidden_size]``."""
+        parts = self._parts
+        hidden: Tensor = parts.embedding(token_ids.to(parts.embedding.weight.device))
+        if parts.positions is not None:
+            hidden = hidden + parts.positions(positions.to(parts.positions.weight.device)).to(hidden.device)
+        if parts.embedding_scale != 1:
+            hidden = hidden * parts.embedding_scale
         return hidden.to(self.layer_devices[0])
 
     def rotary(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines for ``[n]`` positions, each ``[n, 1, head_dim]``."""
+        """Cosines and sines for ``[n]`` positions, each ``[n, r, rotary_dim]`` of ``r`` rotary embeddings."""
         like = torch.empty(0, dtype=self.dtype, device=self.layer_devices[0])
-        cos, sin = self._rotary_emb(like, positions.to(like.device)[None])
-        return cos[0].unsqueeze(1), sin[0].unsqueeze(1)
+        places = positions.to(like.device)[None]
+        if not self._parts.rotaries:
+            return like.new_empty(len(positions), 0, 0), like.new_empty(len(positions), 0, 0)
+        cos, sin = zip(*(rotary(like, places) for rotary in self._parts.rotaries), strict=True)
+        return torch.cat(cos).transpose(0, 1), torch.cat(sin).transpose(0, 1)
 
     def block(self, layer: int, hidden: Tensor, rotary: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
         """Run decoder block ``layer`` (from 0).
@@ -120,7 +115,7 @@ class CausalLM(LanguageModel):
 
     def final_norm(self, hidden: Tensor) -> Tensor:
         """``[n, hidden_size]`` to the same, ready for ``unembed``."""
-        return rms_norm(self._norm, hidden, is_fused=self._fuses_norm)
+        return self._norm(hidden)
 
     def unembed(self, normed: Tensor, out: Tensor) -> Tensor:
         """Logits of ``normed``; see ``LanguageModel.unembed``."""
@@ -129,15 +124,20 @@ class CausalLM(LanguageModel):
         # cost as much as the product.
         chunk = self.readout_rows(4) if out.device.type == "cpu" else len(normed)
         for rows, target in zip(normed.split(chunk), logits.split(chunk), strict=True):
-            target.copy_(self._unembed(rows))
-        return logits if self._facts.logits_scale == 1 else logits.mul_(self._facts.logits_scale)
+            target.copy_(self._cap(self._unembed(rows)))
+        return logits if self._parts.logits_scale == 1 else logits.mul_(self._parts.logits_scale)
 
     def logits_of(self, hidden: Tensor, vocabulary: Tensor) -> Tensor:
         """Float32 logits of some tokens only; see ``LanguageModel.logits_of``."""
-        normed = F.rms_norm(hidden.float(), (self.hidden_size,), self._norm.weight.float(), self._norm.variance_epsilon)
-        token_ids = vocabulary.to(self._head_weight.device)
-        bias = self._head_bias[token_ids].float() if self._head_bias is not None else None
-        return F.linear(normed, self._head_weight[token_ids].float(), bias) * self._facts.logits_scale
+        head = self._parts.head
+        token_ids = vocabulary.to(head.weight.device)
+        bias = head.bias[token_ids].float() if head.bias is not None else None
+        logits = F.linear(self._norm.in_float32(hidden), head.weight[token_ids].float(), bias)
+        return self._cap(logits) * self._parts.logits_scale
+
+    def _cap(self, logits: Tensor) -> Tensor:
+        cap = self._parts.logits_soft_cap
+        return logits if cap is None else soft_cap(logits, cap)
 
 
 def _unmap(model: nn.Module) -> None:

@@ -1,14 +1,15 @@
 """One decoder block: norms, attention and products with fixed matrices, on a CPU as they are and elsewhere fused."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hcl_core.decode.model.facts import BlockFacts
+from hcl_core.decode.model.attention import Limits
+from hcl_core.decode.model.experts import Experts
+from hcl_core.decode.model.family.records import AttentionParts, BlockParts, ExpertsParts, MlpParts, NormParts
 from hcl_core.decode.model.linear import affine, pad_rows, product_with
+from hcl_core.decode.model.norms import Norm
 
 # ``(query [n, heads, head_dim], key [n, kv_heads, head_dim], value like key) -> [n, heads * head_dim]``.
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -21,65 +22,99 @@ class DecoderBlock:
 
     Attributes:
         device: Of its weights.
+        limits: Of its attention, which whoever mixes the values keeps.
 
     Args:
-        block: ``transformers``' own.
-        release: Free its weights that are kept here in another form; ``block`` can't be used afterwards.
+        parts: Its modules, and what sets its family apart.
+        release: Free their weights that are kept here in another form; the modules can't be used afterwards.
         is_fused: One product for query, key and value, one for gate and up, and one kernel for a norm, which a GPU
             starts faster than several. ``None``: on every device but a CPU, where answers must keep their bits.
     """
 
-    def __init__(self, block: Any, *, release: bool = False, is_fused: bool | None = None) -> None:
-        attention, mlp = block.self_attn, block.mlp
-        self._facts = BlockFacts.of(block)
-        self.device: torch.device = block.post_attention_layernorm.weight.device
+    def __init__(self, parts: BlockParts, *, release: bool = False, is_fused: bool | None = None) -> None:
+        self.device: torch.device = _device_of(parts)
         self._is_fused = fuses_on(self.device) if is_fused is None else is_fused
-        products = _merged if self._is_fused else _separate
-        self._head_dim = int(attention.head_dim)
-        if self._facts.norms_outputs:
-            self._attention_norm, self._mlp_norm = block.post_attention_layernorm, block.post_feedforward_layernorm
+        self.limits = Limits(parts.attention.window, parts.attention.soft_cap)
+        self._residual_scale, self._is_parallel = parts.residual_scale, parts.is_parallel
+        self._attention_norm, self._attention_output_norm = map(
+            self._norm, (parts.attention_norm, parts.attention_output_norm)
+        )
+        self._mlp_norm, self._mlp_output_norm = map(self._norm, (parts.mlp_norm, parts.mlp_output_norm))
+        self._prepare_attention(parts.attention, release)
+        if isinstance(parts.mlp, ExpertsParts):
+            self._experts: Experts | None = Experts(parts.mlp, release=release)
         else:
-            self._attention_norm, self._mlp_norm = block.input_layernorm, block.post_attention_layernorm
-        self._query_key_value = products([attention.q_proj, attention.k_proj, attention.v_proj], release)
-        self._query_norm = getattr(attention, "q_norm", None)  # Qwen3 and OLMo 2
-        self._key_norm = getattr(attention, "k_norm", None)
-        self._output = product_with(attention.o_proj, release=release)
-        self._gate_up = products([mlp.gate_proj, mlp.up_proj], release)
-        self._activation = mlp.act_fn
-        self._down = product_with(mlp.down_proj, release=release)
+            self._experts = None
+            self._prepare_mlp(parts.mlp, release)
+
+    def _prepare_attention(self, parts: AttentionParts, release: bool) -> None:
+        self._query_key_value = self._products(parts.projections, release)
+        self._split, self._head_dim, self._rotary = parts.split, parts.head_dim, parts.rotary
+        self._query_norm, self._key_norm = self._norm(parts.query_norm), self._norm(parts.key_norm)
+        self._norms_all_heads = parts.norms_all_heads
+        usual = parts.head_dim**-0.5  # whoever mixes the values multiplies by it
+        self._query_scale = 1.0 if parts.scaling in (None, usual) else parts.scaling / usual
+        self._output = product_with(parts.output, release=release)
+
+    def _prepare_mlp(self, parts: MlpParts, release: bool) -> None:
+        self._up = self._products(parts.up, release)
+        self._is_gated, self._activation = parts.is_gated, parts.activation
+        self._down = product_with(parts.down, release=release)
 
     def __call__(self, hidden: Tensor, rotary: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
         """``[n, hidden_size]`` to the same; see ``CausalLM.block``."""
-        num_rows, facts = len(hidden), self._facts
+        num_rows = len(hidden)
         hidden = pad_rows(hidden)  # once for all products
-        query, key, value = self._heads(hidden if facts.norms_outputs else self._norm(self._attention_norm, hidden))
-        query, key, value = query[:num_rows], key[:num_rows], value[:num_rows]
-        if facts.has_positions:
-            query, key = _rotate(query, *rotary), _rotate(key, *rotary)
-        if facts.query_scale != 1:
-            query = query * facts.query_scale
-        hidden = self._add(hidden, self._output(pad_rows(attend(query, key, value))), self._attention_norm)
-        gate, up = self._gate_up(hidden if facts.norms_outputs else self._norm(self._mlp_norm, hidden))
-        return self._add(hidden, self._down(self._activation(gate) * up), self._mlp_norm)[:num_rows]
+        attended = self._attention(hidden, num_rows, rotary, attend)
+        if self._is_parallel:
+            return (self._mlp(hidden, num_rows) + attended + hidden)[:num_rows]
+        hidden = hidden + attended
+        return (hidden + self._mlp(hidden, num_rows))[:num_rows]
+
+    def _attention(self, hidden: Tensor, num_rows: int, rotary: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
+        """What attention adds to ``hidden``, whose rows from ``num_rows`` on are there for the products only."""
+        query, key, value = (rows[:num_rows] for rows in self._heads(_normed(self._attention_norm, hidden)))
+        if self._rotary is not None:
+            cos, sin = (table[:, self._rotary, None] for table in rotary)
+            query, key = _rotate(query, cos, sin), _rotate(key, cos, sin)
+        if self._query_scale != 1:
+            query = query * self._query_scale
+        return self._scaled(_normed(self._attention_output_norm, self._output(pad_rows(attend(query, key, value)))))
 
     def _heads(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value of each row, ``[n, heads, head_dim]`` each."""
-        query, key, value = self._query_key_value(hidden)
-        if self._query_norm is not None and self._facts.norms_all_heads:
-            query, key = self._norm(self._query_norm, query), self._norm(self._key_norm, key)
+        made = self._query_key_value(hidden)
+        query, key, value = made if self._split is None else self._split(made[0])
+        if self._norms_all_heads:
+            query, key = _normed(self._query_norm, query), _normed(self._key_norm, key)
         query, key, value = (rows.unflatten(1, (-1, self._head_dim)) for rows in (query, key, value))
-        if self._query_norm is not None and not self._facts.norms_all_heads:
-            query, key = self._norm(self._query_norm, query), self._norm(self._key_norm, key)
+        if not self._norms_all_heads:
+            query, key = _normed(self._query_norm, query), _normed(self._key_norm, key)
         return query, key, value
 
-    def _add(self, hidden: Tensor, output: Tensor, norm: Any) -> Tensor:
-        """``hidden`` and what a part of the block made of it."""
-        if self._facts.norms_outputs:
-            output = self._norm(norm, output)
-        return hidden + (output if self._facts.residual_scale == 1 else output * self._facts.residual_scale)
+    def _mlp(self, hidden: Tensor, num_rows: int) -> Tensor:
+        """What the MLP adds to ``hidden``, whose rows from ``num_rows`` on are there for the products only."""
+        normed = _normed(self._mlp_norm, hidden)
+        output = self._down(self._inner(normed)) if self._experts is None else self._experts(normed, num_rows)
+        return self._scaled(_normed(self._mlp_output_norm, output))
 
-    def _norm(self, norm: Any, rows: Tensor) -> Tensor:
-        return rms_norm(norm, rows, is_fused=self._is_fused)
+    def _inner(self, rows: Tensor) -> Tensor:
+        """What the projection down reads, ``[n, intermediate_size]``."""
+        made = self._up(rows)
+        if not self._is_gated:
+            return self._activation(made[0])
+        gate, up = made if len(made) == 2 else made[0].chunk(2, dim=-1)
+        return self._activation(gate) * up
+
+    def _scaled(self, output: Tensor) -> Tensor:
+        return output if self._residual_scale == 1 else output * self._residual_scale
+
+    def _norm(self, parts: NormParts | None) -> Norm | None:
+        return None if parts is None else Norm(parts, is_fused=self._is_fused)
+
+    def _products(self, linears: Sequence[nn.Module], release: bool) -> Products:
+        merges = self._is_fused and len(linears) > 1
+        return _merged(linears, release) if merges else _separate(linears, release)
 
 
 def fuses_on(device: torch.device) -> bool:
@@ -87,16 +122,15 @@ def fuses_on(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
-def rms_norm(norm: Any, hidden: Tensor, *, is_fused: bool) -> Tensor:
-    """The model's own RMS norm over the last axis.
+def _device_of(parts: BlockParts) -> torch.device:
+    norm = parts.mlp_norm or parts.mlp_output_norm
+    assert norm is not None, "a family has a norm before or after its MLP"
+    device: torch.device = norm.module.weight.device
+    return device
 
-    Torch's function gives the same bits in float32. In half precision it rounds once, where ``transformers`` rounds
-    before and after it multiplies with the weight: the last bit can differ.
-    """
-    if is_fused or hidden.dtype == torch.float32:
-        return F.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
-    normed: Tensor = norm(hidden)
-    return normed
+
+def _normed(norm: Norm | None, rows: Tensor) -> Tensor:
+    return rows if norm is None else norm(rows)
 
 
 def _separate(linears: Sequence[nn.Module], release: bool) -> Products:
@@ -121,6 +155,12 @@ def _merged(linears: Sequence[nn.Module], release: bool) -> Products:
 
 
 def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding of ``[n, heads, head_dim]`` (Su et al. 2021, halves convention)."""
-    first, second = heads.chunk(2, dim=-1)
-    return heads * cos.to(heads.device) + torch.cat((-second, first), dim=-1) * sin.to(heads.device)
+    """Rotary position embedding of ``[n, heads, head_dim]`` (Su et al. 2021, halves convention).
+
+    ``cos`` and ``sin`` are ``[n, 1, rotary_dim]``; the rest of each head stays as it is.
+    """
+    width = cos.shape[-1]
+    first, second = heads[..., :width].chunk(2, dim=-1)
+    turned = heads[..., :width] * cos.to(heads.device) + torch.cat((-second, first), dim=-1) * sin.to(heads.device)
+    turned = turned.to(heads.dtype)  # OLMo's cosines are float32 whatever the model
+    return turned if width == heads.shape[-1] else torch.cat((turned, heads[..., width:]), dim=-1)

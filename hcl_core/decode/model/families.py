@@ -9,6 +9,12 @@ from hcl_core.models.engines import FAST, FAST_FAMILIES, REFERENCE, EngineName
 # Position scalings whose frequencies do not depend on the length of the text, so that cached keys stay valid.
 STATIC_ROPE_TYPES = ("default", "linear", "llama3", "yarn")
 _BY_LAYER = "by type of layer"
+# Position scalings whose frequencies change beyond the length that a model was first made for; no text is longer.
+_BOUND_ROPE_TYPES = ("longrope", "dynamic")
+# Families in which every layer has the window; in others, those do whose type says so.
+_ALL_SLIDE = ("mistral", "phi3", "mixtral", "qwen3_moe")
+# Families that can have a position scaling for each type of layer.
+_ROPE_BY_LAYER = ("gemma3_text", "olmo3")
 # Of a model whose config names no longest text, such as one with alibi.
 _UNBOUNDED = 2**20
 # Types of layers whose state is keys and values of tokens, as ``layer_types`` of a config names them.
@@ -17,8 +23,7 @@ _ATTENTION_TYPES = {"full_attention", "sliding_attention", "chunked_attention"}
 
 def engine_for(config: Any) -> EngineName:
     """The engine that computes a model: the fast one where it does so exactly, else the reference."""
-    is_fast = config.model_type in FAST_FAMILIES and _rope_type(config) in STATIC_ROPE_TYPES
-    return FAST if is_fast else REFERENCE
+    return REFERENCE if _not_fast(config) else FAST
 
 
 def check_fast(config: Any) -> None:
@@ -27,14 +32,21 @@ def check_fast(config: Any) -> None:
     Args:
         config: A ``transformers`` config.
     """
-    if config.model_type not in FAST_FAMILIES:
-        raise UnsupportedArchitectureError(
-            f"model family {config.model_type!r} is not one of the fast engine's, {', '.join(FAST_FAMILIES)}"
-        )
-    if (rope_type := _rope_type(config)) not in STATIC_ROPE_TYPES:
-        raise UnsupportedArchitectureError(
-            f"position scaling {rope_type!r} is not one of the fast engine's, {', '.join(STATIC_ROPE_TYPES)}"
-        )
+    if reason := _not_fast(config):
+        raise UnsupportedArchitectureError(reason)
+
+
+def _not_fast(config: Any) -> str | None:
+    """Why the fast engine does not compute this model; ``None``: it does."""
+    family = config.model_type
+    if family not in FAST_FAMILIES:
+        return f"model family {family!r} is not one of the fast engine's, {', '.join(FAST_FAMILIES)}"
+    rope_types = (*STATIC_ROPE_TYPES, *_BOUND_ROPE_TYPES)
+    if unknown := [rope_type for rope_type in _rope_types(config) if rope_type not in rope_types]:
+        return f"position scaling {unknown[0]!r} is not one of the fast engine's, {', '.join(rope_types)}"
+    if getattr(config, "use_bidirectional_attention", False) or getattr(config, "add_cross_attention", False):
+        return f"this model of the family {family!r} attends to more than the tokens before each token"
+    return None
 
 
 def check_decoder_only(config: Any, *, is_stateful: bool) -> None:
@@ -45,7 +57,7 @@ def check_decoder_only(config: Any, *, is_stateful: bool) -> None:
         is_stateful: Whether ``transformers`` says so of the model's class.
     """
     family = config.model_type
-    if family in FAST_FAMILIES and _rope_type(config) == _BY_LAYER:
+    if family in FAST_FAMILIES and _BY_LAYER in _rope_types(config):
         check_fast(config)  # transformers would leave it out
     if getattr(config, "is_encoder_decoder", False):
         raise UnsupportedArchitectureError(
@@ -59,19 +71,26 @@ def check_decoder_only(config: Any, *, is_stateful: bool) -> None:
         )
 
 
-def _rope_type(config: Any) -> str:
+def _rope_types(config: Any) -> list[str]:
     rope = getattr(config, "rope_parameters", None) or {}
-    is_by_layer = any(isinstance(value, Mapping) for value in rope.values())
-    return _BY_LAYER if is_by_layer else str(rope.get("rope_type", "default"))
+    if not any(isinstance(value, Mapping) for value in rope.values()):
+        return [str(rope.get("rope_type", "default"))]
+    if config.model_type not in _ROPE_BY_LAYER:
+        return [_BY_LAYER]
+    return [str(rope[kind].get("rope_type", "default")) if rope.get(kind) else "none" for kind in rotary_kinds(config)]
 
 
-def max_positions(config: Any) -> int:
-    """The longest text of the fast engine: beyond the attention window, where any layer slides, a step is not exact."""
-    longest = longest_text(config)
-    layer_types = getattr(config, "layer_types", None) or []
-    slides = "sliding_attention" in layer_types or config.model_type == "mistral"
+def rotary_kinds(config: Any) -> list[str]:
+    """The types of layers that have a rotary embedding of their own; empty: one embedding serves all layers."""
+    return sorted(set(config.layer_types)) if config.model_type in _ROPE_BY_LAYER else []
+
+
+def window_of(config: Any, layer: int) -> int | None:
+    """How many of the last tokens a layer (from 0) attends to, the token itself among them; ``None``: all."""
+    layer_types = getattr(config, "layer_types", None)
+    slides = config.model_type in _ALL_SLIDE or bool(layer_types and layer_types[layer] == "sliding_attention")
     window = getattr(config, "sliding_window", None) if slides else None
-    return int(min(longest, window or longest))
+    return int(window) if window else None
 
 
 def longest_text(config: Any) -> int:

@@ -69,7 +69,7 @@ class LanguageModel(ABC):
     @property
     def block_flops(self) -> int:
         """Floating-point operations of one token in one decoder block: two for each weight of its matrices."""
-        return 2 * self.shape.matrix_weights
+        return 2 * self.shape.row_weights
 
     def tokenize(self, prompt: str, *, is_chat: bool = False, question: str = "") -> list[int]:
         """Token ids of a prompt; see ``PromptTokens.tokenize``."""

@@ -12,10 +12,12 @@ On other devices rows are not padded, and whether a row's last bits depend on th
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 # MKL sums in another order below 12 rows. ``models.footprint.MIN_READOUT_ROWS`` is the same number.
 MIN_ROWS = 16
@@ -48,14 +50,15 @@ def product_with(linear: nn.Module, *, release: bool = False) -> Product:
     """``linear`` as a function of rows.
 
     Args:
-        linear: ``nn.Linear``, or its replacement in a quantised model.
+        linear: ``nn.Linear``, GPT-2's ``Conv1D``, or their replacement in a quantised model.
         release: Free its weights if they were packed; ``linear`` can't be used afterwards.
     """
-    if type(linear) is not nn.Linear:
+    if type(linear) not in (nn.Linear, Conv1D):
         return lambda rows: linear(pad_rows(rows, MIN_ROWS))[: len(rows)]
-    product = affine(linear.weight, linear.bias)
+    weights: Any = linear  # ``Conv1D`` stores its matrix transposed
+    product = affine(weights.weight.T if isinstance(linear, Conv1D) else weights.weight, weights.bias)
     if release and isinstance(product, PackedLinear):
-        linear.weight = nn.Parameter(linear.weight.new_empty(0), requires_grad=False)
+        weights.weight = nn.Parameter(weights.weight.new_empty(0), requires_grad=False)
     return product
 
 

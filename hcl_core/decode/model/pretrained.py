@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.checkpoints import Checkpoint, Location
 from hcl_core.decode.model.families import check_decoder_only, engine_for
+from hcl_core.decode.model.family.table import parts_of
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import is_out_of_memory
 from hcl_core.decode.model.reference_lm import ReferenceLM, shape_of
@@ -160,10 +161,13 @@ def place(model: Any, device: torch.device, readouts: torch.device) -> None:
 
     An embedding that is the unembedding too stays with it.
     """
-    decoder = model.model
-    for part in (decoder.embed_tokens, decoder.rotary_emb, decoder.layers):
-        part.to(device)
-    for part in (decoder.norm, model.lm_head):
+    parts = parts_of(model)
+    is_tied = parts.head.weight is parts.embedding.weight
+    read_out = [parts.final_norm.module, parts.head, *([parts.embedding] if is_tied else [])]
+    for part in model.get_decoder().children():
+        if all(part is not other for other in read_out):
+            part.to(device)
+    for part in read_out:
         part.to(readouts)
 
 

@@ -146,7 +146,7 @@ class _Attention:
 def _starting_states(lm: CausalLM, pieces: Sequence[_Piece]) -> Tensor:
     """``[n, hidden_size]``: a node's embedding if it starts at block 0, else its stored state."""
     tokens = np.concatenate([piece.tree.trie.tokens[piece.of(piece.growth.nodes)] for piece in pieces])
-    hidden, offset = lm.embed(torch.from_numpy(tokens)), 0
+    hidden, offset = lm.embed(torch.from_numpy(tokens), torch.from_numpy(_positions(pieces))), 0
     for piece in pieces:
         starts = piece.of(piece.growth.starts)
         if len(resumed := np.flatnonzero(starts)):

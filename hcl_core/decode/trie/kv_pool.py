@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from hcl_core.decode.model.attention import softmax
 from hcl_core.decode.trie.prompt_cache import PromptKv
 
 
@@ -126,14 +127,23 @@ class LayerKv:
         # Keys on the left: their rows are aligned for every node, so a result does not depend on the batch.
         on_path = path_keys.transpose(1, 2) @ grouped.transpose(2, 3)  # [n, kv_heads, t, group]
         on_path = on_path.transpose(2, 3)  # [n, kv_heads, group, t]
+        limits = self._prompt.limits
+        on_prompt, on_path = limits.cap(on_prompt), limits.cap(on_path)
         if padding is not None:
             columns = torch.arange(paths.shape[1], device=paths.device)
             on_path = on_path.masked_fill((columns < padding[:, None])[:, None, None], -torch.inf)
-        weights = _softmax(torch.cat((on_prompt, on_path), dim=-1))
+        scores = torch.cat((on_prompt, on_path), dim=-1)
+        if not limits.reach(scores.shape[-1]):
+            scores.masked_fill_(self._outside_window(paths.shape[1], padding)[:, None, None], -torch.inf)
+        weights = softmax(scores)
         prompt_weights, path_weights = weights.split((on_prompt.shape[-1], paths.shape[1]), dim=-1)
         return self._prompt.mix(prompt_weights) + (path_weights @ path_values.transpose(1, 2)).flatten(1)
 
-
-def _softmax(scores: Tensor) -> Tensor:
-    """Attention weights over the last axis, summed in float32 whatever the dtype, as ``transformers`` does."""
-    return scores.softmax(dim=-1, dtype=torch.float32).to(scores.dtype)
+    def _outside_window(self, length: int, padding: Tensor | None) -> Tensor:
+        """``[n or 1, P + t]``: which tokens of prompt and paths of ``t`` columns are too far back for a node."""
+        columns = torch.arange(-self._prompt.keys.shape[-1], length, device=self._prompt.keys.device)
+        distances = (length - 1 - columns)[None]
+        if padding is not None:  # columns that stand between the prompt and the path
+            distances = distances - torch.where(columns < 0, padding[:, None], 0)
+        assert self._prompt.limits.window is not None
+        return distances >= self._prompt.limits.window

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hcl_core.answer_rules import FIRST_LINE, AnswerRule
+from hcl_core.decode.model.attention import Limits, attend_to_texts
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import MIN_ROWS
@@ -22,10 +23,12 @@ class PromptKv:
     Attributes:
         keys: ``[kv_heads, head_dim, P]``.
         values: ``[kv_heads, P, head_dim]``.
+        limits: Of the layer's attention.
     """
 
     keys: Tensor
     values: Tensor
+    limits: Limits
 
     def scores(self, query: Tensor) -> Tensor:
         """Scaled ``query [n, kv_heads, group, head_dim]`` times the keys: ``[n, kv_heads, group, P]``."""
@@ -78,13 +81,17 @@ class PromptCache:
         def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             mixed = []
             by_prompt = zip(query.split(lengths), key.split(lengths), value.split(lengths), strict=True)
+            limits = lm.limits[len(layers[0])]
             for of_prompt, (queries, keys, values) in zip(layers, by_prompt, strict=True):
-                of_prompt.append(PromptKv(keys.permute(1, 2, 0).contiguous(), values.transpose(0, 1).contiguous()))
-                mixed.append(_attend_causally(queries, keys, values))
+                kept = keys.permute(1, 2, 0).contiguous(), values.transpose(0, 1).contiguous()
+                of_prompt.append(PromptKv(*kept, limits))
+                mixed.append(_attend_causally(queries, keys, values, limits))
             return torch.cat(mixed)
 
-        hidden = lm.embed(torch.tensor([token_id for token_ids, _ in prompts for token_id in token_ids]))  # [P, hidden]
-        cos, sin = lm.rotary(torch.cat([torch.arange(length) for length in lengths]))
+        positions = torch.cat([torch.arange(length) for length in lengths])
+        token_ids = torch.tensor([token_id for token_ids, _ in prompts for token_id in token_ids])
+        hidden = lm.embed(token_ids, positions)  # [P, hidden_size]
+        cos, sin = lm.rotary(positions)
         last_rows = torch.tensor(lengths).cumsum(0) - 1
         last_states = []
         for layer, device in enumerate(lm.layer_devices):
@@ -107,11 +114,10 @@ class PromptCache:
         return row_scratch(self.lm.shape, self.num_tokens, path_length)
 
 
-def _attend_causally(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def _attend_causally(query: Tensor, key: Tensor, value: Tensor, limits: Limits) -> Tensor:
     """Attention within one prompt: ``query [P, heads, head_dim]``, ``key`` and ``value [P, kv_heads, head_dim]``."""
     by_head = [heads.transpose(0, 1)[None] for heads in (query, key, value)]
-    mixed = F.scaled_dot_product_attention(by_head[0], by_head[1], by_head[2], is_causal=True, enable_gqa=True)
-    return mixed[0].transpose(0, 1).flatten(1)
+    return attend_to_texts(by_head[0], by_head[1], by_head[2], limits)[0].transpose(0, 1).flatten(1)
 
 
 def _product_by_head(left: Tensor, right: Tensor) -> Tensor:

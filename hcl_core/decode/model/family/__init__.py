@@ -1,0 +1,1 @@
+"""Families of the fast engine: a short file each, which says which module does what and what sets them apart."""

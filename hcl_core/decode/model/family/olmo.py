@@ -1,0 +1,34 @@
+"""OLMo 2 and 3: norms of what attention and MLP return, and of queries and keys with all heads together."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from hcl_core.decode.model.families import rotary_kinds, window_of
+from hcl_core.decode.model.family.llama import attention, gated_mlp
+from hcl_core.decode.model.family.records import BlockParts, ModelParts, NormParts
+
+
+def olmo(model: Any) -> ModelParts:
+    """OLMo 2, or OLMo 3, which has windows and a rotary embedding for each type of layer."""
+    decoder, config = model.model, model.config
+    kinds = rotary_kinds(config)
+    return ModelParts(
+        embedding=decoder.embed_tokens,
+        blocks=tuple(
+            _block(block, window_of(config, layer), kinds.index(config.layer_types[layer]) if kinds else 0)
+            for layer, block in enumerate(decoder.layers)
+        ),
+        final_norm=NormParts(decoder.norm),
+        head=model.lm_head,
+        rotaries=tuple(partial(decoder.rotary_emb, layer_type=kind) for kind in kinds) or (decoder.rotary_emb,),
+    )
+
+
+def _block(block: Any, window: int | None, rotary: int) -> BlockParts:
+    return BlockParts(
+        attention=replace(attention(block.self_attn, window), norms_all_heads=True, rotary=rotary),
+        mlp=gated_mlp(block.mlp),
+        attention_output_norm=NormParts(block.post_attention_layernorm),
+        mlp_output_norm=NormParts(block.post_feedforward_layernorm),
+    )
