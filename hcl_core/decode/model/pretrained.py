@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,7 @@ def read_shape(location: Location) -> tuple[ModelShape, EngineName]:
     """
     if location.path.is_file():  # a GGUF file that is not unpacked yet
         with explain_damage(location.path, "GGUF"):
-            gguf: dict[str, Any] = {"gguf_file": location.path.name}
-            return shape_of_config(AutoConfig.from_pretrained(location.path.parent, **gguf, **_LOCAL))
+            return _shape_of_gguf(location.path, location.path.stat().st_mtime_ns)
     # Checked by name first: for an unknown family, transformers raises an error about its own version.
     stored = read_json_object(location.path / "config.json")
     if (family := stored.get("model_type")) not in CONFIG_MAPPING_NAMES:
@@ -66,6 +66,13 @@ def read_shape(location: Location) -> tuple[ModelShape, EngineName]:
         )
     with explain_damage(location.path, "config.json"):
         return shape_of_config(AutoConfig.from_pretrained(location.path, **_LOCAL))
+
+
+@lru_cache(maxsize=16)
+def _shape_of_gguf(file: Path, _changed_ns: int) -> tuple[ModelShape, EngineName]:
+    """Kept, since reading a large vocabulary takes seconds and a page asks at every change of its form."""
+    gguf: dict[str, Any] = {"gguf_file": file.name}
+    return shape_of_config(AutoConfig.from_pretrained(file.parent, **gguf, **_LOCAL))
 
 
 def shape_of_config(config: Any) -> tuple[ModelShape, EngineName]:
