@@ -182,6 +182,19 @@ def test_code_of_a_models_own_is_never_run(tmp_path, monkeypatch):
     assert "is computed by code of its own (auto_map), which is never run here" in problem_of(folder)
 
 
+def test_code_of_a_tokenizers_own_is_never_run(tmp_path):
+    folder, ran = save(make_model("llama"), tmp_path / "model"), tmp_path / "ran"
+    (folder / "mine.py").write_text(f"open({str(ran)!r}, 'w')\nclass MyTokenizer: pass\n")
+    file = folder / "tokenizer_config.json"
+    own = {"tokenizer_class": "MyTokenizer", "auto_map": {"AutoTokenizer": ["mine.MyTokenizer", "mine.MyTokenizer"]}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | own))
+    try:
+        load_model(str(folder), "float32", "cpu")
+    except HclError as error:
+        assert "\n" not in str(error)
+    assert not ran.exists()
+
+
 # Quantised.
 
 
