@@ -21,20 +21,17 @@ def notice_on_model(name: str, is_public: bool = False) -> Message | None:
     model = find_model(name)
     if model is None:
         return None if is_public else _notice_on_own(name)
-    size = _gigabytes(model.shape)
-    if (too_large := _notice_on_size(model.name, size)) is not None:
+    if (too_large := _notice_on_size(model.name, model.shape)) is not None:
         return too_large
     if is_public or registry.is_available(model):
         return None
-    return Message("model_gated" if model.is_gated else "model_absent", {"model": model.name, "size": size})
+    fetched = footprint(model.shape, WEIGHT_FORMATS["bfloat16"]).weights / _GIGABYTE
+    return Message("model_gated" if model.is_gated else "model_absent", {"model": model.name, "size": fetched})
 
 
-def _gigabytes(shape: ModelShape) -> float:
-    """The weights as the Hub holds most: in two bytes each."""
-    return footprint(shape, WEIGHT_FORMATS["bfloat16"], on_cpu=True).weights / _GIGABYTE
-
-
-def _notice_on_size(name: str, size: float) -> Message | None:
+def _notice_on_size(name: str, shape: ModelShape) -> Message | None:
+    # In two bytes each, as the Hub holds most weights.
+    size = footprint(shape, WEIGHT_FORMATS["bfloat16"], on_cpu=True).weights / _GIGABYTE
     here = psutil.virtual_memory().total / _GIGABYTE
     return Message("model_too_large", {"model": name, "size": size, "here": here}) if size > here else None
 
@@ -45,6 +42,6 @@ def _notice_on_own(name: str) -> Message | None:
         shape, engine = registry.model_shape(name), registry.model_engine(name)
     except HclError:  # said when it is loaded
         return None
-    if (too_large := _notice_on_size(name, _gigabytes(shape))) is not None:
+    if (too_large := _notice_on_size(name, shape)) is not None:
         return too_large
     return Message("model_reference", {"model": name}) if engine == REFERENCE else None

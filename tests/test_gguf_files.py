@@ -44,7 +44,7 @@ def make_tokenizer():
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = ["<s>", "</s>", *alphabet, *(merge.replace(" ", "") for merge in MERGES)]
-    pairs = [tuple(merge.split(" ")) for merge in MERGES]
+    pairs = [(first, second) for first, second in (merge.split(" ") for merge in MERGES)]
     raw = Tokenizer(models.BPE(vocab={token: number for number, token in enumerate(tokens)}, merges=pairs))
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
