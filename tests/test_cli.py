@@ -131,6 +131,29 @@ def test_models_prints_one_line_a_model_whatever_the_width(command):
     assert err == ""
 
 
+def test_models_of_a_family_have_their_memory_and_what_verified_them(command):
+    code, out, _ = command("models", "--family", "llama")
+    lines = {line.split()[0]: line for line in out.splitlines()[1:]}
+    assert code == 0 and lines.keys() == {model.name for model in CATALOGUE if model.family == "llama"}
+    assert "these weights, 20" in lines["smollm2-135m"] and "the family, on random weights" in lines["smollm2-360m"]
+    assert lines["layerskip-llama2-7b"].split()[3:7] == ["27.0", "13.5", "13.5", "7.0"]
+
+
+def test_a_family_of_no_known_model_is_refused_with_those_there_are(command):
+    code, _, err = command("models", "--family", "none")
+    assert (code, err.count("\n")) == (2, 1) and "--family must be one of llama, qwen2, qwen3; got 'none'" in err
+
+
+@pytest.mark.parametrize("model", CATALOGUE, ids=lambda model: model.name)
+def test_what_verified_a_model_is_there(model):
+    file, _, function = model.verified.test.partition(":")
+    assert f"def {function}(" in (Path(__file__).parent.parent / file).read_text()
+
+
+def test_layerskip_stands_above_all_but_the_usual_model():
+    assert [model.is_layerskip for model in CATALOGUE[:9]] == [False, *[True] * 7, False]
+
+
 def test_help_names_every_command(command):
     code, out, _ = command("--help")
     assert code == 0

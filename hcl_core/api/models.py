@@ -47,7 +47,7 @@ def load_model(name: str = DEFAULT_MODEL.name, dtype: str = "auto", device: str 
     """Load a model; once for any number of runs.
 
     Args:
-        name: A catalogue name such as ``"smollm2-135m"``, a Hub id, or a local folder.
+        name: A catalogue name such as ``"smollm2-135m"``, a Hub id, a local folder, or a GGUF file.
         dtype: ``"auto"`` (float32 on a CPU), ``"fastest"`` (measured now), ``"float32"``, ``"bfloat16"``,
             ``"float16"``, ``"int8"`` or ``"nf4"``.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.

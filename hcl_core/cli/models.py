@@ -18,7 +18,8 @@ from hcl_core.cli.progress import bars, follow_fetch, follow_fit
 from hcl_core.cli.tables import print_fidelity, print_lens, print_measures, print_scores
 from hcl_core.cli.terminal import DTYPE_HELP, app, loading, say_engine, say_loaded, stderr, stdout
 from hcl_core.errors import SettingsError
-from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
+from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, CatalogueModel
+from hcl_core.models.footprint import WEIGHT_FORMATS, footprint
 from hcl_core.models.head_records import EXIT_HEAD_NAMES, FitSettings, check_exit_head
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.pipeline.starting import start
@@ -48,6 +49,10 @@ def models(
         str | None,
         typer.Option(metavar="MODEL", help="Only say which engine computes a model that is here, or why none."),
     ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only models of this family, with their memory and what verified them."),
+    ] = None,
 ) -> None:
     """List the models that are known by name; any other Hub id or local folder works too."""
     if check is not None:
@@ -55,20 +60,42 @@ def models(
         return
     if fetch:
         follow_fetch()
-    table = Table("name", "source", "layers", "parameters", "licence", "engine", "gated", "on this machine", box=None)
+    if family is not None:
+        _print_family(family)
+        return
+    table = Table(
+        "name", "source", "family", "layers", "parameters", "licence", "engine", "gated", "on this machine", box=None
+    )
     for model in CATALOGUE:
-        size = f"{model.parameters / 1000:.1f} B" if model.parameters >= 1000 else f"{model.parameters} M"
         gated, here = "yes" if model.is_gated else "no", "yes" if registry.is_available(model) else "no"
-        table.add_row(
-            model.name, model.repo_id, str(model.num_hidden_layers), size, model.licence, model.engine, gated, here
-        )
+        facts = (model.family, str(model.num_hidden_layers), _parameters(model), model.licence, model.engine)
+        table.add_row(model.name, model.repo_id, *facts, gated, here)
+    stdout.print(table)
+
+
+def _parameters(model: CatalogueModel) -> str:
+    return f"{model.parameters / 1000:.1f} B" if model.parameters >= 1000 else f"{model.parameters} M"
+
+
+def _print_family(family: str) -> None:
+    """The models of one family: gigabytes of their weights in each number format, and what has been seen running."""
+    chosen = [model for model in CATALOGUE if model.family == family]
+    if not chosen:
+        known = ", ".join(sorted({model.family for model in CATALOGUE}))
+        raise SettingsError(f"--family must be one of {known}; got {family[:40]!r}")
+    table = Table("name", "parameters", *(f"{name}, GB" for name in WEIGHT_FORMATS), "verified", "by", box=None)
+    for model in chosen:
+        sizes = (footprint(model.shape, each).weights / 1e9 for each in WEIGHT_FORMATS.values())
+        what = "these weights" if model.verified.is_checkpoint else "the family, on random weights"
+        seen = f"{what}, {model.verified.date}"
+        table.add_row(model.name, _parameters(model), *(f"{size:.1f}" for size in sizes), seen, model.verified.test)
     stdout.print(table)
 
 
 @app.command()
 def run(
     context: typer.Context,
-    model: Annotated[str, typer.Option(help="Catalogue name, Hub id or local folder.")] = DEFAULT_MODEL.name,
+    model: Annotated[str, typer.Option(help="Catalogue name, Hub id, local folder or GGUF file.")] = DEFAULT_MODEL.name,
     question: Annotated[str | None, typer.Option(help="A question of your own; without --accept it is open.")] = None,
     accept: Annotated[
         list[str] | None, typer.Option(help="An accepted idea, as United States|USA; may be given many times.")
@@ -156,7 +183,7 @@ def run(
 
 @app.command("fit-head")
 def fit_head(
-    model: Annotated[str, typer.Option(help="Catalogue name, Hub id or local folder.")] = DEFAULT_MODEL.name,
+    model: Annotated[str, typer.Option(help="Catalogue name, Hub id, local folder or GGUF file.")] = DEFAULT_MODEL.name,
     texts: Annotated[Path | None, typer.Option(help="A UTF-8 text file to read.")] = None,
     self_generated: Annotated[
         bool, typer.Option("--self-generated", help="Read what the model writes itself; the default.")
@@ -192,7 +219,7 @@ def fit_head(
 
 @app.command()
 def lens(
-    model: Annotated[str, typer.Option(help="Catalogue name, Hub id or local folder.")] = DEFAULT_MODEL.name,
+    model: Annotated[str, typer.Option(help="Catalogue name, Hub id, local folder or GGUF file.")] = DEFAULT_MODEL.name,
     question: Annotated[str | None, typer.Option(help="A question, asked through the template.")] = None,
     prompt: Annotated[str | None, typer.Option(help="Or the exact text to go on from.")] = None,
     answer: Annotated[str | None, typer.Option(help="The answer to look at; default the greedy one.")] = None,

