@@ -19,6 +19,7 @@ from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
+    from hcl_core.decode.answer_states import answer_states as answer_states
     from hcl_core.decode.apart import do_task as do_task
     from hcl_core.decode.engine import EngineDecoder
     from hcl_core.decode.heads.exit_heads import load_exit_head as load_exit_head
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 else:
     # Functions and classes handed on as they are, by their modules. Type checkers see the imports above.
     _LAZY = {
+        "answer_states": "hcl_core.decode.answer_states",
         "do_task": "hcl_core.decode.apart",
         "load_exit_head": "hcl_core.decode.heads.exit_heads",
         "is_available": "hcl_core.decode.model.checkpoints",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 from conftest import FakeEmbedder, contents, make_lm, run_command
@@ -276,3 +277,13 @@ def test_a_mistake_in_a_sweep_is_told_before_anything_runs(tiny, tmp_path, chang
     with pytest.raises(SettingsError, match=said):
         hcl_core.sweep(GRID | changes, **{"folder": tmp_path / "s", "progress": False} | arguments)
     assert not (tmp_path / "s").exists()
+
+
+def test_duckdb_reads_a_run_as_it_is(tiny):
+    run = hcl_core.run("any", "Name a planet.", layers=[2, 30], **SMALL | {"samples": 30})
+    run.save("planets")
+    query = next(block for block in re.findall(r'duckdb\.sql\("""(.*?)"""\)', TEXT, re.DOTALL))
+    counted = duckdb.sql(query).df()
+    assert counted["exit_layer"].tolist() == [2, 30]
+    assert counted["num_right"].tolist() == run.scores["num_correct"].tolist() and counted["num_right"].sum() > 0
+    assert counted["num_tokens"].tolist() == run.answers.groupby("exit_layer")["num_tokens"].mean().tolist()

@@ -12,6 +12,7 @@ from hcl_core.api.judging import Judged
 from hcl_core.api.models import Model, loaded
 from hcl_core.api.progress import follow_run, progress_bars
 from hcl_core.api.runs import Run
+from hcl_core.api.states import store_states
 from hcl_core.errors import SettingsError
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.pipeline.starting import start
@@ -19,6 +20,7 @@ from hcl_core.questions.own import make_question, read_idea
 from hcl_core.questions.report import LoadReport
 from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, SamplingSettings
+from hcl_core.runs.states import OWN_EXIT
 from hcl_core.settings.layers import LayerChoice, LayerList, parse_layer_choice
 from hcl_core.settings.presets import describe_preset, find_preset
 from hcl_core.settings.prompts import PromptTemplate, load_template
@@ -61,6 +63,7 @@ def run(
     template: str | Path | None = None,
     judge: str | None = None,
     ideas: str | None = None,
+    save_states: str | Iterable[int] | None = None,
     folder: str | Path | None = None,
     progress: bool = True,
 ) -> Run:
@@ -94,6 +97,8 @@ def run(
         template: Name of a prompt template, by default ``"few_shot"``, or the ``Path`` of a file with one.
         judge: ``"alias"``, the default, ``"semantic"``, ``"paper"`` or ``"llm:MODEL"``.
         ideas: ``"accepted"``, the default, or ``"embedding"`` for clusters of meaning.
+        save_states: Store the hidden states of the answers' tokens beside the run, for ``Run.states``: after the layers
+            that are given, as in ``layers``; ``"exit"``: after the layer at which each answer was given.
         folder: The run's folder; by default one among your runs, named by the run's id.
         progress: Whether a bar is shown, in a terminal or a notebook.
 
@@ -130,8 +135,11 @@ def run(
         ideas=options["ideas"],
     )
     ready = loaded(model)
+    state_layers = None if save_states in (None, OWN_EXIT) else _layers(save_states).resolve(ready.num_layers)
     place, events = start(request, ready.lm, ready.checkpoint, None if folder is None else Path(folder).expanduser())
     finished = follow_run(events, progress_bars(Console(stderr=True), progress))
+    if save_states is not None:
+        store_states(place, ready.lm, state_layers, progress_bars(Console(stderr=True), progress))
     return Run.of(Judged(place, finished.manifest, finished.table))
 
 

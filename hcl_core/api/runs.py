@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from hcl_core.api.states import States
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Run:
@@ -77,6 +79,17 @@ class Run:
         """One row an exit layer: its scores, and each 95% interval's ends in ``..._ci_low`` and ``..._ci_high``."""
         made: pd.DataFrame = score_table(self._scores, self._uncertainty.layers, self.table.is_open).to_pandas()
         return made
+
+    @cached_property
+    def states(self) -> "States":
+        """The hidden states of its answers, all of them in memory; ``run`` stores them where ``save_states`` is given.
+
+        Raises:
+            RunFolderError: There are none, or not of all questions.
+        """
+        from hcl_core.api.states import States
+
+        return States.read(self.folder, len(self.questions))
 
     @property
     def verdict(self) -> BestLayers:

@@ -26,6 +26,7 @@ from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest, check_run_id
 from hcl_core.runs.parts import PART_NAME
 from hcl_core.runs.set_aside import SET_ASIDE
+from hcl_core.runs.states import STATES
 from hcl_core.runs.titles import (
     MAX_TITLE_BYTES,
     NO_TITLE,
@@ -261,9 +262,13 @@ def _is_known(name: str) -> bool:
 
 
 def _is_leftover(name: str) -> bool:
-    """Whether this is the lock of a run folder, a file set aside, or one that a killed process left there."""
+    """Whether this is the lock of a run folder, a file beside the run, or one that a killed process left there."""
     folder, _, last = name.rpartition("/")
-    return folder.rpartition("/")[2] == SET_ASIDE or last == ".lock" or (last.startswith(".") and last.endswith(".tmp"))
+    return (
+        folder.rpartition("/")[2] in (SET_ASIDE, STATES)
+        or last == ".lock"
+        or (last.startswith(".") and last.endswith(".tmp"))
+    )
 
 
 @contextmanager
