@@ -1,7 +1,8 @@
 """Hidden states of the answers of a run: computed from its stored tokens, and read as arrays."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,27 +77,22 @@ def _tables(
     lm: "LanguageModel",
     template: PromptTemplate,
     stored: StoredQuestion,
-    samples: list[Sample],
+    samples: Sequence[Sample],
     layers: tuple[int, ...] | None,
     schema: pa.Schema,
-) -> Iterable[pa.Table]:
-    """The rows of a question, an exit layer after another."""
-    for exit_layer in sorted({sample.exit_layer for sample in samples}):
-        known: dict[tuple[int, ...], tuple[int, NDArray[np.float32]]] = {}
-        chosen = (exit_layer,) if layers is None else layers
-        rows, states = [], []
-        for sample in samples:
-            if sample.exit_layer != exit_layer:
-                continue
-            if (tokens := sample.completion_token_ids) not in known:
-                known[tokens] = registry.answer_states(lm, template, stored, tokens, chosen)
-            last, of_layers = known[tokens]
-            for layer in chosen:
-                rows += [
-                    (sample.question_id, exit_layer, sample.sample_idx, layer, place, token)
-                    for place, token in enumerate((last, *tokens), -1)
-                ]
-            states.append(of_layers.reshape(-1, of_layers.shape[-1]))
+) -> Iterator[pa.Table]:
+    """The rows of a question, an exit layer after another, as its ``samples`` are in order."""
+    reader = registry.answer_states(lm, template, stored)
+    for exit_layer, of_layer in groupby(samples, lambda sample: sample.exit_layer):
+        own, chosen = list(of_layer), (exit_layer,) if layers is None else layers
+        by_tokens = dict(reader.read([sample.completion_token_ids for sample in own], chosen))
+        rows = [
+            (stored.question.id, exit_layer, sample.sample_idx, layer, place, token)
+            for sample in own
+            for layer in chosen
+            for place, token in enumerate((reader.last_prompt_token, *sample.completion_token_ids), -1)
+        ]
+        states = [by_tokens[sample.completion_token_ids].reshape(-1, lm.hidden_size) for sample in own]
         columns = [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=False)]
         flat = pa.array(np.concatenate(states).ravel())
         yield pa.table([*columns, pa.FixedSizeListArray.from_arrays(flat, type=schema.field("state").type)], schema)
