@@ -29,6 +29,7 @@ with quiet_start():
         from app.depth_file import depth_route
         from app.downloads import download_route
         from app.drawn_ahead import draw_ahead
+        from app.endpoints.agents import give_json
         from app.endpoints.named_calls import NamedCalls
         from app.headers import SafeHeaders
         from app.kept_page import KeptPage
@@ -187,6 +188,7 @@ def launch(options: argparse.Namespace, settings: PageSettings, room: OpenedClas
             ],
         },
     )
+    give_json(page)
     page.server.config.timeout_keep_alive = _KEEP_ALIVE
     return page
 

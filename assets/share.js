@@ -58,7 +58,8 @@ async function copyText(button) {
 function fillInAddress() {
   const page = (location.origin + location.pathname).replace(/\/$/, "");
   element.querySelectorAll("pre").forEach((text) => {
-    if (text.textContent.includes("{{page}}")) text.textContent = text.textContent.replaceAll("{{page}}", page);
+    // The first one alone: a visitor's own text, which comes later, stays as it is.
+    if (text.textContent.includes("{{page}}")) text.textContent = text.textContent.replace("{{page}}", () => page);
   });
 }
 

@@ -13,11 +13,26 @@ if TYPE_CHECKING:
     from hcl_core.api.models import Model, load_model
     from hcl_core.api.running import run
     from hcl_core.api.runs import Run, open_run
+    from hcl_core.api.sweeps import Sweep, open_sweep, sweep
     from hcl_core.errors import HclError
 
 __version__ = "0.1.0"
 
-__all__ = ["Comparison", "HclError", "Lens", "Model", "Run", "compare", "lens", "load_model", "open_run", "run"]
+__all__ = [
+    "Comparison",
+    "HclError",
+    "Lens",
+    "Model",
+    "Run",
+    "Sweep",
+    "compare",
+    "lens",
+    "load_model",
+    "open_run",
+    "open_sweep",
+    "run",
+    "sweep",
+]
 
 # Some processors have tiles for bfloat16 (AMX). oneDNN mixes them with other kernels by the number of rows, and each
 # sums in an order of its own: an answer would change with the others beside it. It reads this variable once, at the
@@ -35,6 +50,9 @@ _LAZY = {
     "run": "hcl_core.api.running",
     "Run": "hcl_core.api.runs",
     "open_run": "hcl_core.api.runs",
+    "Sweep": "hcl_core.api.sweeps",
+    "open_sweep": "hcl_core.api.sweeps",
+    "sweep": "hcl_core.api.sweeps",
     "HclError": "hcl_core.errors",
 }
 

@@ -14,11 +14,13 @@ from hcl_core.models.footprint import WeightFormat
 from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
 from hcl_core.models.shapes import ModelShape
 from hcl_core.ports import AnswerLikelihood, Embed, Embedder, Judge, QuestionSource
+from hcl_core.records import StoredQuestion
 from hcl_core.runs.manifest import RunSettings
 from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
+    from hcl_core.decode.answer_states import AnswerStates
     from hcl_core.decode.apart import do_task as do_task
     from hcl_core.decode.engine import EngineDecoder
     from hcl_core.decode.heads.exit_heads import load_exit_head as load_exit_head
@@ -129,6 +131,15 @@ def whole_model(lm: "LanguageModel", template: PromptTemplate) -> AnswerLikeliho
     from hcl_core.decode.plausibility import WholeModel
 
     return WholeModel(EngineParts(lm, SharedHead(), template))
+
+
+def answer_states(lm: "LanguageModel", template: PromptTemplate, stored: StoredQuestion) -> "AnswerStates":
+    """The reader of hidden states along the answers to a question whose prompt was made with ``template``."""
+    from hcl_core.decode.answer_states import AnswerStates
+    from hcl_core.decode.engine import EngineParts
+    from hcl_core.decode.heads.exit_heads import SharedHead
+
+    return AnswerStates(EngineParts(lm, SharedHead(), template), stored)
 
 
 def load_whole_model(settings: RunSettings, name: str | None = None) -> AnswerLikelihood:

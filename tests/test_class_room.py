@@ -21,6 +21,9 @@ from app.lessons.reading import read_lesson
 from app.lessons.room import RefusedError, Room, lesson_id
 from app.lessons.routes import ClassPages
 from app.lessons.store import ClassStore
+from app.places import Caller
+from app.service import Service
+from app.settings import PageSettings
 
 DEPTH = Path(__file__).parent.parent / "assets" / "lessons" / "depth.en.yaml"
 
@@ -322,6 +325,20 @@ def test_a_live_question_that_fails_says_why_to_the_teacher(tmp_path):
             thread.join()
     assert "no such model" in client_of(room).get(f"{teacher(room)}/state").json()["html"]
     room.start_run(0)  # and it can be tried again
+
+
+def test_a_class_on_a_public_page_has_the_limits_of_one_visitor(tmp_path, monkeypatch):
+    monkeypatch.setenv("HCL_RUNS", str(tmp_path / "runs"))
+    step = {"title": "t", "ask": {"question": "q", "accept": ["a"]}, "predict": [{"kind": "first_right"}]}
+    room = new_room(tmp_path, parsed(LESSON | {"steps": [step]}))
+    service = Service(PageSettings(public=True, most_places_a_visitor=1))
+    room.go(0)
+    with service.places.take(Caller("class")):
+        start_live(room, service, 0)
+        for thread in threading.enumerate():
+            if thread.name.endswith("(_run)"):
+                thread.join()
+    assert "this public page allows 1 at once" in client_of(room).get(f"{teacher(room)}/state").json()["html"]
 
 
 def test_the_address_is_one_that_a_class_can_open():

@@ -5,13 +5,13 @@
 
 import ast
 import asyncio
-import importlib.util
 import inspect
 import json
 import re
 import shlex
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,12 @@ import pytest
 from conftest import make_lm
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
 from starlette.middleware import Middleware
 
 from app.endpoints import calls
+from app.endpoints.agents import give_json
 from app.endpoints.errors import CODES, code_of, told
 from app.endpoints.named_calls import NamedCalls
 from app.jobs import StoppedError
@@ -31,7 +34,15 @@ from app.language import Translator
 from app.page import build
 from app.service import Service
 from app.settings import PageSettings
-from app.views.program_code import ADDRESS, python_code, shell_code
+from app.views.program_code import (
+    ADDRESS,
+    LensCall,
+    lens_python_code,
+    lens_shell_code,
+    python_code,
+    shell_code,
+)
+from app.views.share import lens_programs
 from app.visit import Visit
 from hcl_core import errors, registry
 from hcl_core.decode.model.checkpoints import Checkpoint
@@ -69,9 +80,9 @@ def page(tiny):
 @pytest.fixture(scope="module")
 def address(page):
     settings = {"prevent_thread_lock": True, "quiet": True, "show_error": False}
-    has_mcp = importlib.util.find_spec("mcp") is not None
     middleware = {"middleware": [Middleware(NamedCalls)]}
-    _, url, _ = page.launch(**settings, mcp_server=has_mcp, app_kwargs=middleware)
+    _, url, _ = page.launch(**settings, mcp_server=True, app_kwargs=middleware)
+    give_json(page)
     yield url.rstrip("/")
     page.close(verbose=False)
 
@@ -262,11 +273,30 @@ def test_copied_code_quotes_what_is_in_it(hostile):
     assert json.loads(words[0]) == {"run_id": hostile, "question_id": hostile}
 
 
-def test_agents_have_the_endpoints_as_tools(address):
-    pytest.importorskip("mcp")
-    from mcp import ClientSession
-    from mcp.client.streamable_http import streamablehttp_client
+@pytest.mark.parametrize(
+    "hostile", ["a'b\n", "$(touch x)", '"; ls {{page}}', "{0} </pre><script>alert(1)</script>", "`id`"]
+)
+def test_copied_code_of_a_lens_quotes_what_is_in_it(hostile):
+    call = LensCall(hostile, hostile, "auto", 3, True)
+    block = lens_python_code(call)
+    called = [each for each in ast.walk(ast.parse(block)) if isinstance(each, ast.Call) and len(each.keywords) > 3]
+    given = {each.arg: ast.literal_eval(each.value) for each in called[0].keywords}
+    assert given == asdict(call) | {"api_name": "/lens"}
+    words = shlex.split(lens_shell_code(call).partition("-d ")[2])
+    assert json.loads(words[0]) == asdict(call)
+    assert "<script>" not in lens_programs(call, Translator("en"))
 
+
+def test_copied_python_of_a_lens_gets_the_lens(address, visit, capsys):
+    call = LensCall("The sky is", "tiny", "shared", 2, False)
+    exec(lens_python_code(call).replace(ADDRESS, address), {})
+    settles = calls.lens(visit, "The sky is", "tiny", "shared", 2)["settles"]
+    assert [
+        int(line.rpartition(" ")[2]) for line in capsys.readouterr().out.splitlines() if "settles" in line
+    ] == settles
+
+
+def test_agents_have_the_endpoints_as_tools_whose_results_are_json(address, visit):
     async def ask():
         async with (
             streamablehttp_client(f"{address}/gradio_api/mcp/") as (read, write, _),
@@ -283,9 +313,19 @@ def test_agents_have_the_endpoints_as_tools(address):
     assert set(tools) == {f"hcl_{call.__name__}" for call in calls.ENDPOINTS}
     described = tools["hcl_run"].inputSchema["properties"]
     assert all(each["description"] for each in described.values()) and tools["hcl_run"].description.startswith("Ask ")
-    assert '"name-a-planet"' in found.content[0].text.replace("'", '"') and not found.isError
-    assert "complete" in ran.content[0].text and not ran.isError
+    (text,) = found.content
+    assert not found.isError and json.loads(text.text) == calls.get_run(visit, SHIPPED, "name-a-planet")
+    assert not ran.isError and json.loads(ran.content[0].text)["complete"] is True
     assert wrong.isError and "setting: layers must be" in wrong.content[0].text
+
+
+def test_a_page_has_no_tools_unless_its_owner_asks_for_them(tiny, monkeypatch):
+    monkeypatch.setenv("GRADIO_MCP_SERVER", "True")
+    with build(Service()) as shut:
+        _, url, _ = shut.launch(prevent_thread_lock=True, quiet=True, mcp_server=False)
+        give_json(shut)
+        assert httpx.post(f"{url}gradio_api/mcp/", json={}).status_code in (404, 405)
+        shut.close(verbose=False)
 
 
 def test_the_pages_own_events_are_no_api(page):

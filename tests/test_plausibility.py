@@ -101,9 +101,9 @@ def test_each_prefix_is_run_once(monkeypatch):
 def test_groups_count_the_nodes_that_they_need():
     completions = [(1, 2, 3), (1, 2, 4), (5, 6), (7,)]
     # The nodes are (1,), (1, 2) and (5,); last tokens need none.
-    assert list(plausibility._groups(completions, 3)) == [(completions, 3)]
+    assert list(plausibility.in_groups(completions, 3)) == [(completions, 3)]
     split = [(completions[:2], 2), (completions[2:], 1)]
-    assert list(plausibility._groups(completions, 2)) == list(plausibility._groups(completions, 1)) == split
+    assert list(plausibility.in_groups(completions, 2)) == list(plausibility.in_groups(completions, 1)) == split
 
 
 def test_mean_is_over_the_tokens_of_each_answer():

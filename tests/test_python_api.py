@@ -4,9 +4,11 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 from conftest import FakeEmbedder, contents, make_lm, run_command
@@ -14,8 +16,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 import hcl_core
+import hcl_core.cli.models  # its command is one of the terminal's
 from hcl_core import registry
 from hcl_core.api.progress import progress_bars
+from hcl_core.cli.terminal import app as cli_app
 from hcl_core.decode.model.checkpoints import Checkpoint
 from hcl_core.errors import HclError, SettingsError
 from hcl_core.judges.names import NO_JUDGE
@@ -193,3 +197,93 @@ def test_the_bar_is_shown_in_a_terminal_and_not_when_it_is_silenced():
     shown = [progress_bars(terminal, is_shown).disable for is_shown in (True, False)]
     assert shown == [False, True] and progress_bars(Console(force_terminal=False)).disable
     assert not progress_bars(Console(force_jupyter=True)).disable
+
+
+def test_a_preset_is_that_of_the_terminal_and_an_argument_replaces_it(tiny, monkeypatch):
+    asked: list[Any] = []
+
+    class AskedError(Exception):
+        pass
+
+    def start(request, *_):
+        asked.append(request)
+        raise AskedError
+
+    monkeypatch.setattr("hcl_core.api.running.start", start)
+    monkeypatch.setattr("hcl_core.cli.models.start", start)
+    for arguments in ({}, {"samples": 3, "layers": [2, 30]}, {"temperature": 0.6}):
+        options = [f"--{name}={str(value).strip('[]')}" for name, value in arguments.items()]
+        with pytest.raises(AskedError):
+            hcl_core.run("any", questions="starter", limit=2, preset="paper", **arguments)
+        with pytest.raises(AskedError):
+            cli_app(["run", "--questions=starter", "--limit=2", "--preset=paper", *options], standalone_mode=False)
+        here, there = asked[-2:]
+        assert replace(here, model=there.model, layers=there.layers) == there
+        assert here.layers.resolve(30) == there.layers.resolve(30)
+    assert asked[0].judge == "paper" and asked[0].preset == asked[4].preset == "paper"
+    assert asked[2].preset == "paper, but layers, samples" and asked[2].num_samples == 3
+    with pytest.raises(SettingsError, match="preset must be one of paper"):
+        hcl_core.run("any", questions="starter", preset="none")
+
+
+GRID: dict[str, Any] = {
+    "models": ["smollm2-135m"],
+    "questions": [{"set": "starter", "limit": 2}],
+    "exit_heads": ["shared"],
+    "temperatures": [0.5, 1.5],
+    "layers": [2, 30],
+    "samples": 4,
+    "max_new_tokens": 4,
+}
+
+
+def test_a_sweep_is_that_of_the_terminal(tiny, tmp_path, capsys):
+    made = hcl_core.sweep(GRID, folder=tmp_path / "here", progress=False)
+    file = tmp_path / "grid.yaml"
+    file.write_text(json.dumps(GRID), encoding="utf-8")  # JSON is YAML
+    assert run_command(capsys, "sweep", file, "--out", tmp_path / "there")[0] == 0
+    there = hcl_core.open_sweep(tmp_path / "there")
+    pd.testing.assert_frame_equal(made.cells.drop(columns="seconds"), there.cells.drop(columns="seconds"))
+    pd.testing.assert_frame_equal(made.stability, there.stability)
+    stored = pd.read_parquet(tmp_path / "here" / "table.parquet")
+    pd.testing.assert_frame_equal(stored, made.cells, check_dtype=False)
+    assert made.is_complete and not made.problems and made.cells["temperature"].tolist() == [0.5, 1.5]
+    for run, best in zip(made.runs, made.cells["best_layer"], strict=True):
+        assert run.verdict.optimal_layer == best
+    assert [trace.x[0] for trace in made.plot().data] == made.cells["best_layer"].tolist()
+
+
+def test_a_sweep_that_has_no_time_goes_on_with_the_same_call(tiny, tmp_path):
+    stopped = hcl_core.sweep(GRID, folder=tmp_path / "s", progress=False, budget=0)
+    assert not stopped.is_complete and stopped.cells.empty and "0 of 2 cells" in repr(stopped)
+    assert hcl_core.sweep(GRID, folder=tmp_path / "s", progress=False).is_complete
+
+
+def test_a_cell_that_fails_is_named_and_the_others_go_on(tiny, tmp_path):
+    made = hcl_core.sweep(GRID | {"exit_heads": ["shared", "linear"]}, folder=tmp_path / "s", progress=False)
+    assert not made.is_complete and len(made.cells) == 2 and len(made.problems) == 2
+    assert all("linear head" in cell for cell in made.problems)
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "said"),
+    [
+        ({"samplez": 3, "temperatures": [20]}, {}, r"temperatures 1(.|\n)*samplez|samplez(.|\n)*temperatures 1"),
+        ({}, {"shard": "3/2"}, "a shard is"),
+        ({}, {"folder": None}, "give its folder"),
+    ],
+)
+def test_a_mistake_in_a_sweep_is_told_before_anything_runs(tiny, tmp_path, changes, arguments, said):
+    with pytest.raises(SettingsError, match=said):
+        hcl_core.sweep(GRID | changes, **{"folder": tmp_path / "s", "progress": False} | arguments)
+    assert not (tmp_path / "s").exists()
+
+
+def test_duckdb_reads_a_run_as_it_is(tiny):
+    run = hcl_core.run("any", "Name a planet.", layers=[2, 30], **SMALL | {"samples": 30})
+    run.save("planets")
+    query = next(block for block in re.findall(r'duckdb\.sql\("""(.*?)"""\)', TEXT, re.DOTALL))
+    counted = duckdb.sql(query).df()
+    assert counted["exit_layer"].tolist() == [2, 30]
+    assert counted["num_right"].tolist() == run.scores["num_correct"].tolist() and counted["num_right"].sum() > 0
+    assert counted["num_tokens"].tolist() == run.answers.groupby("exit_layer")["num_tokens"].mean().tolist()

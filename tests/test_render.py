@@ -254,7 +254,8 @@ def test_a_stored_lens_brings_its_prompt(visit):
     result = lens.show(visit, ShownLens("name-a-planet", "linear"), "entropy")
     parts = render_lens.stored_parts(result, WORDS)
     assert "Mars" in parts["headline"] and parts["prompt"].endswith("Answer:") and parts["shown"] == result.shown
-    assert set(render_lens.lens_parts(result, WORDS)) == {"headline", "scale", "chart", "cell", "chosen", "link"}
+    names = {"headline", "scale", "chart", "cell", "chosen", "link", "programs"}
+    assert set(render_lens.lens_parts(result, WORDS)) == names and "/lens" in parts["programs"]
 
 
 def test_a_cell_has_its_ten_tokens(visit):

@@ -14,7 +14,8 @@ from hcl_core.errors import HclError
 
 logger = logging.getLogger(__name__)
 
-# Whose run it is, to the page's queue.
+# Whose run it is, to the page's queue and limits: the class is one visitor at an address of its own, whoever is in it.
+# Only the teacher's secret link starts its runs, one at a time.
 _VISITOR = "class"
 
 

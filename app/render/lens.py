@@ -1,14 +1,17 @@
 """The token lens on its tab."""
 
 from app.figures.lens import lens_map
-from app.handlers.lens import LensCell, LensResult, LensUpdate
+from app.handlers.lens import MOST_TOKENS, LensCell, LensResult, LensUpdate
 from app.handlers.links import LensLink, Link
 from app.language import Translator
 from app.messages import Message
 from app.render import Parts
 from app.views.base import status_line
 from app.views.lens import colour_scale, lens_headline, no_cell, top_table
+from app.views.program_code import LensCall
 from app.views.runs import link_box
+from app.views.share import lens_programs
+from hcl_core.models.catalogue import DEFAULT_MODEL
 
 
 def lens_parts(result: LensResult, words: Translator) -> Parts:
@@ -20,6 +23,7 @@ def lens_parts(result: LensResult, words: Translator) -> Parts:
         "cell": no_cell(words),
         "chosen": None,
         "link": _link(result, words),
+        "programs": lens_programs(_call(result), words),
     }
 
 
@@ -35,6 +39,15 @@ def _link(result: LensResult, words: Translator, cell: tuple[int, int] | None = 
     of_stored = LensLink(shown.question_id, shown.exit_head, result.shade, cell)
     own = LensLink(None, shown.exit_head, result.shade, cell, shown.prompt, shown.model, shown.num_tokens, shown.whole)
     return link_box(Link("lens", lens=own if shown.is_live else of_stored).query(), words)
+
+
+def _call(result: LensResult) -> LensCall:
+    """What gives the same lens from the endpoint; the stored ones are of the default model's greedy answers."""
+    shown = result.shown
+    if shown.is_live:
+        return LensCall(shown.prompt or "", shown.model, shown.exit_head, shown.num_tokens, shown.whole)
+    num_tokens = min(len(result.table.token_texts), MOST_TOKENS)
+    return LensCall(result.table.prompt, DEFAULT_MODEL.name, shown.exit_head, num_tokens, False)
 
 
 def stored_parts(result: LensResult, words: Translator) -> Parts:

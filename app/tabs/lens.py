@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components import LayerChart, LinkBox
+from app.components import LayerChart, LinkBox, ShareBox
 from app.figures.lens import SHADES
 from app.handlers import lens as handlers
 from app.handlers.lens import ShownLens
@@ -36,6 +36,7 @@ def build_lens(core: Service, tab: gr.Tab) -> dict[str, Any]:
                 parts["chart"] = LayerChart(elem_id="lens", label=labels()("chart_lens"))
             parts["cell"] = gr.HTML("", elem_id="lens-cell")
             parts["link"] = LinkBox(elem_id="lens-link")
+            parts["programs"] = ShareBox(elem_id="lens-programs")
     _wire(core, tab, parts)
     return parts
 
@@ -103,7 +104,7 @@ def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
         return render.cell_parts(handlers.choose_cell(visit, shown, layer, position, shade), visit.words)
 
     bind = Binder(core, parts)
-    names = ("headline", "scale", "chart", "cell", "chosen", "link", "shown", "status", "prompt", "stored")
+    names = ("headline", "scale", "chart", "cell", "chosen", "link", "programs", "shown", "status", "prompt", "stored")
     results = [parts[name] for name in names]
     stored = [parts[name] for name in ("stored", "head", "shade")]
     tab.select(bind(open_tab), [parts["shown"], *stored], results, **QUIET)

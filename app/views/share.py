@@ -10,7 +10,7 @@ from app.question_view import QuestionView
 from app.views.citations import bibtex
 from app.views.figure_code import figure_code
 from app.views.methods import figure_caption, methods_text
-from app.views.program_code import python_code, shell_code
+from app.views.program_code import LensCall, lens_python_code, lens_shell_code, python_code, shell_code
 from app.visit import Balance
 from hcl_core.text import printable
 
@@ -52,6 +52,15 @@ def share_box(view: QuestionView, scored: Scored, balance: Balance, scores_file:
         f'<section class="hcl-share" aria-label="{escape(words("share_head"))}" '
         f'data-title="{escape(printable(question.text))}" data-caption="{caption}" data-file="{manifest.id}">'
         f"<h3>{words('share_head')}</h3><div>{''.join(groups)}</div>{note}{''.join(texts)}</section>"
+    )
+
+
+def lens_programs(call: LensCall, words: Translator) -> str:
+    """Programs that get a token lens from the page; ``share.js`` copies them."""
+    name = words("lens_programs")
+    texts = [_text("share_python", lens_python_code(call), words), _text("share_curl", lens_shell_code(call), words)]
+    return (
+        f'<section class="hcl-share hcl-programs" aria-label="{escape(name)}"><h3>{name}</h3>{"".join(texts)}</section>'
     )
 
 

@@ -1,11 +1,16 @@
-"""The curves of a run as a Plotly figure."""
+"""The curves of a run, and the best layers of a sweep, as Plotly figures."""
 
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
 from hcl_core.scores.best_layers import BestLayers
+from hcl_core.sweeps.results import CellResult
+from hcl_core.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,3 +49,35 @@ def score_figure(scores: "pd.DataFrame", best: BestLayers) -> go.Figure:
     figure.update_xaxes(title_text="Exit layer")
     figure.update_yaxes(range=[0, 1.02])
     return figure
+
+
+def sweep_figure(cells: Sequence[CellResult]) -> go.Figure:
+    """The best layer of each cell as a dot, and the layers that hold it with 95% as a bar; the first cell is on top."""
+    figure = go.Figure()
+    for row, cell in enumerate(cells):
+        best, low, high = cell.best_layer, cell.best_low, cell.best_high
+        if best is None or low is None or high is None:
+            continue
+        figure.add_scatter(
+            x=[best],
+            y=[row],
+            error_x={"array": [high - best], "arrayminus": [best - low], "color": "#7a8aa0"},
+            marker_color="#1d4ed8",
+            hovertemplate=f"layer {best}, the best one with {cell.p_best:.0%}; HCB {cell.hcb or 0:.2f}<extra></extra>",
+            showlegend=False,
+        )
+    figure.update_layout(template="plotly_white", height=150 + 28 * len(cells))
+    figure.update_xaxes(title_text="Best layer, and the layers that hold it with 95%", range=[0, _deepest(cells) + 1])
+    # Names are text, of which Plotly reads a little HTML.
+    labels = [escape(_cell_label(cell)) for cell in cells]
+    figure.update_yaxes(tickvals=list(range(len(cells))), ticktext=labels, autorange="reversed")
+    return figure
+
+
+def _deepest(cells: Sequence[CellResult]) -> int:
+    return max((cell.num_hidden_layers for cell in cells), default=1)
+
+
+def _cell_label(cell: CellResult) -> str:
+    names = (Path(cell.model).name, Path(cell.exit_head).name, cell.questions, f"T {cell.temperature:g}", cell.seed)
+    return " · ".join(printable(str(name))[:24] for name in (*names, cell.strategy))

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -11,6 +12,7 @@ from hcl_core.api.judging import Judged
 from hcl_core.api.models import Model, loaded
 from hcl_core.api.progress import follow_run, progress_bars
 from hcl_core.api.runs import Run
+from hcl_core.api.states import store_states
 from hcl_core.errors import SettingsError
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.pipeline.starting import start
@@ -18,11 +20,23 @@ from hcl_core.questions.own import make_question, read_idea
 from hcl_core.questions.report import LoadReport
 from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, SamplingSettings
+from hcl_core.runs.states import OWN_EXIT
 from hcl_core.settings.layers import LayerChoice, LayerList, parse_layer_choice
+from hcl_core.settings.presets import describe_preset, find_preset
 from hcl_core.settings.prompts import PromptTemplate, load_template
 from hcl_core.settings.strategies import Strategy
 
 _DEFAULTS = SamplingSettings()
+_SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens")
+# Without a preset. The names are those of ``Preset.options``.
+_USUAL: dict[str, object] = {
+    "layers": "all",
+    "samples": 50,
+    **{name: getattr(_DEFAULTS, name) for name in _SAMPLING},
+    "template": "few_shot",
+    "judge": "alias",
+    "ideas": "accepted",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -36,18 +50,20 @@ def run(
     limit: int | None = None,
     shuffle_seed: int | None = None,
     min_answers: int = 1,
-    layers: str | Iterable[int] = "all",
-    samples: int = 50,
-    temperature: float = _DEFAULTS.temperature,
-    top_p: float = _DEFAULTS.top_p,
-    top_k: int = _DEFAULTS.top_k,
-    max_new_tokens: int = _DEFAULTS.max_new_tokens,
+    preset: str | None = None,
+    layers: str | Iterable[int] | None = None,
+    samples: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    top_k: int | None = None,
+    max_new_tokens: int | None = None,
     seed: int = _DEFAULTS.seed,
     exit_head: str = "auto",
     strategy: str = "early_exit",
-    template: str | Path = "few_shot",
-    judge: str = "alias",
-    ideas: str = "accepted",
+    template: str | Path | None = None,
+    judge: str | None = None,
+    ideas: str | None = None,
+    save_states: str | Iterable[int] | None = None,
     folder: str | Path | None = None,
     progress: bool = True,
 ) -> Run:
@@ -66,18 +82,23 @@ def run(
         limit: The most questions that are asked.
         shuffle_seed: Shuffle the questions first.
         min_answers: Ask only questions with so many accepted ideas.
-        layers: ``"all"``, ``"2:30:2"`` (the stop is included), ``"24,28,30"``, or the layers' numbers, from 1.
-        samples: Answers a question and layer.
-        temperature: 0 is greedy.
-        top_p: Probability mass of the nucleus.
-        top_k: Most probable tokens to draw from; 0 is all.
-        max_new_tokens: Longest answer.
+        preset: ``"paper"``: the layers, samples, sampling, template, judge, ideas and scaling of the paper's protocol,
+            but by true early exit; an argument that is given replaces the preset's. ``None``: the defaults below.
+        layers: ``"all"``, the default, ``"2:30:2"`` (the stop is included), ``"24,28,30"``, or the layers' numbers,
+            from 1.
+        samples: Answers a question and layer; default 50.
+        temperature: 0 is greedy; default 0.6.
+        top_p: Probability mass of the nucleus; default 0.9.
+        top_k: Most probable tokens to draw from; 0, the default, is all.
+        max_new_tokens: Longest answer; default 50.
         seed: Of the noise: the same one gives the same answers.
         exit_head: ``"auto"``, ``"shared"``, ``"linear"``, or a file of `fit-head`.
         strategy: ``"early_exit"``, ``"self_speculative"`` or ``"dynamic"``, with their options as in the terminal.
-        template: Name of a prompt template, or the ``Path`` of a file with one.
-        judge: ``"alias"``, ``"semantic"``, ``"paper"`` or ``"llm:MODEL"``.
-        ideas: ``"accepted"``, or ``"embedding"`` for clusters of meaning.
+        template: Name of a prompt template, by default ``"few_shot"``, or the ``Path`` of a file with one.
+        judge: ``"alias"``, the default, ``"semantic"``, ``"paper"`` or ``"llm:MODEL"``.
+        ideas: ``"accepted"``, the default, or ``"embedding"`` for clusters of meaning.
+        save_states: Store the hidden states of the answers' tokens beside the run, for ``Run.states``: after the layers
+            that are given, as in ``layers``; ``"exit"``: after the layer at which each answer was given.
         folder: The run's folder; by default one among your runs, named by the run's id.
         progress: Whether a bar is shown, in a terminal or a notebook.
 
@@ -87,23 +108,49 @@ def run(
     """
     selection = Selection(limit, shuffle_seed, min_answers)
     chosen, question_set = _questions(question, accept, questions, split, selection)
+    options, protocol = _with_preset(
+        preset,
+        layers=layers,
+        samples=samples,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        max_new_tokens=max_new_tokens,
+        template=template,
+        judge=judge,
+        ideas=ideas,
+    )
     request = RunRequest(
         model=model if isinstance(model, str) else model.name,
         questions=tuple(chosen),
         question_set=question_set,
-        layers=_layers(layers),
-        num_samples=samples,
-        sampling=SamplingSettings(temperature, top_p, top_k, max_new_tokens, seed),
-        template=template_of(template),
+        layers=_layers(options["layers"]),
+        num_samples=options["samples"],
+        sampling=SamplingSettings(**{name: options[name] for name in _SAMPLING}, seed=seed),
+        template=template_of(options["template"]),
         exit_head=exit_head,
-        judge=judge,
+        judge=options["judge"],
+        preset=protocol,
         strategy=Strategy.parse(strategy),
-        ideas=ideas,
+        ideas=options["ideas"],
     )
     ready = loaded(model)
+    state_layers = None if save_states in (None, OWN_EXIT) else _layers(save_states).resolve(ready.num_layers)
     place, events = start(request, ready.lm, ready.checkpoint, None if folder is None else Path(folder).expanduser())
     finished = follow_run(events, progress_bars(Console(stderr=True), progress))
+    if save_states is not None:
+        store_states(place, ready.lm, state_layers, progress_bars(Console(stderr=True), progress))
     return Run.of(Judged(place, finished.manifest, finished.table))
+
+
+def _with_preset(name: str | None, **arguments: object) -> tuple[dict[str, Any], str | None]:
+    """The options of a run by name, and what its manifest says of its preset; ``None`` is an argument not given."""
+    given = {option: value for option, value in arguments.items() if value is not None}
+    if name is None:
+        return _USUAL | given, None
+    preset = find_preset(name)
+    options = preset.options() | given
+    return options, describe_preset(preset, options)
 
 
 def _questions(

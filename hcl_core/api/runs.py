@@ -1,6 +1,8 @@
 """A stored run as tables: its answers, its scores and the verdict on its layers."""
 
+import atexit
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,12 +20,14 @@ from hcl_core.scores.intervals import Uncertainty, uncertainty
 from hcl_core.scores.metrics import OutcomeTable, score_layers
 from hcl_core.settings.presets import scaling_of
 from hcl_core.text import printable
-from hcl_core.transfer.archive import pack_run
+from hcl_core.transfer.archive import pack_run, unpack_run
 from hcl_core.transfer.export import answer_table, score_table
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+
+    from hcl_core.api.states import States
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,6 +79,17 @@ class Run:
         """One row an exit layer: its scores, and each 95% interval's ends in ``..._ci_low`` and ``..._ci_high``."""
         made: pd.DataFrame = score_table(self._scores, self._uncertainty.layers, self.table.is_open).to_pandas()
         return made
+
+    @cached_property
+    def states(self) -> "States":
+        """The hidden states of its answers, all of them in memory; ``run`` stores them where ``save_states`` is given.
+
+        Raises:
+            RunFolderError: There are none, or not of all questions.
+        """
+        from hcl_core.api.states import States
+
+        return States.read(self.folder, len(self.questions))
 
     @property
     def verdict(self) -> BestLayers:
@@ -138,7 +153,7 @@ def open_run(folder: str | Path, judge: str | None = None, ideas: str | None = N
     judge are kept beside the run, in a folder of their own, which is the ``folder`` of what is returned.
 
     Args:
-        folder: The run's.
+        folder: The run's, or the zip file of ``Run.save``, whose run is unpacked for as long as the program runs.
         judge: Judge the answers by another one; see ``run``.
         ideas: Tell ideas apart in another way; see ``run``.
 
@@ -146,4 +161,13 @@ def open_run(folder: str | Path, judge: str | None = None, ideas: str | None = N
         RunFolderError: There is no run, or it is damaged.
         SettingsError: There is no such judge or idea finder.
     """
-    return Run.of(judged(RunFolder(Path(folder).expanduser()), judge, ideas))
+    place = Path(folder).expanduser()
+    stored = _unpacked(place) if place.suffix == ".zip" else RunFolder(place)
+    return Run.of(judged(stored, judge, ideas))
+
+
+def _unpacked(file: Path) -> RunFolder:
+    """The run of a zip file, checked, in a folder that is deleted when the program ends."""
+    held = Path(tempfile.mkdtemp(prefix="hcl-run-"))
+    atexit.register(shutil.rmtree, held, ignore_errors=True)
+    return unpack_run(file, held).folder

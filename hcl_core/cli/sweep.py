@@ -2,16 +2,15 @@
 
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
 from hcl_core import registry
+from hcl_core.api.progress import duration, follow_sweep
 from hcl_core.cli.progress import bars
 from hcl_core.cli.sweep_results import show_results
 from hcl_core.cli.terminal import app, say, say_loaded, stderr, stdout
@@ -19,9 +18,9 @@ from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.models.footprint import footprint
 from hcl_core.pipeline.estimate import foretell
-from hcl_core.sweeps.folder import CellProgress, SweepFolder, seconds_left
+from hcl_core.sweeps.folder import SweepFolder, seconds_left
 from hcl_core.sweeps.plan import Cell, Plan, Shard, read_plan, shards_of
-from hcl_core.sweeps.running import Failed, Loading, machine_speed, run_sweep
+from hcl_core.sweeps.running import machine_speed, run_sweep
 from hcl_core.text import printable
 
 # Exit codes beside 2, which a mistake has.
@@ -54,7 +53,8 @@ def sweep(
     folder = SweepFolder(out or runs_folder() / "sweeps" / spec.stem)
     ends_at = None if seconds is None else time.monotonic() + seconds
     has_time = (lambda: True) if ends_at is None else (lambda: time.monotonic() < ends_at)
-    failed, progress = _follow(folder, plan, device, part, has_time)
+    events = run_sweep(folder, plan, device=device, shard=part, has_time=has_time)
+    failed, progress = follow_sweep(events, bars(), len(plan.cells))
     for each in failed:
         stderr.print(Text(printable(f"failed: {each.cell.describe()}: {each.error}")), soft_wrap=True)
     num_whole = sum(each.is_whole for each in progress)
@@ -109,50 +109,6 @@ def parse_duration(text: str) -> float:
     if not re.fullmatch(r"(?a:(\d{1,9}(\.\d{1,9})?[dhms])+)", cleaned):
         raise SettingsError(f"a time is a number with d, h, m or s, such as 2h, 90m or 1h30m; got {text[:40]!r}")
     return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)([dhms])", cleaned))
-
-
-def duration(seconds: float) -> str:
-    """A time for people, in its two largest units: ``1 h 20 min``."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours / 24:.1f} days"
-
-
-def _follow(
-    folder: SweepFolder, plan: Plan, device: str, shard: Shard | None, has_time: Callable[[], bool]
-) -> tuple[list[Failed], list[CellProgress]]:
-    """Run the sweep with a bar of all samples, and the seconds that are left of them."""
-    failed: list[Failed] = []
-    progress: dict[str, CellProgress] = {}
-    events = run_sweep(folder, plan, device=device, shard=shard, has_time=has_time)
-    with bars() as shown:
-        task = shown.add_task("Starting", total=None, unit="samples")
-        for event in events:
-            if isinstance(event, Loading):
-                shown.update(task, description=Text(f"Loading {printable(event.model)[:40]}").markup)
-            elif isinstance(event, Failed):
-                failed.append(event)
-            else:
-                progress[event.progress.cell.key] = event.progress
-                _show(shown, task, event.progress, list(progress.values()), len(plan.cells))
-    return failed, list(progress.values())
-
-
-def _show(shown: Progress, task: TaskID, last: CellProgress, progress: list[CellProgress], num_cells: int) -> None:
-    left = seconds_left(progress) if len(progress) == num_cells else None
-    cell = f"cell {sum(each.is_whole for each in progress) + 1}/{num_cells} " if not last.is_whole else ""
-    text = f"{cell}{last.cell.model} T {last.cell.temperature:g}"[:40]
-    shown.update(
-        task,
-        description=Text(printable(text)).markup,
-        total=sum(each.cell.num_wanted for each in progress),
-        completed=sum(each.num_done for each in progress),
-        unit="samples" if left is None else f"samples, {duration(left)} left",
-    )
 
 
 def _print_plan(plan: Plan, shard: Shard | None, device: str) -> None:

@@ -63,7 +63,7 @@ class WholeModel:
         with explain_out_of_memory("reading the answers"):
             max_nodes = max(1, self._parts.budget_now() // node_bytes(lm))
             prompt = run_prompt(lm, prompt_token_ids)
-            for group, num_nodes in _groups(distinct, max_nodes):
+            for group, num_nodes in in_groups(distinct, max_nodes):
                 logprobs |= zip(group, _read(prompt, group, num_nodes), strict=True)
         return [logprobs[completion] for completion in completions]
 
@@ -82,7 +82,7 @@ class WholeModel:
                 )
 
 
-def _groups(completions: Sequence[TokenIds], max_nodes: int) -> Iterator[tuple[list[TokenIds], int]]:
+def in_groups(completions: Sequence[TokenIds], max_nodes: int) -> Iterator[tuple[list[TokenIds], int]]:
     """Split sorted ``completions`` into groups of at most ``max_nodes`` nodes, at least one completion each.
 
     Sorted, neighbours share the longest prefixes, so that few nodes are run in two groups. The last token of a

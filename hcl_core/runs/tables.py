@@ -21,7 +21,7 @@ _FINISH_REASONS = set(get_args(FinishReason))
 _BATCH_ROWS = 2**16
 
 
-_KEY_FIELDS = [
+KEY_FIELDS = [
     ("question_id", pa.dictionary(pa.int32(), pa.string())),
     ("exit_layer", pa.int16()),
     ("sample_idx", pa.int32()),
@@ -29,12 +29,12 @@ _KEY_FIELDS = [
 
 
 # Columns of the key.
-KEY = [name for name, _ in _KEY_FIELDS]
+KEY = [name for name, _ in KEY_FIELDS]
 
 
 SAMPLE_SCHEMA = pa.schema(
     [
-        *_KEY_FIELDS,
+        *KEY_FIELDS,
         ("answer", pa.string()),
         ("completion_text", pa.string()),
         ("completion_token_ids", pa.list_(pa.int32())),
@@ -46,7 +46,7 @@ SAMPLE_SCHEMA = pa.schema(
 
 VERDICT_SCHEMA = pa.schema(
     [
-        *_KEY_FIELDS,
+        *KEY_FIELDS,
         ("outcome", pa.dictionary(pa.int8(), pa.string())),
         ("reason", pa.dictionary(pa.int32(), pa.string())),
         ("matched", pa.dictionary(pa.int32(), pa.string())),
@@ -57,10 +57,10 @@ VERDICT_SCHEMA = pa.schema(
 TOKEN_SCHEMA = pa.schema([("token_id", pa.int32()), ("text", pa.string())])
 
 
-CLUSTER_SCHEMA = pa.schema([*_KEY_FIELDS, ("cluster_id", pa.int32())])
+CLUSTER_SCHEMA = pa.schema([*KEY_FIELDS, ("cluster_id", pa.int32())])
 
 
-PLAUSIBILITY_SCHEMA = pa.schema([*_KEY_FIELDS, ("mean_logprob", pa.float32())])
+PLAUSIBILITY_SCHEMA = pa.schema([*KEY_FIELDS, ("mean_logprob", pa.float32())])
 
 
 def check_samples(table: pa.Table) -> None:

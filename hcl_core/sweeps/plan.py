@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -113,13 +113,23 @@ def read_plan(path: Path, device: str = "auto", download: bool = False, on_repor
     """
     content = read_content(path, "sweep", _MOST_BYTES, SweepError)
     try:
-        return _parse_plan(content, device, download, on_report)
+        values = parse_mapping(content, _MOST_BYTES, "models", SweepError)
+        return _make_plan(values, device, download, on_report)
     except SweepError as error:
         raise SweepError(f"the sweep {printable(str(path))} has mistakes ({_ADVICE}):\n{error}") from None
 
 
-def _parse_plan(content: bytes, device: str, download: bool, on_report: OnReport | None) -> Plan:
-    values = parse_mapping(content, _MOST_BYTES, "models", SweepError)
+def make_plan(
+    values: Mapping[str, Any], device: str = "auto", download: bool = False, on_report: OnReport | None = None
+) -> Plan:
+    """The plan of a sweep whose keys and values are those of a file; see ``read_plan``."""
+    try:
+        return _make_plan(dict(values), device, download, on_report)
+    except SweepError as error:
+        raise SweepError(f"the sweep has mistakes ({_ADVICE}):\n{error}") from None
+
+
+def _make_plan(values: dict[Any, Any], device: str, download: bool, on_report: OnReport | None) -> Plan:
     spec, mistakes = None, []
     try:
         spec = SweepSpec.model_validate(values)

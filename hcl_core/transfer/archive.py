@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from io import FileIO
+from io import BytesIO, FileIO
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +26,7 @@ from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest, check_run_id
 from hcl_core.runs.parts import PART_NAME
 from hcl_core.runs.set_aside import SET_ASIDE
+from hcl_core.runs.states import STATES
 from hcl_core.runs.titles import (
     MAX_TITLE_BYTES,
     NO_TITLE,
@@ -80,10 +81,7 @@ def pack_run(folder: RunFolder, target: Path, persons: PersonVerdicts | None = N
     _check_can_be_imported(folder)
     try:
         with exported_file(target) as temporary, zipfile.ZipFile(temporary, "w", allowZip64=False) as archive:
-            for name in _run_files(folder):
-                _pack_file(archive, folder.path / name, f"{run_id}/{name}")
-            if (title := read_title(run_id, runs_folder())) != NO_TITLE:
-                archive.writestr(_entry(f"{run_id}/{TITLE_FILE}"), format_title(title))
+            _pack(folder, run_id, archive)
             if persons and persons.verdicts:
                 archive.writestr(
                     _entry(f"{run_id}/{PERSONS}"), person_verdicts_json(run_id, persons), zipfile.ZIP_DEFLATED
@@ -92,6 +90,30 @@ def pack_run(folder: RunFolder, target: Path, persons: PersonVerdicts | None = N
         raise RunFolderError(
             f"{folder.path} is too large for one zip file ({MAX_BYTES:,} bytes, {MAX_ENTRIES:,} files): copy the folder"
         ) from None
+
+
+def packed_run(folder: RunFolder, max_bytes: int) -> bytes | None:
+    """The zip file of ``pack_run``; ``None`` where the run's files have more than ``max_bytes`` together.
+
+    Raises:
+        RunFolderError: There is no run, or it has a damaged part.
+    """
+    run_id = check_run_id(folder.manifest().id)
+    if sum((folder.path / name).stat().st_size for name in _run_files(folder)) > max_bytes:
+        return None
+    _check_can_be_imported(folder)
+    with BytesIO() as packed:
+        with zipfile.ZipFile(packed, "w", allowZip64=False) as archive:
+            _pack(folder, run_id, archive)
+        return packed.getvalue()
+
+
+def _pack(folder: RunFolder, run_id: str, archive: zipfile.ZipFile) -> None:
+    """Add the run's files, and what its user calls it."""
+    for name in _run_files(folder):
+        _pack_file(archive, folder.path / name, f"{run_id}/{name}")
+    if (title := read_title(run_id, runs_folder())) != NO_TITLE:
+        archive.writestr(_entry(f"{run_id}/{TITLE_FILE}"), format_title(title))
 
 
 def _check_can_be_imported(folder: RunFolder) -> None:
@@ -240,9 +262,13 @@ def _is_known(name: str) -> bool:
 
 
 def _is_leftover(name: str) -> bool:
-    """Whether this is the lock of a run folder, a file set aside, or one that a killed process left there."""
+    """Whether this is the lock of a run folder, a file beside the run, or one that a killed process left there."""
     folder, _, last = name.rpartition("/")
-    return folder.rpartition("/")[2] == SET_ASIDE or last == ".lock" or (last.startswith(".") and last.endswith(".tmp"))
+    return (
+        folder.rpartition("/")[2] in (SET_ASIDE, STATES)
+        or last == ".lock"
+        or (last.startswith(".") and last.endswith(".tmp"))
+    )
 
 
 @contextmanager

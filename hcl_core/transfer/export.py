@@ -24,6 +24,7 @@ from hcl_core.runs.tables import mean_logprobs
 from hcl_core.scores.intervals import LayerIntervals, uncertainty
 from hcl_core.scores.metrics import OutcomeTable, answer_probabilities, score_layers
 from hcl_core.transfer import notebook
+from hcl_core.transfer.archive import packed_run
 
 # What a spreadsheet reads as a formula: a sign at the start, in full width or small form too, whatever invisible letter
 # stand before it; and a tab or carriage return at the start, which some programs drop. After OWASP, "CSV injection".
@@ -34,6 +35,9 @@ _FORMULA = rf"\A(?:[\t\r]|{_INVISIBLE}*(?:[=@\x{{ff1d}}\x{{ff20}}\x{{fe66}}\x{{f
 _SIGNED_NUMBER = (
     rf"\A[ \x{{a0}}]*{_MINUS_OR_PLUS} ?\d[\d \x{{a0}}\x{{202f}}]*(?:[.,]\d+)*(?:[eE][+\-]?\d+)? ?(?:%|°[CF]?)?\z"
 )
+# Bytes of a run's files that a notebook carries, a third more as text. One question of 15 layers and 50
+# samples has 36 kB.
+MAX_CARRIED_BYTES = 2**20
 # No person's verdicts on any question.
 NOBODYS: Mapping[int, JudgedQuestion] = {}
 _JUDGED_ANEW = "{} is being judged anew: export it when that is done"
@@ -131,10 +135,10 @@ def write_scores(
 
 
 def export_notebook(folder: RunFolder, target: Path) -> None:
-    """Write a Jupyter notebook that opens the run and shows scores, intervals and answers.
+    """Write a Jupyter notebook that shows the run's scores, intervals and answers.
 
-    To run, on any machine, the notebook needs Jupyter, this program and its packages, and the run: its unpacked zip
-    beside the notebook, or among the program's own runs.
+    To run, on any machine, the notebook needs Jupyter and this program. A run of at most
+    ``MAX_CARRIED_BYTES`` is in the notebook; a larger one has to be beside it, or among the program's own runs.
 
     Args:
         folder: A judged run.
@@ -145,7 +149,7 @@ def export_notebook(folder: RunFolder, target: Path) -> None:
     """
     judged_outcomes(folder)
     manifest, stored = folder.manifest(), folder.questions()
-    text = notebook.notebook_text(manifest, stored[0].question.id)
+    text = notebook.notebook_text(manifest, stored[0].question.id, packed_run(folder, MAX_CARRIED_BYTES))
     with exported_file(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

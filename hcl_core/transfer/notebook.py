@@ -1,116 +1,102 @@
-"""A Jupyter notebook that reads a run: its cells, and the file."""
+"""A Jupyter notebook that carries a run and shows it: its cells, and the file."""
 
-import json
+import base64
 import re
 
-from hcl_core.judges.names import NO_JUDGE
 from hcl_core.runs.manifest import Manifest
 from hcl_core.text import printable
 
+_HEADER = """\
+# Run {run_id}
+
+{described}
+
+Scores of every exit layer, their intervals, and the answers behind them. {where}
+
+It needs HCL Explorer, `pip install .` in its folder, and Jupyter, or to run it as a page:
+
+    pip install nbconvert ipykernel
+    jupyter nbconvert --execute --to html NOTEBOOK.ipynb"""
+
+_CARRIED = "The run is in the next cell: the notebook needs nothing beside it."
+_BESIDE = (
+    "The run is too large to be carried: its zip file, `{run_id}.zip`, or its folder has to be beside the notebook."
+)
+
+# On one line, which takes the least room where a program shows it all the same.
+_RUN = """\
+# The run: the zip file that `hcl import` takes, as base64.
+RUN = '{encoded}'"""
+
 # Ids are put in as Python literals (!r), whatever letters they have.
-_OPEN = """\
-import os
-import sys
+_OPEN_CARRIED = """\
+import base64
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import hcl_core
+
+with TemporaryDirectory() as folder:
+    file = Path(folder) / "run.zip"
+    file.write_bytes(base64.b64decode(RUN))
+    run = hcl_core.open_run(file)
+print(run.manifest.describe())"""
+
+_OPEN_BESIDE = """\
 from pathlib import Path
 
-# The folder of HCL Explorer, whose packages must be installed, unless the notebook runs in that folder.
-sys.path.append(os.environ.get("HCL_EXPLORER", "."))
-
+import hcl_core
 from hcl_core.folders import precomputed_folder, runs_folder
-from hcl_core.runs import RunFolder
 
-# The run's folder as its zip has it, beside the notebook; else among the runs of HCL Explorer on this machine.
-places = [Path(), runs_folder(), precomputed_folder()]
-folder = RunFolder(next((place / {run_id!r} for place in places if (place / {run_id!r}).is_dir()), Path({run_id!r})))
-manifest = folder.manifest()
-manifest.describe()"""
+# Beside the notebook; else among the runs of HCL Explorer on this machine.
+places = [Path({zip_name!r}), *(folder / {run_id!r} for folder in (Path(), runs_folder(), precomputed_folder()))]
+run = hcl_core.open_run(next((place for place in places if place.exists()), places[0]))
+print(run.manifest.describe())"""
 
 _SCORES = """\
-from dataclasses import asdict
-
-import pandas as pd
-
-from hcl_core.scores.metrics import score_layers
-from hcl_core.records import Weights
-from hcl_core.pipeline.stored import read_outcomes
-
-outcomes = read_outcomes(folder)  # None where the run has to be judged again: python -m hcl_core score DIR
-weights = Weights(creativity=0.5, accuracy=0.5)
-layer_scores = score_layers(outcomes, weights)
-scores = pd.DataFrame([asdict(each) for each in layer_scores]).set_index("exit_layer")
+run = run.weighed(creativity=0.5)  # the rest is the weight of accuracy
+scores = run.scores.set_index("exit_layer")
 scores"""
 
-_INTERVALS = """\
-from hcl_core.scores.best_layers import describe_best
-from hcl_core.scores.intervals import uncertainty
-
-sure = uncertainty(outcomes, weights)
-print(describe_best(sure.best))
-intervals = pd.DataFrame([asdict(each) for each in sure.layers]).set_index("exit_layer")
-intervals"""
-
-# Open questions have no share of wrong answers.
-_OPEN_SCORES = _SCORES.replace("asdict(each)", "of_kind(asdict(each), is_open=True)").replace(
-    "import Weights", "import Weights, of_kind"
-)
-_OPEN_INTERVALS = """\
-from hcl_core.scores.best_layers import describe_best
-from hcl_core.scores.intervals import uncertainty
-
-sure = uncertainty(outcomes, weights)
-has_best = sure.best.optimal_layer is not None
-print(describe_best(sure.best) if has_best else "No layer is the best: plausibility is not known, or 0.")
-intervals = pd.DataFrame([of_kind(asdict(each), is_open=True) for each in sure.layers]).set_index("exit_layer")
-intervals"""
-
+# As HTML that has Plotly's script in it: every notebook and nbconvert's page draw it, without a network too.
 _FIGURE = """\
-import plotly.graph_objects as go
+from IPython.display import HTML
 
-figure = go.Figure()
-for name, label in {curves}.items():
-    figure.add_scatter(x=scores.index, y=scores[name], name=label, mode="lines+markers")
-figure.update_layout(xaxis_title="exit layer", yaxis_range=[0, 1])
-figure"""
-
-_CURVES = {"hallucination_rate": "hallucination", "creativity": "creativity", "hcb_score": "HCB"}
-_OPEN_CURVES = {"token_plausibility": "plausibility", "creativity": "creativity", "hcb_score": "balance"}
+print(run.verdict)
+figure = run.plot()
+HTML(figure.to_html(full_html=False, include_plotlyjs=True, include_mathjax=False))"""
 
 _ANSWERS = """\
-from hcl_core.runs.answers import group_answers
+import pandas as pd
 
-question_id = {question_id!r}
-answers = pd.DataFrame(
-    [
-        {{"exit_layer": layer.exit_layer}} | asdict(answer)
-        for layer in group_answers(folder, question_id)
-        for answer in layer.answers
-    ]
-)
-answers"""
+pd.set_option("display.html.use_mathjax", False)  # a dollar sign of an answer is none of mathematics
+answers = run.answers
+answers = answers[answers["question_id"] == {question_id!r}]
+of_kind = answers.groupby(["exit_layer", "answer", "outcome"], observed=True).size().rename("count").reset_index()
+of_kind.sort_values(["exit_layer", "count"], ascending=[True, False], kind="stable")"""
 
 
-def notebook_text(manifest: Manifest, question_id: str) -> str:
+def notebook_text(manifest: Manifest, question_id: str, packed: bytes | None) -> str:
     """The text of the notebook's file, always the same for the same run.
 
     Args:
         manifest: Manifest of the run.
         question_id: Id of the question whose answers the last cell shows.
+        packed: The run as a zip file, see ``archive.pack_run``; ``None``: it has to be beside the notebook.
     """
     import nbformat  # here, because loading it takes longer than most commands
 
-    header = (
-        f"# Run {printable(manifest.id)}\n\n{_as_data(manifest.describe())}\n\n"
-        "Scores of every exit layer, their intervals, and the answers behind them. The run is only read."
-    )
+    run_id = manifest.id
+    where = _CARRIED if packed is not None else _BESIDE.format(run_id=printable(run_id))
+    header = _HEADER.format(run_id=printable(run_id), described=_as_data(manifest.describe()), where=where)
     cells = [nbformat.v4.new_markdown_cell(header)]
-    is_open = manifest.judge == NO_JUDGE
-    curves = json.dumps(_OPEN_CURVES if is_open else _CURVES)
-    code = [
-        _OPEN.format(run_id=manifest.id),
-        *((_OPEN_SCORES, _OPEN_INTERVALS) if is_open else (_SCORES, _INTERVALS)),
-        _FIGURE.replace("{curves}", curves),
-        _ANSWERS.format(question_id=question_id),
-    ]
+    if packed is None:
+        code = [_OPEN_BESIDE.format(zip_name=f"{run_id}.zip", run_id=run_id)]
+    else:
+        source = _RUN.format(encoded=base64.b64encode(packed).decode("ascii"))
+        cells.append(nbformat.v4.new_code_cell(source, metadata={"jupyter": {"source_hidden": True}}))
+        code = [_OPEN_CARRIED]
+    code += [_SCORES, _FIGURE, _ANSWERS.format(question_id=question_id)]
     cells += [nbformat.v4.new_code_cell(source) for source in code]
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"  # nbformat draws a random one
