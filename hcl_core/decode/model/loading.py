@@ -4,7 +4,7 @@ import importlib.util
 
 import torch
 
-from hcl_core.decode.model.checkpoints import Checkpoint, locate
+from hcl_core.decode.model.checkpoints import Checkpoint, Location, locate
 from hcl_core.decode.model.families import stored_format
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import fastest_dtype
@@ -45,10 +45,9 @@ def load_model(
         HclError: As ``checkpoints.resolve``.
     """
     chosen_device = choose_device(device)
-    weight_format = choose_format(dtype, chosen_device)
+    choose_format(dtype, chosen_device)  # before weights are fetched
     location = locate(name, convert_gguf)
-    if (stored := stored_format(read_json_object(location.path / "config.json"), location.model)) is not None:
-        weight_format = _check_stored(location.model, stored, dtype, chosen_device)
+    weight_format = format_of(location, dtype, chosen_device)
     shape, engine = read_shape(location)
     spread_over = _check_memory(location.model, shape, weight_format, chosen_device, can_spread=engine == FAST)
     checkpoint = location.identify()
@@ -104,6 +103,17 @@ def choose_format(dtype: str, device: torch.device) -> WeightFormat:
     if chosen.is_quantized and importlib.util.find_spec("bitsandbytes") is None:
         raise SettingsError(f"dtype {dtype} needs bitsandbytes: pip install -r requirements-quantized.txt")
     return chosen
+
+
+def format_of(location: Location, dtype: str, device: torch.device) -> WeightFormat:
+    """``choose_format`` for weights that are on this machine, which may be stored quantised.
+
+    Raises:
+        SettingsError: As ``choose_format``, or they are stored in another format.
+    """
+    if (stored := stored_format(read_json_object(location.path / "config.json"), location.model)) is None:
+        return choose_format(dtype, device)
+    return _check_stored(location.model, stored, dtype, device)
 
 
 def _check_stored(model: str, stored: str, dtype: str, device: torch.device) -> WeightFormat:
