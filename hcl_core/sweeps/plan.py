@@ -21,6 +21,7 @@ from hcl_core.records import Question, SamplingSettings
 from hcl_core.settings.layers import parse_layer_choice
 from hcl_core.settings.strategies import Strategy
 from hcl_core.strict_yaml import as_lines, mistakes_in, parse_mapping, read_content
+from hcl_core.sweeps.axes import CellAxes
 from hcl_core.sweeps.foreseen import Asked, foreseen_mistakes
 from hcl_core.sweeps.spec import OWN_MISTAKE, QuestionChoice, SweepSpec
 from hcl_core.sweeps.spec import Question as QuestionField
@@ -48,24 +49,24 @@ class Cell:
     exit_layers: tuple[int, ...]
 
     @property
-    def axes(self) -> dict[str, str | float | int]:
+    def axes(self) -> CellAxes:
         """Where the cell stands in the grid."""
         request = self.request
-        return {
-            "model": request.model,
-            "exit_head": request.exit_head,
-            "questions": f"{request.question_set} ({len(request.questions)})",
-            "temperature": request.sampling.temperature,
-            "seed": request.sampling.seed,
-            "strategy": str(request.strategy),
-        }
+        return CellAxes(
+            model=request.model,
+            exit_head=request.exit_head,
+            questions=f"{request.question_set} ({len(request.questions)})",
+            temperature=request.sampling.temperature,
+            seed=request.sampling.seed,
+            strategy=str(request.strategy),
+        )
 
     @property
     def key(self) -> str:
         """16 hexadecimal digits of everything that is asked for: equal in all sweeps that have this cell."""
         request = self.request
         asked = (
-            self.axes
+            self.axes.by_axis()
             | asdict(request.sampling)
             | {
                 "dtype": self.dtype,
