@@ -41,7 +41,16 @@ class ErrorTexts:
         """``sentence`` with its values; nothing in them is read as a place for another."""
         return _VALUE.sub(lambda place: values[int(place[1])], sentence)
 
+    def _line(self, line: str, depth: int) -> str:
+        """One of many mistakes, which may begin with its place: ``- models 1: ...``."""
+        if (told := self(line, depth)) != line:
+            return told
+        place, separator, mistake = line.partition("- " if line.startswith("- ") else ": ")
+        return f"{place}{separator}{self._line(mistake, depth)}" if separator else line
+
     def _value(self, value: str, depth: int) -> str:
+        if value.startswith("- "):  # a line for each mistake
+            return "\n".join(self._line(line, depth + 1) for line in value.split("\n"))
         translated = self._translate_value(value)
         return self(value, depth + 1) if translated == value and depth < _MOST_NESTED else translated
 

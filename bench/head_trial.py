@@ -17,7 +17,8 @@ from rich.table import Table
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from hcl_core.decode.heads.exit_heads import SharedHead, read_config, read_head
+from hcl_core.decode.heads.exit_heads import SharedHead, read_head
+from hcl_core.decode.heads.head_files import read_config
 from hcl_core.decode.heads.trial import noise_below, trial_states, try_head
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.checkpoints import resolve

@@ -9,6 +9,10 @@ class SettingsError(HclError):
     """A setting is outside its range, unknown, or contradicts another."""
 
 
+class SweepError(SettingsError):
+    """A sweep's file cannot be read or has mistakes; a line each."""
+
+
 class LimitError(SettingsError):
     """Something asks for more than a page gives to one caller, or has left."""
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hcl_core.decode.scheduler import Turn as Turn
     from hcl_core.decode.timing import benchmark_strategies as benchmark_strategies
     from hcl_core.decode.token_lens import read_layers_along_answer as read_layers_along_answer
+    from hcl_core.decode.unloaded import find_unloaded as find_unloaded
     from hcl_core.questions.report import OnReport
 else:
     # Functions and classes handed on as they are, by their modules. Type checkers see the imports above.
@@ -47,6 +48,7 @@ else:
         "Turn": "hcl_core.decode.scheduler",
         "benchmark_strategies": "hcl_core.decode.timing",
         "read_layers_along_answer": "hcl_core.decode.token_lens",
+        "find_unloaded": "hcl_core.decode.unloaded",
     }
 
     def __getattr__(name: str) -> Any:
@@ -214,6 +216,13 @@ def load_embedder(name: str = EMBEDDER_NAMES[0]) -> Embedder:
     from hcl_core.embedders.minilm import MiniLmEmbedder
 
     return MiniLmEmbedder()
+
+
+def is_embedder_here() -> bool:
+    """Whether the embedder's weights are on this machine. Uses no network."""
+    from hcl_core.embedders.minilm import find_weights_here
+
+    return find_weights_here() is not None
 
 
 def load_questions(

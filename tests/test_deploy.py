@@ -190,7 +190,7 @@ def tracked(monkeypatch, checkout):
 def test_a_dry_run_lists_files_sizes_and_the_total_and_uploads_nothing(tracked, hubs, capsys):
     code, out, _ = run_command(capsys, "deploy", "me/it", "--dry-run")
     lines = out.splitlines()
-    total = sum(len(file.content) for file in space_files())
+    total = sum(file.num_bytes for file in space_files())
     assert code == 0 and not hubs
     assert lines[-1] == f"8 files, {total:,} bytes (0.0 MiB)"
     assert [line.split() for line in lines[:2]] == [["3", "LICENSE"], [str(len(README)), "README.md"]]

@@ -51,7 +51,8 @@ def sentences():
             if path.relative_to(ROOT).as_posix().startswith(TERMINAL):
                 continue
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and node.args and getattr(node.func, "id", "") in ERRORS:
+                # ``error`` is the class that a caller of ``strict_yaml`` gives.
+                if isinstance(node, ast.Call) and node.args and getattr(node.func, "id", "") in (*ERRORS, "error"):
                     found.add(sentence(node.args[0]))
     # Values alone need no translation.
     return {each for each in found if each is not None and re.search(r"[a-z]", re.sub(r"\{\d+\}", "", each))}
@@ -93,6 +94,12 @@ def test_the_sentence_with_more_words_is_taken_and_values_are_text():
     told = ErrorTexts({"{0}: {1}": "{1} ({0})", "no file {0}: {1}": "keine Datei {0}: {1}"}, str)
     assert told("no file a.b: gone {0}") == "keine Datei a.b: gone {0}"
     assert told("x: (.*)") == "(.*) (x)"
+
+
+def test_each_line_of_many_mistakes_is_translated_and_its_place_is_kept():
+    told = ErrorTexts({"{0} has mistakes:\n{1}": "{0} hat Fehler:\n{1}", "no head {0}": "kein Kopf {0}"}, str)
+    mistakes = "a.yaml has mistakes:\n- models 1, exit_heads 2: no head b\n- samplez: unknown key"
+    assert told(mistakes) == "a.yaml hat Fehler:\n- models 1, exit_heads 2: kein Kopf b\n- samplez: unknown key"
 
 
 def test_a_cause_inside_a_sentence_is_translated_too():

@@ -18,17 +18,15 @@ from safetensors.torch import load_file  # noqa: E402
 
 from hcl_core.decode.engine import TrieDecoder  # noqa: E402
 from hcl_core.decode.heads.exit_heads import (  # noqa: E402
-    FORMAT,
     LinearHead,
     QuantizedMaps,
     SharedHead,
-    find_head,
     load_exit_head,
-    read_config,
     read_head,
 )
 from hcl_core.decode.heads.fidelity import measure  # noqa: E402
 from hcl_core.decode.heads.fitting import Moments, fit_head  # noqa: E402
+from hcl_core.decode.heads.head_files import FORMAT, find_head, read_config  # noqa: E402
 from hcl_core.decode.heads.texts import SelfWritten, TextFile  # noqa: E402
 
 SETTINGS = FitSettings(num_tokens=2_000)

@@ -7,9 +7,10 @@ from conftest import NUM_LAYERS, make_lm, make_model, make_tokenizer
 
 torch = pytest.importorskip("torch")
 
-from hcl_core.decode.heads.exit_heads import SharedHead, _try, load_exit_head, read_config  # noqa: E402
+from hcl_core.decode.heads.exit_heads import SharedHead, _try, load_exit_head  # noqa: E402
 from hcl_core.decode.heads.fidelity import final_logits  # noqa: E402
 from hcl_core.decode.heads.fitting import fit_head  # noqa: E402
+from hcl_core.decode.heads.head_files import read_config  # noqa: E402
 from hcl_core.decode.heads.trial import noise_below, trial_states  # noqa: E402
 from hcl_core.decode.model.causal_lm import CausalLM  # noqa: E402
 from hcl_core.errors import ExitHeadError  # noqa: E402

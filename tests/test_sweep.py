@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from conftest import run_command
 
+from hcl_core.errors import SweepError
 from hcl_core.runs.folder import RunFolder
 from hcl_core.sweeps.folder import SweepFolder
-from hcl_core.sweeps.plan import SweepError, read_plan
+from hcl_core.sweeps.plan import read_plan
 
 
 @pytest.fixture
@@ -41,6 +42,36 @@ def test_every_mistake_is_named_at_once(spec):
         read_plan(spec)
     for expected in ("samplez: unknown key", "temperatures 1", "exit layer 9 does not exist", "questions 1"):
         assert expected in str(error.value)
+
+
+def test_what_would_fail_when_its_turn_comes_is_named_before_anything_runs(spec, tmp_path, capsys):
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(b"no head")
+    questions = tmp_path / "long.jsonl"
+    questions.write_text(json.dumps({"question": "word " * 900, "answers": ["a"]}), encoding="utf-8")
+    text = spec.read_text(encoding="utf-8").replace("questions: [", f"questions: [{questions}, ")
+    spec.write_text(text.replace("[shared]", f"[shared, linear, {damaged}]"), encoding="utf-8")
+    code, _, told = run_command(capsys, "sweep", spec, "--out", tmp_path / "o")
+    assert code == 2 and not (tmp_path / "o").exists()
+    lines = told[told.index("error: ") :].splitlines()
+    assert len(lines) == 4 and "has mistakes" in lines[0]
+    assert lines[1].startswith("- models 1, exit_heads 2: no exit head was fitted for this model")
+    assert lines[2].startswith(f"- models 1, exit_heads 3: the exit head {damaged} cannot be read")
+    assert lines[3].startswith("- models 1, questions 1: question ") and "exceed this model's window" in lines[3]
+
+
+def test_a_missing_chat_template_and_a_head_of_another_model_are_named_at_once(spec, tmp_path, capsys):
+    head = Path(__file__).parent.parent / "assets" / "exit_heads" / "smollm2-135m.safetensors"
+    text = spec.read_text(encoding="utf-8").replace("[shared]", f"['{head}']") + "template: chat\njudge: paperr\n"
+    spec.write_text(text, encoding="utf-8")
+    code, _, told = run_command(capsys, "sweep", spec, "--dry-run")
+    assert code == 2
+    for expected in (
+        "was fitted for smollm2-135m",
+        "models 1, questions 1: this model's tokenizer has no chat",
+        "judge",
+    ):
+        assert expected in told
 
 
 def test_merged_shards_are_the_undivided_sweep(spec, tmp_path, capsys):

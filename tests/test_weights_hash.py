@@ -15,8 +15,9 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from hcl_core.decode.heads.exit_heads import find_head, load_exit_head  # noqa: E402
+from hcl_core.decode.heads.exit_heads import load_exit_head  # noqa: E402
 from hcl_core.decode.heads.fitting import fit_head  # noqa: E402
+from hcl_core.decode.heads.head_files import find_head  # noqa: E402
 from hcl_core.decode.model import checkpoints, weight_files  # noqa: E402
 from hcl_core.decode.model.checkpoints import resolve  # noqa: E402
 from hcl_core.decode.model.gguf_files import GgufWeights  # noqa: E402
@@ -283,7 +284,7 @@ def test_a_head_belongs_to_the_files_or_if_older_to_the_revision(stored, revisio
 
 def test_the_shipped_head_names_the_unpacked_weights_by_their_files(smollm2):
     (file,) = shipped_heads_folder().glob("*.safetensors")
-    from hcl_core.decode.heads.exit_heads import read_config
+    from hcl_core.decode.heads.head_files import read_config
 
     assert read_config(file).weights_hash == smollm2.weights_hash
 

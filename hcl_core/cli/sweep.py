@@ -17,10 +17,9 @@ from hcl_core.cli.terminal import app, say, say_loaded, stderr, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.models.footprint import footprint
-from hcl_core.pipeline.estimate import foretell
 from hcl_core.sweeps.folder import SweepFolder, seconds_left
-from hcl_core.sweeps.plan import Cell, Plan, Shard, read_plan, shards_of
-from hcl_core.sweeps.running import machine_speed, run_sweep
+from hcl_core.sweeps.plan import Cell, Plan, Shard, read_plan
+from hcl_core.sweeps.running import machine_speed, run_sweep, work_of
 from hcl_core.text import printable
 
 # Exit codes beside 2, which a mistake has.
@@ -122,23 +121,19 @@ def _print_plan(plan: Plan, shard: Shard | None, device: str) -> None:
     memory: dict[str, float] = {}
     num_samples, is_known = 0, True
     for cell in plan.cells:
-        request, axes = cell.request, cell.axes
-        asked = len(shards_of(request.questions, shard))
-        of_cell = asked * len(cell.exit_layers) * request.num_samples
-        foretold = foretell(request, cell.exit_layers, None, speed)
-        share = asked / len(request.questions)
-        text = "?" if foretold is None else f"{duration(foretold.low * share)} to {duration(foretold.high * share)}"
-        if foretold is None:
-            is_known = False
+        axes, work = cell.axes, work_of(cell, shard, speed)
+        if (foretold := work.foretold) is None:
+            is_known, text = False, "?"
         else:
-            low, high = low + foretold.low * share, high + foretold.high * share
-        row = [printable(str(axes[name])) for name in ("model", "exit_head", "questions")]
+            low, high = low + foretold.low, high + foretold.high
+            text = f"{duration(foretold.low)} to {duration(foretold.high)}"
+        names = (axes.model, axes.exit_head, axes.questions)
         table.add_row(
-            *map(Text, row), f"{request.sampling.temperature:g}", str(request.sampling.seed), str(request.strategy),
-            f"{of_cell:,}", text,
+            *(Text(printable(name)) for name in names), f"{axes.temperature:g}", str(axes.seed), axes.strategy,
+            f"{work.num_samples:,}", text,
         )  # fmt: skip
-        num_samples += of_cell
-        memory[request.model] = max(memory.get(request.model, 0), _memory(cell, device, on_cpu))
+        num_samples += work.num_samples
+        memory[axes.model] = max(memory.get(axes.model, 0), _memory(cell, device, on_cpu))
     stdout.print(table)
     shown = f", {duration(low)} to {duration(high)}" if is_known else ", time not known for all of them"
     say(f"{len(plan.cells):,} cells, {num_samples:,} samples{shown}{f'; shard {shard}' if shard else ''}")

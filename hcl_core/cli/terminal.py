@@ -15,7 +15,7 @@ from typer.core import TyperCommand
 from typer.models import CommandFunctionType
 
 from hcl_core import __version__
-from hcl_core.errors import HclError, SettingsError
+from hcl_core.errors import HclError, SettingsError, SweepError
 from hcl_core.models.engines import REFERENCE, EngineName
 from hcl_core.questions.report import LoadReport
 from hcl_core.quiet import STOPPED
@@ -89,6 +89,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         arguments = sys.argv[1:] if arguments is None else arguments
         code = app(args=arguments or ["--help"], standalone_mode=False)
+    except SweepError as error:  # each mistake on a line of its own
+        code = _fail(*str(error).splitlines())
     except HclError as error:
         code = _fail(str(error))
     except typer.TyperException as error:
@@ -98,7 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = STOPPED
     if code == STOPPED:  # Ctrl-C, which typer may return instead of raising
-        code = _fail("stopped; the same command goes on where it was", code)
+        code = _fail("stopped; the same command goes on where it was", code=code)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -136,7 +138,8 @@ def _describe(error: OSError) -> str:
     return f"{what}; free some space, and give the same command again" if error.errno == errno.ENOSPC else what
 
 
-def _fail(message: str, code: int = 2) -> int:
-    line = printable(" ".join(f"error: {message}".split()))
-    stderr.print(Text(line if len(line) <= _MAX_MESSAGE else f"{line[:_MAX_MESSAGE]} …"), soft_wrap=True)
+def _fail(message: str, *more: str, code: int = 2) -> int:
+    for each in (f"error: {message}", *more):
+        line = printable(" ".join(each.split()))
+        stderr.print(Text(line if len(line) <= _MAX_MESSAGE else f"{line[:_MAX_MESSAGE]} …"), soft_wrap=True)
     return code

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from hcl_core.decode.early_exit import early_exit
 from hcl_core.decode.forest import Forest, decode_many
@@ -24,6 +25,33 @@ from hcl_core.records import Question, SamplingSettings, StoredQuestion
 from hcl_core.settings.prompts import PromptTemplate, one_line
 
 _MAX_CPU_BUDGET = 4 * 2**30
+
+
+class PromptReader(Protocol):
+    """Reads prompts: a model, or its tokenizer."""
+
+    def tokenize(self, prompt: str, *, is_chat: bool = False, question: str = "") -> list[int]:
+        """See ``PromptTokens.tokenize``."""
+        ...
+
+
+def tokenize_prompt(stored: StoredQuestion, reader: PromptReader, template: PromptTemplate) -> list[int]:
+    """Token ids of a question's prompt; a control token that somebody typed in the question is text."""
+    return reader.tokenize(stored.prompt, is_chat=template.is_chat, question=one_line(stored.question.text))
+
+
+def tokenize_checked(
+    stored: StoredQuestion, max_new_tokens: int, reader: PromptReader, template: PromptTemplate, max_positions: int
+) -> list[int]:
+    """``tokenize_prompt``; raises ``ContextTooLongError`` where prompt and answer exceed ``max_positions`` tokens."""
+    prompt_token_ids = tokenize_prompt(stored, reader, template)
+    if len(prompt_token_ids) + max_new_tokens > max_positions:
+        raise ContextTooLongError(
+            f"question {stored.question.id!r}: a prompt of {len(prompt_token_ids)} tokens and an answer of up to "
+            f"{max_new_tokens} exceed this model's window of {max_positions}; "
+            "shorten the question or lower the number of new tokens"
+        )
+    return prompt_token_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +89,7 @@ class EngineParts:
 
     def tokenize(self, stored: StoredQuestion) -> list[int]:
         """Token ids of a question's prompt; a control token that somebody typed in the question is text."""
-        question = one_line(stored.question.text)
-        return self.lm.tokenize(stored.prompt, is_chat=self.template.is_chat, question=question)
+        return tokenize_prompt(stored, self.lm, self.template)
 
     def check_layers(self, exit_layers: Iterable[int]) -> None:
         """Raise ``SettingsError`` for an exit layer that the model lacks."""
@@ -112,14 +139,7 @@ class EngineDecoder(ABC):
     def tokenize_checked(self, stored: StoredQuestion, settings: SamplingSettings) -> list[int]:
         """Token ids of the prompt; see ``ports.Decoder``."""
         lm = self.parts.lm
-        prompt_token_ids = self.parts.tokenize(stored)
-        if len(prompt_token_ids) + settings.max_new_tokens > lm.max_positions:
-            raise ContextTooLongError(
-                f"question {stored.question.id!r}: a prompt of {len(prompt_token_ids)} tokens and an answer of up to "
-                f"{settings.max_new_tokens} exceed this model's window of {lm.max_positions}; "
-                "shorten the question or lower the number of new tokens"
-            )
-        return prompt_token_ids
+        return tokenize_checked(stored, settings.max_new_tokens, lm, self.parts.template, lm.max_positions)
 
     def decode(
         self, stored: StoredQuestion, settings: SamplingSettings, waves: Iterable[Sequence[LayerSample]]

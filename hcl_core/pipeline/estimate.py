@@ -5,7 +5,7 @@ import math
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import geometric_mean
 
@@ -45,6 +45,10 @@ class Foretold:
     low: float
     high: float
     is_timed: bool
+
+    def of_share(self, share: float) -> "Foretold":
+        """For a part of the run, as much of its work as ``share`` says, from 0 to 1."""
+        return replace(self, low=self.low * share, high=self.high * share)
 
     @property
     def middle(self) -> float:

@@ -24,6 +24,7 @@ from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import check_run_id
 from hcl_core.runs.tables import KEY
 from hcl_core.strict_json import read_record
+from hcl_core.sweeps.axes import CellAxes
 from hcl_core.sweeps.plan import Shard, shards_of
 from hcl_core.user_files import MAX_JSON_BYTES, read_text_limited
 
@@ -32,17 +33,11 @@ _NAME = "sweep.json"
 
 
 @dataclass(frozen=True, slots=True)
-class StoredCell:
+class StoredCell(CellAxes):
     """A cell as the folder keeps it.
 
     Attributes:
         key: Of everything that was asked for.
-        model: Of the run.
-        exit_head: As it was asked for.
-        questions: Name and number of the questions.
-        temperature: Of sampling.
-        seed: Of the noise.
-        strategy: How the exit layers are used.
         num_wanted: Samples of the run, or of its shard.
         foretold_seconds: What it was thought to take; ``None`` where nobody knows.
         run_id: Name of its run folder; ``None`` before its model was first loaded.
@@ -50,12 +45,6 @@ class StoredCell:
     """
 
     key: str
-    model: str
-    exit_head: str
-    questions: str
-    temperature: float
-    seed: int
-    strategy: str
     num_wanted: int
     foretold_seconds: float | None = None
     run_id: str | None = None

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from hcl_core import registry
-from hcl_core.errors import HclError, SettingsError
+from hcl_core.errors import HclError, SettingsError, SweepError
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.footprint import footprint
 from hcl_core.models.shapes import ModelShape
@@ -21,6 +21,8 @@ from hcl_core.records import Question, SamplingSettings
 from hcl_core.settings.layers import parse_layer_choice
 from hcl_core.settings.strategies import Strategy
 from hcl_core.strict_yaml import as_lines, mistakes_in, parse_mapping, read_content
+from hcl_core.sweeps.axes import CellAxes
+from hcl_core.sweeps.foreseen import Asked, foreseen_mistakes
 from hcl_core.sweeps.spec import OWN_MISTAKE, QuestionChoice, SweepSpec
 from hcl_core.sweeps.spec import Question as QuestionField
 from hcl_core.text import printable
@@ -30,10 +32,6 @@ _MOST_BYTES = 200_000
 _MOST_CELLS = 10_000
 _ADVICE = "docs/sweep.md describes the format"
 _GIB = 2**30
-
-
-class SweepError(SettingsError):
-    """A sweep's file cannot be read or has mistakes; a line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +49,24 @@ class Cell:
     exit_layers: tuple[int, ...]
 
     @property
-    def axes(self) -> dict[str, str | float | int]:
+    def axes(self) -> CellAxes:
         """Where the cell stands in the grid."""
         request = self.request
-        return {
-            "model": request.model,
-            "exit_head": request.exit_head,
-            "questions": f"{request.question_set} ({len(request.questions)})",
-            "temperature": request.sampling.temperature,
-            "seed": request.sampling.seed,
-            "strategy": str(request.strategy),
-        }
+        return CellAxes(
+            model=request.model,
+            exit_head=request.exit_head,
+            questions=f"{request.question_set} ({len(request.questions)})",
+            temperature=request.sampling.temperature,
+            seed=request.sampling.seed,
+            strategy=str(request.strategy),
+        )
 
     @property
     def key(self) -> str:
         """16 hexadecimal digits of everything that is asked for: equal in all sweeps that have this cell."""
         request = self.request
         asked = (
-            self.axes
+            self.axes.by_axis()
             | asdict(request.sampling)
             | {
                 "dtype": self.dtype,
@@ -97,6 +95,7 @@ class _Loaded:
 
     shapes: dict[str, ModelShape]
     sets: dict[QuestionChoice, tuple[str, tuple[Question, ...]]]
+    numbers: dict[QuestionChoice, int]
 
 
 def read_plan(path: Path, device: str = "auto", download: bool = False, on_report: OnReport | None = None) -> Plan:
@@ -135,9 +134,16 @@ def _make_plan(values: dict[Any, Any], device: str, download: bool, on_report: O
         spec = SweepSpec.model_validate(values)
     except (ValidationError, RecursionError) as error:
         mistakes += mistakes_in(error, OWN_MISTAKE, "sweep")
-    loaded = _Loaded({}, {})
+    loaded = _Loaded({}, {}, {})
     mistakes += _mistakes_of_models(values, device, download, loaded)
     mistakes += _mistakes_of_sets(values, loaded, on_report)
+    asked = Asked.of(
+        values,
+        [each for each in _texts(values, "models") if each[1] in loaded.shapes],
+        _texts(values, "exit_heads"),
+        {loaded.numbers[choice]: questions for choice, (_, questions) in loaded.sets.items()},
+    )
+    mistakes += (f"{place}: {error}" for place, error in foreseen_mistakes(asked, device, download))
     if mistakes or spec is None:
         raise SweepError(as_lines(mistakes))
     cells, mistakes = _cells(spec, loaded)
@@ -164,7 +170,8 @@ def _mistakes_of_models(values: dict[Any, Any], device: str, download: bool, loa
             continue
         loaded.shapes[name] = shape
         if not download and known is not None and not registry.is_available(known):
-            yield f"{place}: the weights of {name} are not on this machine; --download fetches them"
+            missing = SweepError(f"the weights of {name} are not on this machine; --download fetches them")
+            yield f"{place}: {missing}"
         yield from (f"{place}: {text}" for text in _mistakes_of_shape(name, shape, values, device))
 
 
@@ -186,14 +193,15 @@ def _mistakes_of_shape(name: str, shape: ModelShape, values: dict[Any, Any], dev
         except HclError:
             continue
         if rule is not None and rule.name == "agreement" and rule.threshold > shape.num_hidden_layers:
-            yield f"{name}: strategies {number}: {text} asks for more layers than the {shape.num_hidden_layers} it has"
+            short = SweepError(f"{text} asks for more layers than the {shape.num_hidden_layers} of {name}")
+            yield f"strategies {number}: {short}"
     dtype = values.get("dtype", "auto")
     try:
         free, on_cpu = registry.free_memory(device)
         weights = registry.weight_format(dtype if isinstance(dtype, str) else "auto", device)
         needs = footprint(shape, weights, on_cpu=on_cpu).minimum
         if needs > free:
-            yield f"{name}: needs {needs / _GIB:.1f} GiB in {weights.name}, and {free / _GIB:.1f} GiB are free"
+            raise SweepError(f"needs {needs / _GIB:.1f} GiB in {weights.name}, and {free / _GIB:.1f} GiB are free")
     except HclError as error:
         yield f"{name}: {error}"
 
@@ -211,7 +219,7 @@ def _mistakes_of_sets(values: dict[Any, Any], loaded: _Loaded, on_report: OnRepo
         except HclError as error:
             yield f"questions {number}: {error}"
             continue
-        loaded.sets[choice] = choice.selection.describe(source.name), questions
+        loaded.sets[choice], loaded.numbers[choice] = (choice.selection.describe(source.name), questions), number
 
 
 def _cells(spec: SweepSpec, loaded: _Loaded) -> tuple[tuple[Cell, ...], list[str]]:
@@ -224,7 +232,8 @@ def _cells(spec: SweepSpec, loaded: _Loaded) -> tuple[tuple[Cell, ...], list[str
     for axis in axes:
         num_cells *= len(axis)
     if num_cells > _MOST_CELLS:
-        return (), [f"the grid has {num_cells:,} cells, and a sweep takes {_MOST_CELLS:,}: divide it"]
+        error = SweepError(f"the grid has {num_cells:,} cells, and a sweep takes {_MOST_CELLS:,}: divide it")
+        return (), [str(error)]
     for model, asked, head, strategy, temperature, seed in product(*axes):
         if temperature == 0 and seed != spec.seeds[0]:
             continue  # greedy answers are the same with every seed

@@ -17,20 +17,15 @@ from hcl_core.scores.comparison import compare_runs
 from hcl_core.scores.intervals import uncertainty
 from hcl_core.scores.metrics import OutcomeTable, score_layers
 from hcl_core.settings.layers import format_layers
+from hcl_core.sweeps.axes import CellAxes
 from hcl_core.sweeps.folder import StoredCell, SweepFolder
 
 
 @dataclass(frozen=True, slots=True)
-class CellResult:
+class CellResult(CellAxes):
     """A finished cell; scores are at equal weights.
 
     Attributes:
-        model: Of the run.
-        exit_head: As it was asked for.
-        questions: Name and number of the questions.
-        temperature: Of sampling.
-        seed: Of the noise.
-        strategy: How the exit layers are used.
         run_id: Name of its run folder.
         num_hidden_layers: Of the model.
         best_layer: The likeliest to be the best; ``None`` where no layer has a right answer.
@@ -47,12 +42,6 @@ class CellResult:
         seconds: Spent decoding.
     """
 
-    model: str
-    exit_head: str
-    questions: str
-    temperature: float
-    seed: int
-    strategy: str
     run_id: str
     num_hidden_layers: int
     best_layer: int | None
@@ -70,16 +59,10 @@ class CellResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Stability:
-    """Two cells that differ in their temperature alone, one after the other.
+class Stability(CellAxes):
+    """Two cells that differ in their temperature alone, one after the other: the axes are those of the first.
 
     Attributes:
-        model: Of both.
-        exit_head: Likewise.
-        questions: Likewise.
-        seed: Likewise.
-        strategy: Likewise.
-        temperature: Of the first.
         next_temperature: Of the second.
         best_layer: Of the first; ``None`` without a right answer.
         next_best_layer: Of the second.
@@ -87,12 +70,6 @@ class Stability:
         rank_correlation: Of their HCB scores over layers.
     """
 
-    model: str
-    exit_head: str
-    questions: str
-    seed: int
-    strategy: str
-    temperature: float
     next_temperature: float
     best_layer: int | None
     next_best_layer: int | None
@@ -167,9 +144,7 @@ def _result(cell: StoredCell, table: OutcomeTable, folder: SweepFolder) -> CellR
     at = None if best.optimal_layer is None else table.exit_layers.index(best.optimal_layer)
     layer, score = (None, None) if at is None else (sure.layers[at], scores[at])
     return CellResult(
-        **{
-            name: getattr(cell, name) for name in ("model", "exit_head", "questions", "temperature", "seed", "strategy")
-        },
+        **cell.by_axis(),
         run_id=cell.run_id,
         num_hidden_layers=manifest.num_hidden_layers,
         best_layer=best.optimal_layer,
@@ -198,9 +173,7 @@ def _stability(
     cell = first[0]
     correlation = comparison.rank_correlation.get("hcb_score")
     return Stability(
-        **{
-            name: getattr(cell, name) for name in ("model", "exit_head", "questions", "seed", "strategy", "temperature")
-        },
+        **cell.by_axis(),
         next_temperature=second[0].temperature,
         best_layer=comparison.optimal_layers[0],
         next_best_layer=comparison.optimal_layers[1],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hcl_core import pipeline, registry
 from hcl_core.errors import DiskError, HclError, RunReadOnlyError
 from hcl_core.folders import runs_folder
-from hcl_core.pipeline.estimate import MachineSpeed, RunTimer, foretell
+from hcl_core.pipeline.estimate import Foretold, MachineSpeed, RunTimer, foretell
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.starting import start
 from hcl_core.sweeps.folder import CellProgress, StoredCell, SweepFolder
@@ -50,22 +50,38 @@ class Failed:
 SweepEvent = Loading | Step | Failed
 
 
-def stored_cell(cell: Cell, shard: Shard | None, speed: MachineSpeed) -> StoredCell:
-    """A cell of a plan as a sweep's folder keeps it; its shard alone is foretold."""
+@dataclass(frozen=True, slots=True)
+class CellWork:
+    """What a shard of a cell has to do.
+
+    Attributes:
+        num_samples: Of the shard.
+        foretold: What they are thought to take; ``None`` where nobody knows.
+    """
+
+    num_samples: int
+    foretold: Foretold | None
+
+
+def work_of(cell: Cell, shard: Shard | None, speed: MachineSpeed) -> CellWork:
+    """The work of a cell, or of its shard alone."""
     request = cell.request
     num_questions = len(shards_of(request.questions, shard))
     foretold = foretell(request, cell.exit_layers, None, speed)
-    share = num_questions / len(request.questions)
+    return CellWork(
+        num_questions * len(cell.exit_layers) * request.num_samples,
+        foretold.of_share(num_questions / len(request.questions)) if foretold else None,
+    )
+
+
+def stored_cell(cell: Cell, shard: Shard | None, speed: MachineSpeed) -> StoredCell:
+    """A cell of a plan as a sweep's folder keeps it."""
+    work = work_of(cell, shard, speed)
     return StoredCell(
+        **cell.axes.by_axis(),
         key=cell.key,
-        model=request.model,
-        exit_head=request.exit_head,
-        questions=str(cell.axes["questions"]),
-        temperature=request.sampling.temperature,
-        seed=request.sampling.seed,
-        strategy=str(request.strategy),
-        num_wanted=num_questions * len(cell.exit_layers) * request.num_samples,
-        foretold_seconds=foretold.middle * share if foretold else None,
+        num_wanted=work.num_samples,
+        foretold_seconds=work.foretold.middle if work.foretold else None,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from hcl_core.errors import HclError
+from hcl_core.errors import HclError, SweepError
 from hcl_core.ideas.names import check_idea_finder
 from hcl_core.judges.names import check_judge
 from hcl_core.models.footprint import WEIGHT_FORMATS
@@ -33,20 +33,23 @@ def _checked(check: Callable[[T], object]) -> AfterValidator:
         try:
             check(value)
         except HclError as error:
-            raise PydanticCustomError(OWN_MISTAKE, "{text}", {"text": str(error)}) from None
+            raise _own(error) from None
         return value
 
     return AfterValidator(validate)
 
 
-def _are_different(values: list[Any]) -> list[Any]:
+def _own(error: HclError) -> PydanticCustomError:
+    return PydanticCustomError(OWN_MISTAKE, "{text}", {"text": str(error)})
+
+
+def _check_different(values: list[Any]) -> None:
     """Raise for two values of an axis that are the same, however they are written."""
     seen: set[str] = set()
     for value in values:
         if str(value) in seen:
-            raise PydanticCustomError(OWN_MISTAKE, "{text}", {"text": f"{str(value)[:80]!r} stands there twice"})
+            raise SweepError(f"{str(value)[:80]!r} stands there twice")
         seen.add(str(value))
-    return values
 
 
 def _as_text(value: object) -> object:
@@ -54,8 +57,9 @@ def _as_text(value: object) -> object:
     if isinstance(value, list) and all(type(layer) is int for layer in value):
         return ",".join(map(str, value))
     if not isinstance(value, str):
-        text = "layers are a text in quotation marks, such as '2:30:2' or 'all', or a list, such as [24, 28, 30]"
-        raise PydanticCustomError(OWN_MISTAKE, "{text}", {"text": text})
+        raise _own(
+            SweepError("layers are a text in quotation marks, such as '2:30:2' or 'all', or a list, such as [24, 28]")
+        )
     return value
 
 
@@ -106,7 +110,7 @@ Seed = Annotated[int, _sampling("seed")]
 StrategyText = Annotated[str, _checked(Strategy.parse), AfterValidator(lambda text: str(Strategy.parse(text)))]
 
 
-Axis = Annotated[list[T], Field(min_length=1, max_length=1_000), AfterValidator(_are_different)]
+Axis = Annotated[list[T], Field(min_length=1, max_length=1_000), _checked(_check_different)]
 
 
 class SweepSpec(_Strict):

@@ -6,7 +6,6 @@ safetensors file holds them: 8-bit numbers, their scales, and a ``HeadConfig``.
 
 import hashlib
 import json
-import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,12 +19,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hcl_core.atomic import atomic_file, disk_errors
+from hcl_core.decode.heads.head_files import FORMAT, check_belongs, find_heads, none_fitted, read_config
 from hcl_core.decode.heads.trial import noise_below, trial_states, try_head
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import affine
 from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.errors import ExitHeadError
-from hcl_core.folders import own_heads_folder, shipped_heads_folder
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import (
     ASKED_FOR,
@@ -38,11 +37,6 @@ from hcl_core.models.head_records import (
     check_exit_head,
 )
 from hcl_core.ports import NamedExitHead
-
-# The only key of the file's metadata: safetensors writes several keys in no fixed order.
-FORMAT = "hcl-linear-head-1"
-
-logger = logging.getLogger(__name__)
 
 
 class ExitHead(NamedExitHead, Protocol):
@@ -175,7 +169,7 @@ def load_exit_head(name: str, lm: LanguageModel) -> ExitHead:
         return read_head(Path(name).expanduser(), lm)
     if name == "auto" and (known := find_model(lm.name)) is not None and known.is_layerskip:
         return SharedHead(TRAINED_FOR_EXIT)
-    file, others = _find_heads(lm)
+    file, others = find_heads(lm)
     if file is not None:
         return read_head(file, lm, FITTED if name == "auto" else ASKED_FOR)
     tried, trial = _try(lm, tuple(others))
@@ -184,10 +178,7 @@ def load_exit_head(name: str, lm: LanguageModel) -> ExitHead:
     but_for = f", but for others of that name ({', '.join(other.name for other in others[:3])})" if others else ""
     if name == "auto":
         return SharedHead(NONE_FITTED + but_for, trial)
-    raise ExitHeadError(
-        f"no exit head was fitted for this model, {lm.name}{but_for}: make one with "
-        f"`python -m hcl_core fit-head --model {lm.name}`, or use --exit-head shared"
-    )
+    raise none_fitted(lm, but_for)
 
 
 # Of each model in memory: a trial takes a second or two, and every run asks for it.
@@ -212,44 +203,6 @@ def _try(lm: LanguageModel, files: tuple[Path, ...]) -> tuple[Path | None, HeadT
     return known[files]
 
 
-def find_head(lm: LanguageModel) -> Path | None:
-    """The file of a head fitted for ``lm``: one of the user's own, else a shipped one."""
-    return _find_heads(lm)[0]
-
-
-def _find_heads(lm: LanguageModel) -> tuple[Path | None, list[Path]]:
-    """``find_head``'s file; if there is none, the heads that were fitted for other weights of a model of that name."""
-    others = []
-    for folder in (own_heads_folder(), shipped_heads_folder()):
-        for file in sorted(folder.glob("*.safetensors")):
-            try:
-                config = read_config(file)
-            except ExitHeadError as error:
-                logger.warning("ignored: %s", error)
-                continue
-            if config.belongs_to(lm.weights_hash, lm.revision):
-                return file, []
-            if config.model == lm.name:
-                others.append(file)
-    return None, others
-
-
-def read_config(file: Path) -> HeadConfig:
-    """The config of a head's file.
-
-    Raises:
-        ExitHeadError: The file is missing, damaged, or no linear head.
-    """
-    try:
-        with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-        if FORMAT not in metadata:
-            raise ExitHeadError(f"{file} is no exit head: give a file made by `fit-head`")
-        return HeadConfig.from_json(metadata[FORMAT])
-    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
-        raise ExitHeadError(f"the exit head {file} cannot be read: {str(error).splitlines()[0][:200]}") from None
-
-
 def read_head(file: Path, lm: LanguageModel, reason: str = ASKED_FOR) -> LinearHead:
     """Load a head for ``lm``; ``reason`` says why.
 
@@ -257,12 +210,7 @@ def read_head(file: Path, lm: LanguageModel, reason: str = ASKED_FOR) -> LinearH
         ExitHeadError: As ``read_config``, or it was fitted for another model.
         NotEnoughMemoryError: The maps do not fit beside the model.
     """
-    config = read_config(file)
-    if not config.belongs_to(lm.weights_hash, lm.revision):
-        raise ExitHeadError(
-            f"the exit head {file.name} was fitted for {config.model} ({config.weights_hash}), not for "
-            f"{lm.name} ({lm.weights_hash}): fit one with `python -m hcl_core fit-head --model {lm.name}`"
-        )
+    check_belongs(file, lm)
     return _read_maps(file, lm, reason)
 
 

