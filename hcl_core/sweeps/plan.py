@@ -99,12 +99,17 @@ class _Loaded:
     sets: dict[QuestionChoice, tuple[str, tuple[Question, ...]]]
 
 
-def read_plan(path: Path, device: str = "auto", download: bool = False, on_report: OnReport | None = None) -> Plan:
+def read_plan(
+    path: Path,
+    device: str | None = "auto",
+    download: bool = False,
+    on_report: OnReport | None = None,
+) -> Plan:
     """The plan of the sweep in a file.
 
     Args:
         path: The file, in YAML.
-        device: As ``load_model`` takes it.
+        device: As ``load_model`` takes it; ``None``: others compute, whose memory and weights are not known here.
         download: Whether a model of the catalogue may be fetched when its turn comes.
         on_report: Told what loading a question set did.
 
@@ -118,7 +123,7 @@ def read_plan(path: Path, device: str = "auto", download: bool = False, on_repor
         raise SweepError(f"the sweep {printable(str(path))} has mistakes ({_ADVICE}):\n{error}") from None
 
 
-def _parse_plan(content: bytes, device: str, download: bool, on_report: OnReport | None) -> Plan:
+def _parse_plan(content: bytes, device: str | None, download: bool, on_report: OnReport | None) -> Plan:
     values = parse_mapping(content, _MOST_BYTES, "models", SweepError)
     spec, mistakes = None, []
     try:
@@ -143,7 +148,7 @@ def _texts(values: dict[Any, Any], key: str) -> list[tuple[int, str]]:
     return [(number, item) for number, item in enumerate(items, 1) if isinstance(item, str) and item]
 
 
-def _mistakes_of_models(values: dict[Any, Any], device: str, download: bool, loaded: _Loaded) -> Iterator[str]:
+def _mistakes_of_models(values: dict[Any, Any], device: str | None, download: bool, loaded: _Loaded) -> Iterator[str]:
     """What this machine lacks of the models, and what the models lack of the layers and for the strategies."""
     for number, name in _texts(values, "models"):
         place, known = f"models {number}", find_model(name)
@@ -153,12 +158,12 @@ def _mistakes_of_models(values: dict[Any, Any], device: str, download: bool, loa
             yield f"{place}: {error}"
             continue
         loaded.shapes[name] = shape
-        if not download and known is not None and not registry.is_available(known):
+        if device is not None and not download and known is not None and not registry.is_available(known):
             yield f"{place}: the weights of {name} are not on this machine; --download fetches them"
         yield from (f"{place}: {text}" for text in _mistakes_of_shape(name, shape, values, device))
 
 
-def _mistakes_of_shape(name: str, shape: ModelShape, values: dict[Any, Any], device: str) -> Iterator[str]:
+def _mistakes_of_shape(name: str, shape: ModelShape, values: dict[Any, Any], device: str | None) -> Iterator[str]:
     layers = values.get("layers", "all")
     text = ",".join(map(str, layers)) if isinstance(layers, list) else layers
     try:
@@ -178,6 +183,8 @@ def _mistakes_of_shape(name: str, shape: ModelShape, values: dict[Any, Any], dev
         if rule is not None and rule.name == "agreement" and rule.threshold > shape.num_hidden_layers:
             yield f"{name}: strategies {number}: {text} asks for more layers than the {shape.num_hidden_layers} it has"
     dtype = values.get("dtype", "auto")
+    if device is None:
+        return
     try:
         free, on_cpu = registry.free_memory(device)
         weights = registry.weight_format(dtype if isinstance(dtype, str) else "auto", device)
@@ -266,3 +273,21 @@ class Shard:
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
+
+
+def memory_of(cell: Cell, device: str, on_cpu: bool) -> int:
+    """Bytes that the model of a cell and one answer take.
+
+    Args:
+        cell: The cell.
+        device: As ``load_model`` takes it.
+        on_cpu: Whether that is a CPU.
+    """
+    return footprint(
+        registry.model_shape(cell.request.model),
+        registry.weight_format(cell.dtype, device),
+        on_cpu=on_cpu,
+        has_linear_head=cell.request.exit_head != "shared",
+        max_new_tokens=cell.request.sampling.max_new_tokens,
+        exit_layer=max(cell.exit_layers),
+    ).minimum
