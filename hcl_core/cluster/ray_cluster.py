@@ -71,7 +71,12 @@ def cluster_workers(settings: ClusterSettings) -> Iterator[Workers]:
         wanted: dict[str, Any] = (
             {"num_gpus": settings.worker_size, "num_cpus": 0}
             if uses_gpus
-            else {"num_cpus": settings.worker_size, "memory": settings.memory}
+            else {
+                "num_cpus": settings.worker_size,
+                "memory": settings.memory,
+                # Those of the node's environment, where there are some, are for a program that is alone there.
+                "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(settings.worker_size)}},
+            }
         )
         actor = ray.remote(Worker).options(max_restarts=0, max_task_retries=0, **wanted)
 

@@ -85,6 +85,11 @@ class Workers:
         """Workers that have started and are not lost."""
         return len(self._idle) + sum(call is not None for _, call in self._busy.values())
 
+    def wait_for(self, number: int) -> None:
+        """Return once so many workers are free."""
+        while len(self._idle) < number:
+            self._step()
+
     def ask(self, call: Call) -> Any:
         """The answer to one call, before those that wait; raises what went wrong."""
         self._waiting.appendleft(call)
