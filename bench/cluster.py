@@ -1,7 +1,7 @@
 """A sweep by one and by two workers of a Ray cluster: ``OMP_NUM_THREADS=1 python -m bench.cluster``, some minutes.
 
-One thread each, and one in this process beside them. The clock starts when every worker has the model in memory. All of
-them must write the same parts.
+One thread each. The clock starts when every worker has the model in memory and has answered some questions: kernels are
+compiled for each number of rows. Both must write the same parts.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from bench.machine import describe
 from hcl_core.cluster.ray_cluster import ClusterSettings, cluster_workers
 from hcl_core.sweeps.folder import SweepFolder
 from hcl_core.sweeps.plan import Plan, read_plan
-from hcl_core.sweeps.running import ClusterEngine, Failed, LocalEngine, SweepEngine, run_sweep
+from hcl_core.sweeps.running import ClusterEngine, Failed, SweepEngine, run_sweep
 
 _SPEC = """
 models: [smollm2-135m]
@@ -33,7 +33,7 @@ _WARM_UP, _MEASURED = 1.0, 0.6
 def main() -> None:
     """Measure, and print a row for each number of workers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--questions", type=int, default=48)
+    parser.add_argument("--questions", type=int, default=120)
     parser.add_argument("--layers", default="10:30:4")
     parser.add_argument("--samples", type=int, default=20)
     options = parser.parse_args()
@@ -47,11 +47,8 @@ def main() -> None:
         folder = Path(name)
         warm_up, measured = (
             plan_of(folder, options, temperature, questions)
-            for temperature, questions in ((_WARM_UP, 16), (_MEASURED, options.questions))
+            for temperature, questions in ((_WARM_UP, 24), (_MEASURED, options.questions))
         )
-        engine: SweepEngine = LocalEngine()
-        seconds["this process"] = measure(folder / "here", engine, warm_up, measured)
-        parts.append(parts_of(folder / "here"))
         for number in (1, 2):
             with cluster_workers(ClusterSettings(workers=number)) as workers:
                 workers.wait_for(number)
@@ -60,7 +57,8 @@ def main() -> None:
                     out, ClusterEngine(workers), warm_up, measured
                 )
             parts.append(parts_of(out))
-    assert parts[0] and all(each == parts[0] for each in parts), "the parts differ"
+    if len(parts[0]) != options.questions or parts[0] != parts[1]:
+        raise SystemExit("the parts differ")
     for what, taken in seconds.items():
         gain = seconds["1 worker"] / taken
         console.print(f"| {what} | {taken:.1f} | {taken / options.questions:.3f} | {gain:.2f} |", highlight=False)

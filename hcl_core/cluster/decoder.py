@@ -100,6 +100,6 @@ class ClusterDecoder:
 
     def _group_size(self, at_once: int | None) -> int:
         """Questions of the next call."""
-        num_calls = _CALLS_A_WORKER * max(1, self._workers.num_running)
+        num_calls = _CALLS_A_WORKER * max(1, self._workers.num_workers)
         size = -(-self._num_questions // num_calls)
         return max(1, size if at_once is None else min(size, at_once))

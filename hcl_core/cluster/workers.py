@@ -81,9 +81,13 @@ class Workers:
         self._num_failed_starts = 0
 
     @property
-    def num_running(self) -> int:
-        """Workers that have started and are not lost."""
-        return len(self._idle) + sum(call is not None for _, call in self._busy.values())
+    def num_workers(self) -> int:
+        """Workers that run or start."""
+        return len(self._idle) + len(self._busy)
+
+    @property
+    def _num_running(self) -> int:
+        return len(self._idle) + sum(call is not None for _, call in list(self._busy.values()))
 
     def wait_for(self, number: int) -> None:
         """Return once so many workers are free."""
@@ -109,17 +113,23 @@ class Workers:
         source = iter(calls)
         under_way: dict[Call, int] = {}  # with their numbers, in this order
         num_given = 0
+
+        def give() -> None:
+            nonlocal num_given
+            while self._has_place(under_way, num_given) and (call := next(source, None)) is not None:
+                under_way[call], num_given = num_given, num_given + 1
+                self._waiting.append(call)
+            with self._lock:
+                self._give_out()
+
         try:
-            while True:
-                while self._has_place(under_way, num_given) and (call := next(source, None)) is not None:
-                    under_way[call], num_given = num_given, num_given + 1
-                    self._waiting.append(call)
-                if not under_way:
-                    return
+            give()
+            while under_way:
                 self._step()
                 done = [call for call in under_way if call.is_done]
                 for call in done:
                     del under_way[call]
+                give()  # before anybody looks at the answers: no worker waits for that
                 yield from done
                 if not done:
                     yield None
@@ -128,7 +138,7 @@ class Workers:
 
     def _has_place(self, under_way: dict[Call, int], num_given: int) -> bool:
         """Whether a caller may give another call: there is a worker for it, and the first one is not far behind."""
-        num_workers = max(1, self.num_running)
+        num_workers = max(1, self._num_running)
         first = next(iter(under_way.values()), num_given)
         return len(under_way) < num_workers and num_given - first < _AHEAD * num_workers
 
@@ -152,9 +162,7 @@ class Workers:
             return  # another thread does so
         try:
             self._look_at_nodes()
-            while self._idle and self._waiting:
-                worker, call = self._idle.pop(), self._waiting.popleft()
-                self._busy[getattr(worker, call.method).remote(*call.arguments)] = worker, call
+            self._give_out()
             if not self._busy:
                 time.sleep(_HEARTBEAT)
                 return
@@ -163,6 +171,11 @@ class Workers:
                 self._take(reference, *self._busy.pop(reference))
         finally:
             self._lock.release()
+
+    def _give_out(self) -> None:
+        while self._idle and self._waiting:
+            worker, call = self._idle.pop(), self._waiting.popleft()
+            self._busy[getattr(worker, call.method).remote(*call.arguments)] = worker, call
 
     def _take(self, reference: Any, worker: Any, call: Call | None) -> None:
         errors = self._ray.exceptions
@@ -207,12 +220,11 @@ class Workers:
         if now - self._looked_at < _BETWEEN_LOOKS:
             return
         self._looked_at = now
-        num_workers = len(self._idle) + len(self._busy)
         # At least one: a cluster that grows on demand has no node before somebody wants a place.
-        for _ in range(max(1, self._num_places()) - num_workers):
+        for _ in range(max(1, self._num_places()) - self.num_workers):
             worker = self._make()
             self._busy[worker.versions.remote()] = worker, None
-        if self.num_running:
+        if self._num_running:
             self._lonely_since, self._is_told = now, False
         elif now - self._lonely_since > _PATIENCE and not self._is_told:
             self._is_told = True
