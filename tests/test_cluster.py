@@ -195,7 +195,7 @@ def undisturbed(tmp_path_factory):
     questions.write_text("\n".join(lines), encoding="utf-8")
     file.write_text(
         f"models: [{folder / 'tiny'}]\nquestions: [{questions}]\nexit_heads: [shared]\ntemperatures: [1.5]\n"
-        "samples: 40\nmax_new_tokens: 20\n",
+        "samples: 24\nmax_new_tokens: 16\n",
         encoding="utf-8",
     )
     with pytest.MonkeyPatch.context() as patch:
