@@ -83,7 +83,7 @@ def sweep(
     cluster = None if is_here else ClusterSettings(address, device, workers, worker_size, 0, parts, download)
     plan = read_plan(spec, device if is_here else None, download, say_loaded)
     if dry_run:
-        _print_plan(plan, part, device)
+        _print_plan(plan, part, device if is_here else "auto")
         return
     folder = SweepFolder(out or runs_folder() / "sweeps" / spec.stem)
     ends_at = None if seconds is None else time.monotonic() + seconds
