@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hcl_core import __version__, registry
+from hcl_core import registry
 from hcl_core.cluster.part_store import PartStore
 from hcl_core.errors import ExitHeadError, HclError, ModelNotFoundError
 from hcl_core.models.catalogue import find_model
 from hcl_core.pipeline.request import ModelSide, RunRequest, model_side
 from hcl_core.ports import Decoder, DecodeRequest
 from hcl_core.records import Sample
+from hcl_core.runs.manifest import ENGINE_VERSION
 from hcl_core.runs.tables import table_of
 from hcl_core.tasks import DecodeTask, Failed, ReadTask
 
@@ -58,7 +59,7 @@ class Answers:
 def computing_versions() -> dict[str, str]:
     """What decides, beside the settings, which answers a machine draws; without the build of torch."""
     versions = {package: importlib.metadata.version(package).partition("+")[0] for package in _COMPUTING}
-    return {"hcl-explorer": __version__} | versions
+    return {"engine": str(ENGINE_VERSION)} | versions
 
 
 class Worker:
