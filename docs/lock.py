@@ -59,7 +59,16 @@ LOCKS = (
         "# What 8-bit and 4-bit weights (--dtype int8, --dtype nf4) need beside requirements.txt; and folders of\n"
         "# compressed-tensors.\n",
     ),
-    Lock("requirements-dev.txt", ("dev", "llm", "quantized"), "# What `make check` needs beside requirements.txt.\n"),
+    Lock(
+        "requirements-cluster.txt",
+        ("cluster",),
+        "# What sweeps on a Ray cluster (sweep --engine ray) need beside requirements.txt.\n",
+    ),
+    Lock(
+        "requirements-dev.txt",
+        ("dev", "llm", "quantized", "cluster"),
+        "# What `make check` needs beside requirements.txt.\n",
+    ),
     Lock(
         "requirements-zerogpu.txt",
         ("zerogpu",),

@@ -60,7 +60,32 @@ class NamedExitHead(Protocol):
     trial: HeadTrial | None
 
 
-class Decoder(Protocol):
+class Answerer(Protocol):
+    """What a run under way needs of a decoder."""
+
+    def token_text(self, token_id: int) -> str:
+        """One token as people should see it: its text, or its name where it is special."""
+        ...
+
+    def decode_many(
+        self, requests: Iterable[DecodeRequest], at_once: int | None = None
+    ) -> Iterator[tuple[DecodeRequest, DecodeProgress]]:
+        """Answer several questions beside each other; the answers are those of ``decode``.
+
+        Args:
+            requests: Taken one at a time, as places get free.
+            at_once: The most questions under way; ``None``: as many as make the model fast and fit its memory.
+
+        Yields:
+            A request and its progress. Progress of different requests alternates; that of one comes in order.
+
+        Raises:
+            HclError: As ``decode``, of any of the requests.
+        """
+        ...
+
+
+class Decoder(Answerer, Protocol):
     """A model that answers prompts from chosen exit layers.
 
     A prompt is rendered once, by ``prompt_for``. Everything after that takes the question together with its prompt, so
@@ -93,10 +118,6 @@ class Decoder(Protocol):
         """
         ...
 
-    def token_text(self, token_id: int) -> str:
-        """One token as people should see it: its text, or its name where it is special."""
-        ...
-
     def cost(self) -> ModelCost:
         """What a token costs at each exit layer."""
         ...
@@ -116,23 +137,6 @@ class Decoder(Protocol):
             SettingsError: A wave has a layer that the model lacks.
             NotEnoughMemoryError: Memory ran out.
             NotFiniteError: A layer computes infinite or undefined numbers; no sample of them is reported.
-        """
-        ...
-
-    def decode_many(
-        self, requests: Iterable[DecodeRequest], at_once: int | None = None
-    ) -> Iterator[tuple[DecodeRequest, DecodeProgress]]:
-        """Answer several questions beside each other; the answers are those of ``decode``.
-
-        Args:
-            requests: Taken one at a time, as places get free.
-            at_once: The most questions under way; ``None``: as many as make the model fast and fit its memory.
-
-        Yields:
-            A request and its progress. Progress of different requests alternates; that of one comes in order.
-
-        Raises:
-            HclError: As ``decode``, of any of the requests.
         """
         ...
 

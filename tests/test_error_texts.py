@@ -20,6 +20,7 @@ ERRORS = {
 TERMINAL = (
     "hcl_core/api/",
     "hcl_core/cli/",
+    "hcl_core/cluster/",
     "hcl_core/__main__.py",
     "hcl_core/decode/heads/fitting.py",
     "hcl_core/decode/heads/texts.py",

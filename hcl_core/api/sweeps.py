@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from hcl_core.folders import runs_folder
 from hcl_core.sweeps.folder import SweepFolder
 from hcl_core.sweeps.plan import Shard, make_plan, read_plan
 from hcl_core.sweeps.results import SweepResults, results_of, write_results
-from hcl_core.sweeps.running import run_sweep
+from hcl_core.sweeps.running import LocalEngine, run_sweep
 from hcl_core.text import printable
 
 if TYPE_CHECKING:
@@ -126,10 +127,9 @@ def sweep(
         place = runs_folder() / "sweeps" / file.stem if folder is None else Path(folder)
     stored = SweepFolder(place.expanduser())
     ends_at = None if budget is None else time.monotonic() + budget
-    events = run_sweep(
-        stored, plan, device=device, shard=part, has_time=lambda: ends_at is None or time.monotonic() < ends_at
-    )
-    failed, _ = follow_sweep(events, progress_bars(Console(stderr=True), progress), len(plan.cells))
+    has_time = (lambda: True) if ends_at is None else (lambda: time.monotonic() < ends_at)
+    with closing(run_sweep(stored, plan, engine=LocalEngine(device), shard=part, has_time=has_time)) as events:
+        failed, _ = follow_sweep(events, progress_bars(Console(stderr=True), progress), len(plan.cells))
     for each in failed:
         _log.warning("failed: %s: %s", printable(each.cell.describe()), printable(str(each.error)))
     made = Sweep(stored.path)

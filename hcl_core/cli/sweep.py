@@ -2,6 +2,10 @@
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,18 +18,25 @@ from hcl_core.api.progress import duration, follow_sweep
 from hcl_core.cli.progress import bars
 from hcl_core.cli.sweep_results import show_results
 from hcl_core.cli.terminal import app, say, say_loaded, stderr, stdout
+from hcl_core.cluster.ray_cluster import ClusterSettings, cluster_workers
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
-from hcl_core.models.footprint import footprint
 from hcl_core.sweeps.folder import SweepFolder, seconds_left
-from hcl_core.sweeps.plan import Cell, Plan, Shard, read_plan
-from hcl_core.sweeps.running import machine_speed, run_sweep, work_of
+from hcl_core.sweeps.plan import Plan, Shard, memory_of, read_plan
+from hcl_core.sweeps.running import ClusterEngine, LocalEngine, SweepEngine, machine_speed, run_sweep, work_of
 from hcl_core.text import printable
 
 # Exit codes beside 2, which a mistake has.
 SOME_FAILED, OUT_OF_TIME = 1, 3
 _GIB = 2**30
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+
+
+class Engine(StrEnum):
+    """Where a sweep computes."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 @app.command()
@@ -41,19 +52,38 @@ def sweep(
     download: Annotated[
         bool, typer.Option("--download", help="Fetch models of the catalogue that are not here when their turn comes.")
     ] = False,
+    engine: Annotated[Engine, typer.Option(help="Compute in this process, or on a Ray cluster (docs/cluster.md).")] = (
+        Engine.LOCAL
+    ),
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster's, or auto; default: one of this machine alone, while it runs.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="The most workers on the cluster; default: all it holds.")] = None,
+    worker_size: Annotated[int, typer.Option(help="CPU cores or GPUs of each worker on the cluster.")] = 1,
+    parts: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Workers keep answers here too (a path, s3://, gs://, hf://, ...)."),
+    ] = None,
 ) -> None:
     """Run a grid of runs. Stopped, it goes on where it was. Exit code 1: cells failed, 3: the budget is used up."""
     seconds = None if budget is None else parse_duration(budget)
     part = None if shard is None else Shard.parse(shard)
-    plan = read_plan(spec, device, download, say_loaded)
+    is_here = engine is Engine.LOCAL
+    if is_here and (address, workers, worker_size, parts) != (None, None, 1, None):
+        raise SettingsError("--address, --workers, --worker-size and --parts go with --engine ray")
+    cluster = None if is_here else ClusterSettings(address, device, workers, worker_size, 0, parts, download)
+    plan = read_plan(spec, device if is_here else None, download, say_loaded)
     if dry_run:
-        _print_plan(plan, part, device)
+        _print_plan(plan, part, device if is_here else "auto")
         return
     folder = SweepFolder(out or runs_folder() / "sweeps" / spec.stem)
     ends_at = None if seconds is None else time.monotonic() + seconds
     has_time = (lambda: True) if ends_at is None else (lambda: time.monotonic() < ends_at)
-    events = run_sweep(folder, plan, device=device, shard=part, has_time=has_time)
-    failed, progress = follow_sweep(events, bars(), len(plan.cells))
+    with (
+        _engine(plan, device, cluster) as computing,
+        closing(run_sweep(folder, plan, engine=computing, shard=part, has_time=has_time)) as events,
+    ):
+        failed, progress = follow_sweep(events, bars(), len(plan.cells))
     for each in failed:
         stderr.print(Text(printable(f"failed: {each.cell.describe()}: {each.error}")), soft_wrap=True)
     num_whole = sum(each.is_whole for each in progress)
@@ -110,6 +140,17 @@ def parse_duration(text: str) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)([dhms])", cleaned))
 
 
+@contextmanager
+def _engine(plan: Plan, device: str, cluster: ClusterSettings | None) -> Iterator[SweepEngine]:
+    """Where the sweep computes."""
+    if cluster is None:
+        yield LocalEngine(device)
+        return
+    needed = max(memory_of(cell, "cpu", on_cpu=True) for cell in plan.cells)
+    with cluster_workers(replace(cluster, memory=needed)) as workers:
+        yield ClusterEngine(workers)
+
+
 def _print_plan(plan: Plan, shard: Shard | None, device: str) -> None:
     """The cells with their samples and seconds, and the memory of each model."""
     speed = machine_speed()
@@ -133,21 +174,9 @@ def _print_plan(plan: Plan, shard: Shard | None, device: str) -> None:
             f"{work.num_samples:,}", text,
         )  # fmt: skip
         num_samples += work.num_samples
-        memory[axes.model] = max(memory.get(axes.model, 0), _memory(cell, device, on_cpu))
+        memory[axes.model] = max(memory.get(axes.model, 0), memory_of(cell, device, on_cpu))
     stdout.print(table)
     shown = f", {duration(low)} to {duration(high)}" if is_known else ", time not known for all of them"
     say(f"{len(plan.cells):,} cells, {num_samples:,} samples{shown}{f'; shard {shard}' if shard else ''}")
     for model, needed in memory.items():
         say(f"{model}: {needed / _GIB:.1f} GiB of memory, {free / _GIB:.1f} GiB are free")
-
-
-def _memory(cell: Cell, device: str, on_cpu: bool) -> int:
-    """Bytes that the model of a cell and one answer take."""
-    return footprint(
-        registry.model_shape(cell.request.model),
-        registry.weight_format(cell.dtype, device),
-        on_cpu=on_cpu,
-        has_linear_head=cell.request.exit_head != "shared",
-        max_new_tokens=cell.request.sampling.max_new_tokens,
-        exit_layer=max(cell.exit_layers),
-    ).minimum

@@ -9,7 +9,7 @@ from hcl_core.decode.engine import EngineDecoder
 from hcl_core.decode.forest import Step
 from hcl_core.decode.scheduler import Scheduler, do_nothing
 from hcl_core.forwarding import ForwardingDecoder
-from hcl_core.ports import AnswerLikelihood, Decoder, DecodeRequest
+from hcl_core.ports import Answerer, AnswerLikelihood, DecodeRequest
 from hcl_core.records import StoredQuestion
 
 
@@ -22,7 +22,7 @@ class ScheduledDecoder(ForwardingDecoder):
         check: See ``Scheduler.decode_many``.
     """
 
-    def __init__(self, decoder: Decoder, scheduler: Scheduler, check: Callable[[], None] = do_nothing) -> None:
+    def __init__(self, decoder: Answerer, scheduler: Scheduler, check: Callable[[], None] = do_nothing) -> None:
         assert isinstance(decoder, EngineDecoder)
         super().__init__(decoder)
         self._engine, self._scheduler, self._check = decoder, scheduler, check

@@ -6,8 +6,7 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
-from hcl_core.forwarding import ForwardingDecoder
-from hcl_core.ports import DecodeProgress, Decoder, DecodeRequest
+from hcl_core.ports import Answerer, DecodeProgress, DecodeRequest
 from hcl_core.records import StoredQuestion
 from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import Strategy
@@ -25,13 +24,13 @@ def answers_of(told: Iterator[Told]) -> Iterator[Told]:
         yield each
 
 
-class ApartDecoder(ForwardingDecoder):
-    """A ``ports.Decoder`` that gives out as much at a time as may be computed in one go.
+class ApartDecoder:
+    """A ``ports.Answerer`` that gives out as much at a time as may be computed in one go.
 
     A question whose waves are too much for one go is computed wave by wave; a wave is never split.
 
     Args:
-        decoder: For prompts and tokens; it computes nothing.
+        decoder: For the texts of tokens; it computes nothing.
         compute: Does a task.
         asked: Name of the exit head, template and strategy, as the run asked for them.
         most_tokens: Of one go, unless a single wave has more.
@@ -40,20 +39,23 @@ class ApartDecoder(ForwardingDecoder):
 
     def __init__(
         self,
-        decoder: Decoder,
+        decoder: Answerer,
         compute: Compute,
         asked: tuple[str, PromptTemplate, Strategy],
         most_tokens: int,
         check: Callable[[], None],
     ) -> None:
-        super().__init__(decoder)
-        self._compute, self._asked = compute, asked
+        self._decoder, self._compute, self._asked = decoder, compute, asked
         self._most_tokens, self._check = most_tokens, check
+
+    def token_text(self, token_id: int) -> str:
+        """One token as people should see it; see ``ports.Answerer``."""
+        return self._decoder.token_text(token_id)
 
     def decode_many(
         self, requests: Iterable[DecodeRequest], at_once: int | None = None
     ) -> Iterator[tuple[DecodeRequest, DecodeProgress]]:
-        """Answer several questions; see ``ports.Decoder``."""
+        """Answer several questions; see ``ports.Answerer``."""
         for part in _in_goes(requests, self._most_tokens, at_once):
             self._check()
             questions, waves = tuple(request.stored for request, _ in part), tuple(waves for _, waves in part)

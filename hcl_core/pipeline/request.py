@@ -10,10 +10,12 @@ from hcl_core.errors import SettingsError
 from hcl_core.ideas.names import check_idea_finder, make_idea_finder
 from hcl_core.judges.names import NO_JUDGE, check_judge, judge_of
 from hcl_core.models.catalogue import find_model
+from hcl_core.models.cost import ModelCost
 from hcl_core.models.head_records import HeadChoice, check_exit_head
 from hcl_core.pipeline.runner import PreparedRun, new_manifest, with_prompts
 from hcl_core.pipeline.scorer import Embeddings, Scorer
 from hcl_core.pipeline.views import view_id_of
+from hcl_core.ports import Answerer, AnswerLikelihood, Decoder
 from hcl_core.records import Question, SamplingSettings, StoredQuestion
 from hcl_core.runs.manifest import RunSettings, check_num_samples
 from hcl_core.settings.layers import LayerChoice
@@ -75,6 +77,27 @@ class RunRequest:
             raise SettingsError("a preset's protocol needs questions with accepted answers; these have none")
 
 
+@dataclass(frozen=True, slots=True)
+class ModelSide:
+    """What a run takes from its model; it can be sent to another process.
+
+    Attributes:
+        settings: What decides the samples.
+        questions: To ask, in order, with their prompts.
+        num_hidden_layers: Of the model.
+        device: Name of the device that computes.
+        cost: Operations a token; ``None`` for other strategies than early exit.
+        head_choice: Which exit head was taken and why.
+    """
+
+    settings: RunSettings
+    questions: tuple[StoredQuestion, ...]
+    num_hidden_layers: int
+    device: str
+    cost: ModelCost | None
+    head_choice: HeadChoice
+
+
 def prepare(request: RunRequest, lm: "LanguageModel", checkpoint: "Checkpoint", embeddings: Embeddings) -> PreparedRun:
     """Make the decoder, the judge and the prompts of a run, and its manifest.
 
@@ -83,6 +106,12 @@ def prepare(request: RunRequest, lm: "LanguageModel", checkpoint: "Checkpoint", 
         ContextTooLongError: A question is too long for the model; raised before any question is decoded.
     """
     decoder = registry.make_decoder(lm, request.exit_head, request.template, strategy=request.strategy)
+    side = model_side(request, lm, checkpoint, decoder)
+    return prepare_with(request, side, decoder, registry.whole_model(lm, request.template), embeddings)
+
+
+def model_side(request: RunRequest, lm: "LanguageModel", checkpoint: "Checkpoint", decoder: Decoder) -> ModelSide:
+    """What a run takes from its model; raises as ``prepare``."""
     questions = with_prompts(request.questions, decoder)
     for stored in questions:
         decoder.tokenize_checked(stored, request.sampling)
@@ -99,29 +128,55 @@ def prepare(request: RunRequest, lm: "LanguageModel", checkpoint: "Checkpoint", 
         strategy=str(request.strategy),
         answer_rule=_answer_rule(request.template, questions),
     )
+    return ModelSide(
+        settings,
+        questions,
+        lm.num_hidden_layers,
+        lm.device_name,
+        # The cost of a token at its exit layer holds for early exit alone: other strategies also run deeper layers.
+        cost=decoder.cost() if request.strategy == EARLY_EXIT else None,
+        # A file's folder is its user's own affair.
+        head_choice=HeadChoice.of(Path(request.exit_head).name, decoder.exit_head),
+    )
+
+
+def prepare_with(
+    request: RunRequest,
+    side: ModelSide,
+    decoder: Answerer,
+    whole_model: AnswerLikelihood,
+    embeddings: Embeddings,
+) -> PreparedRun:
+    """The judge and the manifest of a run whose model has been asked.
+
+    Args:
+        request: The settings.
+        side: What its model said of it.
+        decoder: Answers the questions.
+        whole_model: Says how plausible answers to open questions are; left out for others.
+        embeddings: For judges and idea finders that need them.
+    """
+    settings, questions = side.settings, side.questions
     judge = registry.load_judge(judge_of(request.judge, request.questions), embeddings.of)
     finder = make_idea_finder(request.ideas, embeddings.of)
     manifest = new_manifest(
         settings,
         questions,
-        num_hidden_layers=lm.num_hidden_layers,
+        num_hidden_layers=side.num_hidden_layers,
         question_set=request.question_set,
-        device=lm.device_name,
+        device=side.device,
         judge=judge.name,
         ideas=request.ideas,
         embedder=registry.EMBEDDER_NAMES[0],
-        # The cost of a token at its exit layer holds for early exit alone: other strategies also run deeper layers.
-        cost=decoder.cost() if request.strategy == EARLY_EXIT else None,
+        cost=side.cost,
         preset=request.preset,
-        # A file's folder is its user's own affair.
-        head_choice=HeadChoice.of(Path(request.exit_head).name, decoder.exit_head),
+        head_choice=side.head_choice,
     )
     manifest = replace(manifest, view_id=view_id_of(manifest, questions, judge.stamp))
     scorer = Scorer(
         request.questions, settings.exit_layers, settings.num_samples, judge, finder, request.sampling.is_greedy
     )
-    whole_model = registry.whole_model(lm, request.template) if scorer.table.is_open else None
-    return PreparedRun(manifest, questions, decoder, scorer, whole_model)
+    return PreparedRun(manifest, questions, decoder, scorer, whole_model if scorer.table.is_open else None)
 
 
 def _answer_rule(template: PromptTemplate, questions: Sequence[StoredQuestion]) -> str:

@@ -22,7 +22,7 @@ from hcl_core.pipeline.scorer import Scorer
 from hcl_core.pipeline.stored import add_stored
 from hcl_core.pipeline.views import check_same_view, take_all
 from hcl_core.pipeline.waves import Bounds, QuestionWaves, missing_waves, questions_at_once, wave_bounds
-from hcl_core.ports import AnswerLikelihood, DecodeProgress, Decoder, DecodeRequest
+from hcl_core.ports import Answerer, AnswerLikelihood, DecodeProgress, Decoder, DecodeRequest
 from hcl_core.records import Question, Sample, StoredQuestion
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest, RunSettings
@@ -46,7 +46,7 @@ class PreparedRun:
 
     manifest: Manifest
     questions: tuple[StoredQuestion, ...]
-    decoder: Decoder
+    decoder: Answerer
     scorer: Scorer
     whole_model: AnswerLikelihood | None = None
 

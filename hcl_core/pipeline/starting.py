@@ -9,7 +9,7 @@ from hcl_core import registry
 from hcl_core.folders import runs_folder
 from hcl_core.pipeline.events import Event
 from hcl_core.pipeline.request import RunRequest, prepare
-from hcl_core.pipeline.runner import run
+from hcl_core.pipeline.runner import PreparedRun, run
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.views import find_samples, place_of
 from hcl_core.runs.folder import RunFolder
@@ -45,8 +45,20 @@ def start(
     Raises:
         HclError: As ``request.prepare``.
     """
-    runs = runs_folder() if runs is None else runs
     prepared = prepare(request, lm, checkpoint, embeddings or Embeddings(registry.load_embedder))
+    return start_prepared(prepared, out, at_once, runs=runs, wants=wants)
+
+
+def start_prepared(
+    prepared: PreparedRun,
+    out: Path | None = None,
+    at_once: int | None = None,
+    *,
+    runs: Path | None = None,
+    wants: Callable[[str], bool] | None = None,
+) -> tuple[RunFolder, Generator[Event, None, None]]:
+    """``start`` for a run that is prepared."""
+    runs = runs_folder() if runs is None else runs
     if out is None:
         folder, manifest = place_of(prepared.manifest, prepared.questions, runs)
         prepared = replace(prepared, manifest=manifest)

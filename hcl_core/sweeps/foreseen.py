@@ -71,12 +71,12 @@ class Asked:
         )
 
 
-def foreseen_mistakes(asked: Asked, device: str, download: bool) -> Iterator[tuple[str, HclError]]:
+def foreseen_mistakes(asked: Asked, device: str | None, download: bool) -> Iterator[tuple[str, HclError]]:
     """The mistakes with their places; of a model whose weights are not here, none can be told.
 
     Args:
         asked: What the file asks for.
-        device: As ``load_model`` takes it.
+        device: As ``load_model`` takes it; ``None``: others compute, whose weights are not known here.
         download: Whether weights may be fetched.
     """
     needs_embedder = asked.judge == "semantic" or asked.ideas != "accepted"
@@ -88,6 +88,8 @@ def foreseen_mistakes(asked: Asked, device: str, download: bool) -> Iterator[tup
     if needs_embedder and not download and not registry.is_embedder_here():
         place = "judge" if asked.judge == "semantic" else "ideas"
         yield place, SweepError("the embedder's weights are not on this machine; --download fetches them")
+    if device is None:
+        return
     for number, name in asked.models:
         for place, mistake in _of_model(name, asked, device):
             yield ", ".join(filter(None, (f"models {number}", place))), mistake

@@ -98,12 +98,17 @@ class _Loaded:
     numbers: dict[QuestionChoice, int]
 
 
-def read_plan(path: Path, device: str = "auto", download: bool = False, on_report: OnReport | None = None) -> Plan:
+def read_plan(
+    path: Path,
+    device: str | None = "auto",
+    download: bool = False,
+    on_report: OnReport | None = None,
+) -> Plan:
     """The plan of the sweep in a file.
 
     Args:
         path: The file, in YAML.
-        device: As ``load_model`` takes it.
+        device: As ``load_model`` takes it; ``None``: others compute, whose memory and weights are not known here.
         download: Whether a model of the catalogue may be fetched when its turn comes.
         on_report: Told what loading a question set did.
 
@@ -119,7 +124,7 @@ def read_plan(path: Path, device: str = "auto", download: bool = False, on_repor
 
 
 def make_plan(
-    values: Mapping[str, Any], device: str = "auto", download: bool = False, on_report: OnReport | None = None
+    values: Mapping[str, Any], device: str | None = "auto", download: bool = False, on_report: OnReport | None = None
 ) -> Plan:
     """The plan of a sweep whose keys and values are those of a file; see ``read_plan``."""
     try:
@@ -128,7 +133,7 @@ def make_plan(
         raise SweepError(f"the sweep has mistakes ({_ADVICE}):\n{error}") from None
 
 
-def _make_plan(values: dict[Any, Any], device: str, download: bool, on_report: OnReport | None) -> Plan:
+def _make_plan(values: dict[Any, Any], device: str | None, download: bool, on_report: OnReport | None) -> Plan:
     spec, mistakes = None, []
     try:
         spec = SweepSpec.model_validate(values)
@@ -159,7 +164,7 @@ def _texts(values: dict[Any, Any], key: str) -> list[tuple[int, str]]:
     return [(number, item) for number, item in enumerate(items, 1) if isinstance(item, str) and item]
 
 
-def _mistakes_of_models(values: dict[Any, Any], device: str, download: bool, loaded: _Loaded) -> Iterator[str]:
+def _mistakes_of_models(values: dict[Any, Any], device: str | None, download: bool, loaded: _Loaded) -> Iterator[str]:
     """What this machine lacks of the models, and what the models lack of the layers and for the strategies."""
     for number, name in _texts(values, "models"):
         place, known = f"models {number}", find_model(name)
@@ -169,13 +174,13 @@ def _mistakes_of_models(values: dict[Any, Any], device: str, download: bool, loa
             yield f"{place}: {error}"
             continue
         loaded.shapes[name] = shape
-        if not download and known is not None and not registry.is_available(known):
+        if device is not None and not download and known is not None and not registry.is_available(known):
             missing = SweepError(f"the weights of {name} are not on this machine; --download fetches them")
             yield f"{place}: {missing}"
         yield from (f"{place}: {text}" for text in _mistakes_of_shape(name, shape, values, device))
 
 
-def _mistakes_of_shape(name: str, shape: ModelShape, values: dict[Any, Any], device: str) -> Iterator[str]:
+def _mistakes_of_shape(name: str, shape: ModelShape, values: dict[Any, Any], device: str | None) -> Iterator[str]:
     layers = values.get("layers", "all")
     text = ",".join(map(str, layers)) if isinstance(layers, list) else layers
     try:
@@ -196,6 +201,8 @@ def _mistakes_of_shape(name: str, shape: ModelShape, values: dict[Any, Any], dev
             short = SweepError(f"{text} asks for more layers than the {shape.num_hidden_layers} of {name}")
             yield f"strategies {number}: {short}"
     dtype = values.get("dtype", "auto")
+    if device is None:
+        return
     try:
         free, on_cpu = registry.free_memory(device)
         weights = registry.weight_format(dtype if isinstance(dtype, str) else "auto", device)
@@ -285,3 +292,21 @@ class Shard:
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
+
+
+def memory_of(cell: Cell, device: str, on_cpu: bool) -> int:
+    """Bytes that the model of a cell and one answer take.
+
+    Args:
+        cell: The cell.
+        device: As ``load_model`` takes it.
+        on_cpu: Whether that is a CPU.
+    """
+    return footprint(
+        registry.model_shape(cell.request.model),
+        registry.weight_format(cell.dtype, device),
+        on_cpu=on_cpu,
+        has_linear_head=cell.request.exit_head != "shared",
+        max_new_tokens=cell.request.sampling.max_new_tokens,
+        exit_layer=max(cell.exit_layers),
+    ).minimum

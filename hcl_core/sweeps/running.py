@@ -1,4 +1,4 @@
-"""Runs the cells of a sweep that are not whole yet, as a generator of events."""
+"""Runs the cells of a sweep that are not whole yet, as a generator of events: here, or on a cluster."""
 
 import gc
 import logging
@@ -7,20 +7,20 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from hcl_core import pipeline, registry
+from hcl_core.cluster.decoder import prepare_on
+from hcl_core.cluster.workers import Workers
 from hcl_core.errors import DiskError, HclError, RunReadOnlyError
 from hcl_core.folders import runs_folder
 from hcl_core.pipeline.estimate import Foretold, MachineSpeed, RunTimer, foretell
+from hcl_core.pipeline.request import RunRequest, prepare
+from hcl_core.pipeline.runner import PreparedRun
 from hcl_core.pipeline.scorer import Embeddings
-from hcl_core.pipeline.starting import start
+from hcl_core.pipeline.starting import start_prepared
 from hcl_core.sweeps.folder import CellProgress, StoredCell, SweepFolder
 from hcl_core.sweeps.plan import Cell, Plan, Shard, shards_of
-
-if TYPE_CHECKING:
-    from hcl_core.decode.model.checkpoints import Checkpoint
-    from hcl_core.decode.model.language_model import LanguageModel
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +48,57 @@ class Failed:
 
 
 SweepEvent = Loading | Step | Failed
+# A run of a model that is loaded, ready to start.
+Prepare = Callable[[RunRequest, Embeddings], PreparedRun]
+
+
+class SweepEngine(Protocol):
+    """Where the models of a sweep compute.
+
+    Attributes:
+        is_here: Whether that is this process, whose speed a run then tells.
+    """
+
+    is_here: bool
+
+    def load(self, model: str, dtype: str) -> Prepare:
+        """The model, both as ``load_model`` takes them; raises as that does, then or later."""
+        ...
+
+
+class LocalEngine:
+    """Models compute in this process, one at a time.
+
+    Args:
+        device: As ``load_model`` takes it.
+    """
+
+    is_here = True
+
+    def __init__(self, device: str = "auto") -> None:
+        self._device = device
+
+    def load(self, model: str, dtype: str) -> Prepare:
+        """Load the model; see ``SweepEngine``."""
+        lm, checkpoint = registry.load_model(model, dtype, self._device)
+        return lambda request, embeddings: prepare(request, lm, checkpoint, embeddings)
+
+
+class ClusterEngine:
+    """Models compute on a cluster.
+
+    Args:
+        workers: Of the cluster.
+    """
+
+    is_here = False
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+
+    def load(self, model: str, dtype: str) -> Prepare:
+        """Workers load the model when they need it; see ``SweepEngine``."""
+        return lambda request, embeddings: prepare_on(self._workers, request, dtype, embeddings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +145,7 @@ def run_sweep(
     folder: SweepFolder,
     plan: Plan,
     *,
-    device: str = "auto",
+    engine: SweepEngine,
     shard: Shard | None = None,
     has_time: Callable[[], bool] = lambda: True,
 ) -> Generator[SweepEvent, None, None]:
@@ -103,7 +154,7 @@ def run_sweep(
     Args:
         folder: Of the sweep; made if it is missing.
         plan: Its cells.
-        device: As ``load_model`` takes it.
+        engine: Where the models compute.
         shard: The questions of each run that are asked here; ``None``: all.
         has_time: Asked before each question. Once it says no, the questions under way are finished and no other is
             begun.
@@ -123,12 +174,12 @@ def run_sweep(
                 _log.warning("%s: damaged parts are sampled again: %s", each.cell.describe(), ", ".join(each.bad_parts))
             yield Step(each)
         missing = [cell for cell in plan.cells if not progress[cell.key].is_whole]
-        sitting = _Sitting(folder, shard, has_time, speed)
+        sitting = _Sitting(folder, engine, shard, has_time, speed)
         for (model, dtype), cells in groupby(missing, lambda cell: (cell.request.model, cell.dtype)):
             if not has_time():
                 return
             yield Loading(model)
-            yield from sitting.run_model(model, dtype, device, list(cells), progress)
+            yield from sitting.run_model(model, dtype, list(cells), progress)
             gc.collect()  # before the next model is loaded, this one is let go
 
 
@@ -136,17 +187,22 @@ class _Sitting:
     """One call of ``run_sweep``."""
 
     def __init__(
-        self, folder: SweepFolder, shard: Shard | None, has_time: Callable[[], bool], speed: MachineSpeed
+        self,
+        folder: SweepFolder,
+        engine: SweepEngine,
+        shard: Shard | None,
+        has_time: Callable[[], bool],
+        speed: MachineSpeed,
     ) -> None:
-        self._folder, self._shard, self._has_time, self._speed = folder, shard, has_time, speed
+        self._folder, self._engine, self._shard, self._has_time, self._speed = folder, engine, shard, has_time, speed
         self._embeddings = Embeddings(registry.load_embedder)
 
     def run_model(
-        self, model: str, dtype: str, device: str, cells: list[Cell], progress: dict[str, CellProgress]
+        self, model: str, dtype: str, cells: list[Cell], progress: dict[str, CellProgress]
     ) -> Iterator[SweepEvent]:
         """Load a model and run its cells; one that cannot be loaded fails all of them."""
         try:
-            lm, checkpoint = registry.load_model(model, dtype, device)
+            prepare_run = self._engine.load(model, dtype)
         except (DiskError, RunReadOnlyError):
             raise
         except HclError as error:
@@ -157,7 +213,7 @@ class _Sitting:
                 return
             stored = progress[cell.key].cell
             try:
-                yield from self._run_cell(cell, stored, lm, checkpoint)
+                yield from self._run_cell(cell, stored, prepare_run)
             except (DiskError, RunReadOnlyError):
                 raise
             except HclError as error:
@@ -167,16 +223,11 @@ class _Sitting:
         self._folder.update(failed := replace(cell, problem=str(error)))
         return Failed(failed, error)
 
-    def _run_cell(
-        self, cell: Cell, stored: StoredCell, lm: "LanguageModel", checkpoint: "Checkpoint"
-    ) -> Iterator[SweepEvent]:
+    def _run_cell(self, cell: Cell, stored: StoredCell, prepare_run: Prepare) -> Iterator[SweepEvent]:
         chosen = shards_of(cell.request.questions, self._shard)
-        run, events = start(
-            cell.request,
-            lm,
-            checkpoint,
+        run, events = start_prepared(
+            prepare_run(cell.request, self._embeddings),
             runs=self._folder.path,
-            embeddings=self._embeddings,
             wants=lambda question_id: question_id in chosen and self._has_time(),
         )
         stored = replace(stored, run_id=run.path.name, problem=None)
@@ -185,7 +236,7 @@ class _Sitting:
         before, num_present, began = CellProgress(stored), 0, time.perf_counter()
         with closing(events):
             for event in events:
-                timer.add(event, is_alone=True)
+                timer.add(event, is_alone=self._engine.is_here)
                 if isinstance(event, pipeline.Started):
                     before, num_present = self._folder.progress(stored, self._shard), event.num_present
                 elif isinstance(event, pipeline.Decoding | pipeline.WaveDone):

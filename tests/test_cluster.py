@@ -1,0 +1,266 @@
+"""Sweeps on a cluster: the samples are those of one machine, whatever is lost on the way."""
+
+import importlib.util
+import json
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import psutil
+import pytest
+from conftest import make_model, make_tokenizer, run_command
+
+from hcl_core.cluster import ray_cluster
+from hcl_core.cluster.part_store import PartStore
+from hcl_core.cluster.ray_cluster import ClusterSettings, cluster_workers
+from hcl_core.cluster.worker import Weights, Worker, computing_versions
+from hcl_core.cluster.workers import Call, Workers
+from hcl_core.errors import HclError, SettingsError
+from hcl_core.pipeline.request import RunRequest
+from hcl_core.quiet import STOPPED
+from hcl_core.records import Question, SamplingSettings
+from hcl_core.runs.tables import samples_of
+from hcl_core.settings.layers import parse_layer_choice
+from hcl_core.settings.prompts import PromptTemplate
+from hcl_core.settings.strategies import EARLY_EXIT
+from hcl_core.sweeps.folder import SweepFolder
+from hcl_core.sweeps.plan import read_plan
+from hcl_core.sweeps.running import ClusterEngine, Failed, LocalEngine, Step, run_sweep
+from hcl_core.tasks import DecodeTask, ReadTask
+from hcl_core.tasks import Failed as FailedTask
+
+TEMPLATE = PromptTemplate("file", "Q: {question}\nA:")
+SAMPLING = SamplingSettings(max_new_tokens=6)
+QUESTIONS = tuple(Question(f"q{number}", f"Name a number above {number}", ("a", "e")) for number in range(3))
+WAVE = tuple((layer, index) for layer in (2, 4) for index in range(5))
+
+
+def parts(path):
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.glob("*/samples/*.parquet")}
+
+
+# Workers without Ray.
+
+
+@pytest.fixture
+def asked(tiny_folder):
+    """A worker's maker, the weights, what a worker says of a run, and a task of it."""
+    request = RunRequest(
+        str(tiny_folder), QUESTIONS, "own", parse_layer_choice("2:4:2"), 5, SAMPLING, TEMPLATE, "shared"
+    )
+
+    def make(parts=None):
+        return Worker("cpu", False, parts)
+
+    weights = Weights(str(tiny_folder), "auto")
+    side = make().describe(weights, request)
+    task = DecodeTask("shared", TEMPLATE, EARLY_EXIT, SAMPLING, side.questions, ((WAVE,),) * 3)
+    return make, weights, side, task
+
+
+def decode(worker, weights, side, task):
+    return worker.decode(weights, side.settings.run_id(side.questions), side.settings.exit_head_hash, task)
+
+
+def test_answers_in_the_part_store_are_not_computed_again(asked, tmp_path, monkeypatch):
+    make, weights, side, task = asked
+    address = (tmp_path / "parts").as_uri()
+    first = decode(make(address), weights, side, task)
+    damaged, *others = sorted((tmp_path / "parts").rglob("*.parquet"))
+    damaged.write_bytes(damaged.read_bytes()[:-30])
+    worker, given = make(address), []
+    decoder = worker._decoder(task, worker._load(weights)[0])
+    whole = decoder.decode_many
+    monkeypatch.setattr(decoder, "decode_many", lambda requests: whole(given.append(each) or each for each in requests))
+    again = decode(worker, weights, side, task)
+    assert len(others) == 2 and len(given) == 1
+    assert [samples_of(wave) for (wave,) in again.waves] == [samples_of(wave) for (wave,) in first.waves]
+    assert again.token_texts == first.token_texts and "<s>" in first.token_texts.values()
+
+
+def test_a_worker_returns_a_users_mistakes(asked, tmp_path):
+    make, weights, side, task = asked
+    other = make().decode(weights, side.settings.run_id(side.questions), "another head", task)
+    assert isinstance(other, FailedTask) and "another exit head" in other.text
+    missing = make().read(Weights(str(tmp_path / "nowhere"), "auto"), ReadTask(TEMPLATE, side.questions[0], ((1,),)))
+    assert isinstance(missing, FailedTask) and missing.kind == "ModelNotFoundError"
+    lacking = make().describe(Weights("llama-3.1-8b-nowhere", "auto"), None)
+    assert isinstance(lacking, FailedTask)
+
+
+def test_a_part_store_keeps_a_part_under_the_samples_that_it_has(asked):
+    make, weights, side, task = asked
+    table = decode(make(), weights, side, task).waves[0][0]
+    store, run_id = PartStore("memory://parts"), "0" * 16
+    assert store.read(run_id, "q0", WAVE) is None
+    store.write(run_id, "q0", WAVE, table)
+    assert store.read(run_id, "q0", WAVE).equals(table)
+    store.write(run_id, "q0", WAVE[:-1], table)  # not what the key says
+    assert store.read(run_id, "q0", WAVE[:-1]) is None
+
+
+def test_an_address_that_cannot_be_opened_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    for address in ("nosuch://bucket/folder", "s3://bucket/folder"):
+        with pytest.raises(SettingsError, match="address that fsspec can open"):
+            PartStore(address)
+
+
+class FakeRay:
+    """A cluster in this process. Workers answer in the order of their calls; some calls end their worker."""
+
+    class ActorLost(Exception):
+        pass
+
+    def __init__(self, is_fatal):
+        self.exceptions = SimpleNamespace(
+            RayActorError=self.ActorLost, ObjectLostError=self.ActorLost, OutOfMemoryError=self.ActorLost
+        )
+        self.is_fatal, self.killed, self.most_under_way = is_fatal, [], 0
+
+    def make(self):
+        return SimpleNamespace(
+            versions=SimpleNamespace(remote=lambda: ("versions", object())),
+            square=SimpleNamespace(remote=lambda number: (number, object())),
+        )
+
+    def wait(self, references, timeout):
+        self.most_under_way = max(self.most_under_way, len(references))
+        return references[-1:], references[:-1]
+
+    def get(self, reference):
+        if reference[0] == "versions":
+            return computing_versions()
+        if self.is_fatal(reference[0]):
+            raise self.ActorLost
+        return reference[0] ** 2
+
+    def kill(self, worker):
+        self.killed.append(worker)
+
+
+def test_what_lost_workers_were_asked_goes_to_others():
+    chances = iter([True, False, False, True])
+    ray = FakeRay(lambda number: number in (3, 5) and next(chances, False))
+    workers = Workers(ray, ray.make, lambda: 2)
+    calls = [Call("square", (number,)) for number in range(40)]
+    done = [call for call in workers.map(iter(calls)) if call is not None]
+    assert sorted(call.answer() for call in done) == [number**2 for number in range(40)]
+    assert len(ray.killed) >= 1 and ray.most_under_way == 2
+    assert workers.ask(Call("square", (7,))) == 49
+
+
+def test_a_question_that_ends_its_workers_is_given_up():
+    ray = FakeRay(lambda number: number == 3)
+    workers = Workers(ray, ray.make, lambda: 2)
+    with pytest.raises(HclError, match="3 workers of the cluster were lost at the same questions"):
+        for call in workers.map(Call("square", (number,)) for number in range(10)):
+            if call is not None:
+                call.answer()
+    assert len(ray.killed) == 3
+
+
+def test_settings_of_a_cluster_are_checked(capsys, monkeypatch, tmp_path):
+    for wrong in ({"device": "mps"}, {"workers": 0}, {"worker_size": 0}, {"parts": "nosuch://x"}):
+        with pytest.raises(SettingsError):
+            ClusterSettings(**wrong)
+    code, _, told = run_command(capsys, "sweep", tmp_path / "s.yaml", "--address", "auto")
+    assert code == 2 and "go with --engine ray" in told
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SettingsError, match="requirements-cluster.txt"), cluster_workers(ClusterSettings()):
+        pass
+
+
+# Ray itself, on this machine.
+
+
+@pytest.fixture
+def ray_token(monkeypatch):
+    """Ray takes a token that stands in no file of whoever runs the tests."""
+    if importlib.util.find_spec("ray") is None:  # not imported here: it reads these variables when it is
+        pytest.skip("needs requirements-cluster.txt")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0123456789abcdef" * 4)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A sweep's file, and its parts on one machine."""
+    folder = tmp_path_factory.mktemp("sweep")
+    make_model("llama").save_pretrained(folder / "tiny")
+    make_tokenizer().save_pretrained(folder / "tiny")
+    questions, file = folder / "q.jsonl", folder / "sweep.yaml"
+    lines = [json.dumps({"question": f"Name a number above {number}", "answers": ["a", "e"]}) for number in range(24)]
+    questions.write_text("\n".join(lines), encoding="utf-8")
+    file.write_text(
+        f"models: [{folder / 'tiny'}]\nquestions: [{questions}]\nexit_heads: [shared]\ntemperatures: [1.5]\n"
+        "samples: 24\nmax_new_tokens: 16\n",
+        encoding="utf-8",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HCL_RUNS", str(folder / "runs"))
+        for _ in run_sweep(SweepFolder(folder / "whole"), read_plan(file), engine=LocalEngine("cpu")):
+            pass
+        yield file, parts(folder / "whole")
+
+
+def worker_processes(raylet):
+    """The processes of one node that have a worker."""
+    return [each for each in raylet.children(recursive=True) if each.name().startswith("ray::Worker")]
+
+
+@pytest.mark.slow
+def test_a_lost_worker_and_a_lost_node_change_nothing(undisturbed, tmp_path, capsys, ray_token, monkeypatch):
+    for name, value in (ray_cluster._ALWAYS | ray_cluster._LOCAL).items():
+        monkeypatch.setenv(name, value)
+    from ray.cluster_utils import Cluster
+
+    spec, expected = undisturbed
+    disturbed = tmp_path / "disturbed"
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        nodes = [cluster.add_node(num_cpus=1, include_dashboard=False) for _ in range(2)]
+        raylets = [psutil.Process(node.all_processes["raylet"][0].process.pid) for node in nodes]
+        lost: list[int] = []
+        with cluster_workers(ClusterSettings(cluster.address)) as workers:
+            for event in run_sweep(SweepFolder(disturbed), read_plan(spec, None), engine=ClusterEngine(workers)):
+                assert not isinstance(event, Failed), event
+                is_under_way = isinstance(event, Step) and 0 < event.progress.num_done < event.progress.cell.num_wanted
+                if is_under_way and not lost and len(parts(disturbed)) >= 1:
+                    lost += [each.kill() or each.pid for each in worker_processes(raylets[0])]
+                elif is_under_way and len(lost) == 1 and len(parts(disturbed)) >= 4:
+                    lost += [each.pid for each in worker_processes(raylets[1])]
+                    cluster.remove_node(nodes[1], allow_graceful=False)
+    finally:
+        cluster.shutdown()
+    assert len(lost) == 2
+    assert parts(disturbed) == expected and len(expected) == 24
+    assert run_command(capsys, "verify", disturbed)[0] == 0
+
+
+@pytest.mark.slow
+def test_a_sweep_on_this_machine_is_private_stops_and_goes_on(undisturbed, tmp_path, capsys, ray_token):
+    spec, expected = undisturbed
+    stopped, shared = tmp_path / "stopped", tmp_path / "parts"
+    command = [sys.executable, "-m", "hcl_core", "sweep", str(spec), "--out", str(stopped), "--engine", "ray"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([*command, "--parts", str(shared)], stdout=log, stderr=log)
+        started = psutil.Process(process.pid)
+        while process.poll() is None and not parts(stopped):
+            time.sleep(0.02)
+        children = started.children(recursive=True)
+        listening = {
+            each.laddr.ip.removeprefix("::ffff:")
+            for child in (started, *children)
+            for each in child.net_connections("tcp")
+            if each.status == psutil.CONN_LISTEN
+        }
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == STOPPED, (tmp_path / "log").read_text()
+    assert listening == {"127.0.0.1"}
+    assert 1 <= len(parts(stopped)) < 24 and len(list(shared.rglob("*.parquet"))) >= len(parts(stopped))
+    assert not [child for child in psutil.wait_procs(children, timeout=20)[1] if child.status() != "zombie"]
+    assert run_command(capsys, "status", stopped)[0] == 0
+    assert run_command(capsys, "sweep", spec, "--out", stopped)[0] == 0  # one machine goes on with it
+    assert parts(stopped) == expected
