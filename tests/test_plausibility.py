@@ -9,7 +9,7 @@ from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm, stored_questio
 from fake_runs import Sitting, sample_keys, write_derived
 from test_engine import ALL_LAYERS, QUESTION, decode, wave
 
-from hcl_core.decode import plausibility
+from hcl_core.decode import likelihood, plausibility
 from hcl_core.decode.engine import EngineParts, TrieDecoder
 from hcl_core.decode.heads.exit_heads import load_exit_head
 from hcl_core.decode.plausibility import WholeModel
@@ -89,7 +89,7 @@ def test_each_prefix_is_run_once(monkeypatch):
             super().__init__(*arguments)
             tries.append(self)
 
-    monkeypatch.setattr(plausibility, "PromptTree", Counted)
+    monkeypatch.setattr(likelihood, "PromptTree", Counted)
     decoder = make_decoder(make_lm())
     samples = sampled(decoder)
     read(decoder, samples)
@@ -101,8 +101,8 @@ def test_each_prefix_is_run_once(monkeypatch):
 def test_groups_count_the_nodes_that_they_need():
     completions = [(1, 2, 3), (1, 2, 4), (5, 6), (7,)]
     # The nodes are (1,), (1, 2) and (5,); last tokens need none.
-    assert list(plausibility._groups(completions, 3)) == [(completions, 3)]
-    split = [(completions[:2], 2), (completions[2:], 1)]
+    assert list(plausibility._groups(completions, 3)) == [completions]
+    split = [completions[:2], completions[2:]]
     assert list(plausibility._groups(completions, 2)) == list(plausibility._groups(completions, 1)) == split
 
 
