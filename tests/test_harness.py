@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ CHOICES = [
 ]
 SUMS = [{"question": f"What is {one} and {one}?", "answer": str(2 * one)} for one in (1, 2, 4)]
 TEXTS = [{"text": "Bees make honey.\n\nThey live in hives."}, {"text": "a"}, {"text": "Paris is in France. " * 12}]
-TASKS: dict[str, tuple[list, str]] = {
+TASKS: dict[str, tuple[list[Any], str]] = {
     "tiny_choice": (
         CHOICES,
         "output_type: multiple_choice\ndoc_to_text: '{{question}}'\ndoc_to_choice: choices\ndoc_to_target: answer\n",

@@ -119,7 +119,7 @@ class HclLM(TemplateLM):  # type: ignore[misc]
         )
 
     def _loglikelihood_tokens(
-        self, requests: Sequence[tuple[Any, list[int], list[int]]], disable_tqdm: bool = False, **_: Any
+        self, requests: Sequence[tuple[Any, list[int], list[int]]], disable_tqdm: bool = False, **unused: Any
     ) -> list[tuple[float, bool]]:
         """Logarithm of the probability of each continuation after its context, and whether it is the greedy one."""
         pairs = [self._in_window(context, continuation) for _, context, continuation in requests]
@@ -127,7 +127,7 @@ class HclLM(TemplateLM):  # type: ignore[misc]
         for context, continuation in pairs:
             by_context.setdefault(context, {})[continuation] = None
         texts = [(context, list(continuations)) for context, continuations in by_context.items()]
-        found: dict[tuple[TokenIds, TokenIds], "Reading"] = {}
+        found: dict[tuple[TokenIds, TokenIds], Reading] = {}
         bar = tqdm(total=len(texts), desc="Reading", disable=disable_tqdm)
         for (context, continuations), readings in zip(texts, self._reader.read(texts), strict=True):
             found |= {(context, text): each for text, each in zip(continuations, readings, strict=True)}
