@@ -5,7 +5,7 @@ think first, greet, repeat the question and write a heading. Its answer is the f
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from hcl_core.errors import SettingsError
@@ -19,11 +19,13 @@ class AnswerRule:
         name: With its version, as the manifest has it.
         ends_at_line_break: Whether a line break after some text ends the answer; else only an end token does.
         answer_in: The answer in a completion; may be empty.
+        stops: Texts that end the answer too, wherever they stand in it.
     """
 
     name: str
     ends_at_line_break: bool
     answer_in: Callable[[str], str]
+    stops: tuple[str, ...] = ()
 
 
 _TAGS = r"(?:think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis)"
@@ -154,6 +156,19 @@ def find_answer_rule(name: str) -> AnswerRule:
     if name not in _RULES:
         raise SettingsError(f"answer_rule must be one of {', '.join(_RULES)}; got {name[:80]!r}")
     return _RULES[name]
+
+
+def until(stops: Iterable[str]) -> AnswerRule:
+    """The rule of a plain continuation: all of it, up to the first of the texts ``stops``; empty ones do not count.
+
+    No run has it: its name is not known to ``find_answer_rule``.
+    """
+    texts = tuple(stop for stop in stops if stop)
+
+    def answer_in(text: str) -> str:
+        return text[: min((text.find(stop) for stop in texts if stop in text), default=len(text))]
+
+    return AnswerRule("until", False, answer_in, texts)
 
 
 def chat_rule(prompt: str) -> AnswerRule:

@@ -16,14 +16,16 @@ from hcl_core.models.shapes import ModelShape
 from hcl_core.ports import AnswerLikelihood, Embed, Embedder, Judge, QuestionSource
 from hcl_core.records import StoredQuestion
 from hcl_core.runs.manifest import RunSettings
-from hcl_core.settings.prompts import PromptTemplate
+from hcl_core.settings.prompts import PLACEHOLDER, PromptTemplate
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 if TYPE_CHECKING:
     from hcl_core.decode.answer_states import AnswerStates
     from hcl_core.decode.apart import do_task as do_task
-    from hcl_core.decode.engine import EngineDecoder
+    from hcl_core.decode.continuing import TextDecoder as TextDecoder
+    from hcl_core.decode.engine import EngineDecoder, EngineParts
     from hcl_core.decode.heads.exit_heads import load_exit_head as load_exit_head
+    from hcl_core.decode.likelihood import LayerReader as LayerReader
     from hcl_core.decode.model.checkpoints import is_available as is_available
     from hcl_core.decode.model.language_model import LanguageModel
     from hcl_core.decode.model.loading import load_model as load_model
@@ -39,7 +41,9 @@ else:
     # Functions and classes handed on as they are, by their modules. Type checkers see the imports above.
     _LAZY = {
         "do_task": "hcl_core.decode.apart",
+        "TextDecoder": "hcl_core.decode.continuing",
         "load_exit_head": "hcl_core.decode.heads.exit_heads",
+        "LayerReader": "hcl_core.decode.likelihood",
         "is_available": "hcl_core.decode.model.checkpoints",
         "load_model": "hcl_core.decode.model.loading",
         "ScheduledDecoder": "hcl_core.decode.scheduled",
@@ -124,6 +128,14 @@ def make_decoder(
     from hcl_core.decode.strategy import decoder_of
 
     return decoder_of(EngineParts(lm, load_exit_head(exit_head, lm), template, memory_budget), strategy)
+
+
+def plain_parts(lm: "LanguageModel", exit_head: str) -> "EngineParts":
+    """``lm`` with the exit head called ``exit_head``, for texts that no template goes around."""
+    from hcl_core.decode.engine import EngineParts
+    from hcl_core.decode.heads.exit_heads import load_exit_head
+
+    return EngineParts(lm, load_exit_head(exit_head, lm), PromptTemplate("plain", PLACEHOLDER))
 
 
 def whole_model(lm: "LanguageModel", template: PromptTemplate) -> AnswerLikelihood:

@@ -92,7 +92,7 @@ def test_the_readme_lists_every_room():
 def test_a_command_in_the_texts_exists_with_its_options(name, line):
     module, *words = shlex.split(line.strip().rstrip(";:,."), comments=True)[2:]
     assert module in ("venv", "pip", "pytest") or importlib.util.find_spec(module), f"{name}: no module {module}"
-    if module == "hcl_core" and words:
+    if module == "hcl_core" and words and "ignore_unknown_options" not in COMMANDS[words[0]].context_settings:
         known = {option for each in COMMANDS[words[0]].params for option in each.opts}
         said = {word.split("=")[0] for word in words if word.startswith("--")}
         assert said <= known | {"--help"}, f"{name}: {line}"

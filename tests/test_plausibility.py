@@ -9,7 +9,7 @@ from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm, stored_questio
 from fake_runs import Sitting, sample_keys, write_derived
 from test_engine import ALL_LAYERS, QUESTION, decode, wave
 
-from hcl_core.decode import plausibility
+from hcl_core.decode import likelihood, plausibility
 from hcl_core.decode.engine import EngineParts, TrieDecoder
 from hcl_core.decode.heads.exit_heads import load_exit_head
 from hcl_core.decode.plausibility import WholeModel
@@ -89,7 +89,7 @@ def test_each_prefix_is_run_once(monkeypatch):
             super().__init__(*arguments)
             tries.append(self)
 
-    monkeypatch.setattr(plausibility, "PromptTree", Counted)
+    monkeypatch.setattr(likelihood, "PromptTree", Counted)
     decoder = make_decoder(make_lm())
     samples = sampled(decoder)
     read(decoder, samples)

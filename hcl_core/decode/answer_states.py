@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from hcl_core.decode.engine import EngineParts
+from hcl_core.decode.likelihood import TokenIds
 from hcl_core.decode.model.memory import explain_out_of_memory
-from hcl_core.decode.plausibility import TokenIds, in_groups
+from hcl_core.decode.plausibility import in_groups
 from hcl_core.decode.trie.engines import grow, run_prompt
 from hcl_core.decode.trie.token_trie import ROOT, IntArray
 from hcl_core.decode.trie.tree import PromptTree, node_bytes

@@ -12,17 +12,12 @@ from numpy.typing import NDArray
 
 from hcl_core.decode.engine import EngineParts
 from hcl_core.decode.heads.exit_heads import SharedHead
+from hcl_core.decode.likelihood import TokenIds, read_trees
 from hcl_core.decode.model.memory import explain_out_of_memory
-from hcl_core.decode.trie.engines import grow, run_prompt
-from hcl_core.decode.trie.prompt_cache import PromptCache
-from hcl_core.decode.trie.readouts import logits_of
-from hcl_core.decode.trie.requests import Read
-from hcl_core.decode.trie.token_trie import ROOT, IntArray
-from hcl_core.decode.trie.tree import PromptTree, node_bytes
+from hcl_core.decode.trie.engines import run_prompt
+from hcl_core.decode.trie.tree import node_bytes
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.records import StoredQuestion
-
-TokenIds = tuple[int, ...]
 
 
 class WholeModel:
@@ -63,8 +58,9 @@ class WholeModel:
         with explain_out_of_memory("reading the answers"):
             max_nodes = max(1, self._parts.budget_now() // node_bytes(lm))
             prompt = run_prompt(lm, prompt_token_ids)
-            for group, num_nodes in in_groups(distinct, max_nodes):
-                logprobs |= zip(group, _read(prompt, group, num_nodes), strict=True)
+            for group, _ in in_groups(distinct, max_nodes):
+                (readings,) = read_trees(lm, SharedHead(), lm.num_hidden_layers, [(prompt, group)])
+                logprobs |= zip(group, (reading.logprobs for reading in readings), strict=True)
         return [logprobs[completion] for completion in completions]
 
     def _check(self, stored: StoredQuestion, num_prompt_tokens: int, completions: Sequence[TokenIds]) -> None:
@@ -87,9 +83,6 @@ def in_groups(completions: Sequence[TokenIds], max_nodes: int) -> Iterator[tuple
 
     Sorted, neighbours share the longest prefixes, so that few nodes are run in two groups. The last token of a
     completion needs no node: nothing is read after it.
-
-    Yields:
-        A group and the number of its nodes.
     """
     group: list[TokenIds] = []
     num_nodes = 0
@@ -108,37 +101,3 @@ def _num_shared(first: TokenIds, second: TokenIds) -> int:
     """Tokens at the start of both, the last token of each left out."""
     pairs = zip(first[:-1], second[:-1], strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def _read(prompt: PromptCache, completions: Sequence[TokenIds], num_nodes: int) -> list[NDArray[np.float32]]:
-    """Log-probabilities of the tokens of ``completions``, whose trie has ``num_nodes`` nodes."""
-    tree = PromptTree(prompt)
-    tree.reserve_for(np.array([prompt.lm.num_hidden_layers]), num_nodes)
-    lengths = [len(completion) for completion in completions]
-    tokens: IntArray = np.concatenate(completions).astype(np.int64)  # [t] of all completions, one after another
-    steps = np.concatenate([np.arange(length) for length in lengths])  # [t] tokens before each in its completion
-    nodes = np.full(len(tokens), ROOT, dtype=np.int64)  # [t] node from which each is read
-    # By step: a node can be made once the node before it is known.
-    for step in range(1, max(lengths)):
-        at_step = np.flatnonzero(steps == step)
-        nodes[at_step] = tree.children(nodes[at_step - 1], tokens[at_step - 1])
-    logprobs = _logprobs(tree, nodes, tokens)
-    return np.split(logprobs, np.cumsum(lengths)[:-1])
-
-
-def _logprobs(tree: PromptTree, nodes: IntArray, tokens: IntArray) -> NDArray[np.float32]:
-    """Log-probability of each of ``tokens [t]`` at its node of ``nodes [t]``: ``[t]``."""
-    lm = tree.prompt.lm
-    unique, node_of_token = np.unique(nodes, return_inverse=True)
-    exit_layers = np.full(len(unique), lm.num_hidden_layers)
-    grow(lm, [(tree, unique, exit_layers)])
-    buffer, head = lm.logits_buffer(lm.readout_rows()), SharedHead()
-    logprobs = np.empty(len(tokens), dtype=np.float32)
-    for begin in range(0, len(unique), len(buffer)):
-        part = slice(begin, begin + len(buffer))
-        logits = logits_of(lm, Read(tree, unique[part], exit_layers[part], head), buffer)
-        chosen = np.flatnonzero((node_of_token >= begin) & (node_of_token < begin + len(buffer)))
-        rows = torch.from_numpy(node_of_token[chosen] - begin).to(logits.device)
-        token_logits = logits[rows, torch.from_numpy(tokens[chosen]).to(logits.device)]
-        logprobs[chosen] = (token_logits - logits.logsumexp(-1)[rows]).cpu().numpy()
-    return logprobs

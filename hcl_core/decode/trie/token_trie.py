@@ -116,8 +116,15 @@ class TokenTrie:
         self.has_text[child] = self.has_text[node] or bool(line)
         # Where the answer is the first non-empty line, a newline after text ends it.
         ends_line = self.answer_rule.ends_at_line_break and self.has_text[child] and "\n" in line
-        self.is_final[child] = ends_line or token in self._stop_token_ids
+        self.is_final[child] = ends_line or token in self._stop_token_ids or self._has_stop(child)
         return child
+
+    def _has_stop(self, node: int) -> bool:
+        stops = self.answer_rule.stops
+        if not stops:
+            return False
+        text = self.completion(node)[1]  # a stop may have begun in an earlier token
+        return any(stop in text for stop in stops)
 
     def _token_text(self, token: int) -> str:
         if token not in self._token_texts:
