@@ -36,6 +36,7 @@ def main() -> None:
     """Print a line for each temperature and head, or for each temperature and model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--question", type=int, default=13, help="number in the starter set")
+    parser.add_argument("--temperatures", type=float, nargs="+", default=TEMPERATURES)
     parser.add_argument("--others", action="store_true", help="models of other shapes, made for this")
     options = parser.parse_args()
     os.environ["HCL_CACHE"] = os.environ.get("HCL_CACHE") or tempfile.mkdtemp()
@@ -57,11 +58,11 @@ def main() -> None:
         for name, folder in other_models():
             other, _ = load_model(folder, "float32")
             asked = asked_of(folder, other.num_hidden_layers, question)
-            print_ratios(name, other, asked, speed)
+            print_ratios(name, other, asked, speed, options.temperatures)
     else:
         for head in ("linear", "shared"):
             asked = asked_of(DEFAULT_MODEL.name, lm.num_hidden_layers, question)
-            print_ratios(head, lm, replace(asked, exit_head=head), speed)
+            print_ratios(head, lm, replace(asked, exit_head=head), speed, options.temperatures)
 
 
 def other_models() -> Iterator[tuple[str, str]]:
@@ -106,9 +107,9 @@ def run(lm: Any, request: RunRequest) -> tuple[float, list[list[Sample]]]:
     return time.perf_counter() - began, answers[:-1]
 
 
-def print_ratios(name: str, lm: Any, asked: RunRequest, speed: MachineSpeed) -> None:
+def print_ratios(name: str, lm: Any, asked: RunRequest, speed: MachineSpeed, temperatures: Sequence[float]) -> None:
     """Foretell and run at each temperature."""
-    for temperature in TEMPERATURES:
+    for temperature in temperatures:
         request = replace(asked, sampling=replace(asked.sampling, temperature=temperature))
         told = foretell(request, layers_of(request), FIRST_WAVE, speed)
         assert told is not None

@@ -7,8 +7,9 @@ import pytest
 from conftest import run_command
 
 from hcl_core.errors import NoNetworkError, SettingsError
-from hcl_core.transfer import space
-from hcl_core.transfer.space import SpaceFile, changed_files, space_files, upload
+from hcl_core.transfer import hub, space
+from hcl_core.transfer.hub import RepoFile
+from hcl_core.transfer.space import changed_files, space_files, upload
 
 REPO = Path(__file__).parent.parent
 README = '---\ntitle: T\npython_version: "3.11"\nsuggested_hardware: cpu-basic\n---\n\n# T\n\n---\nend\n'
@@ -138,21 +139,21 @@ def hubs(monkeypatch):
         made.append(Hub(token))
         return made[-1]
 
-    monkeypatch.setattr(space, "HfApi", make)
+    monkeypatch.setattr(hub, "HfApi", make)
     return made
 
 
-FILES = [SpaceFile("app.py", b"pass"), SpaceFile("README.md", b"# T")]
+FILES = [RepoFile("app.py", b"pass"), RepoFile("README.md", b"# T")]
 
 
 def test_upload_makes_the_space_hold_exactly_the_files_in_one_commit(hubs):
     assert upload("me/it", FILES, {"HF_TOKEN": "secret"}, private=True) == "space of me/it"
-    (hub,) = hubs
-    assert hub.token == "secret"
-    assert hub.made == [
+    (made,) = hubs
+    assert made.token == "secret"
+    assert made.made == [
         ("me/it", {"repo_type": "space", "space_sdk": "gradio", "private": True, "exist_ok": True}),
     ]
-    ((repo, operations, options),) = hub.commits
+    ((repo, operations, options),) = made.commits
     assert (repo, options["repo_type"]) == ("me/it", "space")
     changes = [(type(each).__name__, each.path_in_repo) for each in operations]
     assert changes == [

@@ -27,6 +27,8 @@ TERMINAL = (
     "hcl_core/judges/llm.py",
     "hcl_core/pipeline/judge_eval.py",
     "hcl_core/pipeline/judge_precision.py",
+    "hcl_core/transfer/data_set.py",
+    "hcl_core/transfer/hub.py",
     "hcl_core/transfer/space.py",
 )
 

@@ -92,9 +92,12 @@ def test_work_is_counted_from_the_answers():
     counted = work_of([samples], num_prompt_tokens=5)
     assert (counted.steps, counted.block_steps) == (4, 80)  # the prompt's, and of three tokens
     assert (counted.readouts, counted.block_rows) == (6, 5 * 20 + 20 + 20 + 10)
-    assert work_of([samples, samples], 5) == counted  # what is known needs no step
+    # States are kept from wave to wave, and logits are not.
+    again = work_of([samples, samples], 5)
+    assert (again.steps, again.block_steps, again.readouts, again.block_rows) == (7, 80, 12, counted.block_rows)
     later = work_of([samples[1:], samples[:1]], 5, num_at_once=2)
-    assert (later.steps, later.readouts, later.block_rows) == ((1 + 2 + 3) / 2, 6, counted.block_rows)
+    assert (later.steps, later.block_steps) == ((1 + 2 + 3) / 2, 20 * (1 + 2 + 3) / 2)
+    assert (later.readouts, later.block_rows) == (5 + 3, counted.block_rows)
 
 
 # Seconds.

@@ -1,7 +1,8 @@
 """``python -m hcl_core`` and ``hcl``: the doors of the page, for the terminal. Parses, calls, formats; nothing else.
 
 ``terminal`` has the program and its two consoles; ``models``, ``runs``, ``files``, ``repair``, ``judges``, ``memory``,
-``speed``, ``sweep``, ``sweep_results``, ``deploy`` and ``page`` the commands; ``tables``, ``progress`` what they print.
+``speed``, ``sweep``, ``sweep_results``, ``deploy``, ``push`` and ``page`` the commands; ``tables``, ``progress`` what
+they print.
 """
 
 from hcl_core.cli import (  # noqa: F401  (each brings its commands)
@@ -11,6 +12,7 @@ from hcl_core.cli import (  # noqa: F401  (each brings its commands)
     memory,
     models,
     page,
+    push,
     repair,
     runs,
     speed,

@@ -27,11 +27,11 @@ def deploy(
     files = space_files(zerogpu, torch_index)
     if dry_run:
         for file in files:
-            say(f"{len(file.content):>12,}  {file.path}")
+            say(f"{file.num_bytes:>12,}  {file.path}")
     changed = changed_files(files)
     if changed:
         say(f"Not as in the last commit: {', '.join(changed)}")
-    total = sum(len(file.content) for file in files)
+    total = sum(file.num_bytes for file in files)
     say(f"{len(files):,} files, {total:,} bytes ({total / 2**20:.1f} MiB)")
     if dry_run:
         return

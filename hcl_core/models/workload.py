@@ -133,12 +133,12 @@ def foretell_work(
         readouts, block_rows = readouts + rows, block_rows + rows * layer * overlap
         is_long |= sharing.capped * num_samples >= 0.5  # some answer has all tokens
     steps = max_new_tokens if is_long else min(max_new_tokens, 2 * readouts / len(exit_layers))
-    if temperature == 0:
-        num_waves = 1  # all answers of a layer are its first
-    deepest, num_steps = max(exit_layers), (1 + steps * num_waves) / num_at_once
+    deepest, block_waves = max(exit_layers), num_waves
+    if temperature == 0:  # all answers of a layer are its first: a later wave draws them again, from kept states
+        block_waves, readouts = 1, readouts * num_waves
     return Workload(
-        steps=num_steps,
-        block_steps=deepest * num_steps,
+        steps=(1 + steps * num_waves) / num_at_once,
+        block_steps=deepest * (1 + steps * block_waves) / num_at_once,
         block_rows=block_rows + num_prompt_tokens * deepest,
         readouts=readouts,
     )
@@ -152,18 +152,26 @@ def work_of(waves: Sequence[Sequence[Sample]], num_prompt_tokens: int, num_at_on
         num_prompt_tokens: Of the prompt.
         num_at_once: Questions that share each read of the weights.
     """
-    depths: dict[tuple[int, ...], int] = {}  # the deepest layer that wants each beginning
     known: set[tuple[int, tuple[int, ...]]] = set()
-    steps = 1
+    steps = block_steps = 1
+    readouts = 0
     for wave in waves:
-        found = {(each[0].exit_layer, start) for each in by_layer(wave) for start in beginnings(each)} - known
-        steps += max((1 + len(start) for _, start in found), default=0)  # what is known needs no step
+        found = {(each[0].exit_layer, start) for each in by_layer(wave) for start in beginnings(each)}
+        # States are kept from wave to wave, and logits are not.
+        steps += _num_steps(found)
+        block_steps += _num_steps(found - known)
+        readouts += len(found)
         known |= found
+    depths: dict[tuple[int, ...], int] = {}  # the deepest layer that wants each beginning
     for layer, start in known:
         depths[start] = max(layer, depths.get(start, 0))
     deepest = depths.pop(())  # the prompt
     rows = sum(depths.values()) + num_prompt_tokens * deepest
-    return Workload(steps / num_at_once, deepest * steps / num_at_once, rows, len(known))
+    return Workload(steps / num_at_once, deepest * block_steps / num_at_once, rows, readouts)
+
+
+def _num_steps(starts: set[tuple[int, tuple[int, ...]]]) -> int:
+    return max((1 + len(start) for _, start in starts), default=0)
 
 
 def by_layer(samples: Sequence[Sample]) -> list[list[Sample]]:

@@ -3,18 +3,13 @@
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is its client's, passed on
-    HFValidationError,
-    HTTPError,
-)
-
-from hcl_core.errors import NoNetworkError, SettingsError
+from hcl_core.errors import SettingsError
 from hcl_core.folders import PROGRAM
+from hcl_core.transfer import hub
+from hcl_core.transfer.hub import RepoFile
 
 # What the program needs to run, and its licence; everything else stays here.
 _FILES = ("README.md", "LICENSE", "app.py", "requirements.txt", "requirements-weights.txt")
@@ -29,20 +24,7 @@ _SECRETS = re.compile(rb"hf_[A-Za-z0-9]{30,}|sk-[A-Za-z0-9_-]{30,}|-----BEGIN [A
 _KEPT = (".gitattributes",)
 
 
-@dataclass(frozen=True, slots=True)
-class SpaceFile:
-    """A file of the Space.
-
-    Attributes:
-        path: In the Space.
-        content: Its bytes.
-    """
-
-    path: str
-    content: bytes
-
-
-def space_files(zerogpu: bool = False, torch_index: str | None = None, program: Path = PROGRAM) -> list[SpaceFile]:
+def space_files(zerogpu: bool = False, torch_index: str | None = None, program: Path = PROGRAM) -> list[RepoFile]:
     """What a Space gets: files that git tracks, as they are on disk, of what the program needs to run.
 
     Args:
@@ -67,10 +49,10 @@ def space_files(zerogpu: bool = False, torch_index: str | None = None, program: 
     if torch_index is not None:
         line = f"--extra-index-url {_checked_index(torch_index)}\n"
         files["requirements.txt"] = line.encode() + files["requirements.txt"]
-    return [SpaceFile(path, content) for path, content in sorted(files.items())]
+    return [RepoFile(path, content) for path, content in sorted(files.items())]
 
 
-def upload(repo: str, files: Sequence[SpaceFile], environment: Mapping[str, str], private: bool = False) -> str:
+def upload(repo: str, files: Sequence[RepoFile], environment: Mapping[str, str], private: bool = False) -> str:
     """Make the Space if there is none, and give it exactly ``files``, in one commit; its address.
 
     Args:
@@ -83,32 +65,18 @@ def upload(repo: str, files: Sequence[SpaceFile], environment: Mapping[str, str]
         SettingsError: There is no token, or the Hub refuses the id or the token.
         NoNetworkError: The Hub cannot be reached.
     """
-    if not (token := environment.get("HF_TOKEN", "").strip()):
-        raise SettingsError("uploading needs a token that may write: set HF_TOKEN in the environment")
-    hub = HfApi(token=token)
-    try:
-        address = hub.create_repo(repo, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
-        paths = {file.path for file in files}
-        gone = [path for path in hub.list_repo_files(repo, repo_type="space") if path not in paths]
-        hub.create_commit(
-            repo,
-            [
-                *(CommitOperationAdd(file.path, file.content) for file in files),
-                *(CommitOperationDelete(path) for path in gone if path not in _KEPT),
-            ],
-            commit_message="HCL Explorer",
-            repo_type="space",
-        )
-    except HFValidationError as error:
-        raise SettingsError(f"{repo[:80]!r} is no id of a Space: {str(error).splitlines()[0]}") from error
-    except (HTTPError, OSError) as error:
-        # The client's errors for answers of the Hub are errors of HTTP, too.
-        problem = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise NoNetworkError(f"the Hub did not take the Space: {problem}") from error
-    return str(address)
+    return hub.commit(
+        repo,
+        "space",
+        files,
+        environment,
+        message="HCL Explorer",
+        private=private,
+        goes=lambda path: path not in _KEPT,
+    )
 
 
-def changed_files(files: Sequence[SpaceFile], program: Path = PROGRAM) -> list[str]:
+def changed_files(files: Sequence[RepoFile], program: Path = PROGRAM) -> list[str]:
     """Those whose content is not that of the last commit."""
     changed = set(_git(program, "diff", "--name-only", "-z", "HEAD"))
     return [file.path for file in files if file.path in changed]
