@@ -21,8 +21,6 @@ TERMINAL = (
     "hcl_core/api/",
     "hcl_core/cli/",
     "hcl_core/__main__.py",
-    "hcl_core/decode/heads/fitting.py",
-    "hcl_core/decode/heads/texts.py",
     "hcl_core/decode/timing.py",
     "hcl_core/judges/llm.py",
     "hcl_core/pipeline/judge_eval.py",
