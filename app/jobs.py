@@ -9,7 +9,7 @@ from typing import Literal
 from cachetools import LRUCache
 
 # Where a job is started and stopped: a tab of the page, or a program.
-JobKind = Literal["explore", "run_set", "lens", "program"]
+JobKind = Literal["explore", "run_set", "lens", "fit_head", "program"]
 
 # Presses whose work has not begun; Gradio drops the work of visitors who leave first.
 _MOST_PRESSED = 1_000

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from app.live import Fetching, LiveEvent, Loading, Notice, Waiting
-from hcl_core.models.head_records import HeadChoice
+from hcl_core.models.head_records import FitProgress, HeadChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,26 @@ def progress_of(live: LiveEvent, num_done: int, num_wanted: int, stage: Stage = 
 
 
 @dataclass(frozen=True, slots=True)
+class FitStep:
+    """How far the fit of an exit head is.
+
+    Attributes:
+        progress: Of its phase.
+        seconds_left: Estimate of the time until the phase is over; ``None``: unknown.
+    """
+
+    progress: FitProgress
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """What went wrong and what to do, in the words of an ``HclError``."""
 
     text: str
 
 
-Status = Message | Progress | Problem
+Status = Message | Progress | FitStep | Problem
 
 
 # What is said of each reason to wait, where the time left is unknown and where it is known.

@@ -23,6 +23,7 @@ from app.tabs.compare import build_compare
 from app.tabs.dataset import build_dataset
 from app.tabs.explore import build_explore, wire_measures
 from app.tabs.form import FormControls
+from app.tabs.head import wire_head
 from app.tabs.learn import build_learn
 from app.tabs.lens import build_lens
 from app.tabs.runs import OPENING as OPENING_RUNS
@@ -72,6 +73,7 @@ def build(core: Service) -> gr.Blocks:
         gr.HTML(f'<p class="hcl-note">{say("machine_made")}</p>', apply_default_css=False)
         Glossary(say("terms")).wire(tabs, walk["walk"])
         _wire_opening(core, page, tabs, form, looked, comparison, questions, stored, walk)
+        wire_head(core, form.head, form.parts["model"], page)
         wire_weights(core, page, on_weights, [form.parts["run"], looked["run"], questions["run"]])
         offer_endpoints(core)
         for tab in (explore, lens, compare, dataset, runs, learn):

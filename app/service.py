@@ -10,6 +10,7 @@ from dataclasses import replace
 from cachetools import LRUCache
 
 from app import library
+from app.head_fits import HeadFits
 from app.jobs import JobKind, Jobs
 from app.language import labels
 from app.limits import check_public_model, check_public_request, check_seconds
@@ -58,6 +59,7 @@ class Service:
         sets: The question sets that each visitor has.
         jobs: What the visitors' buttons have started.
         models: In memory.
+        head_fits: What fits exit heads.
         own_verdicts: What visitors say of answers.
         weights: Those that come in packages.
         settings: See below.
@@ -89,6 +91,8 @@ class Service:
         self.weights = weights or Weights(is_public)
         self._embeddings = Embeddings(registry.load_embedder)
         self._speed = MachineSpeed(runs_folder() / ".speed.json")
+        may_fit = not is_public and gpu is None
+        self.head_fits = HeadFits(self.models, self.jobs, self.places, self._speed, may_fit)
         self.own_verdicts = VerdictBook(is_public, self._embeddings.of)
         # Guards the caches: the page calls from many threads.
         self._lock = threading.RLock()

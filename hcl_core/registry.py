@@ -1,7 +1,7 @@
 """From names to adapters, each imported on first use: a page or a command that needs no model never loads torch."""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,12 +175,24 @@ def load_whole_model(settings: RunSettings, name: str | None = None) -> AnswerLi
 
 def fit_head(
     lm: "LanguageModel", revision: str, settings: FitSettings, out: Path | None
-) -> tuple[Path, Iterator[FitProgress | HeadConfig]]:
+) -> tuple[Path, Generator[FitProgress | HeadConfig, None, None]]:
     """The file of the head that is fitted for ``lm``, and the events of the fit; see ``decode.heads.fitting``."""
     from hcl_core.decode.heads import fitting
 
     file = out or own_heads_folder() / f"{Path(lm.name).name.replace(':', '-')}-{lm.weights_hash}.safetensors"
     return file, fitting.fit_head(lm, revision, settings, file)
+
+
+def known_head(model: str) -> HeadConfig | None:
+    """The config of a fitted head for the model of that name, one of the user's own first; loads no model.
+
+    The model's weights may turn out to be others than the head was fitted for: see ``load_exit_head``.
+    """
+    from hcl_core.decode.heads.head_files import all_heads
+
+    known = find_model(model)
+    name = known.name if known else model
+    return next((config for _, config in all_heads() if config.model == name), None)
 
 
 def load_judge(name: str = "alias", embed: Embed | None = None) -> Judge:

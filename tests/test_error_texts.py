@@ -23,8 +23,6 @@ TERMINAL = (
     "hcl_core/cluster/",
     "hcl_core/__main__.py",
     "hcl_core/decode/continuing.py",
-    "hcl_core/decode/heads/fitting.py",
-    "hcl_core/decode/heads/texts.py",
     "hcl_core/decode/likelihood.py",
     "hcl_core/decode/timing.py",
     "hcl_core/judges/llm.py",

@@ -10,6 +10,7 @@ from hcl_core.text import printable
 # The most special class of an error that stands here names it.
 CODES: dict[type[BaseException], str] = {
     errors.LimitError: "limit",
+    errors.SweepError: "sweep",
     errors.SettingsError: "setting",
     errors.QuestionFileError: "question_file",
     errors.ModelNotFoundError: "model_not_found",

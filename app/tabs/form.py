@@ -10,6 +10,7 @@ from app.handlers.form import CONTROLS, JUDGES
 from app.language import labels
 from app.service import Service
 from app.tabs.base import run_and_stop
+from app.tabs.head import build_head
 from app.terms import explain
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
@@ -33,9 +34,11 @@ class FormControls:
 
     Attributes:
         parts: By name.
+        head: Those of ``tabs.head``.
     """
 
     parts: dict[str, Any]
+    head: dict[str, Any]
 
     @property
     def controls(self) -> list[Any]:
@@ -46,6 +49,7 @@ class FormControls:
 def build_form(core: Service) -> FormControls:
     """Lay out the bar, and the drawer, which is closed until a visitor opens it."""
     parts: dict[str, Any] = {}
+    head: dict[str, Any] = {}
     _bar(core, parts)
     with gr.Column(elem_classes="hcl-asked-with"):
         parts["ideas"] = IdeaChips(elem_id="ideas")
@@ -53,12 +57,12 @@ def build_form(core: Service) -> FormControls:
             parts["chips"] = SettingChips(elem_id="chips")
             parts["estimate"] = gr.HTML("", elem_id="estimate")
     with gr.Row(elem_id="drawer", elem_classes="hcl-drawer", equal_height=False):
-        _model(core, parts)
+        _model(core, parts, head)
         _sampling(parts)
         _prompt_and_judge(parts)
         _set(core, parts)
     explain(parts, _EXPLAINED)
-    return FormControls(parts)
+    return FormControls(parts, head)
 
 
 def _bar(core: Service, parts: dict[str, Any]) -> None:
@@ -107,7 +111,7 @@ def _heading(key: str) -> None:
     gr.HTML(labels()(key), elem_classes="hcl-group-name")
 
 
-def _model(core: Service, parts: dict[str, Any]) -> None:
+def _model(core: Service, parts: dict[str, Any], head: dict[str, Any]) -> None:
     say = labels()
     deepest = DEFAULT_MODEL.num_hidden_layers
     whole: dict[str, Any] = {"minimum": 1, "maximum": deepest, "precision": 0, "min_width": 70}
@@ -126,6 +130,7 @@ def _model(core: Service, parts: dict[str, Any]) -> None:
             label=say("label_exit_head"),
             info=say("info_exit_head"),
         )
+        head |= build_head(core)
 
 
 def _sampling(parts: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from app.language import Translator
-from app.messages import Message, Progress, Status
+from app.messages import FitStep, Message, Progress, Status
 from app.terms import mark
 from hcl_core.folders import PROGRAM, precomputed_folder, runs_folder
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
@@ -43,6 +43,8 @@ def status_line(status: Status, words: Translator) -> str:
     """What is going on, or what went wrong."""
     if isinstance(status, Message):
         return note(sentence(status, words))
+    if isinstance(status, FitStep):
+        return _fit_step(status, words)
     return _progress(status, words) if isinstance(status, Progress) else problem(status.text, words)
 
 
@@ -79,6 +81,20 @@ def _progress(progress: Progress, words: Translator) -> str:
         text += " · " + words("seconds_left", seconds=words.count(math.ceil(progress.seconds_left)))
     if progress.num_beside:
         text += " · " + words.plural("runs_beside", progress.num_beside)
+    return _with_bar(text, share)
+
+
+def _fit_step(step: FitStep, words: Translator) -> str:
+    """A line of the progress of a fit with its bar."""
+    progress = step.progress
+    share = progress.num_done / max(progress.num_wanted, 1)
+    text = words(f"fit_{progress.phase}", done=words.count(progress.num_done), wanted=words.count(progress.num_wanted))
+    if step.seconds_left is not None:
+        text += " · " + words("seconds_left", seconds=words.count(math.ceil(step.seconds_left)))
+    return _with_bar(text, share)
+
+
+def _with_bar(text: str, share: float) -> str:
     return (
         f'<div class="hcl-status" role="status">{escape(text)}'
         f'<div class="hcl-bar"><u style="width:{share:.1%}"></u></div></div>'

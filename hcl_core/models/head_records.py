@@ -41,6 +41,10 @@ class FitSettings:
             raise SettingsError(f"seed must be between 0 and 2**32 - 1; got {self.seed}")
 
 
+# Positions of each kind of held-out text, at most.
+MAX_HELD_OUT = 1_536
+
+
 @dataclass(frozen=True, slots=True)
 class FitProgress:
     """How far a phase is: ``"solving"`` and ``"refining"`` in layers, ``"reading"`` and ``"measuring"`` in tokens."""

@@ -14,8 +14,16 @@ from hcl_core.atomic import atomic_file
 from hcl_core.errors import HclError
 from hcl_core.models.catalogue import DEFAULT_MODEL, find_model
 from hcl_core.models.engines import FAST, EngineName
+from hcl_core.models.head_records import MAX_HELD_OUT
 from hcl_core.models.shapes import ModelShape
-from hcl_core.models.workload import foretell_work, product_rate, reference_rate, reference_seconds, work_of
+from hcl_core.models.workload import (
+    Workload,
+    foretell_work,
+    product_rate,
+    reference_rate,
+    reference_seconds,
+    work_of,
+)
 from hcl_core.pipeline.events import Event, Finished, Started, WaveDone
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.pipeline.waves import wave_bounds
@@ -187,6 +195,21 @@ def foretell(
     factor, is_timed = speed.factor(request.model, request.strategy.name)
     spread = _SPREAD if is_timed else _SPREAD_UNTIMED
     return Foretold(expected * factor / spread, expected * factor * spread, is_timed)
+
+
+def foretell_fit(model: str, num_tokens: int, speed: MachineSpeed) -> Foretold | None:
+    """How long the fit of an exit head would take here, unrefined; ``None`` where the model's size is not known."""
+    if (known := _known(model)) is None:
+        return None
+    shape, engine = known
+    depth, width = shape.num_hidden_layers, shape.hidden_size
+    # Text is written at the last layer; at the end each layer is read by two heads over the held-out positions.
+    work = Workload(0, 0, num_tokens * depth, num_tokens + 2 * depth * MAX_HELD_OUT)
+    # Two sums of products a layer and position, in float64, which takes twice as long as float32.
+    sums = 2 * 4 * num_tokens * (depth - 1) * width**2 / reference_rate() / 1e9
+    factor, _ = speed.factor(model)
+    seconds = factor * (reference_seconds(work, shape, engine) + sums)
+    return Foretold(seconds / _SPREAD_UNTIMED, seconds * _SPREAD_UNTIMED, False)
 
 
 def _key(model: str, strategy: str = EARLY_EXIT.name) -> str:

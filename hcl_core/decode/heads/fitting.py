@@ -31,12 +31,11 @@ from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.errors import SettingsError
 from hcl_core.folders import cache_folder
-from hcl_core.models.head_records import Fidelity, FitProgress, FitSettings, HeadConfig
+from hcl_core.models.head_records import MAX_HELD_OUT, Fidelity, FitProgress, FitSettings, HeadConfig
 
 # To be raised when the same settings would read other text or fit other maps.
 FIT_VERSION = 1
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-_MAX_HELD_OUT = 1536  # positions of each kind of held-out text
 _MAX_REFINED = 12_288  # positions of the fitted text for the gradient steps
 _SECONDS_BETWEEN_SAVES = 20.0
 
@@ -168,7 +167,7 @@ class _Fitted:
 @torch.no_grad()
 def fit_head(
     lm: LanguageModel, revision: str, settings: FitSettings, out: Path, clock: Callable[[], float] = time.monotonic
-) -> Iterator[FitProgress | HeadConfig]:
+) -> Generator[FitProgress | HeadConfig, None, None]:
     """Fit a head for ``lm`` and write it to ``out``; the last thing yielded is its config.
 
     Args:
@@ -230,12 +229,16 @@ def _read_texts(
     """Fill ``read``, resuming from ``state_file`` if there is one."""
     read.load(state_file)
     length, num_texts = source.text_length, sum(source.sizes)
-    quota = -(-_MAX_HELD_OUT // max(1, num_texts // NUM_FOLDS))  # positions of each held-out text
+    quota = -(-MAX_HELD_OUT // max(1, num_texts // NUM_FOLDS))  # positions of each held-out text
     refine_quota = -(-_MAX_REFINED // num_texts) if settings.refine_steps else 0
     saved_at = clock()
     while True:
         num_read = sum(source.sizes[: read.num_batches])
-        yield FitProgress("reading", num_read * length, num_texts * length)
+        try:
+            yield FitProgress("reading", num_read * length, num_texts * length)
+        except GeneratorExit:  # stopped
+            read.save(state_file)
+            raise
         if read.num_batches == len(source.sizes):
             return
         states, weights = source.batch(read.num_batches)

@@ -1,6 +1,7 @@
 """Files of exit heads, and whose they are: what can be told before a model is loaded."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -54,18 +55,22 @@ def find_head(lm: Weights) -> Path | None:
 def find_heads(lm: Weights) -> tuple[Path | None, list[Path]]:
     """``find_head``'s file; if there is none, the heads that were fitted for other weights of a model of that name."""
     others = []
+    for file, config in all_heads():
+        if config.belongs_to(lm.weights_hash, lm.revision):
+            return file, []
+        if config.model == lm.name:
+            others.append(file)
+    return None, others
+
+
+def all_heads() -> Iterator[tuple[Path, HeadConfig]]:
+    """Files and configs of the heads on this machine, the user's own first; what cannot be read is left out."""
     for folder in (own_heads_folder(), shipped_heads_folder()):
         for file in sorted(folder.glob("*.safetensors")):
             try:
-                config = read_config(file)
+                yield file, read_config(file)
             except ExitHeadError as error:
                 logger.warning("ignored: %s", error)
-                continue
-            if config.belongs_to(lm.weights_hash, lm.revision):
-                return file, []
-            if config.model == lm.name:
-                others.append(file)
-    return None, others
 
 
 def read_config(file: Path) -> HeadConfig:
@@ -75,7 +80,7 @@ def read_config(file: Path) -> HeadConfig:
         ExitHeadError: The file is missing, damaged, or no linear head.
     """
     try:
-        with safe_open(file, framework="pt") as opened:
+        with safe_open(file, framework="np") as opened:
             metadata = opened.metadata() or {}
         if FORMAT not in metadata:
             raise ExitHeadError(f"{file} is no exit head: give a file made by `fit-head`")

@@ -1,0 +1,81 @@
+"""Fits of exit heads from the page: one at a time a visitor, in turn with the runs of everybody."""
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.jobs import Jobs
+from app.live import Notice, Ready
+from app.models_in_memory import ModelsInMemory
+from app.places import Caller, Places
+from hcl_core import registry
+from hcl_core.errors import LimitError, SettingsError
+from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
+from hcl_core.pipeline.estimate import Foretold, MachineSpeed, foretell_fit
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The end of a fit.
+
+    Attributes:
+        file: Of the head; ``auto`` finds it there.
+        config: What the head says of itself.
+    """
+
+    file: Path
+    config: HeadConfig
+
+
+class HeadFits:
+    """What fits heads.
+
+    Args:
+        models: That are in memory, or can be loaded.
+        jobs: What the visitors' buttons have started.
+        places: Of the page.
+        speed: Of this machine.
+        is_allowed: Not on a public page, whose disk and processor are its owner's, nor where a GPU is lent.
+    """
+
+    def __init__(
+        self, models: ModelsInMemory, jobs: Jobs, places: Places, speed: MachineSpeed, is_allowed: bool
+    ) -> None:
+        self._models, self._jobs, self._places, self._speed = models, jobs, places, speed
+        self.is_allowed = is_allowed
+
+    def foretell(self, model: str, settings: FitSettings) -> Foretold | None:
+        """How long a fit would take; ``None`` where that is not known."""
+        return foretell_fit(model, settings.num_tokens, self._speed)
+
+    def fit(
+        self, model: str, settings: FitSettings, visitor: str, address: str = ""
+    ) -> Generator[Notice | FitProgress | Fitted, None, None]:
+        """Fit a head for the model; stopped, the next fit with the same settings goes on from there.
+
+        Raises:
+            HclError: Anything that the visitor can mend.
+            StoppedError: The visitor stopped it.
+        """
+        if not self.is_allowed:
+            raise LimitError("this page fits no exit heads: run the program yourself for it")
+        if not model.strip():
+            raise SettingsError("choose the model that a head is fitted for")
+        with (
+            self._places.take(Caller(visitor, address)),
+            self._jobs.work(visitor, "fit_head") as job,
+            (yield from self._models.take(model, job)) as loaded,
+        ):
+            job.check()
+            yield Ready()
+            file, events = registry.fit_head(loaded.lm, loaded.checkpoint.revision, settings, None)
+            with closing(events):
+                while True:
+                    # A batch of texts at a time: runs of others take their steps in between.
+                    event = loaded.scheduler.call(lambda: next(events))
+                    if isinstance(event, HeadConfig):
+                        yield Fitted(file, event)
+                        return
+                    yield event
+                    job.check()
