@@ -106,6 +106,11 @@ def _run_uv(extras: tuple[str, ...], file: Path, *more: str) -> None:
     subprocess.run(command, cwd=_REPO, check=True, stdout=subprocess.DEVNULL)
 
 
+def _version(pin: str) -> str:
+    """A pin without the platforms that it is for."""
+    return pin.partition(";")[0].strip()
+
+
 def main() -> None:
     """Write every file of ``LOCKS``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -119,6 +124,11 @@ def main() -> None:
         pins = _compile(lock.extras, known | chosen)
         chosen = pins | chosen
         base = base or pins
+        other = [
+            pin for name, pin in pins.items() if not lock.is_whole and _version(base.get(name, pin)) != _version(pin)
+        ]
+        if other:  # both files are installed together
+            sys.exit(f"{lock.file} needs {', '.join(other)}: write these into requirements.txt, and lock again")
         written = pins.values() if lock.is_whole else [pin for name, pin in pins.items() if name not in base]
         path.write_text(lock.head + "".join(f"{pin}\n" for pin in written), encoding="utf-8")
 
