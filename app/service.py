@@ -30,7 +30,7 @@ from hcl_core import pipeline, registry
 from hcl_core.errors import ModelNotFoundError, RunFolderError, SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
-from hcl_core.models.lens_records import LensTable
+from hcl_core.models.lens_records import RESID_POST, LensTable, head_at
 from hcl_core.pipeline.estimate import Foretold, MachineSpeed, RunTimer, foretell
 from hcl_core.pipeline.request import RunRequest, prepare
 from hcl_core.pipeline.scorer import Embeddings
@@ -291,6 +291,7 @@ class Service:
         visitor: str,
         address: str = "",
         kind: JobKind = "lens",
+        site: str = RESID_POST,
     ) -> Generator[Notice | LensTable, None, None]:
         """The most probable tokens of every layer along the model's own greedy answer to ``prompt``, at the end.
 
@@ -301,6 +302,7 @@ class Service:
         yield from self._arrived(visitor, kind)
         if self.is_public:
             check_public_model(model)
+        head_name = head_at(site, exit_head)
         if not prompt.strip():
             raise SettingsError("the token lens needs a prompt: type one, or take a question's")
         most = _LENS_BYTES // 4 if whole_text else _LENS_BYTES
@@ -320,15 +322,21 @@ class Service:
                 job.check()
                 began = time.monotonic()
                 try:
-                    head = registry.load_exit_head(exit_head, loaded.lm)
+                    head = registry.load_exit_head(head_name, loaded.lm)
                     return registry.read_layers_along_answer(
-                        loaded.lm, head, "prompt", prompt, max_new_tokens=max_new_tokens, whole_text=whole_text
+                        loaded.lm,
+                        head,
+                        "prompt",
+                        prompt,
+                        max_new_tokens=max_new_tokens,
+                        whole_text=whole_text,
+                        site=site,
                     )
                 finally:
                     account.taken = time.monotonic() - began
 
             if self._gpu is not None:
-                task = LensTask(exit_head, prompt, max_new_tokens, whole_text)
+                task = LensTask(exit_head, prompt, max_new_tokens, whole_text, site)
                 table = self._gpu.look(model, task)
             else:
                 table = loaded.scheduler.call(read)

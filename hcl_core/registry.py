@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from hcl_core.decode.continuing import TextDecoder as TextDecoder
     from hcl_core.decode.engine import EngineDecoder, EngineParts
     from hcl_core.decode.heads.exit_heads import load_exit_head as load_exit_head
+    from hcl_core.decode.heads.sharing import export_head as export_head
+    from hcl_core.decode.heads.sharing import import_head as import_head
     from hcl_core.decode.likelihood import LayerReader as LayerReader
     from hcl_core.decode.model.checkpoints import is_available as is_available
     from hcl_core.decode.model.language_model import LanguageModel
@@ -43,6 +45,8 @@ else:
         "do_task": "hcl_core.decode.apart",
         "TextDecoder": "hcl_core.decode.continuing",
         "load_exit_head": "hcl_core.decode.heads.exit_heads",
+        "export_head": "hcl_core.decode.heads.sharing",
+        "import_head": "hcl_core.decode.heads.sharing",
         "LayerReader": "hcl_core.decode.likelihood",
         "is_available": "hcl_core.decode.model.checkpoints",
         "load_model": "hcl_core.decode.model.loading",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hcl_core import errors
 from hcl_core.errors import HclError
-from hcl_core.models.lens_records import LensTable
+from hcl_core.models.lens_records import RESID_POST, LensTable
 from hcl_core.ports import DecodeProgress
 from hcl_core.records import FinishReason, Sample, SamplingSettings, StoredQuestion
 from hcl_core.settings.prompts import PromptTemplate
@@ -66,12 +66,14 @@ class LensTask:
         prompt: The exact text before the answer.
         max_new_tokens: Tokens of the longest answer.
         whole_text: Whether the prompt's own tokens are read too.
+        site: Where each block is read, one of ``SITES``.
     """
 
     exit_head: str
     prompt: str
     max_new_tokens: int
     whole_text: bool
+    site: str = RESID_POST
 
 
 Task = DecodeTask | ReadTask | LensTask

@@ -112,7 +112,7 @@ def test_every_parameter_is_a_step_or_a_small_one():
         "lens", "r", "q", 1, Balance(0, "min_max", ("confidence",)), ("r",), "creativity_raw", True, LensLink("l"), 2
     )
     form = dict.fromkeys(FORM_FIELDS, 1) | {"accepted": "Sun"}
-    other = Link(lens=LensLink(None, "shared", "entropy", (1, 0), "Why", "other", 3, True), form=form)
+    other = Link(lens=LensLink(None, "shared", "entropy", (1, 0), "Why", "other", 3, True, "mlp_out"), form=form)
     assert {**one.query(), **other.query()}.keys() == {*SMALL_STEPS, *STEPS} and not {*SMALL_STEPS} & {*STEPS}
 
 

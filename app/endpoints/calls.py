@@ -25,7 +25,7 @@ from app.visit import Visit
 from hcl_core import __version__, pipeline
 from hcl_core.errors import SettingsError
 from hcl_core.models.catalogue import DEFAULT_MODEL, find_model
-from hcl_core.models.lens_records import LensTable
+from hcl_core.models.lens_records import RESID_POST, LensTable
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.questions.own import make_question, read_idea
 from hcl_core.records import DEFAULT_SCALING, SamplingSettings, Scaling, Weights
@@ -135,6 +135,7 @@ def lens(
     exit_head: str = "auto",
     max_new_tokens: int = 12,
     whole_text: bool = False,
+    site: str = RESID_POST,
 ) -> LensResult:
     """Show which tokens each layer of a model finds most probable at every token of the model's own greedy answer.
 
@@ -149,11 +150,14 @@ def lens(
         exit_head: How early layers are read: "auto", "shared" or "linear".
         max_new_tokens: Tokens of the answer, from 1 to 40.
         whole_text: Whether the prompt's own tokens are read too.
+        site: Where each block is read: "resid_post" after it, "resid_mid" between attention and MLP, or what either
+            of them adds, "attn_out" or "mlp_out"; all but the first are read by the model's own head, and settles is 0
+            for a token that the last of these readouts does not have on top.
     """
     if not 1 <= max_new_tokens <= MOST_TOKENS:
         raise SettingsError(f"the answer's tokens must be from 1 to {MOST_TOKENS}; got {max_new_tokens}")
     steps = visit.service.read_layers(
-        model.strip(), exit_head, prompt, whole_text, max_new_tokens, visit.visitor, visit.address, "program"
+        model.strip(), exit_head, prompt, whole_text, max_new_tokens, visit.visitor, visit.address, "program", site
     )
     *_, table = steps
     assert isinstance(table, LensTable)

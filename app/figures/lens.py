@@ -132,6 +132,7 @@ def _settled(table: LensTable) -> list[dict[str, Any]]:
             "line": line,
         }
         for position, layer in enumerate(table.settles().tolist())
+        if layer
     ]
 
 

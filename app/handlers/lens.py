@@ -12,7 +12,7 @@ from app.visit import Visit
 from hcl_core.errors import SettingsError
 from hcl_core.folders import precomputed_folder
 from hcl_core.models.head_records import ASKED_FOR, EXIT_HEAD_NAMES, FITTED, HeadChoice
-from hcl_core.models.lens_records import LensTable, read_lens
+from hcl_core.models.lens_records import RESID_POST, LensTable, read_lens
 
 HEADS = EXIT_HEAD_NAMES
 # Of the model's own greedy answer.
@@ -30,6 +30,7 @@ class ShownLens:
         model: That read it.
         num_tokens: Of its answer, at most.
         whole: Whether the prompt's own tokens are shown too.
+        site: Where each block was read, one of ``SITES``; a shipped lens has the first alone.
     """
 
     question_id: str | None = None
@@ -38,6 +39,7 @@ class ShownLens:
     model: str = ""
     num_tokens: int = 0
     whole: bool = False
+    site: str = RESID_POST
 
     @property
     def is_live(self) -> bool:
@@ -117,16 +119,25 @@ def _table(visit: Visit, shown: ShownLens) -> LensTable:
 
 
 def read_prompt(
-    visit: Visit, model: str, exit_head: str, prompt: str, whole_text: bool, num_tokens: float | None, shade: str
+    visit: Visit,
+    model: str,
+    exit_head: str,
+    prompt: str,
+    whole_text: bool,
+    num_tokens: float | None,
+    shade: str,
+    site: str = RESID_POST,
 ) -> Generator[LensUpdate, None, None]:
     """Read every layer along the model's greedy answer to ``prompt``; raises ``HclError`` if that is not possible."""
     if not 1 <= (num_tokens or 0) <= MOST_TOKENS:
         raise SettingsError(f"the answer's tokens must be from 1 to {MOST_TOKENS}; got {num_tokens}")
     name, num_tokens = model.strip(), int(num_tokens or 0)
-    shown = ShownLens(None, exit_head, prompt, name, num_tokens, whole_text)
+    shown = ShownLens(None, exit_head, prompt, name, num_tokens, whole_text, site)
     try:
         with closing(
-            visit.service.read_layers(name, exit_head, prompt, whole_text, num_tokens, visit.visitor, visit.address)
+            visit.service.read_layers(
+                name, exit_head, prompt, whole_text, num_tokens, visit.visitor, visit.address, site=site
+            )
         ) as steps:
             for step in steps:
                 if isinstance(step, LensTable):

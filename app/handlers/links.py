@@ -16,6 +16,7 @@ from app.handlers.measures import MEASURES as CURVES
 from app.visit import Balance
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.head_records import EXIT_HEAD_NAMES
+from hcl_core.models.lens_records import RESID_POST, SITES
 from hcl_core.numerals import read_decimal, read_whole
 from hcl_core.records import DEFAULT_SCALING, SCALINGS
 from hcl_core.settings.prompts import TEMPLATE_NAMES
@@ -44,7 +45,8 @@ FORM_FIELDS: Mapping[str, str] = {
 SMALL_STEPS = (*FORM_FIELDS.values(), "a", "layer", "balance", "scaling", "more", "measure", "share", "shade", "cell")
 # Every other one.
 STEPS = (
-    "tab", "run", "question", "runs", "lens", "lens_head", "prompt", "lens_model", "lens_tokens", "whole", "step",
+    "tab", "run", "question", "runs", "lens", "lens_head", "prompt", "lens_model", "lens_tokens", "whole", "site",
+    "step",
 )  # fmt: skip
 # Of a whole query, as it is encoded: servers and mail programs cut longer ones.
 LONGEST_QUERY = 6_000
@@ -68,6 +70,7 @@ class LensLink:
         model: That reads it, as for the next two.
         num_tokens: Of its answer.
         whole: Whether the prompt's own tokens are shown too.
+        site: Where each block is read.
     """
 
     question_id: str | None = None
@@ -78,6 +81,7 @@ class LensLink:
     model: str = DEFAULT_MODEL.name
     num_tokens: int = 12
     whole: bool = False
+    site: str = RESID_POST
 
     def query(self) -> dict[str, object]:
         """As parameters of an address; what is as usual is left out."""
@@ -91,6 +95,7 @@ class LensLink:
             "lens_model": _unless(self.model, DEFAULT_MODEL.name) if own else None,
             "lens_tokens": _unless(self.num_tokens, 12) if own else None,
             "whole": "1" if own and self.whole else None,
+            "site": _unless(self.site, RESID_POST) if own else None,
         }
 
 
@@ -229,6 +234,7 @@ def _lens(reader: _Reader) -> LensLink:
         model=(reader.text("lens_model") or DEFAULT_MODEL.name)[:_MOST_LETTERS],
         num_tokens=reader.read("lens_tokens", read_whole, lambda value: 1 <= value <= MOST_TOKENS) or 12,
         whole=reader.choice("whole", ("1",)) is not None,
+        site=reader.choice("site", SITES, RESID_POST),
     )
 
 

@@ -232,10 +232,14 @@ def _prompt(visit: Visit, link: Link, question: str) -> str | None:
 def _lens(visit: Visit, link: Link, notices: Notices) -> LensStart:
     asked = link.lens
     if asked.prompt is not None:
-        shown = ShownLens(None, asked.exit_head, asked.prompt, asked.model, asked.num_tokens, asked.whole)
+        shown = ShownLens(None, asked.exit_head, asked.prompt, asked.model, asked.num_tokens, asked.whole, asked.site)
         own = _attempt(lambda: lens.show(visit, shown, asked.shade))
         # The visitor's last look is in memory, and it may be another one.
-        is_other = isinstance(own, Problem) or not own.table.whole_text.startswith(asked.prompt)
+        is_other = (
+            isinstance(own, Problem)
+            or own.table.site != asked.site
+            or not own.table.whole_text.startswith(asked.prompt)
+        )
         result = None if isinstance(own, Problem) or is_other else own
     else:
         stored = lens.shipped_lenses(asked.exit_head)

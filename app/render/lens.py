@@ -37,7 +37,8 @@ def recoloured_parts(result: LensResult, chosen: tuple[int, int] | None, words: 
 def _link(result: LensResult, words: Translator, cell: tuple[int, int] | None = None) -> str:
     shown = result.shown
     of_stored = LensLink(shown.question_id, shown.exit_head, result.shade, cell)
-    own = LensLink(None, shown.exit_head, result.shade, cell, shown.prompt, shown.model, shown.num_tokens, shown.whole)
+    asked = shown.prompt, shown.model, shown.num_tokens, shown.whole, shown.site
+    own = LensLink(None, shown.exit_head, result.shade, cell, *asked)
     return link_box(Link("lens", lens=own if shown.is_live else of_stored).query(), words)
 
 

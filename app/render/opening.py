@@ -131,6 +131,7 @@ def _lens(start: LensStart, link: Link, words: Translator) -> Parts:
             "model": asked.model,
             "num_tokens": asked.num_tokens,
             "whole": asked.whole,
+            "site": asked.site,
         }
     else:
         parts["stored"] = start.shown.question_id

@@ -21,6 +21,7 @@ from app.terms import explained
 from app.views.base import status_line
 from app.views.lens import question_of
 from app.visit import Visit
+from hcl_core.models.lens_records import SITES
 
 
 def build_lens(core: Service, tab: gr.Tab) -> dict[str, Any]:
@@ -56,6 +57,13 @@ def _controls(core: Service, parts: dict[str, Any]) -> None:
     parts["shade"] = gr.Radio([(say(name), name) for name in SHADES], value=SHADES[0], label=say("label_shade"))
     parts["prompt"] = gr.Textbox(label=say("label_lens_prompt"), info=say("info_lens_prompt"), lines=4, max_lines=12)
     parts["model"] = model_control(core)
+    parts["site"] = gr.Dropdown(
+        [(say(f"site_{name}"), name) for name in SITES],
+        value=SITES[0],
+        label=say("label_site"),
+        info=say("info_site"),
+        elem_classes=explained("site"),
+    )
     with gr.Row():
         parts["num_tokens"] = gr.Number(
             12,
@@ -84,12 +92,23 @@ def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
             return {"status": status_line(Message("press_look"), visit.words)}
         return show_stored(visit, question_id, head, shade)
 
+    def change_site(visit: Visit) -> Parts:
+        """Stored lenses are of whole blocks: inside them the model has to look."""
+        return {"status": status_line(Message("press_look_site"), visit.words)}
+
     def look(
-        visit: Visit, model: str | None, head: str, prompt: str | None, whole: bool, num_tokens: Any, shade: str
+        visit: Visit,
+        model: str | None,
+        head: str,
+        prompt: str | None,
+        whole: bool,
+        num_tokens: Any,
+        shade: str,
+        site: str = SITES[0],
     ) -> Generator[Parts, None, None]:
         """Read every layer along a model's greedy answer to a prompt; the last update is a heat map."""
         with closing(
-            handlers.read_prompt(visit, model or "", head, prompt or "", bool(whole), num_tokens, shade)
+            handlers.read_prompt(visit, model or "", head, prompt or "", bool(whole), num_tokens, shade, site)
         ) as updates:
             for update in updates:
                 yield render.update_parts(update, visit.words)
@@ -110,9 +129,10 @@ def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
     tab.select(bind(open_tab), [parts["shown"], *stored], results, **QUIET)
     parts["stored"].input(bind(show_stored), stored, results, **QUIET)
     parts["head"].input(bind(change_head), [parts["shown"], *stored], results, **QUIET)
+    parts["site"].input(bind(change_site), None, results, **QUIET)
     looked = [parts["shown"], parts["shade"]]
     parts["shade"].input(bind(recolour), [*looked, parts["chosen"]], results, **QUIET)
     cell = [parts[name] for name in ("cell", "chosen", "link", "status")]
     parts["chart"].choose(bind.on_choice(choose), looked, cell, trigger_mode="always_last", **QUIET)
-    asked = [parts[name] for name in ("model", "head", "prompt", "whole", "num_tokens", "shade")]
+    asked = [parts[name] for name in ("model", "head", "prompt", "whole", "num_tokens", "shade", "site")]
     wire_run(bind, parts, look, asked, results, "lens")

@@ -7,7 +7,7 @@ from app.language import Translator
 from app.messages import note_on_head
 from app.views.base import sentence, shown
 from hcl_core.models.head_records import TRAINED_FOR_EXIT
-from hcl_core.models.lens_records import LensTable
+from hcl_core.models.lens_records import RESID_POST, LensTable
 
 
 def question_of(table: LensTable) -> str:
@@ -20,8 +20,11 @@ def question_of(table: LensTable) -> str:
 def lens_headline(table: LensTable, words: Translator) -> str:
     """From which layer on the last layer's first word stays on top."""
     first = int(table.settles()[0])
-    token = shown_token(table.top_token_texts[-1][0][0], 40)
-    settles = words("lens_settles", token=token, layer=first, all=table.num_hidden_layers)
+    if table.site == RESID_POST:
+        token = shown_token(table.top_token_texts[-1][0][0], 40)
+        settles = words("lens_settles", token=token, layer=first, all=table.num_hidden_layers)
+    else:
+        settles = words(f"lens_at_{table.site}")
     asked = shown(question_of(table), 200)
     answer = shown("".join(table.token_texts)[-200:].strip(), 200)
     return (

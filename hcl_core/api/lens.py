@@ -10,7 +10,7 @@ from hcl_core.api.models import Model, loaded
 from hcl_core.api.running import template_of
 from hcl_core.errors import SettingsError
 from hcl_core.models.head_records import HeadChoice, check_exit_head
-from hcl_core.models.lens_records import LensTable, lens_rows
+from hcl_core.models.lens_records import RESID_POST, LensTable, head_at, lens_rows
 from hcl_core.settings.prompts import PromptTemplate, one_line
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def lens(
     top: int = 10,
     whole_text: bool = False,
     max_new_tokens: int = 20,
+    site: str = RESID_POST,
 ) -> Lens:
     """Show what every layer would say at every token of an answer.
 
@@ -73,6 +74,9 @@ def lens(
         top: Most probable tokens kept of each readout.
         whole_text: Whether the prompt's tokens are looked at too.
         max_new_tokens: Longest greedy answer.
+        site: Where each block is read: ``"resid_post"``, the residual stream after it; ``"resid_mid"``, the same
+            between attention and MLP; ``"attn_out"`` or ``"mlp_out"``, what either of them adds to it. All but the
+            first are read by the model's own head.
 
     Raises:
         SettingsError: A value is outside its range, or both or neither of prompt and question are given.
@@ -83,8 +87,9 @@ def lens(
     if not (question or prompt or "").strip():
         raise SettingsError("the lens needs a text to go on from; got an empty one")
     check_exit_head(exit_head)
+    head_at(site, exit_head)
     chosen = template_of(template)
-    return look(loaded(model), prompt, question, answer, exit_head, chosen, top, whole_text, max_new_tokens)
+    return look(loaded(model), prompt, question, answer, exit_head, chosen, top, whole_text, max_new_tokens, site)
 
 
 def look(
@@ -97,10 +102,11 @@ def look(
     top: int,
     whole_text: bool,
     max_new_tokens: int,
+    site: str = RESID_POST,
 ) -> Lens:
     """``lens`` with arguments that were checked, as the terminal has them too."""
     lm = model.lm
-    head = registry.load_exit_head(exit_head, lm)
+    head = registry.load_exit_head(head_at(site, exit_head), lm)
     table = registry.read_layers_along_answer(
         lm,
         head,
@@ -112,6 +118,7 @@ def look(
         max_new_tokens=max_new_tokens,
         whole_text=whole_text,
         num_top=top,
+        site=site,
     )
     HeadChoice.of(exit_head, head).warn(lm.name)
     return Lens(table, head.name)

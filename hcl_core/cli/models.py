@@ -21,6 +21,7 @@ from hcl_core.errors import SettingsError
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, CatalogueModel
 from hcl_core.models.footprint import WEIGHT_FORMATS, footprint
 from hcl_core.models.head_records import EXIT_HEAD_NAMES, FitSettings, check_exit_head
+from hcl_core.models.lens_records import RESID_POST, SITES, head_at
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.pipeline.starting import start
 from hcl_core.questions.hub import HUB_SET_NAMES
@@ -227,6 +228,7 @@ def lens(
     top: Annotated[int, typer.Option(help="Most probable tokens kept of each readout.")] = 10,
     whole_text: Annotated[bool, typer.Option("--whole-text", help="Look at the prompt's tokens too.")] = False,
     max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Longest greedy answer.")] = 20,
+    site: Annotated[str, typer.Option(help=f"Where each block is read: {', '.join(SITES)}.")] = RESID_POST,
     dtype: Annotated[str, typer.Option(help=DTYPE_HELP)] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     template: Annotated[str, typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}.")] = "few_shot",
@@ -239,16 +241,16 @@ def lens(
     if not (question or prompt or "").strip():
         raise SettingsError("the lens needs a text to go on from; got an empty one")
     check_exit_head(exit_head)
+    head_at(site, exit_head)
     prompt_template = load_template(template, template_file)
     with stderr.status(loading(model)):
         lm, checkpoint = registry.load_model(model, dtype, device)
-    found = look(
-        Model(lm, checkpoint), prompt, question, answer, exit_head, prompt_template, top, whole_text, max_new_tokens
-    )
+    loaded = Model(lm, checkpoint)
+    found = look(loaded, prompt, question, answer, exit_head, prompt_template, top, whole_text, max_new_tokens, site)
     if as_json:
         print(json.dumps({"model": checkpoint.model, "exit_head": found.exit_head} | found.table.as_json(), indent=1))
     else:
-        stdout.print(Text(f"{checkpoint.model} · {found.exit_head} head"))
+        stdout.print(Text(f"{checkpoint.model} · {found.exit_head} head · {site}"))
         print_lens(found.table)
 
 

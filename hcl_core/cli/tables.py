@@ -50,10 +50,10 @@ def print_lens(table: LensTable) -> None:
             for index in columns:
                 text = token(table.top_token_texts[layer][index][0], cell_width - 5)
                 text.append(f" {table.top_probabilities[layer, index, 0]:.2f}")
-                text.stylize("bold" if layer + 1 >= settles[index] else "dim")
+                text.stylize("bold" if 0 < settles[index] <= layer + 1 else "dim")
                 row.append(text)
             printed.add_row(str(layer + 1), *row)
-        printed.add_row("settles", *(str(settles[index]) for index in columns))
+        printed.add_row("settles", *(str(settles[index] or "-") for index in columns))
         stdout.print(printed)
     stdout.print("Bold: the last layer's choice is on top from here on.")
 

@@ -12,6 +12,7 @@ from hcl_core.decode.plausibility import WholeModel
 from hcl_core.decode.strategy import decoder_of
 from hcl_core.decode.token_lens import read_layers_along_answer
 from hcl_core.errors import HclError
+from hcl_core.models.lens_records import head_at
 from hcl_core.ports import DecodeRequest
 from hcl_core.tasks import DecodeTask, Failed, LensTask, ReadTask, StepArrays, Task, Told
 
@@ -45,7 +46,13 @@ def _decode(lm: LanguageModel, task: DecodeTask) -> Iterator[StepArrays]:
 
 
 def _look(lm: LanguageModel, task: LensTask) -> Told:
-    head = load_exit_head(task.exit_head, lm)
+    head = load_exit_head(head_at(task.site, task.exit_head), lm)
     return read_layers_along_answer(
-        lm, head, "prompt", task.prompt, max_new_tokens=task.max_new_tokens, whole_text=task.whole_text
+        lm,
+        head,
+        "prompt",
+        task.prompt,
+        max_new_tokens=task.max_new_tokens,
+        whole_text=task.whole_text,
+        site=task.site,
     )

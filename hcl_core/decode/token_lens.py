@@ -14,14 +14,14 @@ from hcl_core.answer_rules import FIRST_LINE, chat_rule
 from hcl_core.decode.early_exit import early_exit
 from hcl_core.decode.forest import follow
 from hcl_core.decode.heads.exit_heads import ExitHead
-from hcl_core.decode.heads.hidden_states import read_text
+from hcl_core.decode.heads.hidden_states import read_site
 from hcl_core.decode.model.finite import check_rows
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.decode.trie.engines import run_prompt
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.head_records import HeadChoice
-from hcl_core.models.lens_records import LensTable
+from hcl_core.models.lens_records import RESID_POST, LensTable, head_at
 from hcl_core.records import SamplingSettings
 
 # Tables of logits held at a time while a layer is read: its own, the last layer's, and two temporary ones.
@@ -37,6 +37,7 @@ def read_layers(
     token_ids: Sequence[int],
     first: int,
     num_top: int = 10,
+    site: str = RESID_POST,
 ) -> LensTable:
     """Read every layer at the positions ``first`` on of a text.
 
@@ -48,13 +49,15 @@ def read_layers(
         token_ids: The whole text.
         first: First position whose token is predicted, from 1: no position before it predicts position 0.
         num_top: Most probable tokens of each readout in the table.
+        site: Where each block is read, one of ``SITES``.
 
     Raises:
-        SettingsError: ``first`` or ``num_top`` is out of range.
+        SettingsError: ``first`` or ``num_top`` is out of range, or ``lm`` or ``head`` cannot be read at ``site``.
         ContextTooLongError: The text is longer than the model can attend over.
         NotEnoughMemoryError: It does not fit.
         NotFiniteError: A logit is infinite or undefined.
     """
+    head_at(site, head.name)
     if not 1 <= first < len(token_ids):
         raise SettingsError(f"the lens needs a position from 1 to {len(token_ids) - 1}; got {first}")
     if not 1 <= num_top <= min(100, lm.vocab_size):
@@ -65,12 +68,15 @@ def read_layers(
         )
     with explain_out_of_memory("reading the layers"):
         # The state at a position predicts the token after it.
-        states = read_text(lm, token_ids)[:, first - 1 : -1]  # [L, P, hidden_size]
+        states, last = read_site(lm, token_ids, site)
+        states, last = states[:, first - 1 : -1], last[first - 1 : -1]  # [L, P, hidden_size], [P, hidden_size]
         following = torch.tensor(list(token_ids[first:]), device=lm.readout_device)
         chunk = lm.readout_rows(_NUM_TABLES)
         columns = [
-            _readouts(lm, head, positions, tokens, num_top)
-            for positions, tokens in zip(states.split(chunk, dim=1), following.split(chunk), strict=True)
+            _readouts(lm, head, positions, lasts, tokens, num_top, site == RESID_POST)
+            for positions, lasts, tokens in zip(
+                states.split(chunk, dim=1), last.split(chunk), following.split(chunk), strict=True
+            )
         ]
     cells = {name: np.concatenate([column[name] for column in columns], axis=1) for name in columns[0]}
     texts = {
@@ -87,21 +93,34 @@ def read_layers(
         ],
         **cells,
         head=HeadChoice.of(head.name, head),
+        site=site,
     )
 
 
 def _readouts(
-    lm: LanguageModel, head: ExitHead, states: Tensor, following: Tensor, num_top: int
+    lm: LanguageModel,
+    head: ExitHead,
+    states: Tensor,
+    last_state: Tensor,
+    following: Tensor,
+    num_top: int,
+    is_after_blocks: bool,
 ) -> dict[str, np.ndarray]:
-    """Every layer's readouts at ``P`` positions: ``states [L, P, hidden_size]``; arrays of a ``LensTable``."""
+    """Every layer's readouts at ``P`` positions, arrays of a ``LensTable``.
+
+    ``states`` is ``[L, P, hidden_size]``, ``last_state`` ``[P, hidden_size]`` that after the last block, which is the
+    last of ``states`` if ``is_after_blocks``.
+    """
     num_positions = states.shape[1]
     buffer = lm.logits_buffer(num_positions)
-    last = _log_probabilities(lm, states[-1], buffer, lm.num_hidden_layers)  # no head translates the last layer
+    last = _log_probabilities(lm, last_state, buffer, lm.num_hidden_layers)  # no head translates the last layer
     last_tokens = last.argmax(-1)
     layers: dict[str, list[Tensor]] = {}
     for exit_layer, hidden in enumerate(states, 1):
-        is_last = exit_layer == lm.num_hidden_layers
-        translated = hidden if is_last else head.translate(hidden, np.full(num_positions, exit_layer))
+        is_last = is_after_blocks and exit_layer == lm.num_hidden_layers
+        translated = (
+            hidden if is_last or not is_after_blocks else head.translate(hidden, np.full(num_positions, exit_layer))
+        )
         log_probabilities = last if is_last else _log_probabilities(lm, translated, buffer, exit_layer)
         top = log_probabilities.topk(num_top, dim=-1)
         cells = {
@@ -144,6 +163,7 @@ def read_layers_along_answer(
     max_new_tokens: int = 20,
     whole_text: bool = False,
     num_top: int = 10,
+    site: str = RESID_POST,
 ) -> LensTable:
     """Read every layer along an answer to ``prompt``.
 
@@ -158,9 +178,11 @@ def read_layers_along_answer(
         max_new_tokens: Longest greedy answer.
         whole_text: Read the prompt's positions too, except the first.
         num_top: Most probable tokens of each readout in the table.
+        site: Where each block is read, one of ``SITES``.
 
     Raises:
-        SettingsError: The prompt or the answer is empty, or ``num_top`` is out of range.
+        SettingsError: The prompt or the answer is empty, ``num_top`` is out of range, or ``lm`` or ``head`` cannot be
+            read at ``site``.
         ContextTooLongError: Prompt and answer are longer than the model can attend over.
         NotEnoughMemoryError: They do not fit.
         NotFiniteError: A logit is infinite or undefined.
@@ -189,4 +211,4 @@ def read_layers_along_answer(
         # A tokenizer may join the prompt's end and the answer's start: the answer begins at the first other token.
         is_same = [one == other for one, other in zip(prompt_ids, token_ids, strict=False)]
         first = is_same.index(False) if False in is_same else len(prompt_ids)
-    return read_layers(lm, head, question_id, prompt, token_ids, 1 if whole_text else max(first, 1), num_top)
+    return read_layers(lm, head, question_id, prompt, token_ids, 1 if whole_text else max(first, 1), num_top, site)

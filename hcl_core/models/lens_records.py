@@ -11,11 +11,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hcl_core.atomic import atomic_file, atomic_folder
-from hcl_core.errors import RunFolderError
+from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.models.head_records import HeadChoice
 from hcl_core.user_files import MAX_JSON_BYTES, read_text_limited
 
 SCHEMA_VERSION = 1
+
+# Where a block is read: the residual stream after it, the same between attention and MLP, and what either of them adds
+# to it (after the norm and scale that some families have there). The names are those of TransformerLens.
+SITES = RESID_POST, RESID_MID, ATTN_OUT, MLP_OUT = "resid_post", "resid_mid", "attn_out", "mlp_out"
 
 _SCHEMA = pa.schema(
     [
@@ -33,6 +37,21 @@ _SCHEMA = pa.schema(
         ("kl_to_last", pa.float32()),
     ]
 )
+
+
+def head_at(site: str, exit_head: str) -> str:
+    """The exit head to load for a lens where ``exit_head`` was asked for; but after blocks it is the model's own.
+
+    Raises:
+        SettingsError: There is no such site, or a fitted head was asked for elsewhere than after blocks.
+    """
+    if site not in SITES:
+        raise SettingsError(f"site must be one of {', '.join(SITES)}; got {str(site)[:40]!r}")
+    if site == RESID_POST:
+        return exit_head
+    if exit_head not in ("auto", "shared"):
+        raise SettingsError(f"a fitted head reads {RESID_POST} alone: at {site} the exit head must be auto or shared")
+    return "shared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +73,7 @@ class LensTable:
         kl_to_last: ``[L, P]`` Kullback-Leibler divergence from the last layer's distribution to the
             readout's, in nats, from 0; 0 at the last layer.
         head: Which exit head read the layers, and why; a stored lens does not have it, its manifest names the head.
+        site: Where each block was read, one of ``SITES``; a stored lens is of the first.
     """
 
     question_id: str
@@ -69,6 +89,7 @@ class LensTable:
     text_rank: NDArray[np.int64]
     kl_to_last: NDArray[np.float32]
     head: HeadChoice | None = None
+    site: str = RESID_POST
 
     @property
     def num_hidden_layers(self) -> int:
@@ -84,6 +105,7 @@ class LensTable:
         """What ``lens --json`` prints."""
         return {
             "prompt": self.prompt,
+            "site": self.site,
             "tokens": list(self.token_texts),
             "token_ids": list(self.token_ids),
             "positions": list(self.positions),
@@ -95,10 +117,13 @@ class LensTable:
         }
 
     def settles(self) -> NDArray[np.int64]:
-        """``[P]`` the first exit layer that has the last layer's top token, as have all layers after it."""
+        """``[P]`` the first exit layer that has the last layer's top token, as have all layers after it.
+
+        0 where there is none, as can be at another site than ``resid_post``.
+        """
         is_top = self.final_rank == 1
         stays = np.logical_and.accumulate(is_top[::-1], axis=0)[::-1]
-        first: NDArray[np.int64] = np.argmax(stays, axis=0) + 1
+        first: NDArray[np.int64] = np.where(stays[-1], np.argmax(stays, axis=0) + 1, 0)
         return first
 
 
@@ -137,8 +162,10 @@ def write_lens(folder: Path, manifest: LensManifest, tables: Sequence[LensTable]
     """Store lenses as ``manifest.json`` and ``lens.parquet``; an existing folder of a lens is replaced.
 
     Raises:
-        RunFolderError: The folder holds something else.
+        RunFolderError: The folder holds something else, or a table is of another site than ``resid_post``.
     """
+    if any(table.site != RESID_POST for table in tables):
+        raise RunFolderError(f"only a lens of {RESID_POST} can be stored")
     if folder.exists():
         read_lens(folder)
     rows = [row for table in tables for row in lens_rows(table)]

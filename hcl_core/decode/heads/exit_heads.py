@@ -174,7 +174,7 @@ def load_exit_head(name: str, lm: LanguageModel) -> ExitHead:
         return read_head(file, lm, FITTED if name == "auto" else ASKED_FOR)
     tried, trial = _try(lm, tuple(others))
     if tried is not None:
-        return _read_maps(tried, lm, FITTED_FOR_OTHERS, trial)
+        return read_maps(tried, lm, FITTED_FOR_OTHERS, trial)
     but_for = f", but for others of that name ({', '.join(other.name for other in others[:3])})" if others else ""
     if name == "auto":
         return SharedHead(NONE_FITTED + but_for, trial)
@@ -192,7 +192,7 @@ def _try(lm: LanguageModel, files: tuple[Path, ...]) -> tuple[Path | None, HeadT
         states, best, trial = trial_states(lm), None, None
         for file in files:
             try:
-                tried = try_head(lm, _read_maps(file, lm), read_config(file), states)
+                tried = try_head(lm, read_maps(file, lm), read_config(file), states)
             except (ExitHeadError, IndexError):  # of a model of other sizes
                 continue
             if trial is None or (tried.agreement or 0.0) > (trial.agreement or 0.0):
@@ -211,11 +211,16 @@ def read_head(file: Path, lm: LanguageModel, reason: str = ASKED_FOR) -> LinearH
         NotEnoughMemoryError: The maps do not fit beside the model.
     """
     check_belongs(file, lm)
-    return _read_maps(file, lm, reason)
+    return read_maps(file, lm, reason)
 
 
-def _read_maps(file: Path, lm: LanguageModel, reason: str = ASKED_FOR, trial: HeadTrial | None = None) -> LinearHead:
-    """A head's file with whichever weights of that shape."""
+def read_maps(file: Path, lm: LanguageModel, reason: str = ASKED_FOR, trial: HeadTrial | None = None) -> LinearHead:
+    """A head's file with whichever weights of that shape.
+
+    Raises:
+        ExitHeadError: It is damaged, or of a model of other sizes.
+        NotEnoughMemoryError: The maps do not fit beside the model.
+    """
     by_unit = (lm.num_hidden_layers - 1, lm.hidden_size)
     shapes = {"codes": (*by_unit, lm.hidden_size), "input_scales": by_unit, "output_scales": by_unit, "biases": by_unit}
     try:
@@ -227,6 +232,10 @@ def _read_maps(file: Path, lm: LanguageModel, reason: str = ASKED_FOR, trial: He
     for name, expected in shapes.items():
         if (shape := tuple(tensors[name].shape)) != expected:
             raise ExitHeadError(f"the exit head {file} is damaged: {name} is {shape}, not {expected}")
+        if tensors[name].is_floating_point() and not tensors[name].isfinite().all():
+            raise ExitHeadError(f"the exit head {file} is damaged: {name} has a number that is infinite or undefined")
+    if not (tensors["input_scales"] > 0).all():
+        raise ExitHeadError(f"the exit head {file} is damaged: a scale is not above 0")
     fingerprint = hashlib.blake2b(content, digest_size=16).hexdigest()
     return LinearHead(QuantizedMaps(**tensors), fingerprint, lm, reason, trial)
 

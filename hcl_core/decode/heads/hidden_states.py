@@ -4,7 +4,7 @@ The engine's trie stores only the states that samples need; here all positions a
 token lens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,12 @@ from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.reference_lm import ReferenceLM
 from hcl_core.decode.trie.sampling import draw_tokens
+from hcl_core.errors import SettingsError
+from hcl_core.models.lens_records import ATTN_OUT, RESID_MID, RESID_POST
 from hcl_core.records import SamplingSettings
+
+# Told of a layer, from 0: the state ``[n, hidden_size]`` before its block, and what attention and MLP add to it.
+Watch = Callable[[int, Tensor, Sequence[Tensor]], None]
 
 
 class _BatchKv:
@@ -62,7 +67,7 @@ class _FastTexts:
         self._lm, self._num_read = lm, 0
         self._layers = [_BatchKv(lm, layer, num_texts, num_positions) for layer in range(lm.num_hidden_layers)]
 
-    def read(self, token_ids: Tensor) -> Tensor:
+    def read(self, token_ids: Tensor, watch: Watch | None = None) -> Tensor:
         """See ``TextBatch.read``."""
         lm, start = self._lm, self._num_read
         num_texts, count = by_text = (token_ids.shape[0], token_ids.shape[1])
@@ -73,9 +78,12 @@ class _FastTexts:
             lm.num_hidden_layers, num_texts, count, lm.hidden_size, dtype=lm.dtype, device=lm.readout_device
         )
         for layer, kv in enumerate(self._layers):
+            before, added = hidden.to(lm.layer_devices[layer]), list[Tensor]()
             hidden = lm.block(
-                layer, hidden.to(lm.layer_devices[layer]), rotary, partial(kv.attend, start=start, by_text=by_text)
+                layer, before, rotary, partial(kv.attend, start=start, by_text=by_text), added if watch else None
             )
+            if watch is not None:
+                watch(layer, before, added)
             states[layer] = hidden.unflatten(0, by_text)
         self._num_read += count
         return states
@@ -131,6 +139,43 @@ class TextBatch:
 def read_text(lm: LanguageModel, token_ids: Sequence[int]) -> Tensor:
     """Hidden states of one text after every layer, before the final norm: ``[num_hidden_layers, t, hidden_size]``."""
     return TextBatch(lm, 1, len(token_ids)).read(torch.tensor([list(token_ids)]))[:, 0]
+
+
+def read_site(lm: LanguageModel, token_ids: Sequence[int], site: str) -> tuple[Tensor, Tensor]:
+    """Read one text at a place of every block.
+
+    Args:
+        lm: The model.
+        token_ids: The text.
+        site: One of ``SITES``.
+
+    Returns:
+        What stands at ``site`` in every layer, ``[num_hidden_layers, t, hidden_size]``, and the state after the last
+        block, ``[t, hidden_size]``; both before the final norm.
+
+    Raises:
+        SettingsError: The engine of this model does not take its blocks apart.
+    """
+    if site == RESID_POST:
+        states = read_text(lm, token_ids)
+        return states, states[-1]
+    if not isinstance(lm, CausalLM):
+        raise SettingsError(
+            f"the {lm.engine} engine, which computes {lm.name}, takes no block apart: choose {RESID_POST}, not {site}"
+        )
+    if site == RESID_MID and lm.is_parallel:
+        raise SettingsError(
+            f"in {lm.name} attention and MLP read the same state, and nothing stands between them: choose another site "
+            f"than {site}"
+        )
+    shape = (lm.num_hidden_layers, len(token_ids), lm.hidden_size)
+    found = torch.empty(shape, dtype=lm.dtype, device=lm.readout_device)
+
+    def watch(layer: int, before: Tensor, added: Sequence[Tensor]) -> None:
+        attention, mlp = added
+        found[layer] = before + attention if site == RESID_MID else attention if site == ATTN_OUT else mlp
+
+    return found, _FastTexts(lm, 1, len(token_ids)).read(torch.tensor([list(token_ids)]), watch)[-1, 0]
 
 
 def write_texts(

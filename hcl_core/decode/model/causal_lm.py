@@ -73,6 +73,7 @@ class CausalLM(LanguageModel):
         self.readout_device, self.dtype = norm.device, norm.dtype
         self._blocks = [DecoderBlock(block, release=release, is_fused=is_fused) for block in parts.blocks]
         self.layer_devices = [block.device for block in self._blocks]
+        self.is_parallel = any(block.is_parallel for block in self._blocks)
         self.limits: list[Limits] = [block.limits for block in self._blocks]
         self._norm = Norm(parts.final_norm, is_fused=fuses_on(self.readout_device) if is_fused is None else is_fused)
         self._tokens = PromptTokens(tokenizer, self.vocab_size, name)
@@ -99,7 +100,14 @@ class CausalLM(LanguageModel):
         cos, sin = zip(*(rotary(like, places) for rotary in self._parts.rotaries), strict=True)
         return torch.cat(cos).transpose(0, 1), torch.cat(sin).transpose(0, 1)
 
-    def block(self, layer: int, hidden: Tensor, rotary: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
+    def block(
+        self,
+        layer: int,
+        hidden: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        attend: Attend,
+        added: list[Tensor] | None = None,
+    ) -> Tensor:
         """Run decoder block ``layer`` (from 0).
 
         Args:
@@ -107,11 +115,12 @@ class CausalLM(LanguageModel):
             hidden: ``[n, hidden_size]``, on the block's device.
             rotary: From ``rotary``; broadcasts over rows.
             attend: Stores the keys and values, and mixes the values.
+            added: Gets what attention adds to ``hidden``, then what the MLP adds, ``[n, hidden_size]`` each.
 
         Returns:
             ``[n, hidden_size]``.
         """
-        return self._blocks[layer](hidden, rotary, attend)
+        return self._blocks[layer](hidden, rotary, attend, added)
 
     def final_norm(self, hidden: Tensor) -> Tensor:
         """``[n, hidden_size]`` to the same, ready for ``unembed``."""

@@ -23,6 +23,7 @@ class DecoderBlock:
     Attributes:
         device: Of its weights.
         limits: Of its attention, which whoever mixes the values keeps.
+        is_parallel: Whether the MLP reads what attention reads.
 
     Args:
         parts: Its modules, and what sets its family apart.
@@ -35,7 +36,7 @@ class DecoderBlock:
         self.device: torch.device = _device_of(parts)
         self._is_fused = fuses_on(self.device) if is_fused is None else is_fused
         self.limits = Limits(parts.attention.window, parts.attention.soft_cap)
-        self._residual_scale, self._is_parallel = parts.residual_scale, parts.is_parallel
+        self._residual_scale, self.is_parallel = parts.residual_scale, parts.is_parallel
         self._attention_norm, self._attention_output_norm = map(
             self._norm, (parts.attention_norm, parts.attention_output_norm)
         )
@@ -61,15 +62,18 @@ class DecoderBlock:
         self._is_gated, self._activation = parts.is_gated, parts.activation
         self._down = product_with(parts.down, release=release)
 
-    def __call__(self, hidden: Tensor, rotary: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
+    def __call__(
+        self, hidden: Tensor, rotary: tuple[Tensor, Tensor], attend: Attend, added: list[Tensor] | None = None
+    ) -> Tensor:
         """``[n, hidden_size]`` to the same; see ``CausalLM.block``."""
         num_rows = len(hidden)
         hidden = pad_rows(hidden)  # once for all products
         attended = self._attention(hidden, num_rows, rotary, attend)
-        if self._is_parallel:
-            return (self._mlp(hidden, num_rows) + attended + hidden)[:num_rows]
-        hidden = hidden + attended
-        return (hidden + self._mlp(hidden, num_rows))[:num_rows]
+        middle = hidden if self.is_parallel else hidden + attended
+        output = self._mlp(middle, num_rows)
+        if added is not None:
+            added += [attended[:num_rows], output[:num_rows]]
+        return (output + attended + hidden if self.is_parallel else middle + output)[:num_rows]
 
     def _attention(self, hidden: Tensor, num_rows: int, rotary: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
         """What attention adds to ``hidden``, whose rows from ``num_rows`` on are there for the products only."""
