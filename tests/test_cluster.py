@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import psutil
@@ -245,10 +246,13 @@ def test_a_sweep_on_this_machine_is_private_stops_and_goes_on(undisturbed, tmp_p
     stopped, shared = tmp_path / "stopped", tmp_path / "parts"
     command = [sys.executable, "-m", "hcl_core", "sweep", str(spec), "--out", str(stopped), "--engine", "ray"]
     with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([*command, "--parts", str(shared)], stdout=log, stderr=log)
+        # Tests that run in the background of a shell ignore Ctrl-C, and a process would inherit that.
+        heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen([*command, "--parts", str(shared)], stdout=log, stderr=log, preexec_fn=heeds)
         started = psutil.Process(process.pid)
         while process.poll() is None and not parts(stopped):
             time.sleep(0.02)
+        started.suspend()  # it must not be done before it is told to stop
         children = started.children(recursive=True)
         listening = {
             each.laddr.ip.removeprefix("::ffff:")
@@ -257,6 +261,7 @@ def test_a_sweep_on_this_machine_is_private_stops_and_goes_on(undisturbed, tmp_p
             if each.status == psutil.CONN_LISTEN
         }
         process.send_signal(signal.SIGINT)
+        started.resume()
         assert process.wait(60) == STOPPED, (tmp_path / "log").read_text()
     assert listening == {"127.0.0.1"}
     assert 1 <= len(parts(stopped)) < 24 and len(list(shared.rglob("*.parquet"))) >= len(parts(stopped))

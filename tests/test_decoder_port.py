@@ -8,7 +8,7 @@ from conftest import FakeDecoder, make_lm, stored_question
 from hcl_core import registry
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.cost import ModelCost
-from hcl_core.ports import Decoder
+from hcl_core.ports import Answerer, Decoder
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import Strategy
@@ -33,7 +33,7 @@ def progress(decoder):
 
 
 def test_decoder_has_every_member_of_the_port(decoder):
-    members = [name for name in vars(Decoder) if not name.startswith("_")]
+    members = [name for port in (Answerer, Decoder) for name in vars(port) if not name.startswith("_")]
     assert len(members) == 8 and [name for name in members if not hasattr(decoder, name)] == []
     for name in members:
         promised = getattr(Decoder, name)
