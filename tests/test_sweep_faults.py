@@ -12,7 +12,6 @@ from test_full_disk import fill, make_read_only, small_disk  # noqa: F401  # fix
 from test_sweep import parts, samples, spec  # noqa: F401  # fixture
 
 from hcl_core import atomic
-from hcl_core.runs.folder import RunFolder
 
 
 @pytest.fixture
@@ -121,5 +120,8 @@ def test_a_damaged_list_of_cells_is_named_and_made_anew(spec, whole, tmp_path, c
     assert_refused(run_command(capsys, "sweep", spec, "--out", out), "sweep.json cannot be read")
     before = parts(out)
     (out / "sweep.json").unlink()
+    assert_goes_on(spec, out, whole, capsys)
+    assert parts(out) == before  # as the refusal says, the runs stay
+    (out / "notes.txt").write_text("mine", encoding="utf-8")
+    (out / "sweep.json").unlink()
     assert_refused(run_command(capsys, "sweep", spec, "--out", out), "is not empty and holds no sweep")
-    assert parts(out) == before and RunFolder(next(out.glob("*/manifest.json")).parent).exists

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from hcl_core.atomic import atomic_file
 from hcl_core.errors import RunBusyError, RunFolderError
 from hcl_core.runs.folder import RunFolder
-from hcl_core.runs.manifest import check_run_id
+from hcl_core.runs.manifest import check_run_id, is_run_id
 from hcl_core.runs.tables import KEY
 from hcl_core.strict_json import read_record
 from hcl_core.sweeps.axes import CellAxes
@@ -30,6 +30,7 @@ from hcl_core.user_files import MAX_JSON_BYTES, read_text_limited
 
 SCHEMA_VERSION = 1
 _NAME = "sweep.json"
+_RESULTS = ("table.parquet", "table.csv", "stability.csv", "figure.svg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,7 @@ class SweepFolder:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Lock the sweep; raises ``RunBusyError`` where another process has it."""
-        if (
-            self.path.is_dir()
-            and not self.exists
-            and any(not each.name.startswith(".") for each in self.path.iterdir())
-        ):
+        if self.path.is_dir() and not self.exists and any(not _is_of_sweep(each.name) for each in self.path.iterdir()):
             raise RunFolderError(f"{self.path} is not empty and holds no sweep: choose another folder with --out")
         with ExitStack() as stack:
             try:
@@ -221,3 +218,8 @@ def seconds_left(progress: Sequence[CellProgress]) -> float | None:
     if not foretold_left:
         return None
     return foretold_left * (taken / foretold_done if foretold_done and taken else 1.0)
+
+
+def _is_of_sweep(name: str) -> bool:
+    """Whether a file or folder of that name is a sweep's, whose list of cells may have been deleted."""
+    return name.startswith(".") or name in _RESULTS or is_run_id(name)
