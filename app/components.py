@@ -238,6 +238,15 @@ class ShareBox(gr.HTML):
         super().__init__(js_on_load=_asset("share.js"), **settings)
 
 
+class LinkAndPrograms(gr.HTML):
+    """Shows ``views.runs.link_box``, and below it programs of ``views.share.programs_box``."""
+
+    def __init__(self, **settings: Any) -> None:
+        # Each script with names of its own.
+        scripts = "".join(f"(() => {{\n{_asset(name)}\n}})();\n" for name in ("link.js", "share.js"))
+        super().__init__(js_on_load=scripts, **settings)
+
+
 class Title(gr.HTML):
     """The program's name; its script minds the page's two switches, large type and dark colours.
 

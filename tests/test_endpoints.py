@@ -37,9 +37,11 @@ from app.settings import PageSettings
 from app.views.program_code import (
     ADDRESS,
     LensCall,
+    compare_programs,
     lens_python_code,
     lens_shell_code,
     python_code,
+    run_programs,
     shell_code,
 )
 from app.views.share import lens_programs
@@ -262,6 +264,19 @@ def test_the_code_beside_a_result_gets_it_and_runs_it_again(address, client, cap
         code = shell_code(asked["run_id"], question["id"]).replace(ADDRESS, address)
         told = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=60).stdout
         assert "event: complete" in told and "Name a moon." in told
+
+
+def test_the_code_beside_a_run_and_a_comparison_gets_them(address, capsys):
+    for programs, key in (
+        (run_programs("0be6b1cadd189061"), "optimal_layer"),
+        (compare_programs("0be6b1cadd189061", "a9a4b3a8654fe9da"), "exit_layer"),
+    ):
+        python, shell = (each.replace(ADDRESS, address) for each in programs)
+        exec(compile(python, "copied.py", "exec"), {})
+        assert key in capsys.readouterr().out
+        if shutil.which("curl"):
+            told = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60).stdout
+            assert "event: complete" in told and key in told
 
 
 @pytest.mark.parametrize("hostile", ["a'b", "$(touch x)", '"; ls', "{0}", "`id`"])

@@ -7,8 +7,11 @@ from app.language import Translator
 from app.render import Parts
 from app.views.base import sentence
 from app.views.comparison import comparison as comparison_view
+from app.views.program_code import compare_programs
 from app.views.runs import link_box
+from app.views.share import programs_box
 from app.views.verdicts import own_elsewhere
+from hcl_core.runs.manifest import is_run_id
 
 
 def comparison_parts(comparison: Comparison, by_share: bool, words: Translator) -> Parts:
@@ -24,10 +27,13 @@ def comparison_parts(comparison: Comparison, by_share: bool, words: Translator) 
         return {"text": f'<p class="hcl-note">{words("choose_runs")}</p>', "chart": None, "link": ""}
     notes = [*(sentence(note, words) for note in comparison.notes), own_elsewhere(comparison.num_own, words)]
     names = [run.name for run in runs]
+    query = Link("compare", compared=comparison.ids, measure=measure, by_share=by_share).query()
+    stored = [each for each in comparison.ids if is_run_id(each)]  # the others are published curves
+    programs = programs_box(compare_programs(*stored[:2]), words) if len(stored) > 1 else ""
     return {
         "text": comparison_view(comparison.comparisons, measure, names, _differing(runs), notes, words),
         "chart": _chart(comparison, by_share, words),
-        "link": link_box(Link("compare", compared=comparison.ids, measure=measure, by_share=by_share).query(), words),
+        "link": link_box(query, words) + programs,
     }
 
 

@@ -11,7 +11,9 @@ from app.run_names import name_of
 from app.views import questions
 from app.views.base import status_line
 from app.views.headline import headline, run_note
+from app.views.program_code import run_programs
 from app.views.runs import link_box
+from app.views.share import programs_box
 from app.views.stale import stale_notes
 from app.views.verdicts import own_elsewhere
 
@@ -33,11 +35,12 @@ def weighed_parts(result: SetResult, words: Translator) -> Parts:
     note = words.sentences((own_elsewhere(result.num_own, words), about_run))
     query = Link("dataset", result.shown.run_id, balance=result.balance).query()
     asked = _asked(result, words)
+    programs = programs_box(run_programs(result.shown.run_id), words)
     return {
         "headline": stale_notes([result.shown.run_id], asked, words)
         + headline(result.scored, result.is_complete, words, asked, note),
         "chart": layer_curves(result.scored, words),
-        "link": link_box(query, words) if result.is_complete else "",
+        "link": link_box(query, words) + programs if result.is_complete else "",
     }
 
 

@@ -16,7 +16,9 @@ from app.render.tables import table
 from app.run_names import head_name, model_name
 from app.views.base import note, status_line, without_paths
 from app.views.headline import left_out_note
+from app.views.program_code import run_programs
 from app.views.runs import COLUMNS, link_box, manifest_view, rows_shown, run_rows
+from app.views.share import programs_box
 from app.views.verdicts import own_elsewhere
 
 
@@ -56,7 +58,7 @@ def run_parts(result: RunResult, words: Translator) -> Parts:
         "note": gr.update(value=result.run.title.note, interactive=True),
         "keep": gr.update(interactive=True),
         "manifest": _manifest(result, words),
-        "link": link_box(Link("runs", run_id).query(), words),
+        "link": link_box(Link("runs", run_id).query(), words) + _programs(result, words),
         "open": gr.update(interactive=result.run.manifest.finished_at is not None),
         "export": gr.update(interactive=True),
         "delete": gr.update(interactive=result.may_delete),
@@ -65,6 +67,11 @@ def run_parts(result: RunResult, words: Translator) -> Parts:
         "status": _status(result, words),
         "chart": layer_curves(result.scored, words) if result.scored else None,
     }
+
+
+def _programs(result: RunResult, words: Translator) -> str:
+    """Of a run that has scores: endpoints have no others."""
+    return programs_box(run_programs(result.run.manifest.id), words) if result.scored else ""
 
 
 def _manifest(result: RunResult, words: Translator) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components import LayerChart, LinkBox
+from app.components import LayerChart, LinkAndPrograms
 from app.figures.compared import MEASURES, MOST_RUNS
 from app.handlers import compare as handlers
 from app.language import labels
@@ -39,7 +39,7 @@ def build_compare(core: Service, tab: gr.Tab) -> dict[str, Any]:
             parts["text"] = gr.HTML("", elem_id="comparison")
             with gr.Column(elem_classes="hcl-panel"):
                 parts["chart"] = LayerChart(elem_id="compared", label=say("chart_compared"))
-            parts["link"] = LinkBox()
+            parts["link"] = LinkAndPrograms()
 
     def list_runs(visit: Visit, chosen: list[str] | None) -> Parts:
         """The runs there are now; a live one may have come since."""

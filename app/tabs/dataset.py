@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components import LayerChart, LinkBox
+from app.components import LayerChart, LinkAndPrograms
 from app.handlers import dataset as handlers
 from app.handlers.dataset import SetChoice, ShownSet
 from app.handlers.form import Form, by_name
@@ -81,7 +81,7 @@ def _results(parts: dict[str, Any]) -> None:
         column_widths=["380px", "110px", "120px", "110px", "130px", "190px"],
         elem_id="set-rows",
     )
-    parts["link"] = LinkBox()
+    parts["link"] = LinkAndPrograms()
 
 
 def _wire(core: Service, tab: gr.Tab, form: FormControls, parts: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components import LayerChart, LinkBox
+from app.components import LayerChart, LinkAndPrograms
 from app.handlers import run_list
 from app.handlers import runs as handlers
 from app.handlers.run_list import RunFilter, RunPage
@@ -65,7 +65,7 @@ def build_runs(core: Service, tab: gr.Tab) -> dict[str, Any]:
             parts["manifest"] = gr.HTML("", elem_id="manifest")
             with gr.Column(elem_classes="hcl-panel"):
                 parts["chart"] = LayerChart(elem_id="run-curves", label=say("chart_curves"))
-            parts["link"] = LinkBox()
+            parts["link"] = LinkAndPrograms()
     _wire(core, tab, parts)
     return parts
 

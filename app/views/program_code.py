@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 # Where the page's own address goes; ``share.js`` knows it.
@@ -21,8 +22,26 @@ settings = stored["settings"] | {{"seed": 1}}
 for wave in page.submit(asked["text"], asked["accept"], **settings, api_name="/run"):
     print(wave["num_answers"], "of", wave["num_wanted"])
 """
-_SHELL = """\
-PAGE={address}/gradio_api/call/v2/get_run
+_RUN_PYTHON = """\
+from gradio_client import Client
+
+page = Client("{address}")
+stored = page.predict({run!r}, api_name="/get_run")
+print(stored["verdict"])
+for row in stored["scores"]:
+    print(row["exit_layer"], row["hcb_score"])
+"""
+_COMPARE_PYTHON = """\
+from gradio_client import Client
+
+page = Client("{address}")
+compared = page.predict({first!r}, {second!r}, api_name="/compare")
+print(compared["optimal_layers"], compared["p_same_optimal"])
+for row in compared["layers"]:
+    print(row)
+"""
+_CURL = """\
+PAGE={address}/gradio_api/call/v2/{name}
 EVENT=$(curl -s $PAGE -H 'Content-Type: application/json' -d {body} | cut -d'"' -f4)
 curl -sN $PAGE/$EVENT
 """
@@ -40,11 +59,6 @@ look = page.predict(
 )
 for token, layer in zip(look["tokens"], look["settles"]):
     print(repr(token), "settles at layer", layer)
-"""
-_LENS_SHELL = """\
-PAGE={address}/gradio_api/call/v2/lens
-EVENT=$(curl -s $PAGE -H 'Content-Type: application/json' -d {body} | cut -d'"' -f4)
-curl -sN $PAGE/$EVENT
 """
 
 
@@ -74,7 +88,7 @@ def lens_python_code(call: LensCall) -> str:
 
 def lens_shell_code(call: LensCall) -> str:
     """The same by ``curl``; the prompt is quoted for the shell, whatever it is."""
-    return _LENS_SHELL.format(address=ADDRESS, body=shlex.quote(json.dumps(asdict(call))))
+    return _curl("lens", asdict(call))
 
 
 def python_code(run_id: str, question_id: str) -> str:
@@ -84,5 +98,20 @@ def python_code(run_id: str, question_id: str) -> str:
 
 def shell_code(run_id: str, question_id: str) -> str:
     """The same result by ``curl``; ids are quoted for the shell, whatever they are."""
-    body = json.dumps({"run_id": run_id, "question_id": question_id})
-    return _SHELL.format(address=ADDRESS, body=shlex.quote(body))
+    return _curl("get_run", {"run_id": run_id, "question_id": question_id})
+
+
+def run_programs(run_id: str) -> tuple[str, str]:
+    """Python and shell code that read a whole run through the page's endpoint."""
+    return _RUN_PYTHON.format(address=ADDRESS, run=run_id), _curl("get_run", {"run_id": run_id})
+
+
+def compare_programs(first: str, second: str) -> tuple[str, str]:
+    """Python and shell code that compare two stored runs through the page's endpoint."""
+    python = _COMPARE_PYTHON.format(address=ADDRESS, first=first, second=second)
+    return python, _curl("compare", {"first": first, "second": second})
+
+
+def _curl(name: str, values: Mapping[str, object]) -> str:
+    """A call of the endpoint ``name``; values are quoted for the shell, whatever they are."""
+    return _CURL.format(address=ADDRESS, name=name, body=shlex.quote(json.dumps(values)))

@@ -57,8 +57,14 @@ def share_box(view: QuestionView, scored: Scored, balance: Balance, scores_file:
 
 def lens_programs(call: LensCall, words: Translator) -> str:
     """Programs that get a token lens from the page; ``share.js`` copies them."""
+    return programs_box((lens_python_code(call), lens_shell_code(call)), words)
+
+
+def programs_box(programs: tuple[str, str], words: Translator) -> str:
+    """Python and shell code that get a result from the page; ``share.js`` copies them."""
     name = words("lens_programs")
-    texts = [_text("share_python", lens_python_code(call), words), _text("share_curl", lens_shell_code(call), words)]
+    python, shell = programs
+    texts = [_text("share_python", python, words), _text("share_curl", shell, words)]
     return (
         f'<section class="hcl-share hcl-programs" aria-label="{escape(name)}"><h3>{name}</h3>{"".join(texts)}</section>'
     )
