@@ -27,9 +27,10 @@ _NICENESS = 10
 
 def draw_ahead(service: Service) -> None:
     """Draw them all elsewhere and keep them here: about a minute and a half, and 100 MB."""
-    receiving, sending = multiprocessing.get_context("spawn").Pipe(duplex=False)
+    spawning = multiprocessing.get_context("spawn")
+    receiving, sending = spawning.Pipe(duplex=False)
     # Ends with the page.
-    drawing = multiprocessing.get_context("spawn").Process(target=_draw, args=[sending], daemon=True)
+    drawing = spawning.Process(target=_draw, args=[sending], daemon=True)
     drawing.start()
     sending.close()
     visit = Visit(Translator(), service, "")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hcl_core.errors import ModelNotFoundError, QuestionFileError, SettingsError
-from hcl_core.folders import own_heads_folder, user_path
+from hcl_core.folders import user_path
 from hcl_core.judges.names import NO_JUDGE, check_judge, full_judge_name
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.engines import EngineName
@@ -182,8 +182,9 @@ def fit_head(
 ) -> tuple[Path, Generator[FitProgress | HeadConfig, None, None]]:
     """The file of the head that is fitted for ``lm``, and the events of the fit; see ``decode.heads.fitting``."""
     from hcl_core.decode.heads import fitting
+    from hcl_core.decode.heads.head_files import own_head_file
 
-    file = out or own_heads_folder() / f"{Path(lm.name).name.replace(':', '-')}-{lm.weights_hash}.safetensors"
+    file = out or own_head_file(lm.name, lm.weights_hash)
     return file, fitting.fit_head(lm, revision, settings, file)
 
 
@@ -192,11 +193,9 @@ def known_head(model: str) -> HeadConfig | None:
 
     The model's weights may turn out to be others than the head was fitted for: see ``load_exit_head``.
     """
-    from hcl_core.decode.heads.head_files import all_heads
+    from hcl_core.decode.heads.head_files import heads_called
 
-    known = find_model(model)
-    name = known.name if known else model
-    return next((config for _, config in all_heads() if config.model == name), None)
+    return next((config for _, config in heads_called(model)), None)
 
 
 def load_judge(name: str = "alias", embed: Embed | None = None) -> Judge:

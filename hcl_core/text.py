@@ -14,3 +14,8 @@ def printable(text: str) -> str:
         "·" if unicodedata.category(letter) in ("Cc", "Cf", "Cs") and letter not in _JOINERS else letter
         for letter in text
     )
+
+
+def code_span(text: str) -> str:
+    """``text``, which others may have written, as a code span inside a table of Markdown."""
+    return f"`{printable(text).replace('`', '').replace('|', '/') or '-'}`"

@@ -80,7 +80,7 @@ def test_a_public_page_fits_none_and_does_not_offer_it(service):
     with pytest.raises(LimitError, match="this page fits no exit heads"):
         list(head.fit(by(public), "tiny"))
     known = head.head_of(by(public), "layerskip-llama2-7b")
-    assert not known.may_fit and "A fit reads" not in head_note(replace(known, is_trained_for_exit=False), WORDS)
+    assert not known.is_offered and "A fit reads" not in head_note(replace(known, is_trained_for_exit=False), WORDS)
 
 
 def test_without_a_model_nothing_is_fitted(service):
@@ -96,7 +96,8 @@ def test_the_offer_says_what_it_takes_and_names_are_text(service):
     assert "trained for early exit" in trained
 
 
-def test_time_and_size_are_foretold(service):
+def test_time_and_size_are_foretold(service, monkeypatch):
+    monkeypatch.setattr(registry, "known_head", lambda _: None)
     known = head.head_of(by(service), "smollm2-135m")
     few, many = (service.head_fits.foretell("smollm2-135m", FitSettings(num_tokens=each)) for each in (10_000, 50_000))
     assert few.middle < many.middle < 5 * few.middle and service.head_fits.foretell("mine", FitSettings()) is None

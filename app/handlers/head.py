@@ -14,7 +14,7 @@ from app.visit import Visit
 from hcl_core import registry
 from hcl_core.errors import HclError
 from hcl_core.models.catalogue import find_model
-from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
+from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig, bytes_of_maps
 from hcl_core.pipeline.estimate import Foretold
 
 _SETTINGS = FitSettings()
@@ -28,16 +28,16 @@ class HeadOfModel:
         model: Its name.
         config: Of a head that was fitted for a model of that name; ``None``: there is none.
         is_trained_for_exit: Whether its early layers need none.
-        may_fit: Whether this page fits heads.
-        num_bytes: Of the file that a fit would make; ``None`` where the model's size is not known.
+        is_offered: Whether this page fits one: it fits heads, and the model has and needs none yet.
+        num_bytes: Of the file that a fit would make; ``None`` where that is not known, or none is offered.
         num_tokens: That a fit would read.
-        foretold: How long it would take; ``None`` where that is not known.
+        foretold: How long it would take; ``None`` likewise.
     """
 
     model: str
     config: HeadConfig | None
     is_trained_for_exit: bool
-    may_fit: bool
+    is_offered: bool
     num_bytes: int | None
     num_tokens: int
     foretold: Foretold | None
@@ -54,15 +54,18 @@ class FitUpdate:
 def head_of(visit: Visit, model: str) -> HeadOfModel:
     """What the page says of a model's exit head; loads no model."""
     name = model.strip()
-    known = find_model(name)
+    known, fits = find_model(name), visit.service.head_fits
+    config = registry.known_head(name) if name else None
+    is_trained_for_exit = known is not None and known.is_layerskip
+    is_offered = fits.is_allowed and bool(name) and config is None and not is_trained_for_exit
     return HeadOfModel(
         name,
-        registry.known_head(name) if name else None,
-        known is not None and known.is_layerskip,
-        visit.service.head_fits.is_allowed,
-        _num_bytes(name),
+        config,
+        is_trained_for_exit,
+        is_offered,
+        _num_bytes(name) if is_offered else None,
         _SETTINGS.num_tokens,
-        visit.service.head_fits.foretell(name, _SETTINGS) if name else None,
+        fits.foretell(name, _SETTINGS) if is_offered else None,
     )
 
 
@@ -97,9 +100,8 @@ def _seconds_left(step: FitProgress, seconds: float, first: int) -> float | None
 
 
 def _num_bytes(model: str) -> int | None:
-    """A byte a number of each map, and three float32 numbers a unit."""
     try:
         shape = registry.model_shape(model)
     except HclError:
         return None
-    return (shape.num_hidden_layers - 1) * shape.hidden_size * (shape.hidden_size + 12)
+    return bytes_of_maps(shape.num_hidden_layers, shape.hidden_size)

@@ -54,5 +54,4 @@ def wire_head(core: Service, parts: dict[str, Any], model: Any, page: gr.Blocks)
 
 
 def _shown(head: handlers.HeadOfModel, visit: Visit) -> Parts:
-    may_fit = head.may_fit and head.config is None and not head.is_trained_for_exit and bool(head.model)
-    return {"note": head_note(head, visit.words), "buttons": gr.update(visible=may_fit)}
+    return {"note": head_note(head, visit.words), "buttons": gr.update(visible=head.is_offered)}

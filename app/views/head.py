@@ -20,7 +20,7 @@ def head_note(head: HeadOfModel, words: Translator) -> str:
     if not name:
         return ""
     text = words("head_missing", model=head.model)
-    if head.may_fit:
+    if head.is_offered:
         size = "" if head.num_bytes is None else words("head_size", size=words.number(head.num_bytes / 1e6, 0))
         minutes = ""
         if head.foretold is not None:

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -128,8 +127,8 @@ def sweep(
     stored = SweepFolder(place.expanduser())
     ends_at = None if budget is None else time.monotonic() + budget
     has_time = (lambda: True) if ends_at is None else (lambda: time.monotonic() < ends_at)
-    with closing(run_sweep(stored, plan, engine=LocalEngine(device), shard=part, has_time=has_time)) as events:
-        failed, _ = follow_sweep(events, progress_bars(Console(stderr=True), progress), len(plan.cells))
+    events = run_sweep(stored, plan, engine=LocalEngine(device), shard=part, has_time=has_time)
+    failed, _ = follow_sweep(events, progress_bars(Console(stderr=True), progress), len(plan.cells))
     for each in failed:
         _log.warning("failed: %s: %s", printable(each.cell.describe()), printable(str(each.error)))
     made = Sweep(stored.path)

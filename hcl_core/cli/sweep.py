@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -79,10 +79,8 @@ def sweep(
     folder = SweepFolder(out or runs_folder() / "sweeps" / spec.stem)
     ends_at = None if seconds is None else time.monotonic() + seconds
     has_time = (lambda: True) if ends_at is None else (lambda: time.monotonic() < ends_at)
-    with (
-        _engine(plan, device, cluster) as computing,
-        closing(run_sweep(folder, plan, engine=computing, shard=part, has_time=has_time)) as events,
-    ):
+    with _engine(plan, device, cluster) as computing:
+        events = run_sweep(folder, plan, engine=computing, shard=part, has_time=has_time)
         failed, progress = follow_sweep(events, bars(), len(plan.cells))
     for each in failed:
         stderr.print(Text(printable(f"failed: {each.cell.describe()}: {each.error}")), soft_wrap=True)

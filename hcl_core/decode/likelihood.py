@@ -151,7 +151,7 @@ def read_trees(
     trees, node_of_token = [], []
     for prompt, continuations in of_prompts:
         tree = PromptTree(prompt)
-        node_of_token.append(_nodes(tree, continuations))
+        node_of_token.append(nodes_along(tree, continuations))
         tree.reserve_for(np.array([exit_layer]), len(tree.trie))
         trees.append(tree)
     nodes = [np.unique(each) for each in node_of_token]
@@ -168,7 +168,7 @@ def read_trees(
     return [[next(readings) for _ in continuations] for _, continuations in of_prompts]
 
 
-def _nodes(tree: PromptTree, continuations: Sequence[TokenIds]) -> IntArray:
+def nodes_along(tree: PromptTree, continuations: Sequence[TokenIds]) -> IntArray:
     """The node from which each token is read, of all continuations one after another: ``[t]``."""
     lengths = [len(continuation) for continuation in continuations]
     tokens: IntArray = np.concatenate(continuations).astype(np.int64)  # [t]

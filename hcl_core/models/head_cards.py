@@ -6,7 +6,7 @@ import shlex
 
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import HeadConfig
-from hcl_core.text import printable
+from hcl_core.text import code_span, printable
 
 # Name of the head's file beside its card.
 HEAD_FILE = "exit_head.safetensors"
@@ -28,7 +28,8 @@ def head_card(config: HeadConfig, num_bytes: int, fingerprint: str) -> str:
     if _REPOSITORY.fullmatch(repository):
         front.append(f"base_model: {json.dumps(repository)}")
     licence = known.licence if known else "not known to this program: see the model's own page"
-    name = _code(config.model)
+    name = code_span(config.model)
+    hashed = code_span(config.texts_hash) if config.texts_hash else "none: self-written"
     rows = [
         f"| {layer} | {before.agreement:.2f} | {after.agreement:.2f} | {before.cross_entropy:.2f} "
         f"| {after.cross_entropy:.2f} |"
@@ -49,14 +50,14 @@ def head_card(config: HeadConfig, num_bytes: int, fingerprint: str) -> str:
             "| | |",
             "|---|---|",
             f"| model | {name} |",
-            f"| revision | {_code(config.revision)} |",
-            f"| fingerprint of the weights | {_code(config.weights_hash)} |",
+            f"| revision | {code_span(config.revision)} |",
+            f"| fingerprint of the weights | {code_span(config.weights_hash)} |",
             f"| licence of the model | {licence} |",
-            f"| fitted on | {_code(config.texts)}, {config.num_tokens:,} tokens, a fifth of them held out |",
-            f"| hash of the text file | {_code(config.texts_hash) if config.texts_hash else 'none: self-written'} |",
+            f"| fitted on | {code_span(config.texts)}, {config.num_tokens:,} tokens, a fifth of them held out |",
+            f"| hash of the text file | {hashed} |",
             f"| weight of positions inside answers | {config.answer_weight:g} |",
             f"| gradient steps a layer after the ridge fit | {config.refine_steps} |",
-            f"| seed, number format | {config.seed}, {_code(config.dtype)} |",
+            f"| seed, number format | {config.seed}, {code_span(config.dtype)} |",
             f"| file | `{HEAD_FILE}`, {num_bytes:,} bytes, BLAKE2b `{fingerprint}` |",
             "",
             "## How to use it",
@@ -78,8 +79,3 @@ def head_card(config: HeadConfig, num_bytes: int, fingerprint: str) -> str:
             "",
         ]
     )
-
-
-def _code(text: str) -> str:
-    """``text``, which others may have written, as a code span inside a table."""
-    return f"`{printable(text).replace('`', '').replace('|', '/') or '-'}`"

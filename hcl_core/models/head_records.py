@@ -227,6 +227,11 @@ class HeadConfig:
         return self.weights_hash == weights_hash if has_files_hash else self.revision == revision
 
 
+def bytes_of_maps(num_hidden_layers: int, hidden_size: int) -> int:
+    """Of the maps in a head's file: a byte a number, and three float32 numbers a unit, of every layer but the last."""
+    return (num_hidden_layers - 1) * hidden_size * (hidden_size + 12)
+
+
 EXIT_HEAD_NAMES = ("auto", "linear", "shared")
 
 

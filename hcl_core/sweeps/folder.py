@@ -30,7 +30,8 @@ from hcl_core.user_files import MAX_JSON_BYTES, read_text_limited
 
 SCHEMA_VERSION = 1
 _NAME = "sweep.json"
-_RESULTS = ("table.parquet", "table.csv", "stability.csv", "figure.svg")
+# Made from the runs; see ``results.write_results``.
+RESULTS = ("table.parquet", "table.csv", "stability.csv", "figure.svg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,4 +223,4 @@ def seconds_left(progress: Sequence[CellProgress]) -> float | None:
 
 def _is_of_sweep(name: str) -> bool:
     """Whether a file or folder of that name is a sweep's, whose list of cells may have been deleted."""
-    return name.startswith(".") or name in _RESULTS or is_run_id(name)
+    return name.startswith(".") or name in RESULTS or is_run_id(name)

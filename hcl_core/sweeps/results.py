@@ -18,7 +18,7 @@ from hcl_core.scores.intervals import uncertainty
 from hcl_core.scores.metrics import OutcomeTable, score_layers
 from hcl_core.settings.layers import format_layers
 from hcl_core.sweeps.axes import CellAxes
-from hcl_core.sweeps.folder import StoredCell, SweepFolder
+from hcl_core.sweeps.folder import RESULTS, StoredCell, SweepFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +114,17 @@ def results_of(folder: SweepFolder) -> SweepResults:
 
 
 def write_results(results: SweepResults, path: Path) -> None:
-    """Write ``table.parquet``, ``table.csv``, ``stability.csv`` and ``figure.svg`` into a folder."""
+    """Write the files of ``folder.RESULTS`` into a folder."""
     from hcl_core.sweeps.figure import draw_figure
 
     table = _table(results.cells)
-    with atomic_file(path / "table.parquet") as temporary:
+    parquet, csv, stability, figure = (path / name for name in RESULTS)
+    with atomic_file(parquet) as temporary:
         pq.write_table(table, temporary)
-    for name, rows in (("table.csv", table), ("stability.csv", _table(results.stability))):
-        with atomic_file(path / name) as temporary:
+    for file, rows in ((csv, table), (stability, _table(results.stability))):
+        with atomic_file(file) as temporary:
             pc.write_csv(rows, temporary)
-    with atomic_file(path / "figure.svg") as temporary:
+    with atomic_file(figure) as temporary:
         draw_figure(results, temporary)
 
 

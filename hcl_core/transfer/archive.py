@@ -99,7 +99,7 @@ def packed_run(folder: RunFolder, max_bytes: int) -> bytes | None:
         RunFolderError: There is no run, or it has a damaged part.
     """
     run_id = check_run_id(folder.manifest().id)
-    if sum((folder.path / name).stat().st_size for name in _run_files(folder)) > max_bytes:
+    if sum((folder.path / name).stat().st_size for name in run_files(folder)) > max_bytes:
         return None
     _check_can_be_imported(folder)
     with BytesIO() as packed:
@@ -110,7 +110,7 @@ def packed_run(folder: RunFolder, max_bytes: int) -> bytes | None:
 
 def _pack(folder: RunFolder, run_id: str, archive: zipfile.ZipFile) -> None:
     """Add the run's files, and what its user calls it."""
-    for name in _run_files(folder):
+    for name in run_files(folder):
         _pack_file(archive, folder.path / name, f"{run_id}/{name}")
     if (title := read_title(run_id, runs_folder())) != NO_TITLE:
         archive.writestr(_entry(f"{run_id}/{TITLE_FILE}"), format_title(title))
@@ -122,7 +122,7 @@ def _check_can_be_imported(folder: RunFolder) -> None:
         raise RunFolderError(
             f"{bad[0].file} is damaged ({bad[0].problem}): give the same `run` command again, or `repair` the run"
         )
-    files = {name: folder.path / name for name in _run_files(folder)}
+    files = {name: folder.path / name for name in run_files(folder)}
     sizes = {name: file.stat().st_size for name, file in files.items() if file.is_file()}
     limits = [(name, sizes.get(name, 0), most) for name, most in MAX_TEXT_BYTES.items()]
     for name, size, most in (*limits, ("all files together", sum(sizes.values()), MAX_BYTES)):
@@ -132,7 +132,7 @@ def _check_can_be_imported(folder: RunFolder) -> None:
             )
 
 
-def _run_files(folder: RunFolder) -> Iterator[str]:
+def run_files(folder: RunFolder) -> Iterator[str]:
     """Names of the run's files, always in the same order."""
     # The manifest is packed before the parts are listed. If it were read last, a run that finishes meanwhile would be
     # packed as finished, without its last parts.

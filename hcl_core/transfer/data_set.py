@@ -13,12 +13,12 @@ from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.parts import PART_NAME
 from hcl_core.runs.verify import verify_run
 from hcl_core.settings.layers import format_layers
-from hcl_core.text import printable
+from hcl_core.text import code_span, printable
 from hcl_core.transfer import hub
+from hcl_core.transfer.archive import run_files
 from hcl_core.transfer.hub import RepoFile
 
 _ADDRESS = re.compile(r"hf://datasets/([\w.-]+(?:/[\w.-]+)?)", re.ASCII)
-_PART = re.compile(rf"samples/{PART_NAME}")
 # Tables beside the samples: what a row of them is.
 _TABLES = {
     "verdicts": "what the judge says of an answer",
@@ -48,11 +48,8 @@ def data_set_files(folder: RunFolder) -> list[RepoFile]:
         raise RunFolderError(f"{manifest.id} is not finished: run it to its end first, then it can be pushed")
     if problems := verify_run(folder):
         raise RunFolderError(f"nothing was pushed: {problems[0]}")
-    tables = [name for name in _TABLES if (folder.path / f"{name}.parquet").is_file()]
-    parts = sorted(part for part in (folder.path / "samples").iterdir() if _PART.fullmatch(f"samples/{part.name}"))
-    names = ["manifest.json", "questions.jsonl", *(f"{name}.parquet" for name in tables)]
-    files = [RepoFile(name, folder.path / name) for name in names]
-    files += [RepoFile(f"samples/{part.name}", part) for part in parts]
+    files = [RepoFile(name, folder.path / name) for name in run_files(folder)]
+    tables = [name for name in _TABLES if any(file.path == f"{name}.parquet" for file in files)]
     return [RepoFile("README.md", card(manifest, tables).encode()), *files]
 
 
@@ -74,7 +71,7 @@ def push(folder: RunFolder, address: str, environment: Mapping[str, str], *, pub
     """
     repo, files = repo_of(address), data_set_files(folder)
     message = f"Run {folder.manifest().id} of HCL Explorer"
-    of_run = re.compile(rf"{_PART.pattern}|({'|'.join(_TABLES)})\.parquet")
+    of_run = re.compile(rf"samples/{PART_NAME}|({'|'.join(_TABLES)})\.parquet")
     return hub.commit(
         repo,
         "dataset",
@@ -145,6 +142,4 @@ def card(manifest: Manifest, tables: list[str]) -> str:
 
 
 def _code(text: Any) -> str:
-    """As code in a table of Markdown, whatever it holds."""
-    shown = printable(str(text))[:200].replace("`", "'").replace("|", "¦").replace("\n", " ")
-    return f"`{shown or ' '}`"
+    return code_span(str(text)[:200])

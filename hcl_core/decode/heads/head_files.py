@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from hcl_core.errors import ExitHeadError
 from hcl_core.folders import own_heads_folder, shipped_heads_folder
+from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import EXIT_HEAD_NAMES, HeadConfig, check_exit_head
 
 # The only key of the file's metadata: safetensors writes several keys in no fixed order.
@@ -61,6 +62,18 @@ def find_heads(lm: Weights) -> tuple[Path | None, list[Path]]:
         if config.model == lm.name:
             others.append(file)
     return None, others
+
+
+def own_head_file(model: str, weights_hash: str) -> Path:
+    """Where a head of the user's own is kept, for the model of that name and the hash of its weight files."""
+    return own_heads_folder() / f"{Path(model).name.replace(':', '-')}-{weights_hash}.safetensors"
+
+
+def heads_called(model: str) -> Iterator[tuple[Path, HeadConfig]]:
+    """``all_heads`` that were fitted for a model of that name, whichever its weights."""
+    known = find_model(model)
+    names = {model, known.name, known.repo_id} if known else {model}
+    return ((file, config) for file, config in all_heads() if config.model in names)
 
 
 def all_heads() -> Iterator[tuple[Path, HeadConfig]]:

@@ -9,14 +9,13 @@ from safetensors import SafetensorError, safe_open
 
 from hcl_core.atomic import atomic_file, atomic_folder, disk_errors
 from hcl_core.decode.heads.exit_heads import SharedHead, read_maps
-from hcl_core.decode.heads.head_files import FORMAT, all_heads, read_config
+from hcl_core.decode.heads.head_files import FORMAT, heads_called, own_head_file, read_config
 from hcl_core.decode.heads.trial import trial_states, try_head
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.errors import ExitHeadError
 from hcl_core.folders import own_heads_folder
-from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_cards import HEAD_FILE, head_card
-from hcl_core.models.head_records import HeadConfig, HeadTrial
+from hcl_core.models.head_records import HeadConfig, HeadTrial, bytes_of_maps
 from hcl_core.strict_json import read_record
 from hcl_core.user_files import read_bytes_limited
 
@@ -73,8 +72,7 @@ def import_head(file: Path, lm: LanguageModel, *, replace: bool = False) -> tupl
         file = file / HEAD_FILE
     if file.suffix != ".safetensors":
         raise ExitHeadError(f"an exit head is a .safetensors file, which holds numbers alone; got {file.name}")
-    num_maps, hidden_size = lm.num_hidden_layers - 1, lm.hidden_size
-    most = num_maps * hidden_size * (hidden_size + 12) + _MAX_HEADER
+    most = bytes_of_maps(lm.num_hidden_layers, lm.hidden_size) + _MAX_HEADER
     try:
         content = read_bytes_limited(file, most)
     except OSError as error:
@@ -91,7 +89,7 @@ def import_head(file: Path, lm: LanguageModel, *, replace: bool = False) -> tupl
             f"the exit head {file.name} was fitted for {config.model}, not for {lm.name}: give --model {config.model}"
         )
     trial = _trial(file, lm, config, _fingerprint(content), is_own)
-    target = own_heads_folder() / f"{Path(lm.name).name}-{config.weights_hash}.safetensors"
+    target = own_head_file(lm.name, config.weights_hash)
     if not replace and target.exists() and target.read_bytes() != content:
         raise ExitHeadError(f"another head for these weights is there, {target}: give --replace to replace it")
     with disk_errors(target):
@@ -120,9 +118,7 @@ def _trial(file: Path, lm: LanguageModel, config: HeadConfig, fingerprint: str, 
 
 def _head_of(model: str) -> Path:
     """The one file of a head for a model of that name, one of the user's own before a shipped one."""
-    known = find_model(model)
-    names = {model, known.name, known.repo_id} if known else {model}
-    found = [file for file, config in all_heads() if config.model in names]
+    found = [file for file, _ in heads_called(model)]
     if not found:
         raise ExitHeadError(f"no exit head was fitted for {model}: make one with `fit-head`, or give a head's file")
     own = [file for file in found if file.parent == own_heads_folder()]

@@ -3,20 +3,13 @@
 from typing import Any
 
 from hcl_core.decode.model.families import window_of
-from hcl_core.decode.model.family.llama import attention, gated_mlp
+from hcl_core.decode.model.family.llama import attention, gated_mlp, model_parts
 from hcl_core.decode.model.family.records import BlockParts, ExpertsParts, MlpParts, ModelParts, NormParts
 
 
 def with_experts(model: Any) -> ModelParts:
     """Mixtral or Qwen3-MoE."""
-    decoder, config = model.model, model.config
-    return ModelParts(
-        embedding=decoder.embed_tokens,
-        blocks=tuple(_block(block, window_of(config, layer)) for layer, block in enumerate(decoder.layers)),
-        final_norm=NormParts(decoder.norm),
-        head=model.lm_head,
-        rotaries=(decoder.rotary_emb,),
-    )
+    return model_parts(model, lambda block, layer: _block(block, window_of(model.config, layer)))
 
 
 def _block(block: Any, window: int | None) -> BlockParts:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from hcl_core.decode.model.families import rotary_kinds, window_of
-from hcl_core.decode.model.family.llama import attention, gated_mlp
+from hcl_core.decode.model.family.llama import attention, gated_mlp, model_parts
 from hcl_core.decode.model.family.records import BlockParts, ModelParts, NormParts
 
 _norm = partial(NormParts, offset=1.0)
@@ -38,14 +38,7 @@ def gemma3(model: Any) -> ModelParts:
 
 
 def _model(model: Any, block_of: Callable[[Any, int], BlockParts]) -> ModelParts:
-    decoder = model.model
-    return ModelParts(
-        embedding=decoder.embed_tokens,
-        blocks=tuple(block_of(block, layer) for layer, block in enumerate(decoder.layers)),
-        final_norm=_norm(decoder.norm),
-        head=model.lm_head,
-        rotaries=(decoder.rotary_emb,),
-    )
+    return replace(model_parts(model, block_of), final_norm=_norm(model.model.norm))
 
 
 def _block(block: Any, window: int | None) -> BlockParts:

@@ -1,5 +1,6 @@
 """Llama, and the families that are Llama but for single facts: Mistral, Qwen2, Qwen3, SmolLM3, Granite."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +10,20 @@ from hcl_core.decode.model.family.records import AttentionParts, BlockParts, Mlp
 
 def llama(model: Any) -> ModelParts:
     """Llama, Mistral, Qwen2, Qwen3 or SmolLM3."""
-    decoder, config = model.model, model.config
+    return model_parts(model, lambda block, layer: llama_block(block, window_of(model.config, layer)))
+
+
+def model_parts(model: Any, block_of: Callable[[Any, int], BlockParts]) -> ModelParts:
+    """A model whose modules are called as Llama's are.
+
+    Args:
+        model: ``transformers``' own.
+        block_of: The parts of a block and of its number, from 0.
+    """
+    decoder = model.model
     return ModelParts(
         embedding=decoder.embed_tokens,
-        blocks=tuple(llama_block(block, window_of(config, layer)) for layer, block in enumerate(decoder.layers)),
+        blocks=tuple(block_of(block, layer) for layer, block in enumerate(decoder.layers)),
         final_norm=NormParts(decoder.norm),
         head=model.lm_head,
         rotaries=(decoder.rotary_emb,),

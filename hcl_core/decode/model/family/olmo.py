@@ -5,24 +5,20 @@ from functools import partial
 from typing import Any
 
 from hcl_core.decode.model.families import rotary_kinds, window_of
-from hcl_core.decode.model.family.llama import attention, gated_mlp
+from hcl_core.decode.model.family.llama import attention, gated_mlp, model_parts
 from hcl_core.decode.model.family.records import BlockParts, ModelParts, NormParts
 
 
 def olmo(model: Any) -> ModelParts:
     """OLMo 2, or OLMo 3, which has windows and a rotary embedding for each type of layer."""
-    decoder, config = model.model, model.config
+    config, rotary = model.config, model.model.rotary_emb
     kinds = rotary_kinds(config)
-    return ModelParts(
-        embedding=decoder.embed_tokens,
-        blocks=tuple(
-            _block(block, window_of(config, layer), kinds.index(config.layer_types[layer]) if kinds else 0)
-            for layer, block in enumerate(decoder.layers)
-        ),
-        final_norm=NormParts(decoder.norm),
-        head=model.lm_head,
-        rotaries=tuple(partial(decoder.rotary_emb, layer_type=kind) for kind in kinds) or (decoder.rotary_emb,),
-    )
+
+    def block_of(block: Any, layer: int) -> BlockParts:
+        return _block(block, window_of(config, layer), kinds.index(config.layer_types[layer]) if kinds else 0)
+
+    parts = model_parts(model, block_of)
+    return replace(parts, rotaries=tuple(partial(rotary, layer_type=kind) for kind in kinds) or parts.rotaries)
 
 
 def _block(block: Any, window: int | None, rotary: int) -> BlockParts:

@@ -3,19 +3,14 @@
 from typing import Any
 
 from hcl_core.decode.model.families import window_of
+from hcl_core.decode.model.family.llama import model_parts
 from hcl_core.decode.model.family.records import AttentionParts, BlockParts, MlpParts, ModelParts, NormParts
 
 
 def phi3(model: Any) -> ModelParts:
     """Phi-3."""
-    decoder, config = model.model, model.config
-    return ModelParts(
-        embedding=decoder.embed_tokens,
-        blocks=tuple(_block(block, config, window_of(config, layer)) for layer, block in enumerate(decoder.layers)),
-        final_norm=NormParts(decoder.norm),
-        head=model.lm_head,
-        rotaries=(decoder.rotary_emb,),
-    )
+    config = model.config
+    return model_parts(model, lambda block, layer: _block(block, config, window_of(config, layer)))
 
 
 def _block(block: Any, config: Any, window: int | None) -> BlockParts:
