@@ -103,6 +103,7 @@ class HeadFits:
         """
         if not self.is_allowed:
             raise LimitError("this page takes in no exit heads: run the program yourself for it")
+        registry.check_shared(file)  # before a model is loaded for it
 
         def work(loaded: LoadedModel, _: Job) -> Generator[TakenIn, None, None]:
             def check() -> TakenIn:

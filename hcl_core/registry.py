@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hcl_core.decode.heads.head_files import find_head as find_head
     from hcl_core.decode.heads.head_files import head_file as head_file
     from hcl_core.decode.heads.head_files import known_head as known_head
+    from hcl_core.decode.heads.sharing import check_shared as check_shared
     from hcl_core.decode.heads.sharing import export_head as export_head
     from hcl_core.decode.heads.sharing import import_head as import_head
     from hcl_core.decode.heads.sharing import shared_files as shared_files
@@ -53,6 +54,7 @@ else:
         "find_head": "hcl_core.decode.heads.head_files",
         "head_file": "hcl_core.decode.heads.head_files",
         "known_head": "hcl_core.decode.heads.head_files",
+        "check_shared": "hcl_core.decode.heads.sharing",
         "export_head": "hcl_core.decode.heads.sharing",
         "import_head": "hcl_core.decode.heads.sharing",
         "shared_files": "hcl_core.decode.heads.sharing",

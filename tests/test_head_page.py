@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
+import torch
 from conftest import make_lm
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -108,7 +109,6 @@ def test_a_head_for_nearly_these_weights_is_kept_beside_their_own_and_it_is_said
     [
         ("head.pt", b"\x80\x04N.", "holds numbers alone; got head.pt"),
         ("head.safetensors", b"no head", "the exit head head.safetensors cannot be read"),
-        ("large.safetensors", b"\0" * 2_000_000, "larger than"),
     ],
 )
 def test_what_is_no_head_is_refused_in_a_sentence_without_a_path(visit, tmp_path, name, content, expected):
@@ -116,6 +116,13 @@ def test_what_is_no_head_is_refused_in_a_sentence_without_a_path(visit, tmp_path
     with pytest.raises(ExitHeadError, match=expected) as raised:
         taken(visit, tmp_path / name)
     assert str(tmp_path) not in str(raised.value) and "\n" not in str(raised.value)
+    assert not kept(tmp_path) and not visit.service.models.names, "no model was loaded for it"
+
+
+def test_a_head_that_is_larger_than_one_of_the_model_can_be_is_refused(visit, shared, tmp_path):  # noqa: F811
+    large = changed(shared, {"codes": torch.zeros(3, 1_000, 1_000, dtype=torch.int8)})
+    with pytest.raises(ExitHeadError, match="larger than"):
+        taken(visit, large)
     assert not kept(tmp_path) and not visit.service.places.num_taken
 
 

@@ -70,11 +70,11 @@ def test_a_model_of_which_the_config_alone_is_here_is_foretold_and_said_to_be_ab
 def test_a_choice_is_marked_with_what_stands_in_its_way(here):
     here([])
     marks = {model.name: choice_label(model, standing_of(model), Translator("en")) for model in CATALOGUE}
-    assert marks["smollm2-135m"] == "smollm2-135m · 30 layers · 0.3 GB · not here yet"
+    assert marks["smollm2-135m"] == "smollm2-135m · 30 layers · 0.3\u00a0GB · not here yet"
     assert marks[GATED.name].endswith("not here yet · needs access")
     assert marks[LARGEST.name].endswith("GB · not here yet · needs access · too large for this machine")
     here([LARGEST.name], gigabytes=1_000)
-    assert choice_label(LARGEST, standing_of(LARGEST), Translator("de")).endswith("80 Schichten · 138,0 GB")
+    assert choice_label(LARGEST, standing_of(LARGEST), Translator("de")).endswith("80 Schichten · 138,0\u00a0GB")
 
 
 @pytest.mark.parametrize("language", ["en", "de", "zh"])

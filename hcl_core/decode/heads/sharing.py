@@ -19,11 +19,11 @@ from hcl_core.models.head_records import HeadConfig, HeadTrial, bytes_of_maps
 from hcl_core.strict_json import read_record
 from hcl_core.user_files import read_bytes_limited
 
+CARD_FILE = "README.md"
 # Bytes of the JSON at the file's beginning: what is stored of 200 layers takes 50 kB.
 _MAX_HEADER = 1_000_000
 # Digits of a hash of weight files, by this version and by earlier ones.
 _HASH = re.compile(r"[0-9a-f]{16}|[0-9a-f]{32}")
-CARD_FILE = "README.md"
 _DTYPES = {"codes": "I8", "input_scales": "F32", "output_scales": "F32", "biases": "F32"}
 
 
@@ -80,8 +80,7 @@ def import_head(file: Path, lm: LanguageModel, *, replace: bool = False) -> tupl
     """
     if file.is_dir():
         file = file / HEAD_FILE
-    if file.suffix != ".safetensors":
-        raise ExitHeadError(f"an exit head is a .safetensors file, which holds numbers alone; got {file.name}")
+    _check_kind(file)
     most = bytes_of_maps(lm.num_hidden_layers, lm.hidden_size) + _MAX_HEADER
     try:
         content = read_bytes_limited(file, most)
@@ -110,6 +109,21 @@ def import_head(file: Path, lm: LanguageModel, *, replace: bool = False) -> tupl
     with atomic_file(target) as temporary:
         temporary.write_bytes(content)
     return target, trial
+
+
+def check_shared(file: Path) -> HeadConfig:
+    """The config of a head's file that anybody may have made, checked as far as that needs no model.
+
+    Raises:
+        ExitHeadError: It is no head, or damaged.
+    """
+    _check_kind(file)
+    return _read_strictly(file)
+
+
+def _check_kind(file: Path) -> None:
+    if file.suffix != ".safetensors":
+        raise ExitHeadError(f"an exit head is a .safetensors file, which holds numbers alone; got {file.name}")
 
 
 def _trial(file: Path, lm: LanguageModel, config: HeadConfig, fingerprint: str, is_own: bool) -> HeadTrial:
