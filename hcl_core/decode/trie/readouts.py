@@ -54,9 +54,9 @@ def logits_of(lm: LanguageModel, read: Read, buffer: Tensor) -> Tensor:
 def _kind(read: Read) -> tuple[object, ...]:
     """Equal for reads that are served together."""
     if not isinstance(read, Draw):
-        return (id(read.head),)
+        return (read.head.fingerprint,)
     settings = read.settings
-    return id(read.head), settings.temperature, settings.top_p, settings.top_k
+    return read.head.fingerprint, settings.temperature, settings.top_p, settings.top_k
 
 
 def _chunks(lm: LanguageModel, reads: Sequence[Read], buffer: Tensor) -> Iterator[tuple[IntArray, Tensor]]:
