@@ -164,6 +164,15 @@ def test_a_draw_waits_for_a_device_at_its_ends_only(spread, top_k, top_p, monkey
     assert events
 
 
+@given(st.integers(0, 2**32), st.sampled_from([64, 1100, 3001]), st.sampled_from([1, 3, 1000]))
+def test_the_largest_logits_are_those_of_topk(seed, vocab_size, num_values):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randint(0, num_values, (4, vocab_size + 16), generator=generator).float()[:, :vocab_size]
+    values, token_ids = sampling._largest(logits, 64)
+    assert torch.equal(values, logits.topk(64).values) and torch.equal(logits.gather(1, token_ids), values)
+    assert all(len(set(row)) == 64 for row in token_ids.tolist())
+
+
 def test_sums_of_rounded_probabilities_are_exact_in_any_order():
     logits = torch.randn(4, 50_000, generator=torch.Generator().manual_seed(0)) * 3
     probs = rounded_probs(logits, logits.logsumexp(-1, keepdim=True), 1.0)

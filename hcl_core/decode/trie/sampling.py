@@ -15,6 +15,8 @@ from hcl_core.records import SamplingSettings
 
 # Most probable tokens that are tried first: most nuclei hold a handful.
 _NUM_CANDIDATES = 64
+# Parts of the vocabulary of which a token each is compared first: see ``_largest``.
+_NUM_PARTS = 16
 # Below it, a logit divided by the temperature can be infinite in float32; long before, one token has all the mass.
 _GREEDY_BELOW = 1e-30
 # Rows whose exponentials are summed at a time: so many stay in a CPU's cache.
@@ -138,14 +140,32 @@ def _log_mass(logits: Tensor, temperature: float) -> Tensor:
 def _most_probable(logits: Tensor) -> tuple[Tensor, Tensor]:
     """The largest logits of each row in falling order, ties by rising token id, and their token ids: ``[m, k]`` each.
 
-    ``topk`` does not say which of several equal logits it takes last, so those are set to minus infinity: a draw that
-    needs one of them is left to the histogram.
+    Which of several equal logits come last is not said, so those are set to minus infinity: a draw that needs one of
+    them is drawn as from a flat distribution.
     """
-    values, token_ids = logits.topk(min(_NUM_CANDIDATES, logits.shape[1]), dim=-1)
+    values, token_ids = _largest(logits, min(_NUM_CANDIDATES, logits.shape[1]))
     values = values.masked_fill(values == values[:, -1:], -torch.inf)
     token_ids, by_id = token_ids.sort(dim=-1)
     values, by_value = values.gather(-1, by_id).sort(dim=-1, descending=True, stable=True)
     return values, token_ids.gather(-1, by_value)
+
+
+def _largest(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """``logits.topk(k)``, any of equal ones, in about half of the time.
+
+    Tokens that are one part of the vocabulary apart form a column. The ``k`` columns of the largest maxima hold the
+    ``k`` largest logits: each of them has one that is at least as large as any in the other columns.
+    """
+    width = logits.shape[1] // _NUM_PARTS
+    if width <= k:
+        return logits.topk(k, dim=-1)
+    starts = torch.arange(0, _NUM_PARTS * width, width, device=logits.device)
+    rest = torch.arange(_NUM_PARTS * width, logits.shape[1], device=logits.device)
+    maxima = logits[:, : _NUM_PARTS * width].unflatten(1, (_NUM_PARTS, width)).amax(dim=1)
+    in_columns = (maxima.topk(k, dim=-1).indices[:, None] + starts[:, None]).flatten(1)
+    token_ids = torch.cat((in_columns, rest.expand(len(logits), -1)), dim=1)
+    values, places = logits.gather(1, token_ids).topk(k, dim=-1)
+    return values, token_ids.gather(1, places)
 
 
 def _pick(cumulative: Tensor, rows: Tensor, uniforms: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
