@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from test_engine import HostReads
+from test_engine import DEVICES, HostReads
 
 from hcl_core.decode.trie import histogram, sampling
 from hcl_core.decode.trie.digits import draw_by_digits
@@ -146,6 +146,18 @@ def test_a_draw_depends_on_its_own_row_and_uniform_only(draws, settings, random)
     of_some, some_rows = rows[some].unique(return_inverse=True)
     together = draw_tokens(logits[of_some], some_rows, uniforms[some], settings)
     assert torch.equal(together[0], token_ids[some]) and torch.equal(together[1], logprobs[some])
+
+
+@pytest.mark.parametrize("device", DEVICES[1:])
+@pytest.mark.parametrize("spread", [0.1, 3.0], ids=["flat", "peaked"])
+def test_a_gpu_draws_what_a_cpu_draws(spread, device):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(40, 3000, generator=generator) * spread
+    rows, uniforms = torch.arange(40).repeat(5), torch.rand(200, generator=generator, dtype=torch.float64)
+    settings = SamplingSettings(1.5, 0.9)
+    expected, _ = draw_tokens(logits, rows, uniforms, settings)
+    drawn, _ = draw_tokens(logits.to(device), rows.to(device), uniforms.to(device), settings)
+    assert (drawn == expected).float().mean() > 0.98  # sums of exponentials differ in their last bits
 
 
 @pytest.mark.parametrize("spread", [0.1, 30.0], ids=["flat", "peaked"])
