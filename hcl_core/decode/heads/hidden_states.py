@@ -205,7 +205,7 @@ def write_texts(
         states[:, :, step] = latest[:, :, -1].cpu()
         uniforms = torch.rand(num_texts, generator=noise, dtype=torch.float64).to(lm.readout_device)
         scores = lm.unembed(lm.final_norm(latest[-1, :, -1]), out=logits)
-        tokens[:, step] = draw_tokens(scores, rows, uniforms, settings)[0].cpu()
+        tokens[:, step] = draw_tokens(scores, rows, uniforms, settings)[0]
         if step + 1 < num_tokens:
             latest = batch.read(tokens[:, step, None])
     return tokens, states
