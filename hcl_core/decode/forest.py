@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 # Questions at once where the caller does not say.
 DEFAULT_AT_ONCE = 32
-# While some lane has its first wave to come, the others are served at every so many steps only.
-_STEPS_OF_FIRST_WAVES = 8
+# While some lane has its first wave to come, the others are passed over for so many steps, and then served once: a first
+# wave of short answers has come by then, even where lanes joined one after another.
+_MOST_PASSED_OVER = 12
 
 Event = tuple["Lane", DecodeProgress | HclError]
 Step = tuple[DecodeRequest, DecodeProgress]
@@ -71,7 +72,7 @@ class Forest:
 
     def __init__(self, lm: LanguageModel, budget_now: Callable[[], int], most_samples: int | None = None) -> None:
         self._lm, self._budget_now, self._most_samples = lm, budget_now, most_samples
-        self._budget = self._num_steps = 0
+        self._budget = self._num_passed_over = 0
         self._lanes: list[Lane] = []
         # Lanes whose next samples have not begun, the one whose turn is next in front: a lane that has had its turn
         # goes to the end, so a small wave never waits for more than one wave of each other lane.
@@ -135,10 +136,11 @@ class Forest:
 
     def _serving(self) -> list[Lane]:
         """The lanes whose requests are served by this step: at most steps, only the new ones if there are some."""
-        self._num_steps += 1
         lanes = [lane for lane in self._lanes if lane.pending is not None and not isinstance(lane.pending, Admit)]
         new = [lane for lane in lanes if lane.is_new]
-        return new if new and self._num_steps % _STEPS_OF_FIRST_WAVES else lanes
+        passes_over = 0 < len(new) < len(lanes) and self._num_passed_over < _MOST_PASSED_OVER
+        self._num_passed_over = self._num_passed_over + 1 if passes_over else 0
+        return new if passes_over else lanes
 
     def _serve(self, requests: "list[Request | None]") -> list[Any]:
         """The replies to all requests but those for admission."""
