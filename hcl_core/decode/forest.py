@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Questions at once where the caller does not say.
 DEFAULT_AT_ONCE = 32
-# While some lane has its first wave to come, the others are passed over for so many steps, and then served once: a first
+# While some lane has its first wave to come, the others are passed over for so many steps, then served once: a first
 # wave of short answers has come by then, even where lanes joined one after another.
 _MOST_PASSED_OVER = 12
 
