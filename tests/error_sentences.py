@@ -6,7 +6,7 @@ from collections import defaultdict
 from itertools import count
 
 # A value inside a sentence is one of its own from so many words on: fewer are names.
-_WORDS_OF_A_SENTENCE = 3
+_WORDS_OF_A_SENTENCE = 2
 
 
 def numbered(node):

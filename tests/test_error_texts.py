@@ -40,10 +40,13 @@ TERMINAL = (
 
 # Mistakes of whoever writes this program, and what is caught and told in other words.
 UNSEEN = {
+    "not a cell: {0}",
+    "not a number: {0}",
     "not a whole number: {0}",
     "not further curves: {0}",
     "num_accepted_ideas must be one number a question, {0}; got shape {1}",
     "question {0} has accepted answers",
+    "too long",
     "{0} has no known size",
 }
 
@@ -100,9 +103,15 @@ def test_what_a_part_of_a_sentence_says_is_translated_too(language):
     for english in (
         "model family 'x' cannot be read at its early layers: its blocks hand on more than one hidden state",
         "the folder 'm' has no config.json: it is not a transformers model; it holds a GGUF file: give that file, 'a'",
+        "layers must be 'all', start:stop[:step] or a list such as 24,28,30; got 'x'",
+        "run: the manifest cannot be read: unknown key 'a'; known are b: the same `run` command writes it anew; "
+        "`repair` may do it too",
+        "questions must be from 1 to 1,000 on a page; the terminal takes more; got 1001",
         "out of memory while decoding: ask for fewer layers, samples or tokens, or choose a smaller model",
     ):
-        assert not re.search(r"blocks|early|holds|ask|choose|smaller", words.error(english)), words.error(english)
+        assert not re.search(r"blocks|early|holds|ask|choose|smaller|list|known|same|page", words.error(english)), (
+            words.error(english)
+        )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -115,6 +124,16 @@ def test_a_translation_has_the_values_of_its_sentence(language):
     for english, translated in translations(language).items():
         assert sorted(re.findall(r"\{\d+\}", english)) == sorted(re.findall(r"\{\d+\}", translated)), english
         assert english != translated
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_sentence_is_taken_for_another(language):
+    def filled(sentence):
+        return re.sub(r"\{(\d+)\}", r"Q\1Q", sentence)
+
+    words = Translator(language)
+    for english, translated in translations(language).items():
+        assert words.error(filled(english)) == filled(translated)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
