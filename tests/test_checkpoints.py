@@ -445,7 +445,7 @@ def test_model_without_a_wheel_is_not_converted(hub, wheel):
         ("float32", r"large in float32 needs 26\.1 GiB \(25\.6 for its weights, 0\.3 .*, and 8\.0 GiB are free on cpu"),
         (
             "bfloat16",
-            r"in bfloat16 needs 13\.1 GiB \(12\.8 .*: choose --dtype int8 \(.*\) or --dtype nf4 \(.*\) or a",
+            r"in bfloat16 needs 13\.1 GiB \(12\.8 .*: choose --dtype int8 \(.*\), --dtype nf4 \(.*\), or a smaller",
         ),
     ],
 )

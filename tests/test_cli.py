@@ -486,6 +486,12 @@ MISTAKES = {
     "unknown option": ([*OWN, "--sample", "3"], "No such option"),
     "option without its value": ([*OWN, "--layers"], "--layers"),
     "model folder that is not there": ([*OWN, "--model", "./none"], "there is no model folder"),
+    "GGUF file that is not there": (
+        [*OWN, "--model", "some/where/none.gguf"],
+        "there is no file 'some/where/none.gguf'",
+    ),
+    "weights that are not there": ([*OWN, "--model", "./none.safetensors"], "there is no file './none.safetensors'"),
+    "model without a name": ([*OWN, "--model", ""], "a model needs a name; got an empty one"),
     "question that is no text": (["--question", "Name a \udcff", "--accept", "x"], "question"),
     "answer that is no text": (["--question", "Name a planet", "--accept", "\udcff"], "answer"),
 }

@@ -190,9 +190,9 @@ def _does_not_fit(model: str, shape: ModelShape, weight_format: WeightFormat, fr
         for other in WEIGHT_FORMATS.values()
         if needed(other).minimum < min(free, needs.minimum)
     ]
+    advice = f"choose {', '.join(smaller)}, or a smaller model" if smaller else "choose a smaller model"
     return (
         f"{model} in {weight_format.name} needs {needs.minimum / _GIB:.1f} GiB ({needs.weights / _GIB:.1f} for its "
         f"weights, {(needs.prompt + needs.sample) / _GIB:.1f} for the keys and values of a prompt and one answer, "
-        f"{needs.readouts / _GIB:.1f} for readouts), and {free / _GIB:.1f} GiB are free on {device.type}: choose "
-        f"{' or '.join([*smaller, 'a smaller model'])}"
+        f"{needs.readouts / _GIB:.1f} for readouts), and {free / _GIB:.1f} GiB are free on {device.type}: {advice}"
     )
