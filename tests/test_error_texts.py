@@ -26,7 +26,6 @@ TERMINAL = (
     "hcl_core/__main__.py",
     "hcl_core/decode/continuing.py",
     "hcl_core/decode/likelihood.py",
-    "hcl_core/decode/heads/sharing.py",
     "hcl_core/decode/timing.py",
     "hcl_core/judges/llm.py",
     "hcl_core/neighbours/",

@@ -212,7 +212,7 @@ def test_results_and_another_form_open_together(visit):
 
 
 def test_a_model_of_a_link_brings_its_layers_unless_the_link_names_them(visit):
-    other = next(name for _, name in visit.service.model_choices() if name != "smollm2-135m")
+    other = next(each.name for each in visit.service.offered_models() if each.name != "smollm2-135m")
     parts = page_parts(open_link(visit, q="x", model=other), WORDS)
     deepest = parts["last_layer"]["value"]
     assert parts["first_layer"]["value"] == deepest // 2 + 1 and parts["last_layer"]["maximum"] == deepest

@@ -233,7 +233,7 @@ def _num_at_once(request: RunRequest, engine: EngineName) -> int:
 
 def _known(model: str) -> tuple[ModelShape, EngineName] | None:
     try:
-        return registry.shape_and_engine(model)
+        return registry.shape_and_engine(model, config_is_enough=True)
     except HclError:
         return None
 
@@ -243,4 +243,5 @@ def _head_of(request: RunRequest) -> str:
     if request.exit_head != "auto":
         return "shared" if request.exit_head == "shared" else "linear"
     known = find_model(request.model)
-    return "linear" if known is not None and (known.is_layerskip or known is DEFAULT_MODEL) else "shared"
+    is_read = known is not None and (known.is_layerskip or known is DEFAULT_MODEL)
+    return "linear" if is_read or registry.known_head(request.model) is not None else "shared"

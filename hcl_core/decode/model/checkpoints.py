@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is its client's, passed on
     GatedRepoError,
     HfHubHTTPError,
@@ -157,6 +157,15 @@ def find_here(name: str) -> Location | None:
     return None if snapshot is None else _from_snapshot(name, snapshot)
 
 
+def find_config(name: str) -> Location | None:
+    """Where the config of a Hub id lies in the Hub's cache, with or without weights beside it. Uses no network."""
+    try:
+        found = try_to_load_from_cache(name, "config.json")
+    except HFValidationError:
+        return None
+    return Location(name, Path(found).parent, Path(found).parent.name) if isinstance(found, str) else None
+
+
 def _from_gguf(name: str, convert: Convert) -> Location:
     """The folder that a GGUF file is unpacked into; the file is fetched first if necessary."""
     try:
@@ -167,6 +176,15 @@ def _from_gguf(name: str, convert: Convert) -> Location:
     weights = GgufWeights.of_file(file)
     weights.unpack(convert)
     return Location(gguf_label(name), weights.converted, weights.revision)
+
+
+def is_here(name: str) -> bool:
+    """Whether the weights of the model called ``name`` are on this machine in any form. Uses no network.
+
+    Raises:
+        ModelNotFoundError: ``name`` is a folder without a model.
+    """
+    return is_available(known) if (known := find_model(name)) is not None else find_here(name) is not None
 
 
 def is_available(model: CatalogueModel) -> bool:
