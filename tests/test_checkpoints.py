@@ -475,7 +475,7 @@ def test_a_model_too_large_for_one_gpu_is_spread_over_all(monkeypatch):
     chosen = loading._check_memory("large", shape, WEIGHT_FORMATS["bfloat16"], cuda)
     assert chosen == {0: int(68 * 2**30), 1: int(68 * 2**30)}
     assert loading._check_memory("large", shape, WEIGHT_FORMATS["nf4"], cuda) is None
-    with pytest.raises(NotEnoughMemoryError, match=r"80\.0 GiB are free on cuda: choose --dtype int8"):
+    with pytest.raises(NotEnoughMemoryError, match=r"80\.0 GiB are free on cuda:0: choose --dtype int8"):
         loading._check_memory("large", shape, WEIGHT_FORMATS["bfloat16"], first)
     with pytest.raises(NotEnoughMemoryError, match=r"136\.0 GiB are free on cuda: choose"):
         loading._check_memory("large", shape, WEIGHT_FORMATS["float32"], cuda)

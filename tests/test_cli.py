@@ -384,6 +384,7 @@ def test_score_needs_no_language_model(command, finished_run, monkeypatch):
         raise AssertionError("no model is to be loaded")
 
     monkeypatch.setattr(registry, "load_model", load_model)
+    monkeypatch.setattr(registry, "load_replicas", load_model)
     for derived in finished_run.glob("*.parquet"):
         derived.unlink()
     assert command("score", finished_run)[0] == 0
@@ -519,7 +520,7 @@ def test_mistake_is_found_before_the_model_is_loaded(run_tiny, monkeypatch, name
     def load_model(*arguments):
         raise AssertionError("loaded for nothing")
 
-    monkeypatch.setattr(registry, "load_model", load_model)
+    monkeypatch.setattr(registry, "load_replicas", load_model)
     assert run_tiny(*MISTAKES[name][0])[0] == 2
 
 
