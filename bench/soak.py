@@ -153,7 +153,7 @@ async def different(address: str, process: psutil.Process, minutes: float) -> bo
         f"{done} done; first answers after {min(firsts):.1f} to {max(firsts):.1f} s; "
         f"done after {min(each.seconds for each in asked):.1f} to {max(each.seconds for each in asked):.1f} s"
     )
-    return done == 10
+    return done == 10 and 2 * at_once <= in_turn
 
 
 async def mixed(address: str, process: psutil.Process, minutes: float) -> bool:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from hcl_core.decode.model.checkpoints import is_here as is_here
     from hcl_core.decode.model.language_model import LanguageModel
     from hcl_core.decode.model.loading import load_model as load_model
+    from hcl_core.decode.model.loading import load_replicas as load_replicas
+    from hcl_core.decode.replicas import ReplicatedDecoder as ReplicatedDecoder
     from hcl_core.decode.scheduled import ScheduledDecoder as ScheduledDecoder
     from hcl_core.decode.scheduled import ScheduledLikelihood as ScheduledLikelihood
     from hcl_core.decode.scheduler import Scheduler as Scheduler
@@ -62,6 +64,8 @@ else:
         "is_available": "hcl_core.decode.model.checkpoints",
         "is_here": "hcl_core.decode.model.checkpoints",
         "load_model": "hcl_core.decode.model.loading",
+        "load_replicas": "hcl_core.decode.model.loading",
+        "ReplicatedDecoder": "hcl_core.decode.replicas",
         "ScheduledDecoder": "hcl_core.decode.scheduled",
         "ScheduledLikelihood": "hcl_core.decode.scheduled",
         "Scheduler": "hcl_core.decode.scheduler",
@@ -116,26 +120,29 @@ def shape_and_engine(name: str, config_is_enough: bool = False) -> tuple[ModelSh
 
 
 def free_memory(device: str) -> tuple[int, bool]:
-    """Bytes free on ``device`` (as ``--device`` names it; all GPUs together), and whether it is a CPU.
+    """Bytes free on ``device``, as ``--device`` names it, and whether it is a CPU.
+
+    Of ``cuda`` all GPUs together, which share a model; of several devices the least, since each has all of it.
 
     Raises:
         SettingsError: It is unknown or absent.
     """
     from hcl_core.decode.model import loading
 
-    chosen = loading.choose_device(device)
-    return sum(loading.free_memory_by_device(chosen).values()), chosen.type == "cpu"
+    chosen = loading.choose_devices(device)
+    free = min(sum(loading.free_memory_by_device(each).values()) for each in chosen)
+    return free, chosen[0].type == "cpu"
 
 
 def weight_format(dtype: str, device: str) -> WeightFormat:
-    """The number format that ``dtype`` means on ``device``, both as ``load_model`` takes them.
+    """The number format that ``dtype`` means on ``device``, both as ``load_replicas`` takes them.
 
     Raises:
         SettingsError: One of them is unknown or absent, or needs a package that is not installed.
     """
     from hcl_core.decode.model import loading
 
-    return loading.choose_format(dtype, loading.choose_device(device))
+    return loading.choose_format(dtype, loading.choose_devices(device)[0])
 
 
 def make_decoder(

@@ -10,6 +10,7 @@ from conftest import make_lm, run_command, stored_question
 from hcl_core.answer_rules import AFTER_PREAMBLE, AFTER_THINKING, FIRST_LINE
 from hcl_core.decode.engine import EngineParts, TrieDecoder
 from hcl_core.decode.heads.exit_heads import load_exit_head
+from hcl_core.decode.model.token_texts import TokenTexts
 from hcl_core.decode.trie.token_trie import ROOT, TokenTrie
 from hcl_core.errors import SettingsError
 from hcl_core.records import Question, Sample, SampleKey, SamplingSettings
@@ -29,7 +30,7 @@ def letters(token_ids):
 
 def final_after(rule, token_ids):
     """Whether the text has ended after each of ``token_ids``."""
-    trie, node = TokenTrie(letters, frozenset({END}), rule), ROOT
+    trie, node = TokenTrie(TokenTexts(letters), frozenset({END}), rule), ROOT
     ended = []
     for token in token_ids:
         node = int(trie.children(np.array([node]), np.array([token]))[0])

@@ -348,17 +348,24 @@ def test_vocabulary_is_the_unembeddings():
     assert make_lm().vocab_size == VOCAB_SIZE
 
 
-class _HostReads(TorchDispatchMode):
+class HostReads(TorchDispatchMode):
     """Notes where the host asks a tensor for its numbers, which on a GPU waits for all that was queued."""
 
-    READS = ("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.equal", "aten._unique2")
+    READS = (
+        *("aten._local_scalar_dense", "aten.nonzero.", "aten.masked_select", "aten.equal", "aten._unique"),
+        *("aten.unique", "aten.bincount", "aten.repeat_interleave.Tensor"),
+    )
+    BY_MASK = ("aten.index.", "aten.index_put")  # which read a mask, unlike numbers of rows
 
     def __init__(self, events):
         super().__init__()
         self.events = events
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        if str(function).startswith(self.READS):
+        by_mask = str(function).startswith(self.BY_MASK) and any(
+            each is not None and each.dtype in (torch.bool, torch.uint8) for each in args[1]
+        )
+        if by_mask or str(function).startswith(self.READS):
             self.events.append(f"read by {function}")
         return function(*args, **(kwargs or {}))
 
@@ -376,7 +383,7 @@ def test_the_layer_loop_never_waits_for_the_device(device, monkeypatch):
     for name in ("from_numpy", "tensor"):  # uploads
         noted(torch, name)
     # The second wave resumes nodes of the first, so that some rest while others move.
-    with _HostReads(events):
+    with HostReads(events):
         waves = [wave((2,), range(6)), wave(ALL_LAYERS, range(6, 12))]
         decode(make_decoder(lm), SamplingSettings(max_new_tokens=5), waves)
     loops = [part for part in " ".join(events).split("embed") if "block" in part]  # of "unembed" too

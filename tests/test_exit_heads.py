@@ -9,7 +9,8 @@ import pytest
 from conftest import NUM_LAYERS, make_decoder, make_lm, stored_question
 
 from hcl_core.errors import ExitHeadError, SettingsError
-from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
+from hcl_core.models.head_records import ASKED_FOR, FITTED, FitProgress, FitSettings, HeadConfig
+from hcl_core.ports import DecodeRequest
 from hcl_core.records import Question, SamplingSettings
 
 torch = pytest.importorskip("torch")
@@ -17,6 +18,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
 
 from hcl_core.decode.engine import TrieDecoder  # noqa: E402
+from hcl_core.decode.forest import Forest  # noqa: E402
 from hcl_core.decode.heads.exit_heads import (  # noqa: E402
     LinearHead,
     QuantizedMaps,
@@ -316,6 +318,26 @@ def test_the_fingerprint_tells_heads_apart(fitted, tmp_path):
     *_, _ = fit_head(lm, "r1", replace(SETTINGS, seed=1), tmp_path / "other.safetensors")
     assert read_head(out, lm).fingerprint != read_head(tmp_path / "other.safetensors", lm).fingerprint
     assert read_head(out, lm).fingerprint == read_head(out, lm).fingerprint
+
+
+def test_runs_with_one_head_share_its_maps_and_the_product_with_the_vocabulary(fitted, monkeypatch):
+    lm, out, _ = fitted
+    parts = make_decoder(lm).parts
+    # Two visitors: each run reads the head for a reason of its own.
+    heads = [read_head(out, lm, reason) for reason in (FITTED, ASKED_FOR)]
+    assert [head.reason for head in heads] == [FITTED, ASKED_FOR] and heads[0]._maps is heads[1]._maps
+    forest, rows = Forest(lm, parts.budget_now), []
+    for number, head in enumerate(heads):
+        decoder = TrieDecoder(replace(parts, exit_head=head))
+        stored = stored_question(decoder, Question(f"q{number}", "Name a planet.", ("x",)))
+        forest.open(decoder, DecodeRequest(stored, SamplingSettings(max_new_tokens=4), [[(2, 0), (NUM_LAYERS, 0)]]))
+    unembed = type(lm).unembed
+    monkeypatch.setattr(
+        type(lm), "unembed", lambda lm, normed, out: rows.append(len(normed)) or unembed(lm, normed, out)
+    )
+    while not forest.is_idle:
+        forest.step()
+    assert rows[0] == 4  # both layers of both questions
 
 
 def damaged(out, tmp_path, damage):

@@ -68,6 +68,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "cohere": {"logit_scale": 0.3},
     "cohere2": WINDOW,
     "stablelm": {},
+    "mpt": {},
+    "granitemoeshared": EXPERTS | {"num_local_experts": 4, "residual_multiplier": 0.5, "shared_intermediate_size": 32},
     "deepseek_v3": EXPERTS
     | {
         "num_key_value_heads": 4,

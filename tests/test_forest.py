@@ -175,6 +175,21 @@ def test_a_first_wave_is_soon_done_beside_a_large_question():
     assert forest.has(busy)
 
 
+def test_newcomers_do_not_stop_a_question_that_is_under_way():
+    decoder = make_decoder(make_lm())
+    forest = Forest(decoder.parts.lm, decoder.parts.budget_now)
+    large, new = requests(decoder)[:2]
+    (busy,) = opened(forest, decoder, [replace(large, waves=waves(1, 2, 3, 4, sizes=(1, 30)))])
+    while busy.is_new:
+        forest.step()
+    num_steps = 0
+    while forest.has(busy):
+        opened(forest, decoder, [new])  # somebody new at every step
+        forest.step()
+        num_steps += 1
+        assert num_steps < 200
+
+
 def test_an_error_of_one_question_is_its_own():
     decoder = make_decoder(make_lm())
     asked = requests(decoder)[:3]

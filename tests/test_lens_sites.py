@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from conftest import make_lm, make_model, make_tokenizer
 from test_cli import assert_one_line_error, command, tiny  # noqa: F401  # fixtures
-from test_families import make_reference
+from test_families import FAMILIES, make_reference
 
 torch = pytest.importorskip("torch")
 
@@ -19,7 +19,7 @@ from hcl_core.decode.model.causal_lm import CausalLM  # noqa: E402
 from hcl_core.decode.model.reference_lm import ReferenceLM  # noqa: E402
 from hcl_core.decode.model.truncation import BlockStack  # noqa: E402
 from hcl_core.decode.token_lens import read_layers  # noqa: E402
-from hcl_core.errors import RunFolderError, SettingsError  # noqa: E402
+from hcl_core.errors import RunFolderError, SettingsError, UnsupportedArchitectureError  # noqa: E402
 from hcl_core.models.engines import FAST_FAMILIES  # noqa: E402
 from hcl_core.models.lens_records import (  # noqa: E402
     ATTN_OUT,
@@ -39,12 +39,23 @@ def parts_of(block):
     """Modules of ``transformers`` whose outputs a block adds to the state, and the one that reads it in between."""
     if hasattr(block, "ln_2"):  # GPT-2
         return block.attn, block.mlp, block.ln_2
+    if hasattr(block, "fc2"):  # OPT
+        return block.self_attn, block.fc2, block.final_layer_norm
+    if hasattr(block, "norm_2"):  # MPT
+        return block.attn, block.ffn.down_proj, block.norm_2
+    if hasattr(block, "self_attention"):
+        attention, mlp = block.self_attention, block.mlp
+        if hasattr(mlp, "dense_4h_to_h") and hasattr(block, "apply_residual_connection_post_layernorm"):  # Bloom
+            return attention.dense, mlp.dense_4h_to_h, block.post_attention_layernorm
+        return attention, mlp, getattr(block, "post_attention_layernorm", None)  # Falcon
+    if hasattr(block, "shared_mlp"):  # two are added up, see ``watched``
+        return block.self_attn, block.block_sparse_moe, block.post_attention_layernorm
     if hasattr(block, "attention"):  # GPT-NeoX
         return block.attention, block.mlp, block.post_attention_layernorm
     if hasattr(block, "post_feedforward_layernorm"):  # what a norm returns is what is added: OLMo 2, Gemma 2
         reads_middle = getattr(block, "pre_feedforward_layernorm", block.mlp)
         return block.post_attention_layernorm, block.post_feedforward_layernorm, reads_middle
-    return block.self_attn, block.mlp, block.post_attention_layernorm
+    return block.self_attn, block.mlp, getattr(block, "post_attention_layernorm", None)
 
 
 def watched(model):
@@ -57,19 +68,26 @@ def watched(model):
 
         return hook
 
+    def keep_shared(module, arguments, output):  # runs after the experts
+        found[MLP_OUT][-1] = found[MLP_OUT][-1] + 0.5 * output.view(len(TEXT), -1)
+
     def keep_input(module, arguments):
         found[RESID_MID].append(arguments[0].view(len(TEXT), -1))
 
     hooks: list[Any] = []
-    for block in BlockStack(model).blocks:
+    blocks: Any = BlockStack(model).blocks
+    for block in blocks:
         scale = getattr(block, "residual_multiplier", 1.0)  # Granite
         attention, mlp, reads_middle = parts_of(block)
         hooks += [
             attention.register_forward_hook(keep(ATTN_OUT, scale)),
             mlp.register_forward_hook(keep(MLP_OUT, scale)),
-            reads_middle.register_forward_pre_hook(keep_input),
             block.register_forward_hook(keep(RESID_POST)),
         ]
+        if reads_middle is not None:
+            hooks.append(reads_middle.register_forward_pre_hook(keep_input))
+        if hasattr(block, "shared_mlp"):
+            hooks.append(block.shared_mlp.register_forward_hook(keep_shared))
     with torch.inference_mode():
         model(input_ids=torch.tensor([TEXT]), use_cache=False)
     for hook in hooks:  # the fast engine calls some of these modules too
@@ -77,18 +95,50 @@ def watched(model):
     return found
 
 
-@pytest.mark.parametrize("family", FAST_FAMILIES)
-def test_every_site_is_what_the_modules_of_transformers_hand_on(family):
-    _, model = make_reference(family)
-    lm, wanted = CausalLM(model, make_tokenizer()), watched(model)
+def assert_sites_are(lm, wanted, is_parallel=False):
+    """``lm`` reads at each site what was watched over ``TEXT``."""
     for site in SITES:
-        if site == RESID_MID and family == "gpt_neox":
-            continue  # refused, see below
+        if site == RESID_MID and is_parallel:
+            with pytest.raises(SettingsError, match="attention and MLP read the same state"):
+                read_site(lm, TEXT, site)
+            continue
         with torch.inference_mode():
             states, last = read_site(lm, TEXT, site)
         assert len(wanted[site]) == len(states) == lm.num_hidden_layers
         torch.testing.assert_close(states, torch.stack(wanted[site]), rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(last, wanted[RESID_POST][-1], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAST_FAMILIES)
+def test_every_site_is_what_the_modules_of_transformers_hand_on(family):
+    _, model = make_reference(family)
+    assert_sites_are(CausalLM(model, make_tokenizer()), watched(model), family == "gpt_neox")
+
+
+PARALLEL = ("gpt_neox", "falcon", "cohere", "cohere2", "phi")
+# Forms of a family that its usual config has not.
+FORMS: list[tuple[str, dict[str, Any]]] = [
+    ("falcon", {"parallel_attn": False}),
+    ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2}),
+    ("stablelm", {"use_parallel_residual": True}),
+    ("gpt_neox", {"use_parallel_residual": False}),
+]
+
+
+@pytest.mark.parametrize(("family", "form"), [*((family, {}) for family in FAMILIES), *FORMS])
+def test_the_reference_engine_finds_every_site_in_any_family(family, form):
+    lm, model = make_reference(family, **form)
+    is_parallel = form.get("use_parallel_residual", form.get("parallel_attn", family in PARALLEL))
+    assert_sites_are(lm, watched(model), is_parallel)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("family", ["opt", "gpt_oss", "granite"])
+def test_a_site_is_found_in_half_precision_too(family, dtype):
+    lm = ReferenceLM(make_reference(family)[1].to(dtype), make_tokenizer())
+    with torch.inference_mode():
+        middle, mlp = (read_site(lm, TEXT, site)[0] for site in (RESID_MID, MLP_OUT))
+        assert torch.equal(middle + mlp, read_text(lm, TEXT))
 
 
 def test_nothing_stands_between_attention_and_mlp_that_read_the_same_state():
@@ -145,11 +195,40 @@ def test_a_fitted_head_reads_after_blocks_alone():
         head_at("middle", "auto")
 
 
-def test_the_reference_engine_says_that_it_takes_no_block_apart():
-    lm = ReferenceLM(make_model("llama"), make_tokenizer())
-    torch.testing.assert_close(read_site(lm, TEXT, RESID_POST)[0], read_text(lm, TEXT))
-    with pytest.raises(SettingsError, match="the reference engine, which computes this model, takes no block apart"):
-        read_layers(lm, SharedHead(), "q", "", TEXT, first=1, site=MLP_OUT)
+@pytest.mark.parametrize(
+    ("family", "form", "reason"),
+    [
+        # Norms over what was added up, not before: the post-norm form of OPT and Bloom.
+        ("opt", {"do_layer_norm_before": False}, "is not what it adds"),
+        ("bloom", {"apply_residual_connection_post_layernorm": True}, "cannot be told apart"),
+    ],
+)
+def test_a_block_whose_parts_do_not_add_up_is_refused_with_the_reason(family, form, reason):
+    lm, _ = make_reference(family, **form)
+    read_text(lm, TEXT)
+    for site in SITES[1:]:
+        with pytest.raises(UnsupportedArchitectureError, match=f"layer 1 cannot .* {reason}; choose resid_post"):
+            read_layers(lm, SharedHead(), "q", "", TEXT, first=1, site=site)
+    read_layers(lm, SharedHead(), "q", "", TEXT, first=1)
+
+
+def test_a_block_that_adds_more_than_its_modules_return_is_refused():
+    lm, model = make_reference("llama")
+    hook = BlockStack(model).blocks[1].register_forward_hook(lambda _, __, output: output + 0.01 * output.abs().mean())
+    with pytest.raises(UnsupportedArchitectureError, match="layer 2 cannot .* is not what it adds"):
+        read_site(lm, TEXT, MLP_OUT)
+    hook.remove()
+    read_site(lm, TEXT, MLP_OUT)
+
+
+def test_no_hook_is_left_behind():
+    lm, model = make_reference("opt")
+    read_site(lm, TEXT, MLP_OUT)
+    parallel, other = make_reference("cohere2")
+    with pytest.raises(SettingsError):
+        read_site(parallel, TEXT, RESID_MID)
+    for module in [*model.modules(), *other.modules()]:
+        assert not module._forward_hooks and not module._forward_pre_hooks
 
 
 def test_a_lens_inside_blocks_is_not_stored_as_if_it_were_after_them(tmp_path):

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from test_engine import DEVICES, HostReads
 
 from hcl_core.decode.trie import histogram, sampling
+from hcl_core.decode.trie.digits import draw_by_digits
 from hcl_core.decode.trie.histogram import draw_by_histogram, rounded_probs
 from hcl_core.decode.trie.sampling import draw_from, draw_tokens, sample_uniforms, truncated_distribution
 from hcl_core.records import SamplingSettings
@@ -123,12 +125,13 @@ def test_draws_equal_those_of_a_sort(draws, settings):
     assert torch.equal(token_ids, sorted_draws(logits, rows, uniforms, settings))
 
 
+@pytest.mark.parametrize("draw_flat", [draw_by_histogram, draw_by_digits], ids=lambda function: function.__name__)
 @given(random_draws(), some_settings)
-def test_the_histogram_alone_equals_a_sort(draws, settings):
+def test_draws_of_flat_distributions_equal_those_of_a_sort(draw_flat, draws, settings):
     logits, rows, uniforms = draws
     allowed = sampling._mask_below_top_k(logits, settings.top_k)
     log_mass = sampling._log_mass(allowed, settings.temperature)
-    drawn = draw_by_histogram(allowed, log_mass, rows, uniforms, settings.temperature, settings.top_p)
+    drawn = draw_flat(allowed, log_mass, rows, uniforms, settings.temperature, settings.top_p)
     assert torch.equal(drawn, sorted_draws(logits, rows, uniforms, settings))
 
 
@@ -143,6 +146,43 @@ def test_a_draw_depends_on_its_own_row_and_uniform_only(draws, settings, random)
     of_some, some_rows = rows[some].unique(return_inverse=True)
     together = draw_tokens(logits[of_some], some_rows, uniforms[some], settings)
     assert torch.equal(together[0], token_ids[some]) and torch.equal(together[1], logprobs[some])
+
+
+@pytest.mark.parametrize("device", DEVICES[1:])
+@pytest.mark.parametrize("spread", [0.1, 3.0], ids=["flat", "peaked"])
+def test_a_gpu_draws_what_a_cpu_draws(spread, device):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(40, 3000, generator=generator) * spread
+    rows, uniforms = torch.arange(40).repeat(5), torch.rand(200, generator=generator, dtype=torch.float64)
+    settings = SamplingSettings(1.5, 0.9)
+    expected, _ = draw_tokens(logits, rows, uniforms, settings)
+    drawn, _ = draw_tokens(logits.to(device), rows.to(device), uniforms.to(device), settings)
+    assert (drawn == expected).float().mean() > 0.98  # sums of exponentials differ in their last bits
+
+
+@pytest.mark.parametrize("spread", [0.1, 30.0], ids=["flat", "peaked"])
+@pytest.mark.parametrize("top_k", [0, 100])
+@pytest.mark.parametrize("top_p", [0.9, 1.0])
+def test_a_draw_waits_for_a_device_at_its_ends_only(spread, top_k, top_p, monkeypatch):
+    monkeypatch.setattr(sampling, "draw_by_histogram", draw_by_digits)  # as on a GPU
+    logits = torch.randn(40, 3000, generator=torch.Generator().manual_seed(0)) * spread
+    rows, uniforms = torch.arange(40).repeat(2), torch.rand(80, dtype=torch.float64)
+    events: list[str] = []
+    with HostReads(events):
+        draw_tokens(logits, rows, uniforms, SamplingSettings(1.5, top_p, top_k))
+    assert not events
+    with HostReads(events):  # which would be noticed
+        draw_by_histogram(logits, logits.logsumexp(-1, keepdim=True), rows, uniforms, 1.5, top_p)
+    assert events
+
+
+@given(st.integers(0, 2**32), st.sampled_from([64, 1100, 3001]), st.sampled_from([1, 3, 1000]))
+def test_the_largest_logits_are_those_of_topk(seed, vocab_size, num_values):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randint(0, num_values, (4, vocab_size + 16), generator=generator).float()[:, :vocab_size]
+    values, token_ids = sampling._largest(logits, 64)
+    assert torch.equal(values, logits.topk(64).values) and torch.equal(logits.gather(1, token_ids), values)
+    assert all(len(set(row)) == 64 for row in token_ids.tolist())
 
 
 def test_sums_of_rounded_probabilities_are_exact_in_any_order():

@@ -128,11 +128,11 @@ class DynamicExitDecoder(EngineDecoder):
         rows = torch.from_numpy(row_of_sample).to(logits.device)
         uniforms = torch.from_numpy(running.uniforms[:, step]).to(logits.device)
         drawn, logprobs = draw_tokens(logits, rows, uniforms, settings)
-        tokens = drawn.cpu().numpy()
+        tokens = drawn.numpy()
         if whole is not None:
             yield from self._compare(whole, running.nodes, uniforms, settings, drawn)
             whole.children(running.nodes, tokens)  # adds the same nodes in the same order, so with the same numbers
-        running.logprobs[:, step] = logprobs.cpu().numpy()
+        running.logprobs[:, step] = logprobs.numpy()
         running.nodes = tree.children(running.nodes, tokens)
 
     def _read(
@@ -170,7 +170,7 @@ class DynamicExitDecoder(EngineDecoder):
         last = self.num_hidden_layers
         unique, row_of_sample = np.unique(nodes, return_inverse=True)
         logits = yield Read(whole, unique, np.full(len(unique), last), self.exit_head)
-        rows = torch.from_numpy(row_of_sample.reshape(-1)).to(tokens.device)
+        rows = torch.from_numpy(row_of_sample.reshape(-1)).to(logits.device)
         whole_tokens, _ = draw_tokens(logits, rows, uniforms, settings)
         self.report.num_different += int((whole_tokens != tokens).sum())
         self.report.num_compared += len(tokens)

@@ -4,6 +4,7 @@
 safetensors file holds them: 8-bit numbers, their scales, and a ``HeadConfig``.
 """
 
+import copy
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
@@ -135,6 +136,12 @@ class LinearHead:
                 for layer in range(1, lm.num_hidden_layers)
             ]
 
+    def taken_for(self, reason: str, trial: HeadTrial | None) -> "LinearHead":
+        """The same maps in the same memory, taken for another reason."""
+        head = copy.copy(self)
+        head.reason, head.trial = reason, trial
+        return head
+
     def translate(self, hidden: Tensor, exit_layers: NDArray[np.int64]) -> Tensor:
         """Apply each layer's map to its rows."""
         layers, starts = np.unique(exit_layers, return_index=True)
@@ -215,6 +222,10 @@ def read_head(file: Path, lm: LanguageModel, reason: str = ASKED_FOR) -> LinearH
     return read_maps(file, lm, reason)
 
 
+# The head that was read last for each model in memory: every run asks for one, and all may use the same maps.
+_kept: WeakKeyDictionary[LanguageModel, LinearHead] = WeakKeyDictionary()
+
+
 def read_maps(file: Path, lm: LanguageModel, reason: str = ASKED_FOR, trial: HeadTrial | None = None) -> LinearHead:
     """A head's file with whichever weights of that shape.
 
@@ -226,6 +237,9 @@ def read_maps(file: Path, lm: LanguageModel, reason: str = ASKED_FOR, trial: Hea
     shapes = {"codes": (*by_unit, lm.hidden_size), "input_scales": by_unit, "output_scales": by_unit, "biases": by_unit}
     try:
         content = file.read_bytes()
+        fingerprint = hashlib.blake2b(content, digest_size=16).hexdigest()
+        if (kept := _kept.get(lm)) is not None and kept.fingerprint == fingerprint:
+            return kept.taken_for(reason, trial)
         with safe_open(file, framework="pt") as opened:
             tensors = {name: opened.get_tensor(name) for name in shapes}
     except (OSError, SafetensorError) as error:
@@ -237,8 +251,8 @@ def read_maps(file: Path, lm: LanguageModel, reason: str = ASKED_FOR, trial: Hea
             raise ExitHeadError(f"the exit head {file} is damaged: {name} has a number that is infinite or undefined")
     if not (tensors["input_scales"] > 0).all():
         raise ExitHeadError(f"the exit head {file} is damaged: a scale is not above 0")
-    fingerprint = hashlib.blake2b(content, digest_size=16).hexdigest()
-    return LinearHead(QuantizedMaps(**tensors), fingerprint, lm, reason, trial)
+    _kept[lm] = LinearHead(QuantizedMaps(**tensors), fingerprint, lm, reason, trial)
+    return _kept[lm]
 
 
 def write_head(file: Path, maps: QuantizedMaps, config: HeadConfig) -> None:

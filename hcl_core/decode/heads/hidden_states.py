@@ -4,7 +4,7 @@ The engine's trie stores only the states that samples need; here all positions a
 token lens.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,15 +13,13 @@ from torch import Tensor
 
 from hcl_core.decode.model.attention import attend_to_texts
 from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.decode.model.inside_blocks import Inside, Watch
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.reference_lm import ReferenceLM
 from hcl_core.decode.trie.sampling import draw_tokens
 from hcl_core.errors import SettingsError
-from hcl_core.models.lens_records import ATTN_OUT, RESID_MID, RESID_POST
+from hcl_core.models.lens_records import RESID_POST
 from hcl_core.records import SamplingSettings
-
-# Told of a layer, from 0: the state ``[n, hidden_size]`` before its block, and what attention and MLP add to it.
-Watch = Callable[[int, Tensor, Sequence[Tensor]], None]
 
 
 class _BatchKv:
@@ -83,7 +81,8 @@ class _FastTexts:
                 layer, before, rotary, partial(kv.attend, start=start, by_text=by_text), added if watch else None
             )
             if watch is not None:
-                watch(layer, before, added)
+                attention, mlp = added
+                watch(layer, Inside(attention, mlp, None if lm.is_parallel else before + attention))
             states[layer] = hidden.unflatten(0, by_text)
         self._num_read += count
         return states
@@ -97,12 +96,12 @@ class _ReferenceTexts:
         self._cache: Any = None
         self._num_kept = 0  # texts in the cache
 
-    def read(self, token_ids: Tensor) -> Tensor:
+    def read(self, token_ids: Tensor, watch: Watch | None = None) -> Tensor:
         """See ``TextBatch.read``."""
         lm = self._lm
         if self._cache is not None and self._num_kept < len(token_ids):
             self._cache, self._num_kept = lm.spread(self._cache, self._num_texts), self._num_texts
-        states, self._cache = lm.run(token_ids, lm.num_hidden_layers, self._cache)
+        states, self._cache = lm.run(token_ids, lm.num_hidden_layers, self._cache, watch)
         self._num_kept = len(token_ids)
         return torch.stack(states).to(lm.readout_device)
 
@@ -124,16 +123,16 @@ class TextBatch:
             assert isinstance(lm, CausalLM)
             self._texts = _FastTexts(lm, num_texts, num_positions)
 
-    def read(self, token_ids: Tensor) -> Tensor:
+    def read(self, token_ids: Tensor, watch: Watch | None = None) -> Tensor:
         """Append ``token_ids [b, t]`` to the texts; ``[1, t]`` appends the same tokens to all.
 
-        After the first call, ``t`` must be 1.
+        After the first call, ``t`` must be 1. ``watch`` is told what each block adds to the states of these tokens.
 
         Returns:
             Hidden states of these tokens before the final norm, ``[num_hidden_layers, b or 1, t, hidden_size]``, on the
             device of the unembedding.
         """
-        return self._texts.read(token_ids)
+        return self._texts.read(token_ids, watch)
 
 
 def read_text(lm: LanguageModel, token_ids: Sequence[int]) -> Tensor:
@@ -154,28 +153,25 @@ def read_site(lm: LanguageModel, token_ids: Sequence[int], site: str) -> tuple[T
         block, ``[t, hidden_size]``; both before the final norm.
 
     Raises:
-        SettingsError: The engine of this model does not take its blocks apart.
+        SettingsError: Nothing stands at ``site``.
+        UnsupportedArchitectureError: The reference engine finds no attention and MLP in a block.
     """
     if site == RESID_POST:
         states = read_text(lm, token_ids)
         return states, states[-1]
-    if not isinstance(lm, CausalLM):
-        raise SettingsError(
-            f"the {lm.engine} engine, which computes {lm.name}, takes no block apart: choose {RESID_POST}, not {site}"
-        )
-    if site == RESID_MID and lm.is_parallel:
-        raise SettingsError(
-            f"in {lm.name} attention and MLP read the same state, and nothing stands between them: choose another site "
-            f"than {site}"
-        )
     shape = (lm.num_hidden_layers, len(token_ids), lm.hidden_size)
     found = torch.empty(shape, dtype=lm.dtype, device=lm.readout_device)
 
-    def watch(layer: int, before: Tensor, added: Sequence[Tensor]) -> None:
-        attention, mlp = added
-        found[layer] = before + attention if site == RESID_MID else attention if site == ATTN_OUT else mlp
+    def watch(layer: int, inside: Inside) -> None:
+        at_site: Tensor | None = getattr(inside, site)
+        if at_site is None:
+            raise SettingsError(
+                f"in {lm.name} attention and MLP read the same state, and nothing stands between them: choose another "
+                f"site than {site}"
+            )
+        found[layer] = at_site
 
-    return found, _FastTexts(lm, 1, len(token_ids)).read(torch.tensor([list(token_ids)]), watch)[-1, 0]
+    return found, TextBatch(lm, 1, len(token_ids)).read(torch.tensor([list(token_ids)]), watch)[-1, 0]
 
 
 def write_texts(
@@ -205,7 +201,7 @@ def write_texts(
         states[:, :, step] = latest[:, :, -1].cpu()
         uniforms = torch.rand(num_texts, generator=noise, dtype=torch.float64).to(lm.readout_device)
         scores = lm.unembed(lm.final_norm(latest[-1, :, -1]), out=logits)
-        tokens[:, step] = draw_tokens(scores, rows, uniforms, settings)[0].cpu()
+        tokens[:, step] = draw_tokens(scores, rows, uniforms, settings)[0]
         if step + 1 < num_tokens:
             latest = batch.read(tokens[:, step, None])
     return tokens, states

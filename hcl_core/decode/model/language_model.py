@@ -1,12 +1,14 @@
 """What every engine's model has: a name, sizes, a tokenizer, and readouts of hidden states."""
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from hcl_core.decode.model.prompt_tokens import PromptTokens
+from hcl_core.decode.model.token_texts import TokenTexts
 from hcl_core.models.engines import EngineName
 from hcl_core.models.footprint import readout_rows
 from hcl_core.models.shapes import ModelShape
@@ -92,6 +94,11 @@ class LanguageModel(ABC):
     def detokenize(self, token_ids: list[int]) -> str:
         """Text of ``token_ids``, special tokens left out."""
         return self._tokens.detokenize(token_ids)
+
+    @cached_property
+    def token_texts(self) -> TokenTexts:
+        """What the tokens' texts have."""
+        return TokenTexts(self.detokenize)
 
     def token_text(self, token_id: int) -> str:
         """One token as people should see it: its text, or its name where it is special."""

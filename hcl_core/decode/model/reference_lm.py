@@ -5,12 +5,14 @@ each block is caught in one pass; it is read out by the model itself, whose bloc
 """
 
 import copy
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hcl_core.decode.model.families import longest_text
+from hcl_core.decode.model.inside_blocks import Watch, watched
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import MIN_ROWS, pad_rows
 from hcl_core.decode.model.prompt_tokens import PromptTokens
@@ -58,9 +60,15 @@ class ReferenceLM(LanguageModel):
         self._tokens = PromptTokens(tokenizer, self.vocab_size, name)
         self._try(model)
 
-    def run(self, token_ids: Tensor, num_layers: int, cache: Any = None) -> tuple[list[Tensor], Any]:
-        """The states ``[b, t, hidden_size]`` after each of the first layers, and the cache; see ``BlockStack.run``."""
-        return self._stack.run(token_ids.to(self._device), num_layers, cache)
+    def run(
+        self, token_ids: Tensor, num_layers: int, cache: Any = None, watch: Watch | None = None
+    ) -> tuple[list[Tensor], Any]:
+        """The states ``[b, t, hidden_size]`` after each of the first layers, and the cache; see ``BlockStack.run``.
+
+        ``watch`` is told what each block adds to the states, where that is found; see ``inside_blocks``.
+        """
+        with watched(self._stack.blocks, watch) if watch is not None else nullcontext():
+            return self._stack.run(token_ids.to(self._device), num_layers, cache)
 
     def spread(self, cache: Any, num_texts: int) -> Any:
         """A copy of the cache of one text, for so many that begin with it."""

@@ -167,6 +167,7 @@ def _segments(
     stored_rows = np.concatenate([rows + offset for (rows, _), offset in zip(stored, offsets, strict=False)])
     stored_layers = np.concatenate([layers for _, layers in stored])
     cos, sin = lm.rotary(torch.from_numpy(_positions(pieces)))
+    wholes = [_whole(piece, set(lm.layer_devices[: int(stops.max())])) for piece in pieces]
     cuts = np.unique(np.concatenate([starts, stops, stored_layers])).tolist()
     for begin, end in zip(cuts, cuts[1:], strict=False):
         moving = np.flatnonzero((starts <= begin) & (stops > begin))
@@ -175,12 +176,12 @@ def _segments(
         devices = {lm.layer_devices[layer] for layer in range(begin, end)}
         bounds = np.searchsorted(moving, offsets)
         parts = [
-            _part(piece, moving[first:last] - offset, devices)
-            for piece, offset, first, last in zip(pieces, offsets, bounds, bounds[1:], strict=False)
+            _part(whole, moving[first:last] - offset, devices)
+            for whole, offset, first, last in zip(wholes, offsets, bounds, bounds[1:], strict=False)
             if last > first
         ]
         rows = None if len(moving) == len(starts) else torch.from_numpy(moving).to(cos.device)
-        rotary = (cos, sin) if rows is None else (cos[rows], sin[rows])
+        rotary = (cos, sin) if rows is None else (cos.index_select(0, rows), sin.index_select(0, rows))
         kept = np.searchsorted(moving, stored_rows[stored_layers == end])
         yield _Segment(range(begin, end), rows, rotary, parts, torch.from_numpy(kept).to(lm.layer_devices[end - 1]))
 
@@ -192,15 +193,26 @@ def _positions(pieces: Sequence[_Piece]) -> IntArray:
     )
 
 
-def _part(piece: _Piece, rows: IntArray, devices: set[torch.device]) -> _Part:
-    """``rows`` of a piece, from 0, with their paths uploaded to ``devices``."""
-    paths, padding = piece.of(piece.growth.paths)[rows], piece.of(piece.growth.padding)[rows]
+def _whole(piece: _Piece, devices: set[torch.device]) -> _Part:
+    """All rows of a piece, with their paths uploaded to ``devices``."""
+    paths, padding = (torch.from_numpy(piece.of(column)) for column in (piece.growth.paths, piece.growth.padding))
     return _Part(
         piece.tree,
-        len(rows),
-        {device: torch.from_numpy(paths).to(device) for device in devices},
-        {device: torch.from_numpy(padding).to(device) for device in devices} if piece.growth.padding.any() else None,
+        len(piece),
+        {device: paths.to(device) for device in devices},
+        {device: padding.to(device) for device in devices} if piece.growth.padding.any() else None,
     )
+
+
+def _part(whole: _Part, rows: IntArray, devices: set[torch.device]) -> _Part:
+    """``rows`` of a piece, from 0, on ``devices``."""
+    if len(rows) == whole.num_rows:
+        return whole
+
+    def select(column: dict[torch.device, Tensor]) -> dict[torch.device, Tensor]:
+        return {device: column[device].index_select(0, torch.from_numpy(rows).to(device)) for device in devices}
+
+    return _Part(whole.tree, len(rows), select(whole.paths), None if whole.padding is None else select(whole.padding))
 
 
 def _store(pieces: Sequence[_Piece], stored: Sequence[tuple[IntArray, IntArray]], states: Tensor) -> None:

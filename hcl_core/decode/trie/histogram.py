@@ -45,7 +45,7 @@ def draw_by_histogram(
         top_p: Nucleus mass.
     """
     token_ids = torch.empty_like(rows)
-    block = _block(_BYTES_A_LOGIT * logits.shape[1], logits.device)
+    block = rows_in_block(_BYTES_A_LOGIT * logits.shape[1], logits.device)
     used_rows, row_of_draw, num_draws = rows.unique(return_inverse=True, return_counts=True)
     draws_of_blocks = row_of_draw.argsort().split([int(counts.sum()) for counts in num_draws.cpu().split(block)])
     for number, (of_block, draws) in enumerate(zip(used_rows.split(block), draws_of_blocks, strict=True)):
@@ -98,11 +98,11 @@ class Histogram:
         """
         total = self.cumulative[:, -1]
         if top_p >= 1:
-            return torch.ones_like(total), _next_below(total)
+            return torch.ones_like(total), next_below(total)
         # Where rounding leaves the whole row below top_p, the nucleus is all that has mass.
-        reached = _next_below(total.clamp(max=top_p))
+        reached = next_below(total.clamp(max=top_p))
         _, mass = self.draw(torch.arange(len(total), device=total.device), reached)
-        return mass, _next_below(mass)
+        return mass, next_below(mass)
 
     def draw(self, rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """First token of each row in falling order whose cumulative probability exceeds the target.
@@ -136,7 +136,7 @@ def first_above(cumulative: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
         targets: ``[n]``.
     """
     # A block at a time: many targets can belong to one row, and each needs a copy of it here.
-    block = _block(cumulative[0].nbytes, cumulative.device)
+    block = rows_in_block(cumulative[0].nbytes, cumulative.device)
     positions = [
         torch.searchsorted(cumulative.index_select(0, of_block), block_targets[:, None], right=True)
         for of_block, block_targets in zip(rows.split(block), targets.contiguous().split(block), strict=True)
@@ -159,11 +159,11 @@ def _padded(pairs: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
     return padded, torch.arange(padded.shape[1], device=rows.device) >= counts[:, None]
 
 
-def _next_below(numbers: Tensor) -> Tensor:
+def next_below(numbers: Tensor) -> Tensor:
     """The next smaller floating-point number of each: to exceed it is to reach the number itself."""
     return torch.nextafter(numbers, torch.full_like(numbers, -torch.inf))
 
 
-def _block(row_bytes: int, device: torch.device) -> int:
+def rows_in_block(row_bytes: int, device: torch.device) -> int:
     """Number of rows in a block."""
     return max(1, (_BLOCK_BYTES_ON_CPU if device.type == "cpu" else _BLOCK_BYTES_ON_GPU) // row_bytes)

@@ -107,7 +107,7 @@ class PromptCache:
         """An empty trie of texts that follow the prompt."""
         lm, rule = self.lm, self._answer_rule
         stop_token_ids = lm.stop_token_ids if rule.ends_at_line_break else lm.stop_token_ids | lm.end_of_turn_ids
-        return TokenTrie(lm.detokenize, stop_token_ids, rule)
+        return TokenTrie(lm.token_texts, stop_token_ids, rule)
 
     def scratch_bytes(self, path_length: int) -> int:
         """Short-lived bytes of a block for each node whose path has ``path_length`` tokens."""

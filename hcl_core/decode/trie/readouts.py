@@ -54,9 +54,9 @@ def logits_of(lm: LanguageModel, read: Read, buffer: Tensor) -> Tensor:
 def _kind(read: Read) -> tuple[object, ...]:
     """Equal for reads that are served together."""
     if not isinstance(read, Draw):
-        return (id(read.head),)
+        return (read.head.fingerprint,)
     settings = read.settings
-    return id(read.head), settings.temperature, settings.top_p, settings.top_k
+    return read.head.fingerprint, settings.temperature, settings.top_p, settings.top_k
 
 
 def _chunks(lm: LanguageModel, reads: Sequence[Read], buffer: Tensor) -> Iterator[tuple[IntArray, Tensor]]:
@@ -99,8 +99,7 @@ def _draw(lm: LanguageModel, draws: Sequence[Draw], buffer: Tensor) -> list[Repl
             torch.from_numpy(uniforms[drawing]).to(logits.device),
             draws[0].settings,
         )
-        # One transfer for both; float64 holds token ids exactly.
-        tokens[drawing], logprobs[drawing] = torch.stack((drawn.double(), drawn_logprobs)).cpu().numpy()
+        tokens[drawing], logprobs[drawing] = drawn.numpy(), drawn_logprobs.numpy()
     stops = np.cumsum([len(draw.uniforms) for draw in draws])[:-1]
     by_draw = zip(draws, np.split(tokens, stops), np.split(logprobs, stops), strict=True)
     # Every row of logits is drawn from, and a log-probability contains the mass of its whole row.

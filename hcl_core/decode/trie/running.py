@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcl_core.decode.trie.sampling import sample_uniforms
-from hcl_core.decode.trie.token_trie import ROOT, IntArray, TokenTrie
+from hcl_core.decode.trie.token_trie import ROOT, Completion, IntArray, TokenTrie
 from hcl_core.records import Sample, SampleKey, SamplingSettings
 
 LayerSample = tuple[int, int]  # (exit_layer, sample_idx)
@@ -61,18 +61,20 @@ class Running:
     def pop_finished(self, trie: TokenTrie) -> tuple[Sample, ...]:
         """Drop the samples whose text has ended or has its last token, and return them in order."""
         ended = trie.is_final[self.nodes] | (trie.depths[self.nodes] == self.logprobs.shape[1])
-        finished = tuple(self._sample(trie, row) for row in np.flatnonzero(ended).tolist())
+        if not ended.any():
+            return ()
+        rows = np.flatnonzero(ended)
+        completions = trie.completions(self.nodes[rows])
+        finished = tuple(self._sample(trie, *each) for each in zip(rows.tolist(), completions, strict=True))
         self._keep_rows(~ended)
         return finished
 
-    def _sample(self, trie: TokenTrie, row: int) -> Sample:
-        node = int(self.nodes[row])
-        token_ids, text = trie.completion(node)
+    def _sample(self, trie: TokenTrie, row: int, completion: Completion) -> Sample:
+        token_ids, text = completion
         key = SampleKey(self._question_id, int(self.exit_layers[row]), int(self.sample_idxs[row]))
         logprobs = self.logprobs[row, : len(token_ids)].tolist()
-        return Sample.of_completion(
-            key, text, token_ids, logprobs, rule=trie.answer_rule, is_final=bool(trie.is_final[node])
-        )
+        is_final = bool(trie.is_final[self.nodes[row]])
+        return Sample.of_completion(key, text, token_ids, logprobs, rule=trie.answer_rule, is_final=is_final)
 
     def _keep_rows(self, mask: NDArray[np.bool_]) -> None:
         for name, column in vars(self).items():

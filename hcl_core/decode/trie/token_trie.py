@@ -1,17 +1,17 @@
 """The token trie: every distinct continuation of one prompt, once."""
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from hcl_core.answer_rules import FIRST_LINE, AnswerRule
+from hcl_core.decode.model.token_texts import TokenTexts
 
 IntArray = NDArray[np.int64]
 
 ROOT = 0
 # Bits of a token id in a key of node and token.
 _TOKEN_BITS = 32
+Completion = tuple[tuple[int, ...], str]  # token ids and their text
 
 
 class TokenTrie:
@@ -30,23 +30,23 @@ class TokenTrie:
         answer_rule: How an answer ends, and where it stands.
 
     Args:
-        detokenize: Text of token ids, special tokens left out.
+        texts: Of the vocabulary's tokens.
         stop_token_ids: Tokens that end a text.
         answer_rule: How an answer ends, and where it stands.
     """
 
     def __init__(
         self,
-        detokenize: Callable[[list[int]], str],
+        texts: TokenTexts,
         stop_token_ids: frozenset[int],
         answer_rule: AnswerRule = FIRST_LINE,
     ) -> None:
         self.answer_rule = answer_rule
-        self._detokenize = detokenize
-        self._stop_token_ids = stop_token_ids
-        self._children: dict[int, int] = {}  # by node and token in one number
-        self._token_texts: dict[int, str] = {}
-        self._completions: dict[int, tuple[tuple[int, ...], str]] = {}
+        self._texts, self._stop_token_ids = texts, np.array(sorted(stop_token_ids), dtype=np.int64)
+        # Node and token in one number, ascending, up to a number that no child has; and the child of each.
+        self._keys: IntArray = np.array([np.iinfo(np.int64).max], dtype=np.int64)
+        self._children: IntArray = np.array([-1], dtype=np.int64)
+        self._completions: dict[int, Completion] = {}
         self._size = 1
         self.parents: IntArray = np.full(256, -1, dtype=np.int64)
         self.tokens: IntArray = np.full(256, -1, dtype=np.int64)
@@ -60,10 +60,16 @@ class TokenTrie:
 
     def children(self, nodes: IntArray, tokens: IntArray) -> IntArray:
         """Children of ``nodes [s]`` by ``tokens [s]``, made where missing: ``[s]``."""
+        keys: IntArray
         keys, inverse = np.unique(nodes << _TOKEN_BITS | tokens, return_inverse=True)
-        known = self._children
-        unique = [known[key] if key in known else self._add_child(key) for key in keys.tolist()]
-        return np.asarray(unique, dtype=np.int64)[inverse]
+        places = np.searchsorted(self._keys, keys)
+        children: IntArray = self._children[places]
+        is_new = self._keys[places] != keys
+        if is_new.any():
+            children[is_new] = added = self._add(keys[is_new])
+            self._keys = np.insert(self._keys, places[is_new], keys[is_new])
+            self._children = np.insert(self._children, places[is_new], added)
+        return children[inverse]
 
     def paths(self, nodes: IntArray, num_tokens: int) -> IntArray:
         """Node numbers from the first token to each of ``nodes [n]``, all of depth ``num_tokens``: ``[n, num_tokens]``.
@@ -94,42 +100,33 @@ class TokenTrie:
         family = np.unique(np.concatenate(levels))
         return family[family != ROOT]
 
-    def completion(self, node: int) -> tuple[tuple[int, ...], str]:
-        """Token ids from the prompt to ``node``, and their text."""
-        if node not in self._completions:
-            path = self.paths(np.array([node]), int(self.depths[node]))[0]
-            token_ids = tuple(self.tokens[path].tolist())
-            self._completions[node] = token_ids, self._detokenize(list(token_ids))
-        return self._completions[node]
+    def completions(self, nodes: IntArray) -> list[Completion]:
+        """Token ids from the prompt to each of ``nodes [n]``, and their text."""
+        known = self._completions
+        if len(missing := np.array([node for node in nodes.tolist() if node not in known])):
+            rows = self.tokens[self.padded_paths(missing)].tolist()
+            for node, depth, row in zip(missing.tolist(), self.depths[missing].tolist(), rows, strict=True):
+                token_ids = row[len(row) - depth :]
+                known[node] = tuple(token_ids), self._texts.detokenize(token_ids)
+        return [known[node] for node in nodes.tolist()]
 
-    def _add_child(self, key: int) -> int:
-        node, token = divmod(key, 1 << _TOKEN_BITS)
-        child = self._size
-        if child == len(self.parents):
+    def _add(self, keys: IntArray) -> IntArray:
+        """New nodes for ``keys [n]``, none of which has one: ``[n]``."""
+        added = np.arange(self._size, self._size + len(keys))
+        self._size += len(keys)
+        while self._size > len(self.parents):
             self._grow()
-        self._size += 1
-        self._children[key] = child
-        self.parents[child], self.tokens[child] = node, token
-        self.depths[child] = self.depths[node] + 1
-        text = self._token_text(token)
-        line = text if self.has_text[node] else text.lstrip()
-        self.has_text[child] = self.has_text[node] or bool(line)
-        # Where the answer is the first non-empty line, a newline after text ends it.
-        ends_line = self.answer_rule.ends_at_line_break and self.has_text[child] and "\n" in line
-        self.is_final[child] = ends_line or token in self._stop_token_ids or self._has_stop(child)
-        return child
-
-    def _has_stop(self, node: int) -> bool:
-        stops = self.answer_rule.stops
-        if not stops:
-            return False
-        text = self.completion(node)[1]  # a stop may have begun in an earlier token
-        return any(stop in text for stop in stops)
-
-    def _token_text(self, token: int) -> str:
-        if token not in self._token_texts:
-            self._token_texts[token] = self._detokenize([token])
-        return self._token_texts[token]
+        nodes, tokens = keys >> _TOKEN_BITS, keys & ((1 << _TOKEN_BITS) - 1)
+        self.parents[added], self.tokens[added], self.depths[added] = nodes, tokens, self.depths[nodes] + 1
+        follows_text, (has_text, breaks, breaks_after_text) = self.has_text[nodes], self._texts.traits(tokens)
+        self.has_text[added] = follows_text | has_text
+        is_final = np.isin(tokens, self._stop_token_ids)
+        if self.answer_rule.ends_at_line_break:  # where the answer is the first non-empty line
+            is_final |= np.where(follows_text, breaks, breaks_after_text)
+        if self.answer_rule.stops:  # one may have begun in an earlier token
+            is_final |= [any(stop in text for stop in self.answer_rule.stops) for _, text in self.completions(added)]
+        self.is_final[added] = is_final
+        return added
 
     def _grow(self) -> None:
         for name in ("parents", "tokens", "depths", "num_computed", "has_text", "is_final"):

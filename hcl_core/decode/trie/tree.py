@@ -76,6 +76,8 @@ class PromptTree:
         # Row of each stored state, by node and exit layer; -1 where there is none.
         self._state_rows = np.full((256, lm.num_hidden_layers + 1), -1, dtype=np.int32)
         self._state_rows[ROOT, 1:] = np.arange(lm.num_hidden_layers)
+        # Nodes that grew last, ascending, and their paths: those that grow next are usually their children.
+        self._grown: tuple[IntArray, IntArray] = np.array([ROOT]), np.empty((1, 0), dtype=np.int64)
 
     @property
     def num_bytes(self) -> int:
@@ -118,8 +120,7 @@ class PromptTree:
         if not missing.any():
             return None
         nodes, exit_layers = nodes[missing], exit_layers[missing]
-        stops = self._stops(nodes, exit_layers)  # by node number; 0 where nothing is to do
-        rows = np.flatnonzero(stops)
+        rows, stops = self._stops(nodes, exit_layers)
         starts = self.trie.num_computed[rows]
         asked = np.searchsorted(rows, nodes)
         shallowest = np.full(len(rows), self.prompt.lm.num_hidden_layers)
@@ -128,21 +129,39 @@ class PromptTree:
         starts = np.where(shallowest > starts, starts, 0)
         stored = np.zeros((len(rows), self.prompt.lm.num_hidden_layers + 1), dtype=bool)
         stored[asked, exit_layers] = True
-        stored[np.arange(len(rows)), stops[rows]] |= self._state_rows[rows, stops[rows]] < 0
+        stored[np.arange(len(rows)), stops] |= self._state_rows[rows, stops] < 0
         stored_rows, stored_layers = np.nonzero(stored)
         depths = self.trie.depths[rows]
         padding = depths.max() - depths
-        paths = self.trie.padded_paths(rows) if padding.any() else self.trie.paths(rows, int(depths[0]))
-        return Growth(rows, starts, stops[rows], stored_rows, stored_layers, paths, padding)
+        paths = self.trie.padded_paths(rows) if padding.any() else self._paths(rows, int(depths[0]))
+        return Growth(rows, starts, stops, stored_rows, stored_layers, paths, padding)
 
-    def _stops(self, nodes: IntArray, exit_layers: IntArray) -> IntArray:
-        """``[number of nodes]`` blocks that each node has to run; its ancestors run as many, for their keys."""
-        stops = np.zeros(len(self.trie), dtype=np.int64)
-        np.maximum.at(stops, nodes, exit_layers)
+    def _paths(self, nodes: IntArray, num_tokens: int) -> IntArray:
+        """``trie.paths`` of ascending nodes, from those of their parents where these grew last."""
+        last, last_paths = self._grown
+        parents = self.trie.parents[nodes]
+        rows = np.searchsorted(last, parents).clip(max=len(last) - 1)
+        if num_tokens == last_paths.shape[1] + 1 and (last[rows] == parents).all():
+            paths = np.concatenate([last_paths[rows], nodes[:, None]], axis=1)
+        else:
+            paths = self.trie.paths(nodes, num_tokens)
+        self._grown = nodes, paths
+        return paths
+
+    def _stops(self, nodes: IntArray, exit_layers: IntArray) -> tuple[IntArray, IntArray]:
+        """Nodes ``[n]`` that have to run, and to how many blocks; ancestors run as many, for their keys."""
         computed, parents = self.trie.num_computed, self.trie.parents
-        while len(nodes):
-            above = parents[nodes]
-            lacking = np.maximum(computed[above], stops[above]) < stops[nodes]
-            np.maximum.at(stops, above[lacking], stops[nodes[lacking]])
-            nodes = np.unique(above[lacking])
-        return stops
+        asked, row_of_node = np.unique(nodes, return_inverse=True)
+        deepest = np.zeros(len(asked), dtype=np.int64)
+        np.maximum.at(deepest, row_of_node, exit_layers)
+        if (computed[parents[asked]] >= deepest).all():  # the usual step
+            return asked, deepest
+        stops = np.zeros(len(self.trie), dtype=np.int64)  # by node number; 0 where nothing is to do
+        stops[asked] = deepest
+        while len(asked):
+            above = parents[asked]
+            lacking = np.maximum(computed[above], stops[above]) < stops[asked]
+            np.maximum.at(stops, above[lacking], stops[asked[lacking]])
+            asked = np.unique(above[lacking])
+        rows = np.flatnonzero(stops)
+        return rows, stops[rows]
