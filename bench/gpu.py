@@ -9,11 +9,13 @@ bfloat16 and with the paper's protocol (50 answers of 50 tokens at every second 
 - its terms: the calls of that run made again, blocks without attention and readouts without draws; the rest is
   attention, draws and the host's work;
 - ``bench.estimate`` with the card's measured limits and the sharing that this run had;
+- the same question and a set of questions at once by each kind of attention (``models.attention_kinds``), the second
+  of two decodes, as kernels may be compiled in the first;
 - a set of questions at once, self-speculation, and ``transformers``' ``generate`` layer by layer, with all answers of a
   layer as one batch and one at a time.
 
-Sharing is set by sharpened logits (``bench.random_models``): nothing shared, and much. The result is one JSON and one
-table. ``--device cpu --tiny`` takes a minute and shows that it runs; its numbers say nothing of a GPU.
+Sharing is set by sharpened logits (``bench.random_models``): nothing shared, and much. The result is one JSON and two
+tables. ``--device cpu --tiny`` takes a minute and shows that it runs; its numbers say nothing of a GPU.
 """
 
 import argparse
@@ -23,6 +25,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,7 @@ from hcl_core.decode.engine import EngineDecoder
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.memory import free_memory
 from hcl_core.decode.timing import benchmark_strategies
+from hcl_core.models.attention_kinds import ATTENTION_KINDS, AttentionKind
 from hcl_core.models.catalogue import CATALOGUE
 from hcl_core.models.footprint import WEIGHT_FORMATS, footprint, scratch_bytes
 from hcl_core.models.shapes import ModelShape
@@ -82,6 +86,7 @@ def main() -> None:
         highlight=False,
     )
     console.print(as_table(found["models"]))
+    console.print(attention_table(found["models"]))
 
 
 def parse_options() -> argparse.Namespace:
@@ -195,10 +200,34 @@ def measure_engine(
         "terms": replayed | {"rest": took - sum(replayed.values())},
         "sharing": asdict(shared),
         "estimate": asdict(expected) | {"total": expected.total},
+        "own_attention": lm.attention,
+        "attention": {kind: time_attention(lm, kind, questions, wave, settings) for kind in ATTENTION_KINDS},
         "set_a_question": seconds(lambda: answer_set(decoder, questions, wave, settings)) / len(questions),
         "num_questions": len(questions),
         "speed": speculation(decoder, questions[:2], settings.max_new_tokens, options.repeats),
     }
+
+
+def time_attention(
+    lm: CausalLM,
+    kind: AttentionKind,
+    questions: Sequence[Question],
+    wave: Sequence[tuple[int, int]],
+    settings: SamplingSettings,
+) -> dict[str, Any]:
+    """Seconds of the first question and, for each, of all; or the error: a kind may need a compiler or much memory."""
+    own, lm.attention = lm.attention, kind
+    decoder = make_decoder(lm, "shared", load_template())
+    try:
+        took = {}
+        for name, asked in (("question", questions[:1]), ("set_a_question", questions)):
+            answer_set(decoder, asked, wave, settings)  # warm-up
+            took[name] = seconds(partial(answer_set, decoder, asked, wave, settings)) / len(asked)
+        return took
+    except Exception as error:  # whatever it is, the other kinds are measured
+        return {"error": f"{type(error).__name__}: {error}"[:500]}
+    finally:
+        lm.attention = own
 
 
 def answer_set(
@@ -241,6 +270,17 @@ def as_table(models: dict[str, Any]) -> Table:
                 *("" if took is None else f"{took:.1f} ({took / row['question']:.0f}x)" for took in peers),
                 ", ".join(f"{drafted['ratio']:.2f}x" for drafted in row["speed"][1:]),
             )
+    return table
+
+
+def attention_table(models: dict[str, Any]) -> Table:
+    """A row a model, sharing and kind of attention; seconds."""
+    table = Table("model", "", "attention", "a question", "in a set", box=None)
+    for name, by_sharing in models.items():
+        for label, row in by_sharing.items():
+            for kind, took in row["attention"].items():
+                cells = ["failed", ""] if "error" in took else [f"{each:.3f}" for each in took.values()]
+                table.add_row(name, label, f"{kind} (own)" if kind == row["own_attention"] else kind, *cells)
     return table
 
 

@@ -13,6 +13,7 @@ from bench.engine import counted, ours
 from bench.estimate import Gpu, Protocol
 from bench.random_models import random_model, set_spread, word_tokenizer
 from bench.recorded import Work, recorded, sharing_of
+from hcl_core.models.attention_kinds import ATTENTION_KINDS
 from hcl_core.models.shapes import ModelShape
 from hcl_core.records import Question, SamplingSettings
 
@@ -32,10 +33,22 @@ def test_the_command_writes_every_measurement_and_prints_the_table(tmp_path, mon
         assert sum(row["terms"].values()) == pytest.approx(row["question"])
         assert row["share_of_limit"] == pytest.approx(row["limit"] / row["question"])
         assert min(row["batched"], row["one_at_a_time"], row["set_a_question"], row["estimate"]["total"]) > 0
+        assert row["own_attention"] == "by_tree" and list(row["attention"]) == list(ATTENTION_KINDS)
+        assert all(min(took["question"], took["set_a_question"]) > 0 for took in row["attention"].values())
         assert [each["strategy"] for each in row["speed"]] == ["early_exit", "self_speculative:4", "self_speculative:4"]
-        assert label in printed
+        assert label in printed and "by_tree (own)" in printed
     shared, unshared = (found["models"]["tiny"][label]["sharing"]["blocks"] for label in reversed(gpu.SPREADS))
     assert shared < unshared <= 1
+
+
+def test_a_kind_of_attention_that_fails_is_named_and_the_others_are_measured(monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("no compiler")
+
+    lm = make_lm()
+    monkeypatch.setattr(gpu, "answer_set", fail)
+    assert gpu.time_attention(lm, "flex", [], [], SamplingSettings()) == {"error": "RuntimeError: no compiler"}
+    assert lm.attention == "by_tree"
 
 
 def test_without_a_gpu_the_command_says_what_can_be_run(monkeypatch, capsys):

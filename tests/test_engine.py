@@ -18,6 +18,7 @@ from hcl_core.decode.strategy import decoder_of
 from hcl_core.decode.trie import kv_pool, tree
 from hcl_core.decode.trie.kv_pool import GrowingRows
 from hcl_core.errors import ContextTooLongError, SettingsError, UnsupportedArchitectureError
+from hcl_core.models.attention_kinds import BY_TREE, GATHERED, MASKED
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.settings.prompts import load_template
 from hcl_core.settings.strategies import Strategy
@@ -370,9 +371,11 @@ class HostReads(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+@pytest.mark.parametrize("attention", [BY_TREE, GATHERED, MASKED])  # no dispatch mode looks into torch's flex attention
 @pytest.mark.parametrize("device", DEVICES)
-def test_the_layer_loop_never_waits_for_the_device(device, monkeypatch):
+def test_the_layer_loop_never_waits_for_the_device(device, attention, monkeypatch):
     lm, events = make_lm(device=device), []
+    lm.attention = attention
 
     def noted(owner, name):
         original = getattr(owner, name)

@@ -18,6 +18,7 @@ from hcl_core.decode.model.family import table
 from hcl_core.decode.model.truncation import BlockStack
 from hcl_core.decode.strategy import decoder_of
 from hcl_core.errors import UnsupportedArchitectureError
+from hcl_core.models.attention_kinds import ATTENTION_KINDS
 from hcl_core.models.engines import FAST_FAMILIES
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.strategies import Strategy
@@ -70,13 +71,21 @@ def test_the_fast_engine_is_the_reference_token_for_token(case):
                 np.testing.assert_allclose(ours[key].token_logprobs, theirs[key].token_logprobs, atol=2e-4)
 
 
-@pytest.mark.parametrize("is_fused", [False, True])
+def without_compiling(monkeypatch):
+    """Torch's own switch: uncompiled, ``flex_attention`` is traced anew for every shape, which takes most of a test."""
+    monkeypatch.setattr("torch.nn.attention.flex_attention._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG", True)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"is_fused": True}, *({"attention": kind} for kind in ATTENTION_KINDS[1:])], ids=str
+)
 @pytest.mark.parametrize("case", CASES)
 @torch.inference_mode()
-def test_states_in_bfloat16_are_as_exact_as_those_of_transformers(case, is_fused):
+def test_states_in_bfloat16_are_as_exact_as_those_of_transformers(case, options, monkeypatch):
+    without_compiling(monkeypatch)
     family, settings = CASES[case]
     _, model = make_reference(family, 1, **settings)
-    lm = CausalLM(model.to(torch.bfloat16), make_tokenizer(), is_fused=is_fused)
+    lm = CausalLM(model.to(torch.bfloat16), make_tokenizer(), **options)
     exact = copy.deepcopy(model).float()
     prompt = lm.tokenize(make_decoder(lm).prompt_for(QUESTION))
     for layer, (tokens, states) in states_by_layer(lm, max_new_tokens=12).items():

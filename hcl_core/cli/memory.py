@@ -52,7 +52,7 @@ def memory(
             max_new_tokens=max_new_tokens,
             exit_layer=max(chosen),
         )
-        all_answers = samples * wave_bytes(shape, weight_format.number_bytes, max_new_tokens, chosen)
+        all_answers = samples * wave_bytes(shape, weight_format.number_bytes, max_new_tokens, chosen, on_cpu=on_cpu)
         by_format[weight_format.name] = needs, all_answers
     if as_json:
         rows = {name: asdict(needs) | {"all_answers": all_answers} for name, (needs, all_answers) in by_format.items()}

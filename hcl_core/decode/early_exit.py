@@ -35,7 +35,10 @@ def early_exit(
     for wave in waves:
         waiting = wave
         while waiting:
-            most = [sample_bytes(lm.shape, lm.dtype.itemsize, settings.max_new_tokens, layer) for layer, _ in waiting]
+            most = [
+                sample_bytes(lm.shape, lm.dtype.itemsize, settings.max_new_tokens, prompt.blocks_kept(layer))
+                for layer, _ in waiting
+            ]
             count = yield Admit(tree, np.array(most) + prompt.text_bytes)
             running, waiting = Running(waiting[:count], question_id, settings), waiting[count:]
             tree.reserve_for(running.exit_layers, settings.max_new_tokens)

@@ -18,6 +18,7 @@ from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.decode.trie.engines import grow, run_prompts
 from hcl_core.decode.trie.readouts import read_out
 from hcl_core.decode.trie.requests import Admit, Compute, Policy, Prefill, Read, Request
+from hcl_core.decode.trie.slot_pool import new_pool
 from hcl_core.decode.trie.tree import PromptTree
 from hcl_core.errors import HclError
 from hcl_core.ports import DecodeProgress, DecodeRequest
@@ -79,6 +80,7 @@ class Forest:
         self._queue: deque[Lane] = deque()
         # One buffer for all steps: newly mapped memory at every step would cost more than filling it.
         self._logits = lm.logits_buffer(lm.readout_rows())
+        self._pool = new_pool(lm)  # of all trees, so that one call of attention serves them all
 
     @property
     def is_idle(self) -> bool:
@@ -147,7 +149,9 @@ class Forest:
         replies: list[Any] = [None] * len(requests)
         prefills = {index: each for index, each in enumerate(requests) if isinstance(each, Prefill)}
         if prefills:
-            prompts = run_prompts(self._lm, [(each.token_ids, each.answer_rule) for each in prefills.values()])
+            prompts = run_prompts(
+                self._lm, [(each.token_ids, each.answer_rule) for each in prefills.values()], self._pool
+            )
             for index, prompt in zip(prefills, prompts, strict=True):
                 replies[index] = prompt
         grow(self._lm, [(each.tree, each.nodes, each.exit_layers) for each in requests if isinstance(each, Compute)])

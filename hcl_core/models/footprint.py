@@ -6,6 +6,7 @@ It needs a model's shape only, so the catalogue's models are estimated without b
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hcl_core.models.attention_kinds import FLEX, GATHERED, TILE_ROWS, AttentionKind, attention_on, blocks_kept
 from hcl_core.models.shapes import ModelShape
 
 # Of a CPU: more would leave the caches, and newly mapped memory costs page faults.
@@ -97,6 +98,40 @@ def row_scratch(shape: ModelShape, prompt_tokens: int, path_tokens: int) -> int:
     return 4 * (activations + scores)
 
 
+def pooled_row_scratch(
+    shape: ModelShape,
+    kind: AttentionKind,
+    number_bytes: int,
+    prompt_tokens: int,
+    path_tokens: int,
+    num_slots: int,
+    *,
+    scores_in_memory: bool,
+) -> int:
+    """The same where attention reads a pool.
+
+    Args:
+        shape: Of the model.
+        kind: Of the attention.
+        number_bytes: Of a key's number.
+        prompt_tokens: Length of the prompt.
+        path_tokens: Tokens from the prompt's end to the node.
+        num_slots: Of the pool.
+        scores_in_memory: Whether scores are tables of their own, as where they have a soft cap.
+    """
+    tiled = kind == GATHERED
+    # At most as many rows fill up the tiles as there are: so twice. The prompt is read once a tile.
+    keys = 2 * (path_tokens + prompt_tokens // TILE_ROWS) * shape.kv_numbers if tiled else 0
+    columns = 2 * (prompt_tokens + TILE_ROWS * path_tokens) if tiled else num_slots
+    group = shape.num_attention_heads // shape.num_key_value_heads if tiled else 1
+    # A mask of booleans, and as the numbers that are added to scores; text tables of 8 bytes a token.
+    masks = 0 if kind == FLEX else (1 + number_bytes) * group * columns
+    masks += 16 * (prompt_tokens + path_tokens)
+    scores = 12 * shape.num_attention_heads * columns if scores_in_memory and kind != FLEX else 0
+    activations = 3 * (shape.active_size or shape.intermediate_size) + 6 * shape.hidden_size
+    return 4 * activations + number_bytes * keys + masks + scores
+
+
 def readout_rows(vocab_size: int, num_tables: int, device_type: str) -> int:
     """How many rows are read out together, so that their tables over the vocabulary fit the scratch memory.
 
@@ -140,19 +175,23 @@ def footprint(
         weights=int(weights) + (head if on_cpu else 0),
         exit_head=(shape.num_hidden_layers - 1) * shape.hidden_size**2 * number if has_linear_head else 0,
         prompt=prompt_tokens * shape.num_hidden_layers * shape.kv_numbers * number,
-        sample=sample_bytes(shape, number, max_new_tokens, exit_layer or shape.num_hidden_layers),
+        sample=wave_bytes(shape, number, max_new_tokens, [exit_layer or shape.num_hidden_layers], on_cpu=on_cpu),
         readouts=scratch + max(scratch, 4 * MIN_READOUT_ROWS * shape.vocab_size),
     )
 
 
 def sample_bytes(shape: ModelShape, number_bytes: int, max_new_tokens: int, exit_layer: int) -> int:
-    """The most that one answer can add: a new node each step, run to ``exit_layer`` and read out once."""
+    """The most that one answer can add: a new node each step, kept to ``exit_layer`` and read out once."""
     numbers = exit_layer * shape.kv_numbers + shape.hidden_size
     # A node's row numbers: of its keys in each layer, and of its states; both tables grow by doubling.
     index = 2 * (8 * shape.num_hidden_layers + 4 * (shape.num_hidden_layers + 1))
     return max_new_tokens * (numbers * number_bytes + index)
 
 
-def wave_bytes(shape: ModelShape, number_bytes: int, max_new_tokens: int, exit_layers: Sequence[int]) -> int:
+def wave_bytes(
+    shape: ModelShape, number_bytes: int, max_new_tokens: int, exit_layers: Sequence[int], *, on_cpu: bool = False
+) -> int:
     """The most that one answer at each of ``exit_layers`` can add together."""
-    return sum(sample_bytes(shape, number_bytes, max_new_tokens, exit_layer) for exit_layer in exit_layers)
+    kind = attention_on("cpu" if on_cpu else "cuda")
+    kept = [blocks_kept(kind, shape.num_hidden_layers, exit_layer) for exit_layer in exit_layers]
+    return sum(sample_bytes(shape, number_bytes, max_new_tokens, num_blocks) for num_blocks in kept)

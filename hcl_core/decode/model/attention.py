@@ -65,6 +65,25 @@ def attend_to_texts(query: Tensor, keys: Tensor, values: Tensor, limits: Limits)
     return F.scaled_dot_product_attention(query, keys, values, mask, is_causal=is_causal, enable_gqa=True)
 
 
+def attend_where(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, limits: Limits) -> Tensor:
+    """Attention to the tokens that ``mask`` names, which must keep the window of ``limits``.
+
+    Args:
+        query: ``[b, heads, q, head_dim]``.
+        keys: ``[b, heads, k, head_dim]``.
+        values: Like ``keys``.
+        mask: ``[b or 1, 1, q, k]``, at least one true in a row.
+        limits: Of the layer.
+
+    Returns:
+        ``[b, heads, q, head_dim]``.
+    """
+    if limits.soft_cap is None:
+        return F.scaled_dot_product_attention(query, keys, values, mask)
+    scores = limits.cap((query * query.shape[-1] ** -0.5) @ keys.transpose(-1, -2))
+    return softmax(scores.masked_fill(~mask, -torch.inf)) @ values
+
+
 def _capped(query: Tensor, keys: Tensor, values: Tensor, limits: Limits, hidden: Tensor | None) -> Tensor:
     """Torch's function has no cap. Some tokens at a time, as it has all scores in memory."""
     num_kv_heads, total, head_dim = keys.shape[1:]

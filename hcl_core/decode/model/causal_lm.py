@@ -14,6 +14,7 @@ from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import product_with
 from hcl_core.decode.model.norms import Norm
 from hcl_core.decode.model.prompt_tokens import PromptTokens
+from hcl_core.models.attention_kinds import AttentionKind, attention_on
 from hcl_core.models.engines import FAST
 from hcl_core.models.shapes import ModelShape
 
@@ -28,6 +29,7 @@ class CausalLM(LanguageModel):
         num_key_value_heads: Key/value heads per block (fewer than ``num_heads`` under grouped-query attention).
         head_dim: Width of one head.
         limits: Of each block's attention, ``num_hidden_layers`` entries.
+        attention: How the rows of trees attend; ``models.attention_kinds``.
     """
 
     engine = FAST
@@ -42,6 +44,7 @@ class CausalLM(LanguageModel):
         revision: str = "",
         release: bool = False,
         is_fused: bool | None = None,
+        attention: AttentionKind | None = None,
     ) -> None:
         """Split ``model`` into its parts.
 
@@ -53,6 +56,7 @@ class CausalLM(LanguageModel):
             revision: See the attribute.
             release: Free the weights of ``model`` that are kept here in another form; it can't be used afterwards.
             is_fused: See ``DecoderBlock``; of the final norm too.
+            attention: See the attribute; ``None``: that of the blocks' device.
 
         Raises:
             UnsupportedArchitectureError: The family or its position scaling is unknown here.
@@ -75,6 +79,10 @@ class CausalLM(LanguageModel):
         self.layer_devices = [block.device for block in self._blocks]
         self.is_parallel = any(block.is_parallel for block in self._blocks)
         self.limits: list[Limits] = [block.limits for block in self._blocks]
+        device_type = self.layer_devices[0].type
+        self.attention: AttentionKind = attention or attention_on(device_type)
+        # Torch has kernels for a CPU and for CUDA that keep no scores in memory; none has a soft cap.
+        self.scores_in_memory = device_type not in ("cpu", "cuda") or any(each.soft_cap for each in self.limits)
         self._norm = Norm(parts.final_norm, is_fused=fuses_on(self.readout_device) if is_fused is None else is_fused)
         self._tokens = PromptTokens(tokenizer, self.vocab_size, name)
         self._unembed = product_with(parts.head)

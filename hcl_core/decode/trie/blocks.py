@@ -1,7 +1,8 @@
-"""Decoder blocks over the nodes of many trees: matrix products once over all rows, attention by tree."""
+"""Decoder blocks over the nodes of many trees: matrix products once over all rows, attention as ``attending`` says."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.linear import MIN_ROWS
+from hcl_core.decode.trie.attending import Attention, TreeRows, attention_of
+from hcl_core.decode.trie.slot_pool import PooledKv
 from hcl_core.decode.trie.token_trie import IntArray
 from hcl_core.decode.trie.tree import Growth, PromptTree
 from hcl_core.models.footprint import scratch_bytes
@@ -38,16 +41,6 @@ class _Piece:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Part:
-    """The rows of one tree that run some layers; the paths on every device that has one of those layers."""
-
-    tree: PromptTree
-    num_rows: int
-    paths: dict[torch.device, Tensor]
-    padding: dict[torch.device, Tensor] | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Segment:
     """Successive layers that the same rows run.
 
@@ -55,14 +48,14 @@ class _Segment:
         layers: The layers.
         rows: ``[k]`` of all rows; ``None``: all of them.
         rotary: Cosines and sines of their positions.
-        parts: The rows by tree, one after another.
+        attention: Of the rows.
         stored: ``[m]`` of the segment's rows, whose states are stored after the last layer.
     """
 
     layers: range
     rows: Tensor | None
     rotary: tuple[Tensor, Tensor]
-    parts: list[_Part]
+    attention: Attention
     stored: Tensor
 
 
@@ -74,15 +67,23 @@ def grow(lm: CausalLM, asked: Sequence[tuple[PromptTree, IntArray, IntArray]]) -
         asked: A tree, nodes ``[m]`` of it and their exit layers ``[m]``; no tree twice.
     """
     growths = [(tree, growth) for tree, nodes, layers in asked if (growth := tree.growth(nodes, layers)) is not None]
-    for tree, _ in growths:
-        for kv in tree.layers:
-            kv.grow_index(len(tree.trie))
-    for pieces in _chunks(growths, scratch_bytes(lm.layer_devices[0].type)):
-        _run(lm, pieces)
+    for tree, growth in growths:
+        tree.kv.place(growth.nodes, len(tree.trie))
+    for of_pool in _by_pool(growths):
+        for pieces in _chunks(of_pool, scratch_bytes(lm.layer_devices[0].type)):
+            _run(lm, pieces)
     for tree, growth in growths:
         computed = tree.trie.num_computed
         computed[growth.nodes] = np.maximum(computed[growth.nodes], growth.stops)
         tree.blocks_run += int((growth.stops - growth.starts).sum())
+
+
+def _by_pool(growths: Sequence[tuple[PromptTree, Growth]]) -> Iterable[list[tuple[PromptTree, Growth]]]:
+    """The growths whose keys and values lie in one pool, or in none, together: usually all."""
+    pools: dict[int, list[tuple[PromptTree, Growth]]] = {}
+    for tree, growth in growths:
+        pools.setdefault(id(tree.kv.pool) if isinstance(tree.kv, PooledKv) else 0, []).append((tree, growth))
+    return pools.values()
 
 
 def _chunks(growths: Sequence[tuple[PromptTree, Growth]], scratch: int) -> Iterator[list[_Piece]]:
@@ -114,33 +115,12 @@ def _run(lm: CausalLM, pieces: Sequence[_Piece]) -> None:
     for segment in segments:
         moving = hidden if segment.rows is None else hidden[segment.rows]
         for layer in segment.layers:
-            moving = lm.block(
-                layer, moving.to(lm.layer_devices[layer]), segment.rotary, _Attention(layer, segment.parts)
-            )
+            attend = partial(segment.attention, layer)
+            moving = lm.block(layer, moving.to(lm.layer_devices[layer]), segment.rotary, attend)
         states.append(moving[segment.stored.to(moving.device)].to(lm.readout_device))
         moving = moving.to(hidden.device)
         hidden = moving if segment.rows is None else hidden.index_copy_(0, segment.rows, moving)
     _store(pieces, stored, torch.cat(states))
-
-
-@dataclass(frozen=True, slots=True)
-class _Attention:
-    """Attention of one layer: each tree's rows to its own prompt and paths; see ``CausalLM.block``."""
-
-    layer: int
-    parts: list[_Part]
-
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        mixed, begin = [], 0
-        for part in self.parts:
-            end = begin + part.num_rows
-            padding = None if part.padding is None else part.padding[query.device]
-            kv = part.tree.layers[self.layer]
-            mixed.append(
-                kv.attend(query[begin:end], key[begin:end], value[begin:end], part.paths[query.device], padding)
-            )
-            begin = end
-        return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
 
 def _starting_states(lm: CausalLM, pieces: Sequence[_Piece]) -> Tensor:
@@ -167,23 +147,21 @@ def _segments(
     stored_rows = np.concatenate([rows + offset for (rows, _), offset in zip(stored, offsets, strict=False)])
     stored_layers = np.concatenate([layers for _, layers in stored])
     cos, sin = lm.rotary(torch.from_numpy(_positions(pieces)))
-    wholes = [_whole(piece, set(lm.layer_devices[: int(stops.max())])) for piece in pieces]
+    rows_of_trees = [
+        TreeRows(piece.tree.kv, piece.of(piece.growth.paths), piece.of(piece.growth.padding)) for piece in pieces
+    ]
+    attend_with = attention_of(rows_of_trees, set(lm.layer_devices[: int(stops.max())]))
     cuts = np.unique(np.concatenate([starts, stops, stored_layers])).tolist()
     for begin, end in zip(cuts, cuts[1:], strict=False):
         moving = np.flatnonzero((starts <= begin) & (stops > begin))
         if not len(moving):
             continue
         devices = {lm.layer_devices[layer] for layer in range(begin, end)}
-        bounds = np.searchsorted(moving, offsets)
-        parts = [
-            _part(whole, moving[first:last] - offset, devices)
-            for whole, offset, first, last in zip(wholes, offsets, bounds, bounds[1:], strict=False)
-            if last > first
-        ]
         rows = None if len(moving) == len(starts) else torch.from_numpy(moving).to(cos.device)
         rotary = (cos, sin) if rows is None else (cos.index_select(0, rows), sin.index_select(0, rows))
         kept = np.searchsorted(moving, stored_rows[stored_layers == end])
-        yield _Segment(range(begin, end), rows, rotary, parts, torch.from_numpy(kept).to(lm.layer_devices[end - 1]))
+        attention = attend_with.select(moving, devices)
+        yield _Segment(range(begin, end), rows, rotary, attention, torch.from_numpy(kept).to(lm.layer_devices[end - 1]))
 
 
 def _positions(pieces: Sequence[_Piece]) -> IntArray:
@@ -191,28 +169,6 @@ def _positions(pieces: Sequence[_Piece]) -> IntArray:
     return np.concatenate(
         [piece.tree.prompt.num_tokens + piece.tree.trie.depths[piece.of(piece.growth.nodes)] - 1 for piece in pieces]
     )
-
-
-def _whole(piece: _Piece, devices: set[torch.device]) -> _Part:
-    """All rows of a piece, with their paths uploaded to ``devices``."""
-    paths, padding = (torch.from_numpy(piece.of(column)) for column in (piece.growth.paths, piece.growth.padding))
-    return _Part(
-        piece.tree,
-        len(piece),
-        {device: paths.to(device) for device in devices},
-        {device: padding.to(device) for device in devices} if piece.growth.padding.any() else None,
-    )
-
-
-def _part(whole: _Part, rows: IntArray, devices: set[torch.device]) -> _Part:
-    """``rows`` of a piece, from 0, on ``devices``."""
-    if len(rows) == whole.num_rows:
-        return whole
-
-    def select(column: dict[torch.device, Tensor]) -> dict[torch.device, Tensor]:
-        return {device: column[device].index_select(0, torch.from_numpy(rows).to(device)) for device in devices}
-
-    return _Part(whole.tree, len(rows), select(whole.paths), None if whole.padding is None else select(whole.padding))
 
 
 def _store(pieces: Sequence[_Piece], stored: Sequence[tuple[IntArray, IntArray]], states: Tensor) -> None:

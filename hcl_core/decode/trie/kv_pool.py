@@ -1,10 +1,13 @@
 """Keys, values and hidden states of trie nodes: stored once a node, gathered by index along a path."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from hcl_core.decode.model.attention import softmax
 from hcl_core.decode.trie.prompt_cache import PromptKv
+from hcl_core.decode.trie.token_trie import IntArray
 
 
 class GrowingRows:
@@ -147,3 +150,37 @@ class LayerKv:
             distances = distances - torch.where(columns < 0, padding[:, None], 0)
         assert self._prompt.limits.window is not None
         return distances >= self._prompt.limits.window
+
+
+class TreeKv:
+    """A tree's own keys and values.
+
+    Attributes:
+        layers: An entry a decoder block; none where the reference engine keeps them.
+
+    Args:
+        prompt: An entry a decoder block.
+    """
+
+    def __init__(self, prompt: Sequence[PromptKv]) -> None:
+        self.layers = [LayerKv(kv) for kv in prompt]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes in use for nodes."""
+        return sum(kv.num_bytes for kv in self.layers)
+
+    def clear(self) -> None:
+        """Drop all nodes."""
+        for kv in self.layers:
+            kv.clear()
+
+    def reserve_for(self, exit_layers: IntArray, num_nodes: int) -> None:
+        """Prepare for samples at ``exit_layers [s]``, each of at most ``num_nodes`` nodes."""
+        for layer, kv in enumerate(self.layers):
+            kv.reserve_for(num_nodes * int((exit_layers > layer).sum()))
+
+    def place(self, nodes: IntArray, num_nodes: int) -> None:
+        """Prepare for ``nodes [n]``, of ``num_nodes`` that there are."""
+        for kv in self.layers:
+            kv.grow_index(num_nodes)

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,8 +14,9 @@ from hcl_core.decode.model.attention import Limits, attend_to_texts
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import MIN_ROWS
+from hcl_core.decode.trie.slot_pool import SlotPool, Slots, new_pool
 from hcl_core.decode.trie.token_trie import TokenTrie
-from hcl_core.models.footprint import row_scratch
+from hcl_core.models.footprint import pooled_row_scratch, row_scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,9 @@ class PromptCache:
     Attributes:
         lm: The model.
         num_tokens: Tokens of the prompt.
-        layers: Keys and values, an entry a decoder block; none where the reference engine keeps them.
+        layers: Keys and values, an entry a decoder block; none where a pool or the reference engine keeps them.
         last_states: ``[num_hidden_layers, hidden_size]`` hidden state of the last token after each block.
+        slots: Of its tokens, in order, where a pool keeps its keys and values.
 
     Args:
         lm: The model.
@@ -54,13 +58,20 @@ class PromptCache:
         layers: See above.
         last_states: See above.
         answer_rule: How the answers to the prompt end, and where they stand.
+        slots: See above.
     """
 
     def __init__(
-        self, lm: LanguageModel, num_tokens: int, layers: list[PromptKv], last_states: Tensor, answer_rule: AnswerRule
+        self,
+        lm: LanguageModel,
+        num_tokens: int,
+        layers: list[PromptKv],
+        last_states: Tensor,
+        answer_rule: AnswerRule,
+        slots: Slots | None = None,
     ) -> None:
         self.lm, self.num_tokens, self.layers, self.last_states = lm, num_tokens, layers, last_states
-        self._answer_rule = answer_rule
+        self._answer_rule, self.slots = answer_rule, slots
 
     @property
     def text_bytes(self) -> int:
@@ -73,18 +84,30 @@ class PromptCache:
         return cls.of_many(lm, [(prompt_token_ids, answer_rule)])[0]
 
     @classmethod
-    def of_many(cls, lm: CausalLM, prompts: Sequence[tuple[Sequence[int], AnswerRule]]) -> "list[PromptCache]":
-        """Run several prompts through the model together: token ids of each, and the rule of its answers."""
+    def of_many(
+        cls, lm: CausalLM, prompts: Sequence[tuple[Sequence[int], AnswerRule]], pool: SlotPool | None = None
+    ) -> "list[PromptCache]":
+        """Run several prompts through the model together: token ids of each, and the rule of its answers.
+
+        ``pool`` gets their keys and values; ``None``: a new pool does, if the model's attention reads one.
+        """
         lengths = [len(token_ids) for token_ids, _ in prompts]
         layers: list[list[PromptKv]] = [[] for _ in prompts]
+        pool = pool or new_pool(lm)
+        slots = None if pool is None else [Slots(pool, length) for length in lengths]
+        numbers = np.concatenate([each.numbers for each in slots or ()] or [np.empty(0, dtype=np.int64)])
+        on_device = {device: torch.from_numpy(numbers).to(device) for device in set(lm.layer_devices)}
 
-        def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        def attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             mixed = []
+            if pool is not None:
+                pool.store(layer, on_device[key.device], key, value)
             by_prompt = zip(query.split(lengths), key.split(lengths), value.split(lengths), strict=True)
-            limits = lm.limits[len(layers[0])]
+            limits = lm.limits[layer]
             for of_prompt, (queries, keys, values) in zip(layers, by_prompt, strict=True):
-                kept = keys.permute(1, 2, 0).contiguous(), values.transpose(0, 1).contiguous()
-                of_prompt.append(PromptKv(*kept, limits))
+                if pool is None:
+                    kept = keys.permute(1, 2, 0).contiguous(), values.transpose(0, 1).contiguous()
+                    of_prompt.append(PromptKv(*kept, limits))
                 mixed.append(_attend_causally(queries, keys, values, limits))
             return torch.cat(mixed)
 
@@ -95,12 +118,14 @@ class PromptCache:
         last_rows = torch.tensor(lengths).cumsum(0) - 1
         last_states = []
         for layer, device in enumerate(lm.layer_devices):
-            hidden = lm.block(layer, hidden.to(device), (cos, sin), attend)
+            hidden = lm.block(layer, hidden.to(device), (cos, sin), partial(attend, layer))
             last_states.append(hidden[last_rows.to(device)].to(lm.readout_device))
         by_prompt = torch.stack(last_states, dim=1)  # [number of prompts, num_hidden_layers, hidden_size]
         return [
-            cls(lm, length, of_prompt, states, answer_rule)
-            for length, of_prompt, states, (_, answer_rule) in zip(lengths, layers, by_prompt, prompts, strict=True)
+            cls(lm, length, of_prompt, states, answer_rule, None if slots is None else slots[number])
+            for number, (length, of_prompt, states, (_, answer_rule)) in enumerate(
+                zip(lengths, layers, by_prompt, prompts, strict=True)
+            )
         ]
 
     def new_trie(self) -> TokenTrie:
@@ -111,7 +136,22 @@ class PromptCache:
 
     def scratch_bytes(self, path_length: int) -> int:
         """Short-lived bytes of a block for each node whose path has ``path_length`` tokens."""
-        return row_scratch(self.lm.shape, self.num_tokens, path_length)
+        if self.slots is None:
+            return row_scratch(self.lm.shape, self.num_tokens, path_length)
+        pool = self.slots.pool
+        return pooled_row_scratch(
+            self.lm.shape,
+            pool.kind,
+            self.lm.dtype.itemsize,
+            self.num_tokens,
+            path_length,
+            pool.top,
+            scores_in_memory=pool.scores_in_memory,
+        )
+
+    def blocks_kept(self, exit_layer: int) -> int:
+        """Blocks for whose keys and values a node takes memory when it runs ``exit_layer`` of them."""
+        return exit_layer if self.slots is None else self.lm.num_hidden_layers
 
 
 def _attend_causally(query: Tensor, key: Tensor, value: Tensor, limits: Limits) -> Tensor:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hcl_core.decode.model.language_model import LanguageModel
-from hcl_core.decode.trie.kv_pool import GrowingRows, LayerKv
+from hcl_core.decode.trie.kv_pool import GrowingRows, TreeKv
 from hcl_core.decode.trie.prompt_cache import PromptCache
+from hcl_core.decode.trie.slot_pool import PooledKv
 from hcl_core.decode.trie.token_trie import ROOT, IntArray
 from hcl_core.models.footprint import sample_bytes
 
@@ -49,7 +50,7 @@ class PromptTree:
     Attributes:
         prompt: Its keys, values and last states.
         trie: The texts, as nodes; its ``num_computed`` says how many blocks each has run.
-        layers: Keys and values of the nodes, an entry a decoder block; none where the reference engine keeps them.
+        kv: Keys and values of the nodes: the tree's own, or its part of a pool.
         latest: What the reference engine keeps of the texts that ran last.
         blocks_run: Blocks run so far, each node's once; the prompt's are not counted.
 
@@ -59,7 +60,7 @@ class PromptTree:
 
     def __init__(self, prompt: PromptCache) -> None:
         self.prompt, self.blocks_run = prompt, 0
-        self.layers = [LayerKv(kv) for kv in prompt.layers]
+        self.kv = TreeKv(prompt.layers) if prompt.slots is None else PooledKv(prompt.slots)
         self.clear()
 
     def clear(self) -> None:
@@ -67,8 +68,7 @@ class PromptTree:
         lm = self.prompt.lm
         self.trie = self.prompt.new_trie()
         self.trie.num_computed[ROOT] = lm.num_hidden_layers
-        for kv in self.layers:
-            kv.clear()
+        self.kv.clear()
         self.latest: Any = None
         # A node's state after the last block that it has run is always stored, so that it can go on from there.
         self._states = GrowingRows(lm.hidden_size, lm.dtype, lm.readout_device)
@@ -83,13 +83,12 @@ class PromptTree:
     def num_bytes(self) -> int:
         """Bytes in use for nodes."""
         kept = self.latest.num_bytes if self.latest is not None else 0
-        return sum(kv.num_bytes for kv in self.layers) + self._states.num_bytes + self._state_rows.nbytes + kept
+        return self.kv.num_bytes + self._states.num_bytes + self._state_rows.nbytes + kept
 
     def reserve_for(self, exit_layers: IntArray, num_nodes: int, num_states: int = 1) -> None:
         """Prepare for samples at ``exit_layers [s]``, each of at most ``num_nodes`` nodes of ``num_states`` states."""
         self._states.reserve_for(num_states * num_nodes * len(exit_layers))
-        for layer, kv in enumerate(self.layers):
-            kv.reserve_for(num_nodes * int((exit_layers > layer).sum()))
+        self.kv.reserve_for(exit_layers, num_nodes)
 
     def children(self, nodes: IntArray, tokens: IntArray) -> IntArray:
         """Children of ``nodes [s]`` by ``tokens [s]``, made where missing: ``[s]``."""
