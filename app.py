@@ -27,7 +27,7 @@ with quiet_start():
         from app.closed_routes import ClosedRoutes
         from app.components import HEAD_SCRIPTS, plotly_route
         from app.depth_file import depth_route
-        from app.downloads import download_route
+        from app.downloads import download_routes
         from app.drawn_ahead import draw_ahead
         from app.endpoints.agents import give_json
         from app.endpoints.named_calls import NamedCalls
@@ -175,7 +175,7 @@ def launch(options: argparse.Namespace, settings: PageSettings, room: OpenedClas
             "routes": [
                 plotly_route(),
                 depth_route(),
-                download_route(service),
+                *download_routes(service),
                 *(room.routes(service) if room else []),
                 health_route(service),
                 *metrics_routes(service, settings.has_metrics),

@@ -12,6 +12,8 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).parent.parent / "assets" / "errors"
 _VALUE = re.compile(r"\{(\d+)\}")
+# A value, and one that another follows at once: it ends before a space, comma or semicolon, where the other begins.
+_ANY, _BEFORE_ANOTHER = "(.*?)", r"((?:[^\s,;]|,(?=\d))*)"
 # Values can hold sentences of their own, such as the cause of an error.
 _MOST_NESTED = 3
 
@@ -65,4 +67,8 @@ def translations(language: str) -> dict[str, str]:
 
 def _pattern(english: str) -> re.Pattern[str]:
     pieces = _VALUE.split(english)  # text, number, text, number, ...
-    return re.compile("".join("(.*?)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)), re.S)
+    groups = [_BEFORE_ANOTHER if text == "" else _ANY for text in pieces[2:-1:2]] + [_ANY]
+    values = iter(groups)
+    return re.compile(
+        "".join(next(values) if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)), re.S
+    )

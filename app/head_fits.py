@@ -1,18 +1,21 @@
-"""Fits of exit heads from the page: one at a time a visitor, in turn with the runs of everybody."""
+"""Exit heads from the page, fitted or taken in: one at a time a visitor, in turn with the runs of everybody."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from app.jobs import Jobs
+from app.jobs import Job, Jobs
 from app.live import Notice, Ready
-from app.models_in_memory import ModelsInMemory
+from app.models_in_memory import LoadedModel, ModelsInMemory
 from app.places import Caller, Places
 from hcl_core import registry
 from hcl_core.errors import LimitError, SettingsError
-from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
+from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig, HeadTrial
 from hcl_core.pipeline.estimate import Foretold, MachineSpeed, foretell_fit
+
+_Event = TypeVar("_Event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,21 @@ class Fitted:
     config: HeadConfig
 
 
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """A head that came from somebody else is kept.
+
+    Attributes:
+        trial: How well it reads the model.
+        is_used: Whether ``auto`` takes it: else the one that was fitted for the model's own weights.
+    """
+
+    trial: HeadTrial
+    is_used: bool
+
+
 class HeadFits:
-    """What fits heads.
+    """What fits heads, and takes them in.
 
     Args:
         models: That are in memory, or can be loaded.
@@ -60,15 +76,8 @@ class HeadFits:
         """
         if not self.is_allowed:
             raise LimitError("this page fits no exit heads: run the program yourself for it")
-        if not model.strip():
-            raise SettingsError("choose the model that a head is fitted for")
-        with (
-            self._places.take(Caller(visitor, address)),
-            self._jobs.work(visitor, "fit_head") as job,
-            (yield from self._models.take(model, job)) as loaded,
-        ):
-            job.check()
-            yield Ready()
+
+        def work(loaded: LoadedModel, job: Job) -> Generator[FitProgress | Fitted, None, None]:
             file, events = registry.fit_head(loaded.lm, loaded.checkpoint.revision, settings, None)
             with closing(events):
                 while True:
@@ -79,3 +88,44 @@ class HeadFits:
                         return
                     yield event
                     job.check()
+
+        yield from self._with_model(model, visitor, address, work)
+
+    def take_in(
+        self, model: str, file: Path, replace: bool, visitor: str, address: str = ""
+    ) -> Generator[Notice | TakenIn, None, None]:
+        """Check a head that somebody else fitted against the model, and keep it; see ``registry.import_head``.
+
+        Raises:
+            HeadIsThereError: There is another one, and ``replace`` is false.
+            HclError: Anything that the visitor can mend.
+            StoppedError: The visitor stopped it before the check began.
+        """
+        if not self.is_allowed:
+            raise LimitError("this page takes in no exit heads: run the program yourself for it")
+        registry.check_shared(file)  # before a model is loaded for it
+
+        def work(loaded: LoadedModel, _: Job) -> Generator[TakenIn, None, None]:
+            def check() -> TakenIn:
+                kept, trial = registry.import_head(file, loaded.lm, replace=replace)
+                return TakenIn(trial, registry.find_head(loaded.lm) in (None, kept))
+
+            yield loaded.scheduler.call(check)
+
+        yield from self._with_model(model, visitor, address, work)
+
+    def _with_model(
+        self, model: str, visitor: str, address: str, work: Callable[[LoadedModel, Job], Generator[_Event, None, None]]
+    ) -> Generator[Notice | _Event, None, None]:
+        """``work`` with the model in memory, once it is there."""
+        if not model.strip():
+            raise SettingsError("choose the model of the exit head")
+        with (
+            self._places.take(Caller(visitor, address)),
+            self._jobs.work(visitor, "fit_head") as job,
+            (yield from self._models.take(model, job)) as loaded,
+        ):
+            job.check()
+            yield Ready()
+            with closing(work(loaded, job)) as events:
+                yield from events

@@ -26,6 +26,7 @@ from app.tabs.form import FormControls
 from app.tabs.head import wire_head
 from app.tabs.learn import build_learn
 from app.tabs.lens import build_lens
+from app.tabs.model import wire_models
 from app.tabs.runs import OPENING as OPENING_RUNS
 from app.tabs.runs import build_runs
 from app.tabs.weights import weights_note, wire_weights
@@ -73,7 +74,8 @@ def build(core: Service) -> gr.Blocks:
         gr.HTML(f'<p class="hcl-note">{say("machine_made")}</p>', apply_default_css=False)
         Glossary(say("terms")).wire(tabs, walk["walk"])
         _wire_opening(core, page, tabs, form, looked, comparison, questions, stored, walk)
-        wire_head(core, form.head, form.parts["model"], page)
+        wire_models(core, page, form, looked["model"])
+        wire_head(core, form.head, form.parts["model"], page, form.ran)
         wire_weights(core, page, on_weights, [form.parts["run"], looked["run"], questions["run"]])
         offer_endpoints(core)
         for tab in (explore, lens, compare, dataset, runs, learn):

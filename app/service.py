@@ -12,7 +12,6 @@ from cachetools import LRUCache
 from app import library
 from app.head_fits import HeadFits
 from app.jobs import JobKind, Jobs
-from app.language import labels
 from app.limits import check_public_model, check_public_request, check_seconds
 from app.live import LiveEvent, LiveRun, Notice, Ready
 from app.models_in_memory import LoadedModel, ModelsInMemory
@@ -29,7 +28,7 @@ from app.zerogpu import LentGpu
 from hcl_core import pipeline, registry
 from hcl_core.errors import ModelNotFoundError, RunFolderError, SettingsError
 from hcl_core.folders import runs_folder
-from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
+from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, CatalogueModel
 from hcl_core.models.lens_records import RESID_POST, LensTable, head_at
 from hcl_core.pipeline.estimate import Foretold, MachineSpeed, RunTimer, foretell
 from hcl_core.pipeline.request import RunRequest, prepare
@@ -109,10 +108,10 @@ class Service:
         if not self.is_public:
             trash.empty_trash(runs_folder())
 
-    def model_choices(self) -> list[tuple[str, str]]:
-        """Label, which the browser translates, and name of the models that can be chosen."""
+    def offered_models(self) -> list[CatalogueModel]:
+        """Models that can be chosen by name."""
         return [
-            (f"{model.name} · {model.num_hidden_layers} {labels()('model_layers')}", model.name)
+            model
             for model in CATALOGUE
             # The usual one, though it may not be here: a list without it could not name what is chosen.
             if (model is DEFAULT_MODEL or not self.is_public or registry.is_available(model))

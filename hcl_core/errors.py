@@ -25,6 +25,10 @@ class ModelNotFoundError(HclError):
     """No model of that name exists in the catalogue, on disk, or on the Hub."""
 
 
+class NotHereError(ModelNotFoundError):
+    """No model of that name is on this machine; the Hub, which was not asked, may have it."""
+
+
 class GatedModelError(HclError):
     """The model's owner asks for an accepted licence and an access token."""
 
@@ -51,6 +55,10 @@ class UnsupportedArchitectureError(HclError):
 
 class ExitHeadError(HclError):
     """A fitted exit head is missing, damaged, or belongs to another model."""
+
+
+class HeadIsThereError(ExitHeadError):
+    """Another exit head is there for the same weights, and was not to be replaced."""
 
 
 class ContextTooLongError(HclError):

@@ -5,7 +5,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hcl_core.errors import ModelNotFoundError, QuestionFileError, SettingsError
+from hcl_core.errors import NotHereError, QuestionFileError, SettingsError
 from hcl_core.folders import user_path
 from hcl_core.judges.names import NO_JUDGE, check_judge, full_judge_name
 from hcl_core.models.catalogue import find_model
@@ -25,12 +25,20 @@ if TYPE_CHECKING:
     from hcl_core.decode.continuing import TextDecoder as TextDecoder
     from hcl_core.decode.engine import EngineDecoder, EngineParts
     from hcl_core.decode.heads.exit_heads import load_exit_head as load_exit_head
+    from hcl_core.decode.heads.head_files import find_head as find_head
+    from hcl_core.decode.heads.head_files import head_file as head_file
+    from hcl_core.decode.heads.head_files import known_head as known_head
+    from hcl_core.decode.heads.sharing import check_shared as check_shared
     from hcl_core.decode.heads.sharing import export_head as export_head
     from hcl_core.decode.heads.sharing import import_head as import_head
+    from hcl_core.decode.heads.sharing import shared_files as shared_files
     from hcl_core.decode.likelihood import LayerReader as LayerReader
     from hcl_core.decode.model.checkpoints import is_available as is_available
+    from hcl_core.decode.model.checkpoints import is_here as is_here
     from hcl_core.decode.model.language_model import LanguageModel
     from hcl_core.decode.model.loading import load_model as load_model
+    from hcl_core.decode.model.loading import load_replicas as load_replicas
+    from hcl_core.decode.replicas import ReplicatedDecoder as ReplicatedDecoder
     from hcl_core.decode.scheduled import ScheduledDecoder as ScheduledDecoder
     from hcl_core.decode.scheduled import ScheduledLikelihood as ScheduledLikelihood
     from hcl_core.decode.scheduler import Scheduler as Scheduler
@@ -45,11 +53,19 @@ else:
         "do_task": "hcl_core.decode.apart",
         "TextDecoder": "hcl_core.decode.continuing",
         "load_exit_head": "hcl_core.decode.heads.exit_heads",
+        "find_head": "hcl_core.decode.heads.head_files",
+        "head_file": "hcl_core.decode.heads.head_files",
+        "known_head": "hcl_core.decode.heads.head_files",
+        "check_shared": "hcl_core.decode.heads.sharing",
         "export_head": "hcl_core.decode.heads.sharing",
         "import_head": "hcl_core.decode.heads.sharing",
+        "shared_files": "hcl_core.decode.heads.sharing",
         "LayerReader": "hcl_core.decode.likelihood",
         "is_available": "hcl_core.decode.model.checkpoints",
+        "is_here": "hcl_core.decode.model.checkpoints",
         "load_model": "hcl_core.decode.model.loading",
+        "load_replicas": "hcl_core.decode.model.loading",
+        "ReplicatedDecoder": "hcl_core.decode.replicas",
         "ScheduledDecoder": "hcl_core.decode.scheduled",
         "ScheduledLikelihood": "hcl_core.decode.scheduled",
         "Scheduler": "hcl_core.decode.scheduler",
@@ -72,7 +88,8 @@ def model_shape(name: str) -> ModelShape:
     """Sizes of the model called ``name``: the catalogue's, or those of a model on this machine. Uses no network.
 
     Raises:
-        ModelNotFoundError: It is neither.
+        NotHereError: It is neither.
+        ModelNotFoundError: The name is of a folder or file that is not there, or holds no model.
         UnsupportedArchitectureError: No engine can compute it; the message says why.
         HclError: It is on this machine, but damaged.
     """
@@ -84,39 +101,48 @@ def model_engine(name: str) -> EngineName:
     return shape_and_engine(name)[1]
 
 
-def shape_and_engine(name: str) -> tuple[ModelShape, EngineName]:
-    """Both; raises as ``model_shape``."""
+def shape_and_engine(name: str, config_is_enough: bool = False) -> tuple[ModelShape, EngineName]:
+    """Both; raises as ``model_shape``.
+
+    Args:
+        name: Of the model.
+        config_is_enough: Whether its weights need not be here, as where their download was stopped.
+    """
     if (known := find_model(name)) is not None:
         return known.shape, known.engine
     from hcl_core.decode.model import checkpoints
     from hcl_core.decode.model.pretrained import read_shape
 
-    if (location := checkpoints.find_here(name)) is None:
-        raise ModelNotFoundError(f"{name!r} is neither a name that `models` lists nor a model on this machine")
+    location = checkpoints.find_here(name) or (checkpoints.find_config(name) if config_is_enough else None)
+    if location is None:
+        raise NotHereError(f"{name!r} is neither a name that `models` lists nor a model on this machine")
     return read_shape(location)
 
 
 def free_memory(device: str) -> tuple[int, bool]:
-    """Bytes free on ``device`` (as ``--device`` names it; all GPUs together), and whether it is a CPU.
+    """Bytes free on ``device``, as ``--device`` names it, and whether it is a CPU.
+
+    Of ``cuda`` all GPUs together, which share a model; of several devices the least, since each has all of it.
 
     Raises:
         SettingsError: It is unknown or absent.
     """
     from hcl_core.decode.model import loading
 
-    chosen = loading.choose_device(device)
-    return sum(loading.free_memory_by_device(chosen).values()), chosen.type == "cpu"
+    chosen = loading.choose_devices(device)
+    free = min(sum(loading.free_memory_by_device(each).values()) for each in chosen)
+    return free, chosen[0].type == "cpu"
 
 
 def weight_format(dtype: str, device: str) -> WeightFormat:
-    """The number format that ``dtype`` means on ``device``, both as ``load_model`` takes them.
+    """The number format that ``dtype`` means on ``device``, both as ``load_replicas`` takes them.
 
     Raises:
         SettingsError: One of them is unknown or absent, or needs a package that is not installed.
     """
     from hcl_core.decode.model import loading
 
-    return loading.choose_format(dtype, loading.choose_device(device))
+    return loading.choose_format(dtype, loading.choose_devices(device)[0])
 
 
 def make_decoder(
@@ -186,16 +212,6 @@ def fit_head(
 
     file = out or own_head_file(lm.name, lm.weights_hash)
     return file, fitting.fit_head(lm, revision, settings, file)
-
-
-def known_head(model: str) -> HeadConfig | None:
-    """The config of a fitted head for the model of that name, one of the user's own first; loads no model.
-
-    The model's weights may turn out to be others than the head was fitted for: see ``load_exit_head``.
-    """
-    from hcl_core.decode.heads.head_files import heads_called
-
-    return next((config for _, config in heads_called(model)), None)
 
 
 def load_judge(name: str = "alias", embed: Embed | None = None) -> Judge:

@@ -445,7 +445,7 @@ def test_model_without_a_wheel_is_not_converted(hub, wheel):
         ("float32", r"large in float32 needs 26\.1 GiB \(25\.6 for its weights, 0\.3 .*, and 8\.0 GiB are free on cpu"),
         (
             "bfloat16",
-            r"in bfloat16 needs 13\.1 GiB \(12\.8 .*: choose --dtype int8 \(.*\) or --dtype nf4 \(.*\) or a",
+            r"in bfloat16 needs 13\.1 GiB \(12\.8 .*: choose --dtype int8 \(.*\), --dtype nf4 \(.*\), or a smaller",
         ),
     ],
 )
@@ -475,7 +475,7 @@ def test_a_model_too_large_for_one_gpu_is_spread_over_all(monkeypatch):
     chosen = loading._check_memory("large", shape, WEIGHT_FORMATS["bfloat16"], cuda)
     assert chosen == {0: int(68 * 2**30), 1: int(68 * 2**30)}
     assert loading._check_memory("large", shape, WEIGHT_FORMATS["nf4"], cuda) is None
-    with pytest.raises(NotEnoughMemoryError, match=r"80\.0 GiB are free on cuda: choose --dtype int8"):
+    with pytest.raises(NotEnoughMemoryError, match=r"80\.0 GiB are free on cuda:0: choose --dtype int8"):
         loading._check_memory("large", shape, WEIGHT_FORMATS["bfloat16"], first)
     with pytest.raises(NotEnoughMemoryError, match=r"136\.0 GiB are free on cuda: choose"):
         loading._check_memory("large", shape, WEIGHT_FORMATS["float32"], cuda)

@@ -384,6 +384,7 @@ def test_score_needs_no_language_model(command, finished_run, monkeypatch):
         raise AssertionError("no model is to be loaded")
 
     monkeypatch.setattr(registry, "load_model", load_model)
+    monkeypatch.setattr(registry, "load_replicas", load_model)
     for derived in finished_run.glob("*.parquet"):
         derived.unlink()
     assert command("score", finished_run)[0] == 0
@@ -486,6 +487,12 @@ MISTAKES = {
     "unknown option": ([*OWN, "--sample", "3"], "No such option"),
     "option without its value": ([*OWN, "--layers"], "--layers"),
     "model folder that is not there": ([*OWN, "--model", "./none"], "there is no model folder"),
+    "GGUF file that is not there": (
+        [*OWN, "--model", "some/where/none.gguf"],
+        "there is no file 'some/where/none.gguf'",
+    ),
+    "weights that are not there": ([*OWN, "--model", "./none.safetensors"], "there is no file './none.safetensors'"),
+    "model without a name": ([*OWN, "--model", ""], "a model needs a name; got an empty one"),
     "question that is no text": (["--question", "Name a \udcff", "--accept", "x"], "question"),
     "answer that is no text": (["--question", "Name a planet", "--accept", "\udcff"], "answer"),
 }
@@ -513,7 +520,7 @@ def test_mistake_is_found_before_the_model_is_loaded(run_tiny, monkeypatch, name
     def load_model(*arguments):
         raise AssertionError("loaded for nothing")
 
-    monkeypatch.setattr(registry, "load_model", load_model)
+    monkeypatch.setattr(registry, "load_replicas", load_model)
     assert run_tiny(*MISTAKES[name][0])[0] == 2
 
 

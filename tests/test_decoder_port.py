@@ -19,11 +19,13 @@ WAVES = [[(2, 0), (4, 0), (4, 1)], [(4, 2), (2, 1)]]
 STRATEGIES = ("early_exit", "self_speculative:2", "dynamic:probability:0.5")
 
 
-@pytest.fixture(params=[*STRATEGIES, "fake"], scope="module")
+@pytest.fixture(params=[*STRATEGIES, "fake", "replicas"], scope="module")
 def decoder(request):
     if request.param == "fake":
         return FakeDecoder()
     template = PromptTemplate("file", "Q: {question}\nA:")
+    if request.param == "replicas":
+        return registry.ReplicatedDecoder([registry.make_decoder(make_lm(), "shared", template) for _ in range(2)])
     return registry.make_decoder(make_lm(), "shared", template, strategy=Strategy.parse(request.param))
 
 

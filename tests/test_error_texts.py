@@ -1,21 +1,23 @@
 """What goes wrong is said in the visitor's language, too."""
 
-import ast
 import re
 from pathlib import Path
 
 import pytest
+from error_sentences import ErrorSentences
 
 import hcl_core.errors
 from app.error_texts import ErrorTexts, translations
 from app.language import Translator
+from app.lessons.reading import LessonError
+from app.lessons.store import ClassFileError
 from hcl_core.errors import HclError
 
 ROOT = Path(__file__).parent.parent
 LANGUAGES = sorted(path.stem for path in (ROOT / "assets" / "words").glob("*.json") if path.stem != "en")
 ERRORS = {
     name for name, value in vars(hcl_core.errors).items() if isinstance(value, type) and issubclass(value, HclError)
-}
+} | {LessonError.__name__, ClassFileError.__name__}
 # Only the terminal and Python get here.
 TERMINAL = (
     "hcl_core/api/",
@@ -24,7 +26,6 @@ TERMINAL = (
     "hcl_core/__main__.py",
     "hcl_core/decode/continuing.py",
     "hcl_core/decode/likelihood.py",
-    "hcl_core/decode/heads/sharing.py",
     "hcl_core/decode/timing.py",
     "hcl_core/judges/llm.py",
     "hcl_core/neighbours/",
@@ -36,37 +37,80 @@ TERMINAL = (
 )
 
 
-def sentence(node):
-    """The text of a literal, with its values numbered; ``None`` for anything else."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if not isinstance(node, ast.JoinedStr):
-        return None
-    values = iter(range(99))
-    return "".join(str(part.value) if isinstance(part, ast.Constant) else f"{{{next(values)}}}" for part in node.values)
+# Mistakes of whoever writes this program, and what is caught and told in other words.
+UNSEEN = {
+    "not a cell: {0}",
+    "not a number: {0}",
+    "not a whole number: {0}",
+    "not further curves: {0}",
+    "num_accepted_ideas must be one number a question, {0}; got shape {1}",
+    "question {0} has accepted answers",
+    "too long",
+    "{0} has no known size",
+}
 
 
 def sentences():
     """The English sentences of all errors that the page can show."""
-    found = set()
-    for folder in ("app", "hcl_core"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            if path.relative_to(ROOT).as_posix().startswith(TERMINAL):
-                continue
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                # ``error`` is the class that a caller of ``strict_yaml`` gives.
-                if isinstance(node, ast.Call) and node.args and getattr(node.func, "id", "") in (*ERRORS, "error"):
-                    found.add(sentence(node.args[0]))
-    # Values alone need no translation.
-    return {each for each in found if each is not None and re.search(r"[a-z]", re.sub(r"\{\d+\}", "", each))}
+    files = (path for folder in ("app", "hcl_core") for path in sorted((ROOT / folder).rglob("*.py")))
+    shown = (path for path in files if not path.relative_to(ROOT).as_posix().startswith(TERMINAL))
+    # ``error`` is the class that a caller of ``strict_yaml`` gives.
+    return ErrorSentences((path.read_text(encoding="utf-8") for path in shown), (*ERRORS, "error")).found() - UNSEEN
 
 
 SENTENCES = sentences()
 
 
 def test_the_sentences_of_the_code_are_found():
-    assert len(SENTENCES) > 150
+    assert len(SENTENCES) > 400
     assert {"{0} is empty: type a number", "this run has no such exit layer: {0}"} <= SENTENCES
+
+
+@pytest.mark.parametrize(
+    ("code", "sentences"),
+    [
+        ("raise Bad('no head')", {"no head"}),
+        ("raise Bad(f'no head {a} of {b}')", {"no head {0} of {1}"}),
+        ("raise Bad(NONE)\nNONE = 'there is none'", {"there is none"}),
+        ("raise Bad(NONE.format(1))\nNONE = '{} is no head'", {"{0} is no head"}),
+        ("raise Bad('one is bad' if a else 'all are bad')", {"one is bad", "all are bad"}),
+        ("def f(a):\n b = a or 'there is none'\n raise Bad(b[:9])", {"there is none"}),
+        ("raise Bad(_why(1))\ndef _why(a):\n return f'this is {a} twice'", {"this is {0} twice"}),
+        ("raise Bad(f'no: {_why()}')\ndef _why():\n return 'it is gone'", {"no: {0}", "it is gone"}),
+        (
+            "class A:\n def a(self):\n  raise self._bad('it is old')\n"
+            " def _bad(self, b) -> Bad:\n  return Bad(f'no: {b}')",
+            {"no: {0}", "it is old"},
+        ),
+        (
+            "def f():\n try:\n  g()\n except ValueError as e:\n  raise Bad(str(e))\n"
+            "def g():\n raise ValueError('two are alike')",
+            {"two are alike"},
+        ),
+        ("raise ValueError('nobody sees this')", set()),
+        ("raise Bad(f'{a}')\nf('this is no error')", set()),
+        ("raise Bad('{0}')", set()),
+    ],
+)
+def test_a_sentence_is_found_wherever_it_is_made(code, sentences):
+    assert ErrorSentences([code], ("Bad",)).found() == sentences
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_a_part_of_a_sentence_says_is_translated_too(language):
+    words = Translator(language)
+    for english in (
+        "model family 'x' cannot be read at its early layers: its blocks hand on more than one hidden state",
+        "the folder 'm' has no config.json: it is not a transformers model; it holds a GGUF file: give that file, 'a'",
+        "layers must be 'all', start:stop[:step] or a list such as 24,28,30; got 'x'",
+        "run: the manifest cannot be read: unknown key 'a'; known are b: the same `run` command writes it anew; "
+        "`repair` may do it too",
+        "questions must be from 1 to 1,000 on a page; the terminal takes more; got 1001",
+        "out of memory while decoding: ask for fewer layers, samples or tokens, or choose a smaller model",
+    ):
+        assert not re.search(r"blocks|early|holds|ask|choose|smaller|list|known|same|page", words.error(english)), (
+            words.error(english)
+        )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -79,6 +123,16 @@ def test_a_translation_has_the_values_of_its_sentence(language):
     for english, translated in translations(language).items():
         assert sorted(re.findall(r"\{\d+\}", english)) == sorted(re.findall(r"\{\d+\}", translated)), english
         assert english != translated
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_sentence_is_taken_for_another(language):
+    def filled(sentence):
+        return re.sub(r"\{(\d+)\}", r"Q\1Q", sentence)
+
+    words = Translator(language)
+    for english, translated in translations(language).items():
+        assert words.error(filled(english)) == filled(translated)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -104,6 +104,23 @@ def test_work_is_counted_from_the_answers():
 # Seconds.
 
 
+@pytest.mark.parametrize(
+    ("num_questions", "num_devices", "share"), [(8, 2, 1 / 2), (3, 2, 2 / 3), (1, 2, 1), (9, 1, 1)]
+)
+def test_questions_are_divided_among_devices_and_what_a_run_teaches_is_about_one(
+    tmp_path, num_questions, num_devices, share
+):
+    request = asked(num_questions, strategy=Strategy("dynamic"))
+    alone, several = (MachineSpeed(tmp_path / "speed.json", number) for number in (1, num_devices))
+    alone.learn("smollm2-135m", 3, 1, "dynamic")
+    before = foretell(request, LAYERS, 8, alone)
+    assert foretell(request, LAYERS, 8, several).middle == pytest.approx(share * before.middle)
+    timer = RunTimer(several, request, LAYERS, 8)
+    timer.add(BEGUN, is_alone=True)
+    timer.add(Finished(replace(MANIFEST, decode_seconds=share * before.middle), None), is_alone=True)
+    assert foretell(request, LAYERS, 8, alone).middle == pytest.approx(before.middle)
+
+
 def test_a_larger_model_takes_longer_and_one_of_unknown_size_is_not_foretold(tmp_path):
     speed = MachineSpeed(tmp_path / "speed.json")
     times = [foretell(asked(model=name), (10, 16), 8, speed) for name in ("smollm2-135m", "layerskip-llama2-7b")]
@@ -180,7 +197,7 @@ def test_it_is_kept_beside_the_runs_and_is_none_of_them(tmp_path, monkeypatch):
 
 def test_the_reference_engine_is_foretold_slower_and_one_question_after_the_other(monkeypatch):
     def seconds(engine, num_questions):
-        monkeypatch.setattr(registry, "shape_and_engine", lambda _: (DEFAULT_MODEL.shape, engine))
+        monkeypatch.setattr(registry, "shape_and_engine", lambda *_, **__: (DEFAULT_MODEL.shape, engine))
         return expected_seconds(asked(num_questions), LAYERS, 8)
 
     assert seconds("reference", 1) > 1.5 * seconds("fast", 1)

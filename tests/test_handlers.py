@@ -363,7 +363,7 @@ def test_a_public_page_refuses_what_could_harm(public, changes, message):
 
 
 def test_a_public_page_lists_the_models_that_are_there(public):
-    assert [name for _, name in public.model_choices()] == ["smollm2-135m"]
+    assert [model.name for model in public.offered_models()] == ["smollm2-135m"]
 
 
 def test_a_public_page_counts_the_questions_of_a_set_too(public):

@@ -97,7 +97,7 @@ def test_the_offer_says_what_it_takes_and_names_are_text(service):
 
 
 def test_time_and_size_are_foretold(service, monkeypatch):
-    monkeypatch.setattr(registry, "known_head", lambda _: None)
+    monkeypatch.setattr(registry, "known_head", lambda *_: None)
     known = head.head_of(by(service), "smollm2-135m")
     few, many = (service.head_fits.foretell("smollm2-135m", FitSettings(num_tokens=each)) for each in (10_000, 50_000))
     assert few.middle < many.middle < 5 * few.middle and service.head_fits.foretell("mine", FitSettings()) is None

@@ -176,6 +176,28 @@ def test_a_form_that_a_link_fills_in_out_of_range_says_so_in_the_results(visit):
     assert "samples must be between" in page_parts(page, WORDS)["headline"]
 
 
+@pytest.mark.parametrize(
+    ("language", "samples", "layer"),
+    [
+        (
+            "en",
+            "samples must be between 1 and 10000; got 0",
+            "exit layer 31 does not exist: this model has layers 1 to 30",
+        ),
+        (
+            "de",
+            "Die Zahl der Antworten muss von 1 bis 10000 sein, war aber 0",
+            "Die Ausstiegsschicht 31 gibt es nicht: dieses Modell hat die Schichten 1 bis 30",
+        ),
+        ("zh", "回答数必须在 1 到 10000 之间；实为 0", "退出层 31 不存在：这个模型有第 1 到 30 层"),
+    ],
+)
+def test_what_is_wrong_with_a_links_form_is_said_in_the_visitors_language(visit, language, samples, layer):
+    words = Translator(language)
+    for query, said in (({"samples": 0}, samples), ({"model": "smollm2-135m", "last": 31}, layer)):
+        assert said in page_parts(open_link(visit, q="Why?", **query), words)["headline"]
+
+
 def test_a_link_that_fills_in_the_form_says_in_the_results_that_nothing_ran(visit):
     parts = page_parts(open_link(visit, q="Name%20a%20%3Cb%3Estar", a="Sun"), WORDS)
     assert "“Name a &lt;b&gt;star” is in the form" in parts["headline"] and parts["shown"] is None
@@ -190,7 +212,7 @@ def test_results_and_another_form_open_together(visit):
 
 
 def test_a_model_of_a_link_brings_its_layers_unless_the_link_names_them(visit):
-    other = next(name for _, name in visit.service.model_choices() if name != "smollm2-135m")
+    other = next(each.name for each in visit.service.offered_models() if each.name != "smollm2-135m")
     parts = page_parts(open_link(visit, q="x", model=other), WORDS)
     deepest = parts["last_layer"]["value"]
     assert parts["first_layer"]["value"] == deepest // 2 + 1 and parts["last_layer"]["maximum"] == deepest

@@ -13,9 +13,10 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file  # noqa: E402
 from tokenizers import processors  # noqa: E402
 
-from hcl_core.decode.model import prompt_tokens  # noqa: E402
+from hcl_core import registry  # noqa: E402
+from hcl_core.decode.model import checkpoints, prompt_tokens  # noqa: E402
 from hcl_core.decode.model.loading import load_model  # noqa: E402
-from hcl_core.errors import HclError, ModelNotFoundError  # noqa: E402
+from hcl_core.errors import DamagedModelError, HclError, ModelNotFoundError  # noqa: E402
 from hcl_core.runs.folder import RunFolder  # noqa: E402
 from hcl_core.settings.prompts import load_template  # noqa: E402
 
@@ -190,14 +191,71 @@ def test_a_gguf_beside_a_config_says_to_give_the_file(tiny_folder):
     assert f"give that file, {str(tiny_folder / 'm.gguf')!r}" in problem_of(tiny_folder)
 
 
-def test_a_gguf_path_where_nothing_is_does_not_ask_the_hub():
-    with pytest.raises(ModelNotFoundError, match="there is no model folder 'nosuch.gguf'"):
-        load_model("nosuch.gguf")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nosuch.gguf", "there is no file 'nosuch.gguf': give the path of a GGUF file on this machine"),
+        ("owner/NoSuch.GGUF", "there is no file 'owner/NoSuch.GGUF': give the path of a GGUF file on this machine"),
+        (
+            "./m.safetensors",
+            "there is no file './m.safetensors'; a model is a folder with a config.json beside such files: give that "
+            "folder",
+        ),
+        ("./nosuch", "there is no model folder './nosuch': give the path of a folder on this machine"),
+        (
+            "",
+            "a model needs a name; got an empty one: give a name that `models` lists, a Hub id such as owner/name, a "
+            "folder or a GGUF file",
+        ),
+    ],
+)
+@pytest.mark.parametrize("read", [load_model, registry.model_shape, registry.find_unloaded])
+def test_a_path_where_nothing_is_does_not_ask_the_hub(read, name, said, monkeypatch):
+    monkeypatch.setattr(checkpoints, "snapshot_download", lambda *_, **__: pytest.fail("asked the Hub"))
+    with pytest.raises(ModelNotFoundError) as caught:
+        read(name)
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("read", [load_model, registry.model_shape, registry.find_unloaded])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            b"version https://git-lfs.github.com",
+            "is no GGUF file: it must begin with GGUF; got b'vers': fetch it again",
+        ),
+        (b"", "is empty: a GGUF file was wanted: fetch it again"),
+    ],
+)
+def test_a_file_that_is_no_gguf_is_told_before_it_is_unpacked(read, content, said, tmp_path, caplog):
+    (file := tmp_path / "m.gguf").write_bytes(content)
+    with pytest.raises(DamagedModelError) as caught:
+        read(str(file))
+    assert str(caught.value) == f"{file} {said}"
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(("content", "hint"), [(None, ""), ("m.gguf", "; it holds a GGUF file: give that file, ")])
+def test_a_folder_called_as_a_gguf_asks_for_the_file(tmp_path, content, hint):
+    (folder := tmp_path / "x.gguf").mkdir()
+    if content is not None:
+        (folder / content).write_bytes(b"GGUF")
+    said = problem_of(folder)
+    assert said.startswith(f"{str(folder)!r} is a folder: a GGUF file was wanted: give the file itself{hint}")
+    assert (str(folder / "m.gguf") in said) == bool(hint)
+
+
+def test_a_model_folder_called_as_a_gguf_is_a_model_folder(tiny_folder, tmp_path):
+    assert load(tiny_folder.rename(tmp_path / "tiny.gguf")).num_hidden_layers == 4
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
 def test_a_file_of_a_model_asks_for_its_folder(tiny_folder, name):
-    assert problem_of(tiny_folder / name).endswith("is a file: give the folder that holds it")
+    assert problem_of(tiny_folder / name) == (
+        f"{str(tiny_folder / name)!r} is a file: a folder with a config.json, or a file that ends with .gguf, was "
+        "wanted: give the folder that holds it"
+    )
 
 
 def test_an_adapter_alone_names_its_model(tiny_folder):

@@ -1,15 +1,42 @@
 """What stands in the way of a model is said before Run is pressed."""
 
+import json
+
+import huggingface_hub.constants
 import psutil
 import pytest
+from test_handlers import by
 
+from app.handlers.models import ModelFacts, facts_of
 from app.language import Translator
-from app.models_here import notice_on_model
+from app.models_here import notice_on_model, standing_of
+from app.service import Service
+from app.settings import PageSettings
 from app.views.base import sentence
+from app.views.models import choice_label, model_facts
+from hcl_core import registry
+from hcl_core.errors import NotHereError
 from hcl_core.models.catalogue import CATALOGUE
 
 GATED = next(model for model in CATALOGUE if model.is_gated and model.parameters < 2_000)
 LARGEST = max(CATALOGUE, key=lambda model: model.parameters)
+
+
+@pytest.fixture
+def hub_cache(monkeypatch, tmp_path):
+    """Puts the config of a model, and nothing else, into an empty cache of the Hub."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+
+    def put(name, **sizes):
+        folder = tmp_path / f"models--{name.replace('/', '--')}"
+        snapshot = folder / "snapshots" / "c0ffee"
+        snapshot.mkdir(parents=True)
+        (folder / "refs").mkdir()
+        (folder / "refs" / "main").write_text("c0ffee")
+        config = {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "vocab_size": 100} | sizes
+        (snapshot / "config.json").write_text(json.dumps(config))
+
+    return put
 
 
 @pytest.fixture
@@ -24,9 +51,49 @@ def here(monkeypatch):
     return set_machine
 
 
-def test_nothing_is_said_of_a_model_that_is_here_or_not_known(here):
+def test_nothing_is_said_of_a_model_that_is_here_and_what_is_not_known_of_another(here):
     here(["smollm2-135m"])
-    assert notice_on_model("smollm2-135m") is None and notice_on_model("somebody/else") is None
+    assert notice_on_model("smollm2-135m") is None and notice_on_model("somebody/else", is_public=True) is None
+    assert notice_on_model("somebody/else").key == "model_unknown"
+    assert notice_on_model("./no/such/folder") is None  # a run says that there is none
+
+
+def test_a_model_of_which_the_config_alone_is_here_is_foretold_and_said_to_be_absent(here, hub_cache):
+    here()
+    hub_cache("somebody/else", num_hidden_layers=12)
+    assert notice_on_model("somebody/else").key == "model_absent"
+    with pytest.raises(NotHereError):
+        registry.model_shape("somebody/else")
+    assert registry.shape_and_engine("somebody/else", config_is_enough=True)[0].num_hidden_layers == 12
+
+
+def test_a_choice_is_marked_with_what_stands_in_its_way(here):
+    here([])
+    marks = {model.name: choice_label(model, standing_of(model), Translator("en")) for model in CATALOGUE}
+    assert marks["smollm2-135m"] == "smollm2-135m · 30 layers · 0.3\u00a0GB · not here yet"
+    assert marks[GATED.name].endswith("not here yet · needs access")
+    assert marks[LARGEST.name].endswith("GB · not here yet · needs access · too large for this machine")
+    here([LARGEST.name], gigabytes=1_000)
+    assert choice_label(LARGEST, standing_of(LARGEST), Translator("de")).endswith("80 Schichten · 138,0\u00a0GB")
+
+
+@pytest.mark.parametrize("language", ["en", "de", "zh"])
+def test_the_facts_of_every_model_name_its_licence_and_what_verified_it(language):
+    words = Translator(language)
+    for model in CATALOGUE:
+        facts = model_facts(ModelFacts(model.name, model, model.shape, model.engine), words)
+        for expected in (model.licence, model.verified.date, model.verified.test, model.repo_id):
+            assert expected in facts
+        seen = words("facts_verified_checkpoint", date=model.verified.date)
+        assert (f" · {seen}</summary>" in facts) == model.verified.is_checkpoint
+
+
+def test_of_a_model_of_ones_own_no_licence_is_claimed_and_a_public_page_looks_at_none(monkeypatch):
+    facts = model_facts(facts_of(by(Service()), "<b>mine"), Translator("en"))
+    assert "licence not known here" in facts and "&lt;b&gt;mine" in facts and "verified" not in facts
+    public = by(Service(PageSettings(public=True)))
+    monkeypatch.setattr(registry, "shape_and_engine", lambda *_, **__: pytest.fail("it looked"))
+    assert facts_of(public, "/etc") is None and model_facts(None, Translator("en")) == ""
 
 
 def test_an_absent_model_is_fetched_and_a_gated_one_needs_access(here):
@@ -45,8 +112,8 @@ def test_a_model_that_no_memory_holds_is_said_to_be_too_large(here):
 
 
 def test_a_model_of_ones_own_can_be_too_large(here, monkeypatch):
-    monkeypatch.setattr("hcl_core.registry.model_shape", lambda name: LARGEST.shape)
-    monkeypatch.setattr("hcl_core.registry.model_engine", lambda name: "fast")
+    monkeypatch.setattr(registry, "shape_and_engine", lambda *_, **__: (LARGEST.shape, "fast"))
+    monkeypatch.setattr(registry, "is_here", lambda _: True)
     here()
     assert notice_on_model("mine").key == "model_too_large" and notice_on_model("mine", is_public=True) is None
     here(gigabytes=1_000)
@@ -54,7 +121,8 @@ def test_a_model_of_ones_own_can_be_too_large(here, monkeypatch):
 
 
 def test_a_model_of_the_reference_engine_is_said_to_be_slower(monkeypatch):
-    monkeypatch.setattr("hcl_core.registry.model_shape", lambda name: GATED.shape)
-    monkeypatch.setattr("hcl_core.registry.model_engine", lambda name: "reference" if name == "mine" else "fast")
+    engines = {"mine": "reference"}
+    monkeypatch.setattr(registry, "shape_and_engine", lambda name, **_: (GATED.shape, engines.get(name, "fast")))
+    monkeypatch.setattr(registry, "is_here", lambda _: True)
     assert "reference engine" in sentence(notice_on_model("mine"), Translator("en"))
     assert notice_on_model("another") is None

@@ -49,7 +49,7 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.delenv("HCL_RUNS", raising=False)
     monkeypatch.setenv("HCL_CACHE", str(tmp_path / "cache"))
     lm = make_lm(num_hidden_layers=30)
-    monkeypatch.setattr(registry, "load_model", lambda name, *_: (lm, Checkpoint("tiny", "tiny", tmp_path)))
+    monkeypatch.setattr(registry, "load_replicas", lambda name, *_: ((lm,), Checkpoint("tiny", "tiny", tmp_path)))
     monkeypatch.setattr(registry, "load_embedder", FakeEmbedder)
     load_judge = registry.load_judge
     monkeypatch.setattr(registry, "load_judge", lambda name, *_: load_judge(name) if name == NO_JUDGE else EvenJudge())
@@ -205,7 +205,7 @@ def test_a_preset_is_that_of_the_terminal_and_an_argument_replaces_it(tiny, monk
     class AskedError(Exception):
         pass
 
-    def start(request, *_):
+    def start(request, *_, **__):
         asked.append(request)
         raise AskedError
 

@@ -112,7 +112,7 @@ def test_a_page_of_ones_own_can_always_run(fetch):
 
 def test_without_a_model_the_list_still_names_the_usual_one_and_run_says_why(fetch):
     service = Service(PageSettings(public=True))
-    assert [name for _, name in service.model_choices()] == [DEFAULT_MODEL.name]
+    assert [model.name for model in service.offered_models()] == [DEFAULT_MODEL.name]
     with pytest.raises(ModelNotFoundError, match="no model is on this machine"):
         next(service.read_layers(DEFAULT_MODEL.name, "auto", "Why?", False, 3, "v"))
 

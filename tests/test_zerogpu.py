@@ -272,7 +272,7 @@ def test_other_errors_are_not_hidden(page, spaces):
 
 
 def test_only_models_that_were_placed_are_offered_and_taken(page):
-    assert [name for _, name in page.model_choices()] == [NAME]
+    assert [model.name for model in page.offered_models()] == [NAME]
     with pytest.raises(SettingsError, match=f"a GPU for {NAME} alone"):
         list(explore.run(by(page), form(model="tiny"), EQUAL))
 

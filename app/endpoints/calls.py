@@ -24,7 +24,7 @@ from app.question_view import QuestionView
 from app.visit import Visit
 from hcl_core import __version__, pipeline
 from hcl_core.errors import SettingsError
-from hcl_core.models.catalogue import DEFAULT_MODEL, find_model
+from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.lens_records import RESID_POST, LensTable
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.questions.own import make_question, read_idea
@@ -266,11 +266,11 @@ def status(visit: Visit) -> StatusResult:
         "public": service.is_public,
         "models": [
             {
-                "name": name,
-                "layers": known.num_hidden_layers if (known := find_model(name)) else None,
-                "in_memory": name in in_memory,
+                "name": model.name,
+                "layers": model.num_hidden_layers,
+                "in_memory": model.name in in_memory,
             }
-            for _, name in service.model_choices()
+            for model in service.offered_models()
         ],
         "running": service.places.num_taken,
         "waiting": service.num_waiting,

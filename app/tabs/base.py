@@ -175,6 +175,33 @@ def wire_run(
     Returns:
         The event at whose end the run has ended, for what else follows it.
     """
+    ended = wire_start(bind, parts, parts["run"].click, work, inputs, outputs, kind)
+    wire_stop(bind, parts, kind)
+    return ended
+
+
+def wire_start(
+    bind: Binder,
+    parts: Components,
+    begins: Callable[..., Any],
+    work: Callable[..., Generator[Parts, None, None]],
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    kind: JobKind,
+    name: str | None = None,
+) -> Any:
+    """As ``wire_run``, without its ``stop``.
+
+    Args:
+        bind: See there, as for all that are not named here.
+        parts: See there.
+        begins: The event at which the work begins, such as the click of ``run``.
+        work: See there.
+        inputs: See there.
+        outputs: See there.
+        kind: See there.
+        name: What the event is called, ``page_`` before it; ``None``: as its kind.
+    """
 
     def on_run_pressed(visit: Visit) -> Parts:
         """A message at once, also where others are before this run."""
@@ -184,30 +211,35 @@ def wire_run(
     def on_run_ended(_: Visit) -> Parts:
         return _buttons(is_running=False)
 
-    def on_stop_pressed(visit: Visit) -> Parts:
-        return {"status": status_line(Message("stopping"), visit.words), "stop": gr.update(interactive=False)}
-
     def on_turned_away(visit: Visit) -> Parts:
         """The press did not get as far as ``work``: more than a thousand events wait, or the connection failed."""
         return on_run_ended(visit) | {"status": status_line(Problem(visit.words("turned_away")), visit.words)}
+
+    buttons = [parts["run"], parts["stop"]]
+    begins(None, None, None, js=announce("hcl:run", kind), **QUIET)
+    pressed = begins(bind(on_run_pressed), None, [parts["status"], *buttons], **QUIET)
+    ended = pressed.then(bind(work), inputs, outputs, api_name=f"page_{name or kind}", **MODEL)
+    ended.then(bind(on_run_ended), None, buttons, **QUIET)
+    # Gradio does no "then" after an event that it did not take.
+    ended.failure(bind(on_turned_away), None, [parts["status"], *buttons], **QUIET)
+    for event in (ended.then, ended.failure):
+        event(None, None, None, js=announce("hcl:ran", kind), **QUIET)
+    return ended
+
+
+def wire_stop(bind: Binder, parts: Components, kind: JobKind) -> None:
+    """The button ``stop`` ends the visitor's work of that kind; ``bind`` and ``parts`` as for ``wire_run``."""
+
+    def on_stop_pressed(visit: Visit) -> Parts:
+        return {"status": status_line(Message("stopping"), visit.words), "stop": gr.update(interactive=False)}
 
     def stop(visit: Visit) -> Parts:
         """An event of its own: sent together, the message could arrive after the stopped run's last one."""
         visit.service.jobs.stop(visit.visitor, kind)
         return {}
 
-    buttons = [parts["run"], parts["stop"]]
-    parts["run"].click(None, None, None, js=announce("hcl:run", kind), **QUIET)
-    pressed = parts["run"].click(bind(on_run_pressed), None, [parts["status"], *buttons], **QUIET)
-    ended = pressed.then(bind(work), inputs, outputs, api_name=f"page_{kind}", **MODEL)
-    ended.then(bind(on_run_ended), None, buttons, **QUIET)
-    # Gradio does no "then" after an event that it did not take.
-    ended.failure(bind(on_turned_away), None, [parts["status"], *buttons], **QUIET)
-    for event in (ended.then, ended.failure):
-        event(None, None, None, js=announce("hcl:ran", kind), **QUIET)
     stopping = parts["stop"].click(bind(on_stop_pressed), None, [parts["status"], parts["stop"]], **QUIET)
     stopping.then(bind(stop), None, parts["stop"], **QUIET)
-    return ended
 
 
 def announce(name: str, detail: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -49,7 +50,8 @@ def build_explore(core: Service) -> FormControls:
     bind = Binder(core, form.parts)
     _wire_search(core, form)
     _wire_stored(bind, form)
-    _wire_settings(bind, form, _wire_results(bind, form))
+    form = replace(form, ran=_wire_results(bind, form))
+    _wire_settings(bind, form)
     return form
 
 
@@ -145,8 +147,8 @@ def _wire_stored(bind: Binder, form: FormControls) -> None:
     parts["stored_run"].input(bind(show_run), inputs, every_part, **QUIET)
 
 
-def _wire_settings(bind: Binder, form: FormControls, ran: Any) -> None:
-    """The chips, the prompt, the layers and the cost follow the form; the cost also what the last run has taken."""
+def _wire_settings(bind: Binder, form: FormControls) -> None:
+    """The chips, the prompt, the layers and the cost follow the form; the cost also the last run and a new head."""
     parts = form.parts
 
     def fit_layers(_: Visit, model: object) -> Parts:
@@ -174,7 +176,8 @@ def _wire_settings(bind: Binder, form: FormControls, ran: Any) -> None:
     changes = [parts[name].change for name in CONTROLS if name not in ("question", "judge", "seed")]
     shown = [parts["estimate"], parts["chips"]]
     gr.on(changes, bind(estimate), form.controls, shown, trigger_mode="always_last", **QUIET)
-    ran.then(bind(estimate), form.controls, shown, **QUIET)
+    for event in (form.ran.then, form.head["news"].change):
+        event(bind(estimate), form.controls, shown, **QUIET)
     parts["accepted"].change(bind(show_ideas), parts["accepted"], parts["ideas"], trigger_mode="always_last", **QUIET)
     prompt = [parts[name] for name in ("model", "question", "template")]
     changes = [each.change for each in prompt]

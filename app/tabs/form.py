@@ -35,10 +35,12 @@ class FormControls:
     Attributes:
         parts: By name.
         head: Those of ``tabs.head``.
+        ran: The event at whose end a run has ended; ``None`` until the tab is wired.
     """
 
     parts: dict[str, Any]
     head: dict[str, Any]
+    ran: Any = None
 
     @property
     def controls(self) -> list[Any]:
@@ -56,6 +58,7 @@ def build_form(core: Service) -> FormControls:
         with gr.Row(elem_classes="hcl-set-line"):
             parts["chips"] = SettingChips(elem_id="chips")
             parts["estimate"] = gr.HTML("", elem_id="estimate")
+            parts["facts"] = gr.HTML("", elem_id="model-facts")
     with gr.Row(elem_id="drawer", elem_classes="hcl-drawer", equal_height=False):
         _model(core, parts, head)
         _sampling(parts)
@@ -91,11 +94,18 @@ def _bar(core: Service, parts: dict[str, Any]) -> None:
 
 
 def model_control(core: Service, info: Any = None, elem_id: str | None = None) -> gr.Dropdown:
-    """The models of the list; on a page of one's own, any other by its Hub id or folder."""
+    """The models of the list; on a page of one's own, any other by its Hub id or folder.
+
+    ``tabs.model`` adds what is known of each to its label, in the visitor's language; the value stays its name.
+    """
+    say = labels()
     return gr.Dropdown(
-        core.model_choices(),
+        [
+            (f"{each.name} · {each.num_hidden_layers} {say('model_layers')}", each.name)
+            for each in core.offered_models()
+        ],
         value=DEFAULT_MODEL.name,
-        label=labels()("label_model"),
+        label=say("label_model"),
         info=info,
         allow_custom_value=core.allows_any_model,
         elem_id=elem_id,

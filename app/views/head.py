@@ -2,10 +2,11 @@
 
 import math
 from html import escape
+from urllib.parse import quote
 
 from app.handlers.head import HeadOfModel
 from app.language import Translator
-from app.views.base import shown
+from app.views.base import shown, without_paths
 from hcl_core.models.head_records import HeadConfig
 
 
@@ -14,20 +15,33 @@ def head_note(head: HeadOfModel, words: Translator) -> str:
     name = shown(head.model)
     if head.config is not None:
         text = words("head_here", model=head.model, tokens=words.count(head.config.num_tokens))
-        return f'<p class="hcl-head-note">{escape(text)}</p>{_quality(head.config, words)}'
+        return f'<p class="hcl-head-note">{escape(text)}{_links(head, words)}</p>{_quality(head.config, words)}'
     if head.is_trained_for_exit:
         return f'<p class="hcl-head-note">{escape(words("head_not_needed", model=head.model))}</p>'
     if not name:
         return ""
     text = words("head_missing", model=head.model)
+    if head.problem:
+        text = words.sentences((text, words("head_impossible", why=without_paths(words.error(head.problem)))))
     if head.is_offered:
         size = "" if head.num_bytes is None else words("head_size", size=words.number(head.num_bytes / 1e6, 0))
-        minutes = ""
+        minutes = "" if head.num_bytes is not None else words("head_time_unknown")
         if head.foretold is not None:
             low, high = max(1, round(head.foretold.low / 60)), math.ceil(head.foretold.high / 60)
             minutes = words("head_minutes", low=words.count(low), high=words.count(max(low + 1, high)))
         text = words.sentences((text, words("head_offer", tokens=words.count(head.num_tokens)), minutes, size))
     return f'<p class="hcl-head-note">{escape(text)}</p>'
+
+
+def _links(head: HeadOfModel, words: Translator) -> str:
+    """The files of the head, to save; empty where this page gives out none."""
+    if head.file is None or head.num_bytes is None:
+        return ""
+    size = words("head_file", size=words.number(head.num_bytes / 1e6, 0))
+    names = {"exit_head.safetensors": size, "README.md": words("head_card")}
+    return "".join(
+        f' <a href="head/{quote(head.file)}/{name}" download>{escape(text)}</a>' for name, text in names.items()
+    )
 
 
 def _quality(config: HeadConfig, words: Translator) -> str:

@@ -13,7 +13,10 @@ def link_notices(notices: Sequence[Message | Problem], words: Translator) -> str
     """What was named and is not here, and what is instead; empty where everything is."""
     if not notices:
         return ""
-    texts = [without_paths(each.text) if isinstance(each, Problem) else sentence(each, words) for each in notices]
+    texts = [
+        words.error(without_paths(each.text)) if isinstance(each, Problem) else sentence(each, words)
+        for each in notices
+    ]
     lines = "".join(f"<li>{escape(printable(text)[:600])}</li>" for text in texts)
     return f'<div class="hcl-notices" role="status"><b>{words("link_title")}</b><ul>{lines}</ul></div>'
 

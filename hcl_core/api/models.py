@@ -19,10 +19,12 @@ class Model:
     Attributes:
         lm: The model.
         checkpoint: The weights that it was loaded from.
+        others: The same model on further devices, for runs and sweeps alone.
     """
 
     lm: "LanguageModel"
     checkpoint: "Checkpoint"
+    others: "tuple[LanguageModel, ...]" = ()
 
     @property
     def name(self) -> str:
@@ -40,7 +42,8 @@ class Model:
         return self.lm.engine
 
     def __repr__(self) -> str:
-        return f"Model({self.name!r}, {self.num_layers} layers, {self.lm.dtype_name} on {self.lm.device_name})"
+        devices = ",".join(each.device_name for each in (self.lm, *self.others))
+        return f"Model({self.name!r}, {self.num_layers} layers, {self.lm.dtype_name} on {devices})"
 
 
 def load_model(name: str = DEFAULT_MODEL.name, dtype: str = "auto", device: str = "auto") -> Model:
@@ -50,14 +53,16 @@ def load_model(name: str = DEFAULT_MODEL.name, dtype: str = "auto", device: str 
         name: A catalogue name such as ``"smollm2-135m"``, a Hub id, a local folder, or a GGUF file.
         dtype: ``"auto"`` (float32 on a CPU), ``"fastest"`` (measured now), ``"float32"``, ``"bfloat16"``,
             ``"float16"``, ``"int8"`` or ``"nf4"``.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``; or several GPUs, such as
+            ``"cuda:0,cuda:1"``, each of which gets the whole model and answers some of a run's questions.
 
     Raises:
         ModelNotFoundError: There is no such model.
         NotEnoughMemoryError: It does not fit; raised before the weights are read.
         HclError: Its weights are damaged, or cannot be fetched.
     """
-    return Model(*registry.load_model(name, dtype, device))
+    (lm, *others), checkpoint = registry.load_replicas(name, dtype, device)
+    return Model(lm, checkpoint, tuple(others))
 
 
 def loaded(model: Model | str) -> Model:

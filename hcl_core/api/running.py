@@ -136,7 +136,8 @@ def run(
     )
     ready = loaded(model)
     state_layers = None if save_states in (None, OWN_EXIT) else _layers(save_states).resolve(ready.num_layers)
-    place, events = start(request, ready.lm, ready.checkpoint, None if folder is None else Path(folder).expanduser())
+    out = None if folder is None else Path(folder).expanduser()
+    place, events = start(request, ready.lm, ready.checkpoint, out, others=ready.others)
     finished = follow_run(events, progress_bars(Console(stderr=True), progress))
     if save_states is not None:
         store_states(place, ready.lm, state_layers, progress_bars(Console(stderr=True), progress))

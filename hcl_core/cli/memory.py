@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from hcl_core import registry
-from hcl_core.cli.terminal import app, stdout
+from hcl_core.cli.terminal import DEVICES_HELP, app, on_each, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.footprint import WEIGHT_FORMATS, Footprint, footprint, wave_bytes
@@ -22,7 +22,7 @@ _GIB = 2**30
 @app.command()
 def memory(
     model: Annotated[str, typer.Option(help="Catalogue name, or a model on this machine.")] = DEFAULT_MODEL.name,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Annotated[str, typer.Option(help=DEVICES_HELP)] = "auto",
     layers: Annotated[str, typer.Option(help="As `run` takes them.")] = "all",
     samples: Annotated[int, typer.Option(help="Answers per question and layer.")] = 50,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 50,
@@ -67,7 +67,8 @@ def memory(
         table.add_row(name, *(_gib(part) for part in parts), _verdict(needs, all_answers, free))
     stdout.print(
         f"{model}: {shape.num_weights / 1e9:.2f} billion weights, {shape.num_hidden_layers} layers; "
-        f"{len(chosen)} layers x {samples} answers of at most {max_new_tokens} tokens; {_gib(free)} are free",
+        f"{len(chosen)} layers x {samples} answers of at most {max_new_tokens} tokens; {_gib(free)} are "
+        f"free{on_each(device)}",
         highlight=False,
     )
     stdout.print(table)

@@ -16,7 +16,7 @@ from hcl_core.cli.judges import IDEAS_HELP, JUDGE_HELP
 from hcl_core.cli.measures import MEASURES_HELP, measure_columns, parse_measures
 from hcl_core.cli.progress import bars, follow_fetch, follow_fit
 from hcl_core.cli.tables import print_fidelity, print_lens, print_measures, print_scores
-from hcl_core.cli.terminal import DTYPE_HELP, app, loading, say_engine, say_loaded, stderr, stdout
+from hcl_core.cli.terminal import DEVICES_HELP, DTYPE_HELP, app, loading, say_engine, say_loaded, stderr, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, CatalogueModel
 from hcl_core.models.footprint import WEIGHT_FORMATS, footprint
@@ -125,14 +125,15 @@ def run(
         str, typer.Option(help="early_exit, self_speculative[:DRAFTS] or dynamic[:RULE:THRESHOLD].")
     ] = "early_exit",
     dtype: Annotated[str, typer.Option(help=DTYPE_HELP)] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Annotated[str, typer.Option(help=DEVICES_HELP)] = "auto",
     template: Annotated[str, typer.Option(help=f"{', '.join(TEMPLATE_NAMES)}.")] = "few_shot",
     template_file: Annotated[Path | None, typer.Option(help="Your own template with {question}.")] = None,
     judge: Annotated[str, typer.Option(help=JUDGE_HELP)] = "alias",
     ideas: Annotated[str, typer.Option(help=IDEAS_HELP)] = "accepted",
     measures: Annotated[str | None, typer.Option(help=MEASURES_HELP)] = None,
     questions_at_once: Annotated[
-        int | None, typer.Option(min=1, help="Decoded together; default by their samples. Changes no answer.")
+        int | None,
+        typer.Option(min=1, help="Decoded together on a device; default by their samples. Changes no answer."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<its id>.")] = None,
 ) -> None:
@@ -169,9 +170,9 @@ def run(
         ideas=chosen["ideas"],
     )
     with stderr.status(loading(model)):
-        lm, checkpoint = registry.load_model(model, dtype, device)
+        (lm, *others), checkpoint = registry.load_replicas(model, dtype, device)
     say_engine(lm.engine)
-    folder, events = start(request, lm, checkpoint, out, questions_at_once)
+    folder, events = start(request, lm, checkpoint, out, questions_at_once, others=others)
     finished = follow_run(events, bars())
     columns = measure_columns(
         folder, finished.manifest, finished.table, names, lambda: registry.whole_model(lm, prompt_template)

@@ -17,7 +17,7 @@ from hcl_core import registry
 from hcl_core.api.progress import duration, follow_sweep
 from hcl_core.cli.progress import bars
 from hcl_core.cli.sweep_results import show_results
-from hcl_core.cli.terminal import app, say, say_loaded, stderr, stdout
+from hcl_core.cli.terminal import DEVICES_HELP, app, on_each, say, say_loaded, stderr, stdout
 from hcl_core.cluster.ray_cluster import ClusterSettings, cluster_workers
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
@@ -48,7 +48,7 @@ def sweep(
     shard: Annotated[
         str | None, typer.Option(help="Ask every n-th question alone, from the i-th on, as i/n; `merge` joins them.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Annotated[str, typer.Option(help=DEVICES_HELP)] = "auto",
     download: Annotated[
         bool, typer.Option("--download", help="Fetch models of the catalogue that are not here when their turn comes.")
     ] = False,
@@ -151,7 +151,7 @@ def _engine(plan: Plan, device: str, cluster: ClusterSettings | None) -> Iterato
 
 def _print_plan(plan: Plan, shard: Shard | None, device: str) -> None:
     """The cells with their samples and seconds, and the memory of each model."""
-    speed = machine_speed()
+    speed = machine_speed(device)
     free, on_cpu = registry.free_memory(device)
     table = Table("model", "exit head", "questions", "T", "seed", "strategy", "samples", "time", box=None)
     for column in (table.columns[3], table.columns[4], *table.columns[6:]):
@@ -177,4 +177,4 @@ def _print_plan(plan: Plan, shard: Shard | None, device: str) -> None:
     shown = f", {duration(low)} to {duration(high)}" if is_known else ", time not known for all of them"
     say(f"{len(plan.cells):,} cells, {num_samples:,} samples{shown}{f'; shard {shard}' if shard else ''}")
     for model, needed in memory.items():
-        say(f"{model}: {needed / _GIB:.1f} GiB of memory, {free / _GIB:.1f} GiB are free")
+        say(f"{model}: {needed / _GIB:.1f} GiB of memory, {free / _GIB:.1f} GiB are free{on_each(device)}")

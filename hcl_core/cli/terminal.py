@@ -66,10 +66,18 @@ def program(
     """See how a language model's answers change with the layer at which it stops."""
 
 
+DEVICES_HELP = "auto, cpu, cuda, cuda:N or mps; or GPUs that each have all of the model, as cuda:0,cuda:1."
 DTYPE_HELP = (
     "auto (float32 on a CPU), fastest (measured on this machine), "
     "float32, bfloat16, float16, or quantised: int8, nf4 (bitsandbytes)."
 )
+
+
+def on_each(device: str) -> str:
+    """What follows the memory that is free, where ``device`` names several."""
+    return " on each device" if "," in device else ""
+
+
 # A pipe has no width of its own; 200 columns leave its lines unwrapped.
 stdout = Console(width=None if sys.stdout.isatty() else 200)
 stderr = Console(stderr=True, width=None if sys.stderr.isatty() else 200)

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from hcl_core.decode.batch import decode_many
 from hcl_core.decode.early_exit import early_exit
-from hcl_core.decode.forest import Forest, decode_many
+from hcl_core.decode.forest import Forest
 from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import free_memory

@@ -7,7 +7,7 @@ else is there.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,9 +26,7 @@ from hcl_core.ports import DecodeProgress, DecodeRequest
 if TYPE_CHECKING:
     from hcl_core.decode.engine import EngineDecoder
 
-# Questions at once where the caller does not say.
-DEFAULT_AT_ONCE = 32
-# While some lane has its first wave to come, the others are passed over for so many steps, and then served once: a first
+# While some lane has its first wave to come, the others are passed over for so many steps, then served once: a first
 # wave of short answers has come by then, even where lanes joined one after another.
 _MOST_PASSED_OVER = 12
 
@@ -222,75 +220,3 @@ def follow(lm: LanguageModel, policy: Policy) -> Iterator[DecodeProgress]:
             if isinstance(progress, HclError):
                 raise progress
             yield progress
-
-
-class Batch:
-    """The requests of one caller, in order, and the lanes of those under way.
-
-    If one fails, those after it are dropped, and those before it are finished before the caller gets the error.
-
-    Attributes:
-        error: What failed, and is still to be raised.
-
-    Args:
-        decoder: Answers the requests.
-        requests: Taken one at a time.
-    """
-
-    def __init__(self, decoder: "EngineDecoder", requests: Iterable[DecodeRequest]) -> None:
-        self.error: HclError | None = None
-        self._decoder, self._waiting = decoder, iter(requests)
-        self._lanes: dict[Lane, DecodeRequest] = {}  # in the order of the requests
-
-    def __len__(self) -> int:
-        return len(self._lanes)
-
-    def open_next(self, forest: Forest) -> bool:
-        """Open a lane for the next request; whether there was one, and nothing has failed."""
-        if self.error is not None or (request := next(self._waiting, None)) is None:
-            return False
-        try:
-            self._lanes[forest.open(self._decoder, request)] = request
-        except HclError as refused:
-            self.error = refused
-        return self.error is None
-
-    def take(self, forest: Forest, events: Iterable[Event]) -> Iterator[Step]:
-        """The steps of the batch among the events of a step; lanes that ended or failed are forgotten."""
-        for lane, progress in events:
-            if lane not in self._lanes:
-                continue
-            if isinstance(progress, DecodeProgress):
-                yield self._lanes[lane], progress
-            else:
-                self.error = progress
-                order = list(self._lanes)
-                self._close(forest, order[order.index(lane) :])
-        self._close(forest, [lane for lane in self._lanes if not forest.has(lane)])
-
-    def close(self, forest: Forest) -> None:
-        """End all lanes."""
-        self._close(forest, list(self._lanes))
-
-    def _close(self, forest: Forest, lanes: Iterable[Lane]) -> None:
-        for lane in lanes:
-            forest.close(lane)
-            del self._lanes[lane]
-
-
-def decode_many(
-    forest: Forest, decoder: "EngineDecoder", requests: Iterable[DecodeRequest], at_once: int | None
-) -> Iterator[Step]:
-    """Answer ``requests`` in an idle forest; see ``ports.Decoder.decode_many``."""
-    batch = Batch(decoder, requests)
-    try:
-        while True:
-            while len(batch) < (at_once or DEFAULT_AT_ONCE) and batch.open_next(forest):
-                pass
-            if not batch:
-                break
-            yield from batch.take(forest, forest.step())
-        if batch.error is not None:
-            raise batch.error
-    finally:
-        batch.close(forest)

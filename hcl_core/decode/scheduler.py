@@ -12,8 +12,9 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TypeVar
 
+from hcl_core.decode.batch import Batch, Requests
 from hcl_core.decode.engine import EngineDecoder
-from hcl_core.decode.forest import Batch, Event, Forest, Step
+from hcl_core.decode.forest import Event, Forest, Step
 from hcl_core.errors import HclError
 from hcl_core.ports import DecodeRequest
 
@@ -54,7 +55,8 @@ class _Caller:
         self, decoder: EngineDecoder, requests: Iterable[DecodeRequest], at_once: int, check: Callable[[], None]
     ) -> None:
         self.decoder, self._at_once, self._check = decoder, at_once, check
-        self._batch = Batch(decoder, requests)
+        self._requests = Requests(requests)
+        self._batch = Batch(decoder, self._requests)
         # Without a bound: the thread of all callers must not wait for one of them.
         self._untaken: SimpleQueue[Step | Exception | None] = SimpleQueue()
         self._is_closed = threading.Event()
@@ -80,19 +82,19 @@ class _Caller:
             while self._may_open() and self._batch.open_next(forest):
                 pass
         except HclError as refused:
-            self._batch.error = refused
+            self._requests.error = refused
         except Exception as error:  # of the caller's own functions
             self.end(forest, error)
             return False
         if self._is_closed.is_set() or not (self._batch or self.is_full):
-            self.end(forest, self._batch.error)
+            self.end(forest, self._requests.error)
             return False
         return True
 
     @property
     def is_full(self) -> bool:
         """Whether nothing can be done before the caller takes some steps."""
-        return not self._batch and self._batch.error is None and self._untaken.qsize() >= _MOST_UNTAKEN
+        return not self._batch and self._requests.error is None and self._untaken.qsize() >= _MOST_UNTAKEN
 
     def _may_open(self) -> bool:
         is_open = not self._is_closed.is_set()

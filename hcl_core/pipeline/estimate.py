@@ -69,10 +69,11 @@ class MachineSpeed:
 
     Args:
         path: JSON file of them by model; need not exist. One that cannot be read counts as empty, and is replaced.
+        num_devices: Among which a run's questions are divided; the file is about one.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._lock = path, threading.Lock()
+    def __init__(self, path: Path, num_devices: int = 1) -> None:
+        self._path, self._num_devices, self._lock = path, num_devices, threading.Lock()
         self._product_factor: float | None = None
 
     def factor(self, model: str, strategy: str = EARLY_EXIT.name) -> tuple[float, bool]:
@@ -90,6 +91,10 @@ class MachineSpeed:
         with self._lock:
             self._product_factor = self._product_factor or reference_rate() / product_rate()
         return self._product_factor, False
+
+    def longest_share(self, num_questions: int) -> float:
+        """Part of a run's questions that the device with most of them answers."""
+        return math.ceil(num_questions / self._num_devices) / num_questions
 
     def learn(self, model: str, taken: float, expected: float, strategy: str = EARLY_EXIT.name) -> None:
         """A run of ``expected`` reference seconds took ``taken``. The last one counts as much as all before."""
@@ -150,8 +155,8 @@ class RunTimer:
             if sum(map(len, waves)) == self._num_wanted:
                 self._expected += counted_seconds(self._request, self._waves.pop(event.question.id))
         elif isinstance(event, Finished):
-            name = self._request.strategy.name
-            self._speed.learn(self._request.model, event.manifest.decode_seconds, self._expected, name)
+            name, share = self._request.strategy.name, self._speed.longest_share(len(self._request.questions))
+            self._speed.learn(self._request.model, event.manifest.decode_seconds, self._expected * share, name)
 
 
 def counted_seconds(request: RunRequest, waves: Sequence[Sequence[Sample]]) -> float:
@@ -194,7 +199,8 @@ def foretell(
         return None
     factor, is_timed = speed.factor(request.model, request.strategy.name)
     spread = _SPREAD if is_timed else _SPREAD_UNTIMED
-    return Foretold(expected * factor / spread, expected * factor * spread, is_timed)
+    seconds = expected * factor * speed.longest_share(len(request.questions))
+    return Foretold(seconds / spread, seconds * spread, is_timed)
 
 
 def foretell_fit(model: str, num_tokens: int, speed: MachineSpeed) -> Foretold | None:
@@ -233,7 +239,7 @@ def _num_at_once(request: RunRequest, engine: EngineName) -> int:
 
 def _known(model: str) -> tuple[ModelShape, EngineName] | None:
     try:
-        return registry.shape_and_engine(model)
+        return registry.shape_and_engine(model, config_is_enough=True)
     except HclError:
         return None
 
@@ -243,4 +249,5 @@ def _head_of(request: RunRequest) -> str:
     if request.exit_head != "auto":
         return "shared" if request.exit_head == "shared" else "linear"
     known = find_model(request.model)
-    return "linear" if known is not None and (known.is_layerskip or known is DEFAULT_MODEL) else "shared"
+    is_read = known is not None and (known.is_layerskip or known is DEFAULT_MODEL)
+    return "linear" if is_read or registry.known_head(request.model) is not None else "shared"

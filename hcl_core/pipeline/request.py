@@ -85,7 +85,7 @@ class ModelSide:
         settings: What decides the samples.
         questions: To ask, in order, with their prompts.
         num_hidden_layers: Of the model.
-        device: Name of the device that computes.
+        device: Name of the device that computes; of several all names, with commas between.
         cost: Operations a token; ``None`` for other strategies than early exit.
         head_choice: Which exit head was taken and why.
     """
@@ -98,15 +98,33 @@ class ModelSide:
     head_choice: HeadChoice
 
 
-def prepare(request: RunRequest, lm: "LanguageModel", checkpoint: "Checkpoint", embeddings: Embeddings) -> PreparedRun:
+def prepare(
+    request: RunRequest,
+    lm: "LanguageModel",
+    checkpoint: "Checkpoint",
+    embeddings: Embeddings,
+    others: "Sequence[LanguageModel]" = (),
+) -> PreparedRun:
     """Make the decoder, the judge and the prompts of a run, and its manifest.
+
+    Args:
+        request: The settings.
+        lm: The model.
+        checkpoint: Its weights.
+        embeddings: For judges and idea finders that need them.
+        others: The same model on further devices, which answer questions too.
 
     Raises:
         SettingsError: The model lacks a layer, or its tokenizer lacks a chat template.
         ContextTooLongError: A question is too long for the model; raised before any question is decoded.
     """
-    decoder = registry.make_decoder(lm, request.exit_head, request.template, strategy=request.strategy)
+    replicas = (lm, *others)
+    decoders = [
+        registry.make_decoder(each, request.exit_head, request.template, strategy=request.strategy) for each in replicas
+    ]
+    decoder = registry.ReplicatedDecoder(decoders) if others else decoders[0]
     side = model_side(request, lm, checkpoint, decoder)
+    side = replace(side, device=",".join(each.device_name for each in replicas))
     return prepare_with(request, side, decoder, registry.whole_model(lm, request.template), embeddings)
 
 

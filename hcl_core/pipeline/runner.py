@@ -11,11 +11,11 @@ from functools import partial
 
 import numpy as np
 
+from hcl_core.ahead import ahead
 from hcl_core.allocator import release_freed_memory
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.models.cost import ModelCost
 from hcl_core.models.head_records import HeadChoice
-from hcl_core.pipeline.ahead import ahead
 from hcl_core.pipeline.events import Decoding, Event, Finished, Started, WaveDone
 from hcl_core.pipeline.plausibility import add_stored_plausibility, write_plausibility
 from hcl_core.pipeline.scorer import Scorer

@@ -1,6 +1,6 @@
 """From a request and a loaded model to a run under way, in the folder where it belongs."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ def start(
     runs: Path | None = None,
     embeddings: Embeddings | None = None,
     wants: Callable[[str], bool] | None = None,
+    others: "Sequence[LanguageModel]" = (),
 ) -> tuple[RunFolder, Generator[Event, None, None]]:
     """The folder of a run, and its events; nothing is decoded or written before the first of them is asked for.
 
@@ -41,11 +42,12 @@ def start(
         runs: Where runs are kept, and their samples looked for; ``None``: with the user's.
         embeddings: Of a caller that starts several runs; the sentence embedder is loaded once for all.
         wants: See ``runner.run``.
+        others: See ``request.prepare``.
 
     Raises:
         HclError: As ``request.prepare``.
     """
-    prepared = prepare(request, lm, checkpoint, embeddings or Embeddings(registry.load_embedder))
+    prepared = prepare(request, lm, checkpoint, embeddings or Embeddings(registry.load_embedder), others)
     return start_prepared(prepared, out, at_once, runs=runs, wants=wants)
 
 

@@ -176,9 +176,11 @@ class RunFolder(DerivedTables):
         try:
             return Manifest.from_json(text)
         except RunFolderError as error:
-            is_half = read_half_manifest(content) is not None
-            advice = ": the same `run` command writes it anew; `repair` may do it too" if is_half else ""
-            raise RunFolderError(f"{self.path}: {error}{advice}") from None
+            if read_half_manifest(content) is None:
+                raise RunFolderError(f"{self.path}: {error}") from None
+            raise RunFolderError(
+                f"{self.path}: {error}: the same `run` command writes it anew; `repair` may do it too"
+            ) from None
 
     def manifest_content(self) -> bytes:
         """The file ``manifest.json`` as it is; raises ``OSError`` if it cannot be read."""

@@ -109,7 +109,8 @@ class Manifest:
         num_hidden_layers: Of the model.
         num_questions: In ``questions.jsonl``.
         question_set: Name of the set that the questions come from.
-        device: Device that computed the samples; on another one, rounding can decide a tie between tokens differently.
+        device: Device that computed the samples, or several with commas between; on another one, rounding can decide a
+            tie between tokens differently.
         judge: Name of the judge of ``verdicts.parquet``.
         embedder: Name of the embedder of ``clusters.parquet``.
         ideas: Name of the idea finder of ``clusters.parquet``.

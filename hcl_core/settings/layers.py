@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from hcl_core.errors import SettingsError
 from hcl_core.numerals import read_whole
 
-_FORMS = "layers must be 'all', start:stop[:step] or a list such as 24,28,30"
-
 
 @dataclass(frozen=True, slots=True)
 class LayerRange:
@@ -24,7 +22,7 @@ class LayerRange:
 
     def __post_init__(self) -> None:
         if self.step < 1 or (self.stop is not None and self.stop < self.start):
-            raise SettingsError(f"{_FORMS}; got '{self}' (the step must be 1 or more, the stop not below the start)")
+            raise _unreadable(f"'{self}' (the step must be 1 or more, the stop not below the start)")
 
     def __str__(self) -> str:
         """The text that ``parse_layer_choice`` reads back."""
@@ -87,7 +85,7 @@ def parse_layer_choice(text: str) -> LayerChoice:
             return LayerRange(read_whole(start), read_whole(stop) if stop.strip() else None, *map(read_whole, step))
     except ValueError:
         pass
-    raise SettingsError(f"{_FORMS}; got {text!r}")
+    raise _unreadable(repr(text))
 
 
 def parse_layers(text: str, num_hidden_layers: int) -> tuple[int, ...]:
@@ -105,6 +103,10 @@ def format_layers(layers: tuple[int, ...]) -> str:
     if len(layers) > 2 and len(steps) == 1:
         return str(LayerRange(layers[0], layers[-1], steps.pop()))
     return str(LayerList(layers))
+
+
+def _unreadable(got: str) -> SettingsError:
+    return SettingsError(f"layers must be 'all', start:stop[:step] or a list such as 24,28,30; got {got}")
 
 
 def _check_exist(layers: tuple[int, ...], num_hidden_layers: int) -> None:

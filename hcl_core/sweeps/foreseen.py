@@ -76,7 +76,7 @@ def foreseen_mistakes(asked: Asked, device: str | None, download: bool) -> Itera
 
     Args:
         asked: What the file asks for.
-        device: As ``load_model`` takes it; ``None``: others compute, whose weights are not known here.
+        device: As ``load_replicas`` takes it; ``None``: others compute, whose weights are not known here.
         download: Whether weights may be fetched.
     """
     needs_embedder = asked.judge == "semantic" or asked.ideas != "accepted"

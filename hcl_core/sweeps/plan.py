@@ -108,7 +108,7 @@ def read_plan(
 
     Args:
         path: The file, in YAML.
-        device: As ``load_model`` takes it; ``None``: others compute, whose memory and weights are not known here.
+        device: As ``load_replicas`` takes it; ``None``: others compute, whose memory and weights are not known here.
         download: Whether a model of the catalogue may be fetched when its turn comes.
         on_report: Told what loading a question set did.
 
@@ -299,7 +299,7 @@ def memory_of(cell: Cell, device: str, on_cpu: bool) -> int:
 
     Args:
         cell: The cell.
-        device: As ``load_model`` takes it.
+        device: As ``load_replicas`` takes it.
         on_cpu: Whether that is a CPU.
     """
     return footprint(

@@ -57,9 +57,11 @@ class SweepEngine(Protocol):
 
     Attributes:
         is_here: Whether that is this process, whose speed a run then tells.
+        device: Of this process, as ``load_replicas`` takes it.
     """
 
     is_here: bool
+    device: str
 
     def load(self, model: str, dtype: str) -> Prepare:
         """The model, both as ``load_model`` takes them; raises as that does, then or later."""
@@ -70,18 +72,18 @@ class LocalEngine:
     """Models compute in this process, one at a time.
 
     Args:
-        device: As ``load_model`` takes it.
+        device: As ``load_replicas`` takes it.
     """
 
     is_here = True
 
     def __init__(self, device: str = "auto") -> None:
-        self._device = device
+        self.device = device
 
     def load(self, model: str, dtype: str) -> Prepare:
         """Load the model; see ``SweepEngine``."""
-        lm, checkpoint = registry.load_model(model, dtype, self._device)
-        return lambda request, embeddings: prepare(request, lm, checkpoint, embeddings)
+        (lm, *others), checkpoint = registry.load_replicas(model, dtype, self.device)
+        return lambda request, embeddings: prepare(request, lm, checkpoint, embeddings, others)
 
 
 class ClusterEngine:
@@ -92,6 +94,7 @@ class ClusterEngine:
     """
 
     is_here = False
+    device = "auto"
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
@@ -136,9 +139,9 @@ def stored_cell(cell: Cell, shard: Shard | None, speed: MachineSpeed) -> StoredC
     )
 
 
-def machine_speed() -> MachineSpeed:
-    """What runs have taken on this machine."""
-    return MachineSpeed(runs_folder() / ".speed.json")
+def machine_speed(device: str) -> MachineSpeed:
+    """What runs have taken on this machine, for what ``load_replicas`` takes as ``device``."""
+    return MachineSpeed(runs_folder() / ".speed.json", len(device.split(",")))
 
 
 def run_sweep(
@@ -165,7 +168,7 @@ def run_sweep(
         HclError: The folder holds something else.
     """
     with folder.writing():
-        speed = machine_speed()
+        speed = machine_speed(engine.device)
         folder.add([stored_cell(cell, shard, speed) for cell in plan.cells], shard)
         progress = {each.key: folder.progress(each, shard) for each in folder.read().cells}
         for cell in plan.cells:

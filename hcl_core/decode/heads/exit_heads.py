@@ -189,13 +189,14 @@ def load_exit_head(name: str, lm: LanguageModel) -> ExitHead:
 
 
 # Of each model in memory: a trial takes a second or two, and every run asks for it.
-_trials: WeakKeyDictionary[LanguageModel, dict[tuple[Path, ...], tuple[Path | None, HeadTrial]]] = WeakKeyDictionary()
+_Files = tuple[tuple[Path, int], ...]
+_trials: WeakKeyDictionary[LanguageModel, dict[_Files, tuple[Path | None, HeadTrial]]] = WeakKeyDictionary()
 
 
 def _try(lm: LanguageModel, files: tuple[Path, ...]) -> tuple[Path | None, HeadTrial]:
     """The one of ``files`` that reads ``lm`` best, if it does so well enough; and what was measured."""
-    known = _trials.setdefault(lm, {})
-    if files not in known:
+    known, asked = _trials.setdefault(lm, {}), tuple((file, file.stat().st_mtime_ns) for file in files)
+    if asked not in known:
         states, best, trial = trial_states(lm), None, None
         for file in files:
             try:
@@ -206,8 +207,8 @@ def _try(lm: LanguageModel, files: tuple[Path, ...]) -> tuple[Path | None, HeadT
                 best, trial = file, tried
         if trial is None or not trial.is_accepted:
             trial = replace(trial or HeadTrial(states.shape[1]), noise_below=noise_below(lm, SharedHead(), states))
-        known[files] = (best if trial.is_accepted else None, trial)
-    return known[files]
+        known[asked] = (best if trial.is_accepted else None, trial)
+    return known[asked]
 
 
 def read_head(file: Path, lm: LanguageModel, reason: str = ASKED_FOR) -> LinearHead:

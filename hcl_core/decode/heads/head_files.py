@@ -7,7 +7,8 @@ from typing import Protocol
 
 from safetensors import SafetensorError, safe_open
 
-from hcl_core.errors import ExitHeadError
+from hcl_core.decode.model.checkpoints import find_here
+from hcl_core.errors import ExitHeadError, HclError
 from hcl_core.folders import own_heads_folder, shipped_heads_folder
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import EXIT_HEAD_NAMES, HeadConfig, check_exit_head
@@ -62,6 +63,30 @@ def find_heads(lm: Weights) -> tuple[Path | None, list[Path]]:
         if config.model == lm.name:
             others.append(file)
     return None, others
+
+
+def known_head(model: str, lm: Weights | None = None) -> tuple[Path, HeadConfig] | None:
+    """File and config of a fitted head for the model of that name, one of the user's own first; loads no model.
+
+    Args:
+        model: The name. The model's weights may turn out to be others than the head was fitted for: see
+            ``load_exit_head``.
+        lm: The model, where it is in memory: a head that was fitted for its weights goes before others.
+    """
+    if lm is not None and (file := find_head(lm)) is not None:
+        return file, read_config(file)
+    if (found := next(heads_called(model), None)) is not None or find_model(model) is not None:
+        return found
+    try:
+        here = find_here(model)  # heads bear a folder's name, not its path
+    except HclError:
+        return None
+    return None if here is None else next(heads_called(here.model), None)
+
+
+def head_file(name: str) -> Path | None:
+    """The file of that name among the heads on this machine, the user's own first."""
+    return next((file for file, _ in all_heads() if file.name == name), None)
 
 
 def own_head_file(model: str, weights_hash: str) -> Path:

@@ -9,16 +9,17 @@ from safetensors import SafetensorError, safe_open
 
 from hcl_core.atomic import atomic_file, atomic_folder, disk_errors
 from hcl_core.decode.heads.exit_heads import SharedHead, read_maps
-from hcl_core.decode.heads.head_files import FORMAT, heads_called, own_head_file, read_config
+from hcl_core.decode.heads.head_files import FORMAT, find_head, heads_called, own_head_file, read_config
 from hcl_core.decode.heads.trial import trial_states, try_head
 from hcl_core.decode.model.language_model import LanguageModel
-from hcl_core.errors import ExitHeadError
+from hcl_core.errors import ExitHeadError, HeadIsThereError
 from hcl_core.folders import own_heads_folder
 from hcl_core.models.head_cards import HEAD_FILE, head_card
 from hcl_core.models.head_records import HeadConfig, HeadTrial, bytes_of_maps
 from hcl_core.strict_json import read_record
 from hcl_core.user_files import read_bytes_limited
 
+CARD_FILE = "README.md"
 # Bytes of the JSON at the file's beginning: what is stored of 200 layers takes 50 kB.
 _MAX_HEADER = 1_000_000
 # Digits of a hash of weight files, by this version and by earlier ones.
@@ -40,15 +41,23 @@ def export_head(head: str, out: Path) -> Path:
         ExitHeadError: There is no such head, or several, or ``out`` exists.
         DiskError: The disk is full, read-only or failing.
     """
-    file = Path(head).expanduser() if head.endswith(".safetensors") else _head_of(head)
-    config = _read_strictly(file)
-    content = file.read_bytes()
+    files = shared_files(Path(head).expanduser() if head.endswith(".safetensors") else _head_of(head))
     if out.exists():
         raise ExitHeadError(f"{out} is there already: give --out a new folder")
     with atomic_folder(out) as folder:
-        (folder / HEAD_FILE).write_bytes(content)
-        (folder / "README.md").write_text(head_card(config, len(content), _fingerprint(content)), encoding="utf-8")
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
     return out
+
+
+def shared_files(file: Path) -> dict[str, bytes]:
+    """What is given to others of a head, which is checked: its file and its card, by their names.
+
+    Raises:
+        ExitHeadError: It is no head, or damaged.
+    """
+    config, content = _read_strictly(file), file.read_bytes()
+    return {HEAD_FILE: content, CARD_FILE: head_card(config, len(content), _fingerprint(content)).encode()}
 
 
 def import_head(file: Path, lm: LanguageModel, *, replace: bool = False) -> tuple[Path, HeadTrial]:
@@ -57,12 +66,13 @@ def import_head(file: Path, lm: LanguageModel, *, replace: bool = False) -> tupl
     Args:
         file: The head's file, or a folder that ``export_head`` wrote.
         lm: The model that it shall read.
-        replace: Whether it may replace a head that is there.
+        replace: Whether it may take the place of a head that was fitted for the same weights.
 
     Returns:
         The file that was written, and how well it reads ``lm``.
 
     Raises:
+        HeadIsThereError: There is such a head, one of the user's own or a shipped one, and ``replace`` is false.
         ExitHeadError: It is no head for ``lm``, or reads it worse than the model's own head; or it was fitted for other
             weights, and reads these much worse than it says of itself.
         NotEnoughMemoryError: The maps do not fit beside the model.
@@ -70,8 +80,7 @@ def import_head(file: Path, lm: LanguageModel, *, replace: bool = False) -> tupl
     """
     if file.is_dir():
         file = file / HEAD_FILE
-    if file.suffix != ".safetensors":
-        raise ExitHeadError(f"an exit head is a .safetensors file, which holds numbers alone; got {file.name}")
+    _check_kind(file)
     most = bytes_of_maps(lm.num_hidden_layers, lm.hidden_size) + _MAX_HEADER
     try:
         content = read_bytes_limited(file, most)
@@ -86,17 +95,35 @@ def import_head(file: Path, lm: LanguageModel, *, replace: bool = False) -> tupl
     is_own = config.belongs_to(lm.weights_hash, lm.revision)
     if not is_own and config.model != lm.name:
         raise ExitHeadError(
-            f"the exit head {file.name} was fitted for {config.model}, not for {lm.name}: give --model {config.model}"
+            f"the exit head {file.name} was fitted for {config.model}, not for {lm.name}: choose that model (--model)"
         )
     trial = _trial(file, lm, config, _fingerprint(content), is_own)
     target = own_head_file(lm.name, config.weights_hash)
-    if not replace and target.exists() and target.read_bytes() != content:
-        raise ExitHeadError(f"another head for these weights is there, {target}: give --replace to replace it")
+    there = target if target.exists() else find_head(lm) if is_own else None
+    if not replace and there is not None and there.read_bytes() != content:
+        raise HeadIsThereError(
+            f"another head for these weights is there, {there}: give --replace, and this one takes its place"
+        )
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(target) as temporary:
         temporary.write_bytes(content)
     return target, trial
+
+
+def check_shared(file: Path) -> HeadConfig:
+    """The config of a head's file that anybody may have made, checked as far as that needs no model.
+
+    Raises:
+        ExitHeadError: It is no head, or damaged.
+    """
+    _check_kind(file)
+    return _read_strictly(file)
+
+
+def _check_kind(file: Path) -> None:
+    if file.suffix != ".safetensors":
+        raise ExitHeadError(f"an exit head is a .safetensors file, which holds numbers alone; got {file.name}")
 
 
 def _trial(file: Path, lm: LanguageModel, config: HeadConfig, fingerprint: str, is_own: bool) -> HeadTrial:

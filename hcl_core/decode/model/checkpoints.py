@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is its client's, passed on
     GatedRepoError,
     HfHubHTTPError,
@@ -17,16 +17,15 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 )
 
 from hcl_core.decode.model.gguf_files import Convert, GgufWeights, gguf_file, gguf_label, is_gguf
-from hcl_core.decode.model.weight_files import check_header, file_hashes, read_json_object, weight_files
+from hcl_core.decode.model.model_folders import is_path, model_folder, require_safetensors
+from hcl_core.decode.model.weight_files import check_header, file_hashes, weight_files
 from hcl_core.errors import (
-    DamagedModelError,
     GatedModelError,
     HclError,
     ModelNotFoundError,
     NoNetworkError,
-    UnsafeWeightsError,
 )
-from hcl_core.folders import cache_folder, user_path
+from hcl_core.folders import cache_folder
 from hcl_core.models.catalogue import CatalogueModel, find_model
 from hcl_core.models.wheels import find_wheel
 
@@ -126,7 +125,8 @@ def locate_here(name: str, convert: Convert) -> Location | None:
     """``locate`` without a network; ``None`` where the weights would be looked for on the Hub.
 
     Raises:
-        ModelNotFoundError: ``name`` is a folder without a model.
+        ModelNotFoundError: ``name`` is a path without a model.
+        DamagedModelError: ``name`` is a file that ends with .gguf and is no GGUF file.
         UnsafeWeightsError: The weights are not safetensors.
     """
     if is_gguf(name):
@@ -145,15 +145,25 @@ def find_here(name: str) -> Location | None:
     """The weights of a model that is not in the catalogue, if they are on this machine. Uses no network.
 
     Raises:
-        ModelNotFoundError: ``name`` is a folder without a model.
+        ModelNotFoundError: ``name`` is a path without a model.
+        DamagedModelError: ``name`` is a file that ends with .gguf and is no GGUF file.
     """
     if is_gguf(name):
         file = gguf_file(name, fetch=False)
         return None if file is None else Location(gguf_label(name), file)
-    if _looks_like_folder(name):
-        return _named_folder(name)
+    if is_path(name):
+        return _from_folder(model_folder(name))
     snapshot = _cached_snapshot(name)
     return None if snapshot is None else _from_snapshot(name, snapshot)
+
+
+def find_config(name: str) -> Location | None:
+    """Where the config of a Hub id lies in the Hub's cache, with or without weights beside it. Uses no network."""
+    try:
+        found = try_to_load_from_cache(name, "config.json")
+    except HFValidationError:
+        return None
+    return Location(name, Path(found).parent, Path(found).parent.name) if isinstance(found, str) else None
 
 
 def _from_gguf(name: str, convert: Convert) -> Location:
@@ -166,6 +176,15 @@ def _from_gguf(name: str, convert: Convert) -> Location:
     weights = GgufWeights.of_file(file)
     weights.unpack(convert)
     return Location(gguf_label(name), weights.converted, weights.revision)
+
+
+def is_here(name: str) -> bool:
+    """Whether the weights of the model called ``name`` are on this machine in any form. Uses no network.
+
+    Raises:
+        ModelNotFoundError: ``name`` is a folder without a model.
+    """
+    return is_available(known) if (known := find_model(name)) is not None else find_here(name) is not None
 
 
 def is_available(model: CatalogueModel) -> bool:
@@ -182,21 +201,8 @@ def _find_wheel(model: CatalogueModel | None) -> GgufWeights | None:
     return GgufWeights(data.revision, file, cache_folder() / "models" / f"{model.name}-{data.revision}")
 
 
-def _looks_like_folder(name: str) -> bool:
-    is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith((".gguf", ".safetensors"))
-    return is_path or user_path(name) is not None
-
-
-def _named_folder(name: str) -> Location:
-    if (path := user_path(name)) is None:
-        raise ModelNotFoundError(f"there is no model folder {name[:200]!r}")
-    if not path.is_dir():
-        raise ModelNotFoundError(f"{str(path)!r} is a file: give the folder that holds it")
-    if not (path / "config.json").is_file():
-        raise ModelNotFoundError(
-            f"the folder {str(path)!r} has no config.json: it is not a transformers model{_hint_of_content(path)}"
-        )
-    _require_safetensors(path, str(path))
+def _from_folder(path: Path) -> Location:
+    require_safetensors(path, str(path))
     label = path.resolve().name
     # A folder called like a model of the catalogue is not that model.
     return Location(label if find_model(label) is None else f"./{label}", path)
@@ -212,37 +218,12 @@ def _cached_snapshot(repo_id: str) -> Path | None:
 
 
 def _from_snapshot(label: str, path: Path) -> Location:
-    _require_safetensors(path, label)
+    require_safetensors(path, label)
     return Location(label, path, path.name)
-
-
-def _require_safetensors(path: Path, label: str) -> None:
-    files = weight_files(path)
-    lacking = [file.name for file in files if not file.is_file()]
-    if len(files) > 1 and lacking:
-        raise DamagedModelError(
-            f"{label} lacks {len(lacking)} of the {len(files)} files of its weights, such as {lacking[0]}: fetch "
-            "or copy them too"
-        )
-    if lacking:
-        raise UnsafeWeightsError(
-            f"{label} has no complete safetensors weights; pickled weights (.bin, .pt) are never opened: "
-            f"convert it with save_pretrained(..., safe_serialization=True){_hint_of_content(path)}"
-        )
 
 
 def _has_all_shards(path: Path) -> bool:
     return all(file.is_file() for file in weight_files(path))
-
-
-def _hint_of_content(path: Path) -> str:
-    """What a folder that is no model holds instead, where that is known; begins with a separator."""
-    if (file := min(path.glob("*.gguf"), default=None)) is not None:
-        return f"; it holds a GGUF file: give that file, {str(file)!r}"
-    if (path / "adapter_config.json").is_file():
-        base = str(read_json_object(path / "adapter_config.json").get("base_model_name_or_path"))[:100]
-        return f"; it holds an adapter of {base}: merge it into that model (peft: merge_and_unload) and save the whole"
-    return ""
 
 
 def _explain_hub_error(error: Exception, name: str, known: CatalogueModel | None) -> HclError:
@@ -253,8 +234,8 @@ def _explain_hub_error(error: Exception, name: str, known: CatalogueModel | None
         )
     if isinstance(error, (RepositoryNotFoundError, HFValidationError)):
         return ModelNotFoundError(
-            f"there is no model {name!r}: give a name that `models` lists, a Hub id such as owner/name, "
-            "or a folder (a private model needs HF_TOKEN)"
+            f"there is no model {name!r}: give a name that `models` lists, a Hub id such as owner/name, a folder or "
+            "a GGUF file (a private model needs HF_TOKEN)"
         )
     if isinstance(error, HfHubHTTPError):
         return NoNetworkError(f"the Hub refused {name}: {str(error).splitlines()[0]}")

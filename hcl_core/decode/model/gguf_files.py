@@ -88,9 +88,11 @@ def gguf_file(name: str, *, fetch: bool) -> Path | None:
 
     Raises:
         ModelNotFoundError: The repository has no such file.
+        DamagedModelError: The file on this machine is no GGUF file.
         OSError: As ``huggingface_hub``, whose other errors are of this kind or of its HTTP client.
     """
     if (path := user_path(name)) is not None:
+        _check_magic(path)
         return path
     repo_id, file = _on_hub(name) or ("", "")
     try:
@@ -105,6 +107,18 @@ def gguf_file(name: str, *, fetch: bool) -> Path | None:
         raise
     except EntryNotFoundError as error:
         raise ModelNotFoundError(f"the repository {repo_id} has no file {file}: see its page on the Hub") from error
+
+
+def _check_magic(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise DamagedModelError(f"{path} cannot be read: {error.strerror or error}") from None
+    if not start:
+        raise DamagedModelError(f"{path} is empty: a GGUF file was wanted: fetch it again")
+    if start != b"GGUF":
+        raise DamagedModelError(f"{path} is no GGUF file: it must begin with GGUF; got {start!r}: fetch it again")
 
 
 def _on_hub(name: str) -> tuple[str, str] | None:

@@ -1,6 +1,8 @@
 """From a model's name to a model in memory: find the weights, choose number format and device, check the fit, load."""
 
 import importlib.util
+import re
+from collections.abc import Sequence
 
 import torch
 
@@ -45,12 +47,36 @@ def load_model(
         NotEnoughMemoryError: It does not fit; raised before the weights are read.
         HclError: As ``checkpoints.resolve``.
     """
-    chosen_device = choose_device(device)
-    choose_format(dtype, chosen_device)  # before weights are fetched
+    (lm,), checkpoint = _load(name, dtype, (choose_device(device),), revision)
+    return lm, checkpoint
+
+
+def load_replicas(name: str, dtype: str = "auto", device: str = "auto") -> tuple[tuple[LanguageModel, ...], Checkpoint]:
+    """Load the model called ``name`` on each of some devices, whole and in the number format of the first.
+
+    Args:
+        name: As for ``load_model``.
+        dtype: As for ``load_model``.
+        device: As ``choose_devices`` takes it; one alone is as for ``load_model``.
+
+    Returns:
+        The model on each device, and the weights that it was loaded from.
+
+    Raises:
+        HclError: As ``load_model`` and ``choose_devices``; before the weights are read for any of the devices.
+    """
+    return _load(name, dtype, choose_devices(device))
+
+
+def _load(
+    name: str, dtype: str, devices: Sequence[torch.device], revision: str | None = None
+) -> tuple[tuple[LanguageModel, ...], Checkpoint]:
+    """``load_model`` on each of the devices."""
+    choose_format(dtype, devices[0])  # before weights are fetched
     location = locate(name, convert_gguf)
-    weight_format = format_of(location, dtype, chosen_device)
+    weight_format = format_of(location, dtype, devices[0])
     shape, engine = read_shape(location)
-    spread_over = _check_memory(location.model, shape, weight_format, chosen_device, can_spread=engine == FAST)
+    spreads = [_check_memory(location.model, shape, weight_format, each, can_spread=engine == FAST) for each in devices]
     checkpoint = location.identify()
     if revision not in (None, checkpoint.revision):
         raise ModelNotFoundError(
@@ -58,9 +84,30 @@ def load_model(
             "holds those weights"
         )
     quantized = weight_format.name if weight_format.is_quantized else None
-    number_dtype = _number_dtype(weight_format, chosen_device)
+    number_dtype = _number_dtype(weight_format, devices[0])
     with explain_out_of_memory(f"loading {name}"):
-        return load_causal_lm(checkpoint, number_dtype, chosen_device, quantized, spread_over), checkpoint
+        replicas = [
+            load_causal_lm(checkpoint, number_dtype, device, quantized, spread_over)
+            for device, spread_over in zip(devices, spreads, strict=True)
+        ]
+    return tuple(replicas), checkpoint
+
+
+def choose_devices(devices: str) -> tuple[torch.device, ...]:
+    """The devices that ``devices`` names: one, as ``choose_device`` takes it, or GPUs such as ``"cuda:0,cuda:1"``.
+
+    Raises:
+        SettingsError: One is unknown or absent; or of several one is no GPU with its number, or named twice.
+    """
+    names = devices.split(",")
+    if len(names) == 1:
+        return (choose_device(devices),)
+    if len(set(names)) < len(names) or not all(re.fullmatch(r"cuda:[0-9]+", name) for name in names):
+        raise SettingsError(
+            "several devices are CUDA GPUs by their numbers, each once and with a comma alone between, such as "
+            f"cuda:0,cuda:1; got {devices[:80]!r}"
+        )
+    return tuple(map(choose_device, names))
 
 
 def choose_device(device: str) -> torch.device:
@@ -71,11 +118,14 @@ def choose_device(device: str) -> torch.device:
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if "," in device:
+        raise SettingsError(f"only runs and sweeps take several devices; give one; got {device[:80]!r}")
     try:
         chosen = torch.device(device)
     except RuntimeError:
         chosen = None
-    if chosen is None or chosen.type not in ("cpu", "cuda", "mps"):
+    # torch counts GPUs in 8 bits: cuda:256 is its cuda:0.
+    if chosen is None or chosen.type not in ("cpu", "cuda", "mps") or str(chosen) != device:
         raise SettingsError(f"device must be auto, cpu, cuda, cuda:N or mps; got {device!r}")
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise SettingsError("device mps is not here: torch found no Apple GPU; use cpu")
@@ -190,9 +240,9 @@ def _does_not_fit(model: str, shape: ModelShape, weight_format: WeightFormat, fr
         for other in WEIGHT_FORMATS.values()
         if needed(other).minimum < min(free, needs.minimum)
     ]
+    advice = f"choose {', '.join(smaller)}, or a smaller model" if smaller else "choose a smaller model"
     return (
         f"{model} in {weight_format.name} needs {needs.minimum / _GIB:.1f} GiB ({needs.weights / _GIB:.1f} for its "
         f"weights, {(needs.prompt + needs.sample) / _GIB:.1f} for the keys and values of a prompt and one answer, "
-        f"{needs.readouts / _GIB:.1f} for readouts), and {free / _GIB:.1f} GiB are free on {device.type}: choose "
-        f"{' or '.join([*smaller, 'a smaller model'])}"
+        f"{needs.readouts / _GIB:.1f} for readouts), and {free / _GIB:.1f} GiB are free on {device}: {advice}"
     )

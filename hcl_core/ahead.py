@@ -1,4 +1,4 @@
-"""An iterator that works in a thread of its own, ahead of whoever takes from it."""
+"""Iterators that work in threads of their own, ahead of whoever takes from them."""
 
 import contextvars
 import queue
@@ -8,26 +8,26 @@ from contextlib import closing, suppress
 from typing import TypeVar
 
 T = TypeVar("T")
-# Items that may wait to be taken: so far the thread works ahead.
+# Items that may wait to be taken: so far the threads work ahead.
 _MOST_WAITING = 64
 
 
 class _End:
-    """The last thing in the queue, with the error that ended the iterator, if one did."""
+    """The last thing of a generator in the queue, with the error that ended it, if one did."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
 
 
-def ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:
-    """The items of a generator, which runs in a thread of its own; raises what it raises.
+def ahead(*sources: Generator[T, None, None]) -> Generator[T, None, None]:
+    """The items of some generators as they come, each of which runs in a thread of its own; raises what one raises.
 
-    Closing stops the thread: the generator is closed after the item that it is making.
+    Closing, and an error, stop the threads: each generator is closed after the item that it is making.
     """
     made: queue.Queue[T | _End] = queue.Queue(_MOST_WAITING)
     stopped = threading.Event()
 
-    def work() -> None:
+    def work(items: Generator[T, None, None]) -> None:
         end = _End()
         try:
             with closing(items):
@@ -39,16 +39,25 @@ def ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:
         _put(made, end, stopped)
 
     # Who asks is known by the context: a GPU may be lent to each visitor for a limited time.
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), name="decoding", daemon=True)
-    thread.start()
+    threads = [
+        threading.Thread(target=contextvars.copy_context().run, args=(work, items), name="decoding", daemon=True)
+        for items in sources
+    ]
+    for thread in threads:
+        thread.start()
+    num_left = len(threads)
     try:
-        while not isinstance(item := made.get(), _End):
-            yield item
-        if item.error is not None:
-            raise item.error
+        while num_left:
+            if not isinstance(item := made.get(), _End):
+                yield item
+            elif item.error is not None:
+                raise item.error
+            else:
+                num_left -= 1
     finally:
         stopped.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
 
 
 def _put(made: "queue.Queue[T | _End]", item: T | _End, stopped: threading.Event) -> bool:
