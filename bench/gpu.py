@@ -9,13 +9,13 @@ bfloat16 and with the paper's protocol (50 answers of 50 tokens at every second 
 - its terms: the calls of that run made again, blocks without attention and readouts without draws; the rest is
   attention, draws and the host's work;
 - ``bench.estimate`` with the card's measured limits and the sharing that this run had;
-- the same question, and a set of questions at once, by each kind of attention (``models.attention_kinds``): the first
-  of two decodes, in which kernels are compiled, is not counted;
+- the same question and a set of questions at once by each kind of attention (``models.attention_kinds``), the second
+  of two decodes, as kernels may be compiled in the first;
 - a set of questions at once, self-speculation, and ``transformers``' ``generate`` layer by layer, with all answers of a
   layer as one batch and one at a time.
 
-Sharing is set by sharpened logits (``bench.random_models``): nothing shared, and much. The result is one JSON and one
-table. ``--device cpu --tiny`` takes a minute and shows that it runs; its numbers say nothing of a GPU.
+Sharing is set by sharpened logits (``bench.random_models``): nothing shared, and much. The result is one JSON and two
+tables. ``--device cpu --tiny`` takes a minute and shows that it runs; its numbers say nothing of a GPU.
 """
 
 import argparse

@@ -48,7 +48,7 @@ def test_the_scratch_memory_of_a_row_is_activations_paths_and_scores():
 @pytest.mark.parametrize("model", CATALOGUE, ids=lambda model: model.name)
 def test_a_chunk_over_a_pool_has_so_many_rows_too(model):
     row = pooled_row_scratch(model.shape, ATTENTION_OFF_CPU, 2, 128, 50, 50_000, scores_in_memory=False)
-    assert scratch_bytes("cuda") // row >= 300
+    assert scratch_bytes("cuda") // row >= 400
 
 
 @torch.inference_mode()

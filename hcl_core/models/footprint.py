@@ -11,7 +11,7 @@ from hcl_core.models.shapes import ModelShape
 
 # Of a CPU: more would leave the caches, and newly mapped memory costs page faults.
 _CPU_SCRATCH_BYTES = 96 * 2**20
-# Of other devices: each chunk of rows reads all weights again. 1 GiB holds 440 rows or more of every model of the
+# Of other devices: each chunk of rows reads all weights again. 1 GiB holds 400 rows or more of every model of the
 # catalogue (paths of 50 tokens), and from about 300 rows on, the operations of a product take longer than reading its
 # weights (989e12 operations and 3.35e12 bytes a second on an H100). A fixed number: an estimate made before loading
 # would otherwise change with what is free.
