@@ -5,9 +5,9 @@ from functools import cached_property
 
 from hcl_core.decode.engine import tokenize_checked
 from hcl_core.decode.heads.head_files import check_exit_head_of
+from hcl_core.decode.model import loading
 from hcl_core.decode.model.checkpoints import Location, locate_here
 from hcl_core.decode.model.gguf_conversion import convert_gguf
-from hcl_core.decode.model.loading import choose_devices, format_of
 from hcl_core.decode.model.pretrained import read_longest_text, read_shape, read_tokenizer
 from hcl_core.decode.model.prompt_tokens import PromptTokens
 from hcl_core.decode.model.weight_files import weights_hash
@@ -43,7 +43,7 @@ class UnloadedModel:
 
     def check_format(self, dtype: str, device: str) -> None:
         """Raise ``SettingsError`` where the weights are stored in another format; both as for ``load_replicas``."""
-        format_of(self._location, dtype, choose_devices(device)[0])
+        loading.format_of(self._location, dtype, loading.choose_devices(device)[0])
 
     def check_exit_head(self, name: str) -> None:
         """Raise the ``HclError`` of an exit head that is missing, damaged, or of other weights.
