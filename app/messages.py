@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from app.live import Fetching, LiveEvent, Loading, Notice, Waiting
-from hcl_core.models.head_records import FitProgress, HeadChoice
+from hcl_core.models.head_records import FitProgress, HeadChoice, HeadTrial
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +29,22 @@ def note_on_head(choice: HeadChoice | None) -> Message | None:
     if (trial := choice.trial) is None:
         return Message("head_fallback") if choice.is_fallback else None
     if not choice.is_fallback:
-        values = {
-            "first": trial.first_layer,
-            "last": trial.last_layer,
-            "places": trial.num_positions,
-            "agreement": round(100 * (trial.agreement or 0.0)),
-            "expected": round(100 * (trial.expected or 0.0)),
-        }
-        return Message("head_for_others", values)
+        return message_of_trial("head_for_others", trial)
     if trial.noise_below is None or trial.noise_below == 1:
         return Message("head_fallback")
     return Message("head_noise", {"layer": trial.noise_below})
+
+
+def message_of_trial(key: str, trial: HeadTrial) -> Message:
+    """A message that says how well a head was seen to read a model."""
+    values = {
+        "first": trial.first_layer,
+        "last": trial.last_layer,
+        "places": trial.num_positions,
+        "agreement": round(100 * (trial.agreement or 0.0)),
+        "expected": round(100 * (trial.expected or 0.0)),
+    }
+    return Message(key, values)
 
 
 Stage = Literal["sampling", "going_on"]

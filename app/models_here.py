@@ -34,9 +34,8 @@ class Standing:
 
 def standing_of(model: CatalogueModel) -> Standing:
     """How ``model`` stands; asks no network."""
-    fetched = footprint(model.shape, WEIGHT_FORMATS["bfloat16"]).weights / _GIGABYTE
     is_too_large = _notice_on_size(model.name, model.shape) is not None
-    return Standing(fetched, registry.is_available(model), model.is_gated, is_too_large)
+    return Standing(_fetched_gigabytes(model.shape), registry.is_available(model), model.is_gated, is_too_large)
 
 
 def notice_on_model(name: str, is_public: bool = False) -> Message | None:
@@ -47,17 +46,21 @@ def notice_on_model(name: str, is_public: bool = False) -> Message | None:
     model = find_model(name)
     if model is None:
         return None if is_public else _notice_on_own(name)
-    standing = standing_of(model)
-    if standing.is_too_large:
-        return _notice_on_size(model.name, model.shape)
-    if is_public or standing.is_here:
+    if (too_large := _notice_on_size(model.name, model.shape)) is not None:
+        return too_large
+    if is_public or registry.is_available(model):
         return None
     return _notice_on_absent(model.name, model.shape, model.is_gated)
 
 
 def _notice_on_absent(name: str, shape: ModelShape, is_gated: bool) -> Message:
-    fetched = footprint(shape, WEIGHT_FORMATS["bfloat16"]).weights / _GIGABYTE
-    return Message("model_gated" if is_gated else "model_absent", {"model": name, "size": fetched})
+    size = _fetched_gigabytes(shape)
+    return Message("model_gated" if is_gated else "model_absent", {"model": name, "size": size})
+
+
+def _fetched_gigabytes(shape: ModelShape) -> float:
+    """Of the weights in two bytes each, as the Hub holds most."""
+    return footprint(shape, WEIGHT_FORMATS["bfloat16"]).weights / _GIGABYTE
 
 
 def _notice_on_size(name: str, shape: ModelShape) -> Message | None:

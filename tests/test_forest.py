@@ -158,13 +158,19 @@ def test_a_small_wave_does_not_wait_for_all_of_a_large_question():
     assert order == [lanes[0], lanes[1], *order[2:]] and order.count(lanes[0]) == 4
 
 
-def test_a_first_wave_is_soon_done_beside_a_large_question():
+def large_question_under_way():
+    """A decoder, its forest, the lane of a large question that has had its first wave, and another request."""
     decoder = make_decoder(make_lm())
     forest = Forest(decoder.parts.lm, decoder.parts.budget_now)
     large, new = requests(decoder)[:2]
     (busy,) = opened(forest, decoder, [replace(large, waves=waves(1, 2, 3, 4, sizes=(1, 30)))])
     while busy.is_new:
         forest.step()
+    return decoder, forest, busy, new
+
+
+def test_a_first_wave_is_soon_done_beside_a_large_question():
+    decoder, forest, busy, new = large_question_under_way()
     forest.step()  # its second wave has begun
     (newcomer,) = opened(forest, decoder, [new])
     moved = {busy: 0, newcomer: 0}
@@ -176,12 +182,7 @@ def test_a_first_wave_is_soon_done_beside_a_large_question():
 
 
 def test_newcomers_do_not_stop_a_question_that_is_under_way():
-    decoder = make_decoder(make_lm())
-    forest = Forest(decoder.parts.lm, decoder.parts.budget_now)
-    large, new = requests(decoder)[:2]
-    (busy,) = opened(forest, decoder, [replace(large, waves=waves(1, 2, 3, 4, sizes=(1, 30)))])
-    while busy.is_new:
-        forest.step()
+    decoder, forest, busy, new = large_question_under_way()
     num_steps = 0
     while forest.has(busy):
         opened(forest, decoder, [new])  # somebody new at every step

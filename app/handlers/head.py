@@ -10,7 +10,7 @@ from pathlib import Path
 from app.head_fits import Fitted, TakenIn
 from app.jobs import StoppedError
 from app.live import Notice, Ready
-from app.messages import FitStep, Message, message_of
+from app.messages import FitStep, Message, message_of, message_of_trial
 from app.visit import Visit
 from hcl_core import registry
 from hcl_core.errors import ExitHeadError, HclError, HeadIsThereError, NotHereError, SettingsError
@@ -46,8 +46,8 @@ class HeadOfModel:
     is_offered: bool
     takes_in: bool
     num_bytes: int | None
-    num_tokens: int
-    foretold: Foretold | None
+    num_tokens: int = 0
+    foretold: Foretold | None = None
     problem: str = ""
 
 
@@ -83,7 +83,13 @@ def head_of(visit: Visit, model: str) -> HeadOfModel:
         given = file if fits.is_allowed else None
         num_bytes = given.stat().st_size if given else None
         return HeadOfModel(
-            name, config, given.name if given else None, is_trained_for_exit, False, takes_in, num_bytes, 0, None
+            name,
+            config,
+            given.name if given else None,
+            is_trained_for_exit,
+            is_offered=False,
+            takes_in=takes_in,
+            num_bytes=num_bytes,
         )
     num_bytes, problem, is_offered = None, "", True
     try:
@@ -95,7 +101,16 @@ def head_of(visit: Visit, model: str) -> HeadOfModel:
         problem, is_offered = str(error), False
     foretold = fits.foretell(name, _SETTINGS) if is_offered else None
     return HeadOfModel(
-        name, None, None, False, is_offered, takes_in, num_bytes, _SETTINGS.num_tokens, foretold, problem
+        name,
+        None,
+        None,
+        is_trained_for_exit,
+        is_offered,
+        takes_in,
+        num_bytes,
+        _SETTINGS.num_tokens,
+        foretold,
+        problem,
     )
 
 
@@ -137,7 +152,8 @@ def take_in(visit: Visit, model: str, file: str, replace: bool = False) -> Gener
         with closing(fits.take_in(model.strip(), path, replace, visit.visitor, visit.address)) as steps:
             for step in steps:
                 if isinstance(step, TakenIn):
-                    yield HeadUpdate(_taken_in(step), head_of(visit, model), is_new=True)
+                    told = message_of_trial("head_taken" if step.is_used else "head_kept_beside", step.trial)
+                    yield HeadUpdate(told, head_of(visit, model), is_new=True)
                 else:
                     yield HeadUpdate(_told(step, "head_tried"))
     except HeadIsThereError:
@@ -162,18 +178,6 @@ def shared_file(visit: Visit, head: str, name: str) -> bytes:
     if content is None:
         raise ExitHeadError(f"there is no exit head {head[:200]!r} with a file {name[:40]!r} here: open the page again")
     return content
-
-
-def _taken_in(step: TakenIn) -> Message:
-    trial = step.trial
-    values = {
-        "first": trial.first_layer,
-        "last": trial.last_layer,
-        "places": trial.num_positions,
-        "agreement": round(100 * (trial.agreement or 0.0)),
-        "expected": round(100 * (trial.expected or 0.0)),
-    }
-    return Message("head_taken" if step.is_used else "head_kept_beside", values)
 
 
 def _told(notice: Notice, begins: str) -> Message:

@@ -57,21 +57,18 @@ def wire_head(core: Service, parts: dict[str, Any], model: Any, page: gr.Blocks,
 
     def fit(visit: Visit, name: str | None) -> Generator[Parts, None, None]:
         """Fit an exit head for a model; the last update says how well it reads each layer."""
-        with closing(handlers.fit(visit, name or "")) as updates:
-            yield from (_updated(update, visit) for update in updates)
+        yield from _followed(handlers.fit(visit, name or ""), visit)
 
     def take_in(visit: Visit, name: str | None, file: str | None) -> Generator[Parts, None, None]:
         """Check an exit head that somebody else fitted for a model, and keep it; a page of one's own alone does."""
         yield _asked(None)
         if file:
-            with closing(handlers.take_in(visit, name or "", file)) as updates:
-                yield from (_updated(update, visit) for update in updates)
+            yield from _followed(handlers.take_in(visit, name or "", file), visit)
 
     def replace(visit: Visit, asked: tuple[str, str] | None) -> Generator[Parts, None, None]:
         yield _asked(None)
         if asked:
-            with closing(handlers.take_in(visit, *asked, replace=True)) as updates:
-                yield from (_updated(update, visit) for update in updates)
+            yield from _followed(handlers.take_in(visit, *asked, replace=True), visit)
 
     def keep(visit: Visit) -> Parts:
         return _asked(None) | {"status": status_line(Message("head_not_taken"), visit.words)}
@@ -89,11 +86,13 @@ def wire_head(core: Service, parts: dict[str, Any], model: Any, page: gr.Blocks,
     parts["no"].click(bind(keep), None, asked, **QUIET)
 
 
-def _updated(update: handlers.HeadUpdate, visit: Visit) -> Parts:
-    told: Parts = {"status": status_line(update.status, visit.words)}
-    told |= _shown(update.head, visit) if update.head else {}
-    told |= _asked(update.asked) if update.asked else {}
-    return told | ({"news": time.monotonic()} if update.is_new else {})
+def _followed(updates: Generator[handlers.HeadUpdate, None, None], visit: Visit) -> Generator[Parts, None, None]:
+    with closing(updates):
+        for update in updates:
+            told: Parts = {"status": status_line(update.status, visit.words)}
+            told |= _shown(update.head, visit) if update.head else {}
+            told |= _asked(update.asked) if update.asked else {}
+            yield told | ({"news": time.monotonic()} if update.is_new else {})
 
 
 def _asked(asked: tuple[str, str] | None) -> Parts:

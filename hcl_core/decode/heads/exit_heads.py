@@ -188,8 +188,8 @@ def load_exit_head(name: str, lm: LanguageModel) -> ExitHead:
     raise none_fitted(lm, but_for)
 
 
+_Files = tuple[tuple[Path, int], ...]  # and when each was written
 # Of each model in memory: a trial takes a second or two, and every run asks for it.
-_Files = tuple[tuple[Path, int], ...]
 _trials: WeakKeyDictionary[LanguageModel, dict[_Files, tuple[Path | None, HeadTrial]]] = WeakKeyDictionary()
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hcl_core.decode.model.attention import softmax
 from hcl_core.decode.trie.prompt_cache import PromptKv
+from hcl_core.decode.trie.slot_pool import grown_capacity
 from hcl_core.decode.trie.token_trie import IntArray
 
 
@@ -51,7 +52,7 @@ class GrowingRows:
         """Store ``[n, width]`` and return the number of its first row."""
         start, needed = self._used, self._used + rows.shape[0]
         if needed > len(self._rows):
-            self._grow_to(max(needed, min(max(needed, len(self._rows)) * 3 // 2, self._reserved)))
+            self._grow_to(grown_capacity(len(self._rows), needed, self._reserved))
         self._rows[start:needed] = rows
         self._used = needed
         return start

@@ -16,6 +16,7 @@ from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import MIN_ROWS
 from hcl_core.decode.trie.slot_pool import SlotPool, Slots, new_pool
 from hcl_core.decode.trie.token_trie import TokenTrie
+from hcl_core.models.attention_kinds import BY_TREE, blocks_kept
 from hcl_core.models.footprint import pooled_row_scratch, row_scratch
 
 
@@ -151,7 +152,8 @@ class PromptCache:
 
     def blocks_kept(self, exit_layer: int) -> int:
         """Blocks for whose keys and values a node takes memory when it runs ``exit_layer`` of them."""
-        return exit_layer if self.slots is None else self.lm.num_hidden_layers
+        kind = BY_TREE if self.slots is None else self.slots.pool.kind
+        return blocks_kept(kind, self.lm.num_hidden_layers, exit_layer)
 
 
 def _attend_causally(query: Tensor, key: Tensor, value: Tensor, limits: Limits) -> Tensor:

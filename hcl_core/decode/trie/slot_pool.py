@@ -17,6 +17,11 @@ from hcl_core.decode.trie.token_trie import IntArray
 from hcl_core.models.attention_kinds import BY_TREE, GATHERED, AttentionKind
 
 
+def grown_capacity(capacity: int, needed: int, reserved: int) -> int:
+    """What a full store of rows grows to: by half, but not beyond what is reserved unless more is needed."""
+    return max(needed, min(max(needed, capacity) * 3 // 2, reserved))
+
+
 class SlotPool:
     """Slots of a layer's keys and values, for all layers of a model.
 
@@ -71,7 +76,7 @@ class SlotPool:
         """``count`` slots that nobody has, ascending."""
         needed = self.num_taken + count
         if needed > self.capacity:
-            self._grow_to(max(needed, min(max(needed, self.capacity) * 3 // 2, self._reserved())))
+            self._grow_to(grown_capacity(self.capacity, needed, self._reserved()))
         slots = np.flatnonzero(~self._is_taken)[:count]
         self._is_taken[slots] = True
         self._top = max(self._top, int(slots[-1]) + 1 if count else 0)
