@@ -25,8 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.curves import OUT
+from hcl_core.models.attention_kinds import GATHERED
 from hcl_core.models.catalogue import find_model
-from hcl_core.models.footprint import MIN_READOUT_ROWS, readout_rows, row_scratch, scratch_bytes
+from hcl_core.models.footprint import MIN_READOUT_ROWS, pooled_row_scratch, readout_rows, scratch_bytes
 from hcl_core.models.shapes import ModelShape
 from hcl_core.settings.layers import parse_layers
 
@@ -121,7 +122,9 @@ def blocks_read(
     rows_an_exit = protocol.samples * sharing.blocks
     num_read = 0
     for path_tokens in range(1, protocol.tokens + 1):
-        chunk = max(MIN_READOUT_ROWS, scratch // row_scratch(shape, protocol.prompt_tokens, path_tokens))
+        # Gathered attention reads a tree's own slots, whatever the pool has.
+        row = pooled_row_scratch(shape, GATHERED, 2, protocol.prompt_tokens, path_tokens, 0, scores_in_memory=False)
+        chunk = max(MIN_READOUT_ROWS, scratch // row)
         starts = range(0, math.ceil(rows_an_exit * len(exits)), chunk)
         num_read += sum(deepest_first[int(start / rows_an_exit)] for start in starts)
     return num_read
