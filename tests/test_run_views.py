@@ -22,7 +22,8 @@ from hcl_core.pipeline import Finished
 from hcl_core.pipeline.views import stored_view_id
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.verify import verify_run
-from hcl_core.transfer.archive import pack_run, unpack_run
+from hcl_core.transfer.packing import pack_run
+from hcl_core.transfer.unpacking import unpack_run
 
 LETTERS = "\n".join("abcdefghijklmnopqrstuvwxyz0123456789<>=+-")
 NOTHING = "zzzqqq"
