@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 
 from hcl_core.answer_rules import FIRST_LINE, find_answer_rule
 from hcl_core.errors import RunFolderError, SettingsError
@@ -21,6 +22,11 @@ SCHEMA_VERSION = 1
 ENGINE_VERSION = 1
 # A regular expression.
 RUN_ID_PATTERN = "[0-9a-f]{16}"
+
+
+def now() -> str:
+    """The time, as a manifest has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def is_run_id(text: str) -> bool:
