@@ -25,7 +25,7 @@ from hcl_core.runs.manifest import check_run_id, is_run_id
 from hcl_core.runs.tables import KEY
 from hcl_core.strict_json import read_record
 from hcl_core.sweeps.axes import CellAxes
-from hcl_core.sweeps.plan import Shard, shards_of
+from hcl_core.sweeps.shards import Shard, shards_of
 from hcl_core.user_files import MAX_JSON_BYTES, read_text_limited
 
 SCHEMA_VERSION = 1

@@ -19,8 +19,9 @@ from hcl_core.pipeline.prepared import PreparedRun
 from hcl_core.pipeline.request import RunRequest, prepare
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.starting import start_prepared
+from hcl_core.sweeps.cells import Cell, Plan
 from hcl_core.sweeps.folder import CellProgress, StoredCell, SweepFolder
-from hcl_core.sweeps.plan import Cell, Plan, Shard, shards_of
+from hcl_core.sweeps.shards import Shard, shards_of
 
 _log = logging.getLogger(__name__)
 
