@@ -1,12 +1,15 @@
 """Runs as zip files, for the tests of what packs them and takes them in."""
 
 import json
+import shutil
 import warnings
 import zipfile
 
+import pyarrow.parquet as pq
 import pytest
 
 from hcl_core.errors import RunFolderError
+from hcl_core.runs.tables import table_of
 from hcl_core.transfer.unpacking import unpack_run
 
 
@@ -36,3 +39,10 @@ def assert_refused(source, into, match):
 
 def edit_json(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes) + "\n", encoding="utf-8")
+
+
+def replace_samples(folder, samples):
+    shutil.rmtree(folder.path / "samples")
+    (folder.path / "samples").mkdir()
+    # Not by ``append_samples``, which refuses what is refused here.
+    pq.write_table(table_of(samples), folder.path / "samples" / "part-00000.parquet")
