@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from app.figures.base import Figure
 from app.figures.printed_axes import add_axes, add_shapes, add_traces, name_of, y_axes
 from app.theme import light_colours
-from hcl_core.text import printable
+from hcl_core.text import one_line, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +79,7 @@ def inline_svg(svg: bytes, label: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return printable(" ".join(text.split()))
+    return printable(one_line(text))
 
 
 def _lines(text: str, letters: int, most: int) -> list[str]:

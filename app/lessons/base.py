@@ -2,7 +2,7 @@
 
 from html import escape
 
-from hcl_core.text import printable
+from hcl_core.text import one_line, printable
 
 
 def text(value: str) -> str:
@@ -13,4 +13,4 @@ def text(value: str) -> str:
 def paragraphs(value: str | None) -> str:
     """Escaped, a paragraph for each that an empty line ends."""
     blocks = (value or "").split("\n\n")
-    return "".join(f'<p class="text">{text(" ".join(block.split()))}</p>' for block in blocks if block.strip())
+    return "".join(f'<p class="text">{text(one_line(block))}</p>' for block in blocks if block.strip())

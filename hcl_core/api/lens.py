@@ -11,7 +11,8 @@ from hcl_core.api.running import template_of
 from hcl_core.errors import SettingsError
 from hcl_core.models.head_records import HeadChoice, check_exit_head
 from hcl_core.models.lens_records import RESID_POST, LensTable, head_at, lens_rows
-from hcl_core.settings.prompts import PromptTemplate, one_line
+from hcl_core.settings.prompts import PromptTemplate
+from hcl_core.text import one_line
 
 if TYPE_CHECKING:
     import pandas as pd

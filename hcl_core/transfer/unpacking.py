@@ -16,6 +16,7 @@ from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest, check_run_id
 from hcl_core.runs.titles import MAX_TITLE_BYTES, NO_TITLE, TITLE_FILE, RunTitle, parse_title, read_title, write_title
+from hcl_core.text import one_line
 from hcl_core.transfer.entries import MAX_TEXT_BYTES, Entry, chunks_of, copy_files, opened_source
 from hcl_core.transfer.settling import Outcome, settle
 from hcl_core.transfer.vetting import DAMAGED, check_run, delete_invalid_derived_files
@@ -73,7 +74,7 @@ def unpack_run(source: Path, into: Path) -> ImportedRun:
     except OSError as error:
         raise RunFolderError(f"cannot unpack {source} into {into}: {error.strerror or error}") from None
     except DAMAGED as error:
-        problem = " ".join(str(error).split())[:300]
+        problem = one_line(str(error))[:300]
         raise RunFolderError(f"{source} is no run that can be taken in: {problem}; export it anew") from None
     imported = RunFolder(into / name)
     if not imported.exists or imported.manifest().run_id != run_id:
