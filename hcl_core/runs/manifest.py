@@ -1,6 +1,5 @@
 """The settings of a run, and the record of it: ``manifest.json``."""
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from hcl_core.records import SamplingSettings, StoredQuestion
 from hcl_core.settings.layers import format_layers
 from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import Strategy
-from hcl_core.strict_json import read_record
+from hcl_core.strict_json import read_record, short_hash
 
 SCHEMA_VERSION = 1
 # To be raised by 1 when a change of the engine makes it draw other samples from the same settings.
@@ -95,8 +94,7 @@ class RunSettings:
             del settings["answer_rule"]
         prompts = [(stored.question.id, stored.prompt) for stored in questions]
         hashed = {"engine": ENGINE_VERSION, "settings": settings, "prompts": prompts}
-        canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
+        return short_hash(hashed)
 
 
 def differing_settings(first: "Manifest", second: "Manifest") -> dict[str, list[object]]:

@@ -1,12 +1,11 @@
 """The cells of a sweep, a run each."""
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 
 from hcl_core import registry
 from hcl_core.models.footprint import footprint
 from hcl_core.pipeline.request import RunRequest
+from hcl_core.strict_json import short_hash
 from hcl_core.sweeps.axes import CellAxes
 
 
@@ -54,8 +53,7 @@ class Cell:
                 "asked": [(each.id, each.text, each.answers) for each in request.questions],
             }
         )
-        canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
+        return short_hash(asked)
 
 
 @dataclass(frozen=True, slots=True)
