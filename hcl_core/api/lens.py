@@ -85,12 +85,17 @@ def lens(
     """
     if (question is None) == (prompt is None):
         raise SettingsError("give either a question or a prompt")
-    if not (question or prompt or "").strip():
+    check_look(prompt or question or "", exit_head, site)
+    chosen = template_of(template)
+    return look(loaded(model), prompt, question, answer, exit_head, chosen, top, whole_text, max_new_tokens, site)
+
+
+def check_look(text: str, exit_head: str, site: str) -> None:
+    """Raise ``SettingsError`` for what ``look`` refuses whatever the model is."""
+    if not text.strip():
         raise SettingsError("the lens needs a text to go on from; got an empty one")
     check_exit_head(exit_head)
     head_at(site, exit_head)
-    chosen = template_of(template)
-    return look(loaded(model), prompt, question, answer, exit_head, chosen, top, whole_text, max_new_tokens, site)
 
 
 def look(
