@@ -180,6 +180,11 @@ class Manifest:
         return Strategy.parse(self.settings.strategy)
 
     @property
+    def asked_exit_head(self) -> str:
+        """The exit head that was asked for; in runs that do not say, the one that was taken."""
+        return self.head_choice.asked if self.head_choice else self.settings.exit_head
+
+    @property
     def num_total_samples(self) -> int:
         """Samples of the whole run: questions times exit layers times samples of each."""
         return self.num_questions * len(self.settings.exit_layers) * self.settings.num_samples
