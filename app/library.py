@@ -161,20 +161,19 @@ def questions_of(run: StoredRun) -> tuple[StoredQuestion, ...]:
 
 def question_id_of(run: StoredRun, text: str) -> str | None:
     """The id under which ``run`` has asked the question of that text; ``None`` if it has not."""
-    try:
-        return _ids_by_text(run).get(text)
-    except (OSError, ValueError, HclError):  # damaged: `score` says what is wrong with it
-        return None
+    return _readable_ids(run).get(text)
 
 
 def only_question_of(run: StoredRun) -> str | None:
     """The text of the question, of a run of one."""
-    if run.manifest.num_questions != 1:
-        return None
+    return next(iter(_readable_ids(run)), None) if run.manifest.num_questions == 1 else None
+
+
+def _readable_ids(run: StoredRun) -> dict[str, str]:
     try:
-        return next(iter(_ids_by_text(run)), None)
+        return _ids_by_text(run)
     except (OSError, ValueError, HclError):  # damaged: `score` says what is wrong with it
-        return None
+        return {}
 
 
 def right_answers_of(run: StoredRun) -> tuple[str, ...]:
