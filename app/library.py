@@ -146,7 +146,7 @@ def version_of(*files: str) -> Callable[..., Hashable]:
     return key
 
 
-_by_questions, by_verdicts = version_of("questions.jsonl"), version_of("verdicts.parquet")
+_by_questions = version_of("questions.jsonl")
 # Open questions are scored from both.
 by_answers = version_of("verdicts.parquet", "plausibility.parquet")
 

@@ -39,7 +39,7 @@ def reveal(room: Room, stage: Stage, words: Translator, mine: str, with_table: b
             f"{_pictures(prediction, truth, spread, scored, parts, said, mine, words)}"
             f'<p class="note">{_how_many(prediction, truth, spread, words)}</p></section>'
         )
-    table = _answers(view, scored, words) if with_table and "answers" in parts else ""
+    table = _answers(view, words) if with_table and "answers" in parts else ""
     return "".join(shown_parts) + table + (_explore(room, stage, words) if with_table and "explore" in parts else "")
 
 
@@ -122,7 +122,7 @@ def _cut(answer: str, most: int = 60) -> str:
     return line if len(line) <= most else line[:most] + "…"
 
 
-def _answers(view: QuestionView, scored: Scored, words: Translator) -> str:
+def _answers(view: QuestionView, words: Translator) -> str:
     """The most common answer of the layers from shortly before the first right answers."""
     first = next((at for at, layer in enumerate(view.layers) if layer.num_correct * _SOME >= layer.num_samples), 0)
     rows = []
