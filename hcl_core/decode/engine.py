@@ -25,7 +25,8 @@ from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.cost import ModelCost
 from hcl_core.ports import DecodeProgress, DecodeRequest
 from hcl_core.records import Question, SamplingSettings, StoredQuestion
-from hcl_core.settings.prompts import PromptTemplate, one_line
+from hcl_core.settings.prompts import PromptTemplate
+from hcl_core.text import one_line
 
 _MAX_CPU_BUDGET = 4 * 2**30
 # Tokens that prompts begin with: fewer are not worth a pass of their own through the model.

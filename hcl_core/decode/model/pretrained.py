@@ -32,6 +32,7 @@ from hcl_core.decode.model.weight_files import read_json_object, weights_hash
 from hcl_core.errors import DamagedModelError, HclError, NotEnoughMemoryError, UnsupportedArchitectureError
 from hcl_core.models.engines import FAST, EngineName
 from hcl_core.models.shapes import ModelShape
+from hcl_core.text import one_line
 
 # No network, no code of a model's.
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -100,7 +101,7 @@ def explain_damage(folder: Path, part: str) -> Iterator[None]:
     except Exception as error:  # they have no common error class; tokenizers raises Exception itself
         if is_out_of_memory(error):
             raise
-        problem = " ".join(str(error).split()) or type(error).__name__
+        problem = one_line(str(error)) or type(error).__name__
         raise DamagedModelError(f"the {part} of {folder} cannot be loaded: {problem[:300]}") from error
 
 
