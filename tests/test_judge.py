@@ -766,6 +766,12 @@ def test_words_around_a_starter_answer_never_make_it_wrong(pair, before, after):
     assert AliasJudge().judge_one(question, f"{before} {alias} {after}").outcome == "correct"
 
 
+def test_hedges_around_an_answer_of_several_words_leave_nothing_open():
+    constellation = next(question for question, alias in STARTER if alias == "Coma Berenices")
+    assert AliasJudge().judge_one(constellation, "Coma Berenices, maybe, maybe").outcome == "correct"
+    assert AliasJudge().judge_one(constellation, "maybe Coma Berenices, maybe the Great Attractor").outcome != "correct"
+
+
 @given(WORD, st.text(LATIN, max_size=5), st.text(LATIN, max_size=5))
 def test_alias_inside_another_word_never_counts(alias, prefix, suffix):
     # With a plural's ending or another spelling of it, it is the same word.
