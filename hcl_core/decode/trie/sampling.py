@@ -67,10 +67,9 @@ def draw_tokens(logits: Tensor, rows: Tensor, uniforms: Tensor, settings: Sampli
         return drawn[0].long(), drawn[1]
     allowed = _mask_below_top_k(logits, settings.top_k)
     values, candidates = _most_probable(allowed)
-    total, log_mass = (
-        _log_mass(each, temperature, candidates[:, :1])
-        for each, temperature in ((logits, 1.0), (allowed, settings.temperature))
-    )
+    log_mass = _log_mass(allowed, settings.temperature, candidates[:, :1])
+    is_total = settings.temperature == 1 and allowed is logits
+    total = log_mass if is_total else _log_mass(logits, 1.0, candidates[:, :1])
     cumulative = rounded_probs(values, log_mass, settings.temperature).cumsum(dim=-1)
     positions, is_decided = _pick(cumulative, rows, uniforms, settings.top_p)
     drawn = torch.cat((with_logprobs(candidates[rows, positions], rows, total), is_decided.double()[None])).cpu()
