@@ -1,4 +1,4 @@
-"""Prompts with a common beginning: it runs once, and no prompt's states depend on who ran it."""
+"""Prompts with a common prefix: it runs once, and no prompt's states depend on who ran it."""
 
 from dataclasses import replace
 
@@ -8,24 +8,22 @@ from conftest import FAMILIES, make_decoder, make_lm, stored_question
 from test_forest import GREEDY, STRATEGIES, WARM, alone, requests, together
 from test_pooled_attention import lms, model_of
 
-from hcl_core.decode.engine import EngineParts
 from hcl_core.decode.forest import Forest
 from hcl_core.decode.strategy import decoder_of
 from hcl_core.decode.trie import prompt_cache
-from hcl_core.decode.trie.prompt_cache import Beginnings, Prompt, PromptCache
+from hcl_core.decode.trie.prompt_cache import PrefixCache, Prompt, PromptCache
 from hcl_core.models.attention_kinds import BY_TREE, GATHERED
 from hcl_core.records import Question
 from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import Strategy
 
 TEMPLATE = PromptTemplate("file", "Say it in a word.\nQ: {question}\nA:")
-SHARED = [5, 6, 7, 8, 9, 10, 11, 12, 13]
+PREFIX = [5, 6, 7, 8, 9, 10, 11, 12, 13]
 RESTS = [[20, 21], [22], [20, 23, 24, 25]]
-NUM_SHARED = len(SHARED)
 
 
-def prompts(num_shared=NUM_SHARED):
-    return [Prompt([*SHARED, *rest], num_shared=num_shared) for rest in RESTS]
+def prompts(num_prefix_tokens=9):
+    return [Prompt([*PREFIX, *rest], num_prefix_tokens=num_prefix_tokens) for rest in RESTS]
 
 
 def counted_rows(lm, monkeypatch):
@@ -46,7 +44,7 @@ def counted_rows(lm, monkeypatch):
 @torch.inference_mode()
 def test_the_states_are_those_of_whole_prompts(case, kind):
     lm = lms(model_of(case), kind)[1]
-    whole, split = (PromptCache.of_many(lm, prompts(num_shared)) for num_shared in (0, len(SHARED)))
+    whole, split = (PromptCache.of_many(lm, prompts(num_prefix_tokens)) for num_prefix_tokens in (0, len(PREFIX)))
     for one, other in zip(whole, split, strict=True):
         assert one.num_tokens == other.num_tokens
         torch.testing.assert_close(one.last_states, other.last_states, rtol=1e-4, atol=1e-4)
@@ -57,11 +55,11 @@ def test_the_states_are_those_of_whole_prompts(case, kind):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @torch.inference_mode()
-def test_no_bit_depends_on_who_ran_the_beginning(dtype):
+def test_no_bit_depends_on_who_ran_the_prefix(dtype):
     lm = make_lm(dtype=dtype)
-    kept = Beginnings(lm)
-    company = PromptCache.of_many(lm, prompts(), beginnings=kept)
-    later = PromptCache.of_many(lm, prompts()[1:2], beginnings=kept)
+    kept = PrefixCache(lm)
+    company = PromptCache.of_many(lm, prompts(), prefixes=kept)
+    later = PromptCache.of_many(lm, prompts()[1:2], prefixes=kept)
     (by_itself,) = PromptCache.of_many(lm, prompts()[1:2])
     for one in (company[1], *later):
         assert torch.equal(one.last_states, by_itself.last_states)
@@ -70,30 +68,30 @@ def test_no_bit_depends_on_who_ran_the_beginning(dtype):
 
 
 @torch.inference_mode()
-def test_a_beginning_runs_once(monkeypatch):
+def test_a_prefix_runs_once(monkeypatch):
     lm = make_lm()
-    rows, kept = counted_rows(lm, monkeypatch), Beginnings(lm)
-    PromptCache.of_many(lm, [*prompts(), Prompt([9, 8, 7])], beginnings=kept)
-    assert rows == [len(SHARED), sum(map(len, RESTS)) + 3]
-    PromptCache.of_many(lm, prompts(), beginnings=kept)
+    rows, kept = counted_rows(lm, monkeypatch), PrefixCache(lm)
+    PromptCache.of_many(lm, [*prompts(), Prompt([9, 8, 7])], prefixes=kept)
+    assert rows == [len(PREFIX), sum(map(len, RESTS)) + 3]
+    PromptCache.of_many(lm, prompts(), prefixes=kept)
     assert rows[2:] == [sum(map(len, RESTS))]
 
 
 @torch.inference_mode()
-def test_few_beginnings_are_kept(monkeypatch):
+def test_few_prefixes_are_kept(monkeypatch):
     lm = make_lm()
-    size = prompt_cache.Beginning.of(lm, SHARED).num_bytes
+    size = prompt_cache.Prefix.of(lm, PREFIX).num_bytes
     monkeypatch.setattr(prompt_cache, "_MOST_KEPT_BYTES", 2 * size)
-    rows, kept = counted_rows(lm, monkeypatch), Beginnings(lm)
-    others = [Prompt([first, *SHARED[1:], 20], num_shared=len(SHARED)) for first in (100, 101)]
+    rows, kept = counted_rows(lm, monkeypatch), PrefixCache(lm)
+    others = [Prompt([first, *PREFIX[1:], 20], num_prefix_tokens=len(PREFIX)) for first in (100, 101)]
     for prompt in (prompts()[0], others[0], prompts()[0], others[1], prompts()[0], others[0]):
         kept.of([prompt])
     # The first was used again before the third came, which took the place of the second.
-    assert rows == [len(SHARED)] * 4
+    assert rows == [len(PREFIX)] * 4
     monkeypatch.setattr(prompt_cache, "_MOST_KEPT_BYTES", size - 1)
+    kept.of(prompts()[:1])  # finds the first, which is dropped then
     assert all(kept.of(prompts())), "one that is too large to keep still serves the prompts that ask for it"
-    kept.of(prompts())
-    assert len(rows) == 5  # the first was there still, and was then dropped
+    assert len(rows) == 5
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -103,13 +101,13 @@ def test_answers_are_the_same_alone_and_in_company(strategy, monkeypatch):
     asked = requests(decoder, settings=(WARM, GREEDY))
     expected = [alone(decoder, request) for request in asked]
     rows = counted_rows(lm, monkeypatch)
-    assert together(decoder, asked) == expected
-    num_shared = len("Say it in a word.\nQ: ")
-    prompt_rows = [len(decoder.tokenize_checked(each.stored, each.settings)) - num_shared for each in asked]
-    assert rows[:2] == [num_shared, sum(prompt_rows)]
+    assert together(decoder_of(parts, Strategy.parse(strategy)), asked) == expected
+    num_prefix_tokens = len("Say it in a word.\nQ: ")
+    prompt_rows = [len(decoder.tokenize_checked(each.stored, each.settings)) - num_prefix_tokens for each in asked]
+    assert rows[:2] == [num_prefix_tokens, sum(prompt_rows)]
 
 
-def test_a_forest_keeps_the_beginning_for_later_questions(monkeypatch):
+def test_a_forest_keeps_the_prefix_for_later_questions(monkeypatch):
     decoder = decoder_of(replace(make_decoder(lm := make_lm()).parts, template=TEMPLATE), Strategy.parse("early_exit"))
     forest, rows = Forest(lm, decoder.parts.budget_now), counted_rows(lm, monkeypatch)
     firsts = []
@@ -122,21 +120,39 @@ def test_a_forest_keeps_the_beginning_for_later_questions(monkeypatch):
     assert rows[firsts[1]] == len("Name a colour of the rainbow.\nA:")
 
 
+@torch.inference_mode()
+def test_a_large_prefix_leaves_small_ones_in_place(monkeypatch):
+    lm = make_lm()
+    monkeypatch.setattr(prompt_cache, "_MOST_KEPT_BYTES", prompt_cache.Prefix.of(lm, PREFIX).num_bytes)
+    rows, kept = counted_rows(lm, monkeypatch), PrefixCache(lm)
+    large = Prompt([*PREFIX, *PREFIX, 20], num_prefix_tokens=2 * len(PREFIX))
+    for prompt in (prompts()[0], large, prompts()[0]):
+        kept.of([prompt])
+    assert rows == [len(PREFIX), 2 * len(PREFIX)]
+
+
+def test_a_decoder_keeps_the_prefix_for_later_questions(monkeypatch):
+    decoder = decoder_of(replace(make_decoder(lm := make_lm()).parts, template=TEMPLATE), Strategy.parse("early_exit"))
+    rows = counted_rows(lm, monkeypatch)
+    for request in requests(decoder)[:2]:
+        alone(decoder, request)
+    num_prefix_tokens = len("Say it in a word.\nQ: ")
+    assert rows.count(num_prefix_tokens) == 1 and rows[0] == num_prefix_tokens
+
+
 @pytest.mark.parametrize(
-    ("text", "question", "num_shared"),
+    ("text", "question", "num_prefix_tokens"),
     [
         ("Say it in a word.\nQ: {question}\nA:", "Name a planet.", 21),
         ("Q: {question}\nA:", "Name a planet.", 0),  # too few to run by themselves
         ("{question}", "Name a planet.", 0),
     ],
 )
-def test_what_prompts_of_a_template_share(text, question, num_shared):
+def test_what_prompts_of_a_template_share(text, question, num_prefix_tokens):
     parts = make_decoder(make_lm()).parts
-    decoder = decoder_of(
-        EngineParts(parts.lm, parts.exit_head, PromptTemplate("file", text)), Strategy.parse("early_exit")
-    )
+    decoder = decoder_of(replace(parts, template=PromptTemplate("file", text)), Strategy.parse("early_exit"))
     token_ids = parts.lm.tokenize(decoder.prompt_for(Question("q", question, ())))
-    assert decoder._num_shared(token_ids) == num_shared
+    assert decoder._num_prefix_tokens(token_ids) == num_prefix_tokens
 
 
 def test_a_prompt_that_begins_otherwise_shares_nothing():
@@ -145,4 +161,5 @@ def test_a_prompt_that_begins_otherwise_shares_nothing():
     stored = replace(
         stored_question(decoder, Question("q", "Name a planet.", ())), prompt="Another prompt: Name a planet."
     )
-    assert decoder._num_shared(parts.tokenize(stored)) == 0
+    assert decoder._num_prefix_tokens(parts.tokenize(stored)) == 0
+    assert decoder._num_prefix_tokens(decoder._prefix_token_ids) == 0  # its last token is the prompt's own

@@ -145,7 +145,7 @@ def test_draws_of_flat_distributions_equal_those_of_a_sort(draw_flat, draws, set
 @pytest.mark.parametrize("top_p", [0.5, 0.9, 0.999999, 1 - 1e-9, 1.0])
 @pytest.mark.parametrize("spread", [0.0, 0.5, 5.0], ids=["uniform", "flat", "peaked"])
 def test_tokens_out_of_reach_are_never_missed(spread, top_p):
-    """What is left out has less mass than lies outside the nucleus, even where rounding leaves too little."""
+    """What is left out has less mass than lies outside the nucleus."""
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(8, 20_000, generator=generator) * spread
     rows = torch.arange(8).repeat(len(ENDS) + 50)

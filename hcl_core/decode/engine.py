@@ -18,7 +18,7 @@ from hcl_core.decode.forest import Forest
 from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import free_memory
-from hcl_core.decode.trie.prompt_cache import Prompt, PromptCache
+from hcl_core.decode.trie.prompt_cache import PrefixCache, Prompt, PromptCache
 from hcl_core.decode.trie.requests import Policy, Prefill
 from hcl_core.decode.trie.running import LayerSample
 from hcl_core.errors import ContextTooLongError, SettingsError
@@ -29,8 +29,8 @@ from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.text import one_line
 
 _MAX_CPU_BUDGET = 4 * 2**30
-# Tokens that prompts begin with: fewer are not worth a pass of their own through the model.
-_LEAST_SHARED = 8
+# Fewer tokens than this are not worth a pass of their own through the model.
+_LEAST_PREFIX = 8
 
 
 class PromptReader(Protocol):
@@ -109,10 +109,11 @@ class EngineDecoder(ABC):
 
     Attributes:
         parts: Model, exit head, template and memory budget.
+        prefixes: What its forests keep of the template's prompts.
     """
 
     def __init__(self, parts: EngineParts) -> None:
-        self.parts = parts
+        self.parts, self.prefixes = parts, PrefixCache(parts.lm)
 
     @property
     def num_hidden_layers(self) -> int:
@@ -158,7 +159,9 @@ class EngineDecoder(ABC):
         self, requests: Iterable[DecodeRequest], at_once: int | None = None
     ) -> Iterator[tuple[DecodeRequest, DecodeProgress]]:
         """Answer several questions beside each other; see ``ports.Decoder``."""
-        return decode_many(Forest(self.parts.lm, self.parts.budget_now), self, requests, at_once)
+        return decode_many(
+            Forest(self.parts.lm, self.parts.budget_now, prefixes=self.prefixes), self, requests, at_once
+        )
 
     def policy(self, request: DecodeRequest) -> Policy:
         """How the request is answered, as a forest follows it.
@@ -168,17 +171,17 @@ class EngineDecoder(ABC):
         """
         token_ids = self.tokenize_checked(request.stored, request.settings)
         rule = self.parts.template.answer_rule(request.stored.prompt)
-        return self._policy(request, Prefill(Prompt(token_ids, rule, self._num_shared(token_ids))))
+        return self._policy(request, Prefill(Prompt(token_ids, rule, self._num_prefix_tokens(token_ids))))
 
-    def _num_shared(self, token_ids: list[int]) -> int:
+    def _num_prefix_tokens(self, token_ids: list[int]) -> int:
         """How many of a prompt's tokens are those that every prompt of the template begins with."""
-        shared = self._shared_token_ids
-        is_shared = _LEAST_SHARED <= len(shared) < len(token_ids) and token_ids[: len(shared)] == shared
+        shared = self._prefix_token_ids
+        is_shared = _LEAST_PREFIX <= len(shared) < len(token_ids) and token_ids[: len(shared)] == shared
         return len(shared) if is_shared else 0
 
     @cached_property
-    def _shared_token_ids(self) -> list[int]:
-        """What the prompts of two questions that have nothing in common both begin with."""
+    def _prefix_token_ids(self) -> list[int]:
+        """What the prompts of two questions both begin with that have no character in common: a word, and a digit."""
         questions = (Question(text, text, ()) for text in ("What", "1"))
         prompts = [self.parts.tokenize(StoredQuestion(each, self.prompt_for(each))) for each in questions]
         return [first for first, _ in takewhile(lambda pair: pair[0] == pair[1], zip(*prompts, strict=False))]

@@ -16,7 +16,7 @@ import torch
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.decode.trie.engines import grow, run_prompts
-from hcl_core.decode.trie.prompt_cache import Beginnings
+from hcl_core.decode.trie.prompt_cache import PrefixCache
 from hcl_core.decode.trie.readouts import read_out
 from hcl_core.decode.trie.requests import Admit, Compute, Policy, Prefill, Read, Request
 from hcl_core.decode.trie.slot_pool import new_pool
@@ -68,9 +68,16 @@ class Forest:
         budget_now: Bytes for what grows with the samples; asked for when the first lane of some is opened.
         most_samples: Samples that run at once, ``None`` for as many as fit the memory. Fewer make a step shorter, so
             that a newcomer's first wave comes sooner.
+        prefixes: Of prompts that other forests ran; ``None``: none were.
     """
 
-    def __init__(self, lm: LanguageModel, budget_now: Callable[[], int], most_samples: int | None = None) -> None:
+    def __init__(
+        self,
+        lm: LanguageModel,
+        budget_now: Callable[[], int],
+        most_samples: int | None = None,
+        prefixes: PrefixCache | None = None,
+    ) -> None:
         self._lm, self._budget_now, self._most_samples = lm, budget_now, most_samples
         self._budget = self._num_passed_over = 0
         self._lanes: list[Lane] = []
@@ -79,7 +86,7 @@ class Forest:
         self._queue: deque[Lane] = deque()
         # One buffer for all steps: newly mapped memory at every step would cost more than filling it.
         self._logits = lm.logits_buffer(lm.readout_rows())
-        self._beginnings = Beginnings(lm)
+        self._prefixes = prefixes or PrefixCache(lm)
         self._pool = new_pool(lm)  # of all trees, so that one call of attention serves them all
 
     @property
@@ -149,7 +156,7 @@ class Forest:
         replies: list[Any] = [None] * len(requests)
         prefills = {index: each for index, each in enumerate(requests) if isinstance(each, Prefill)}
         if prefills:
-            prompts = run_prompts(self._lm, [each.prompt for each in prefills.values()], self._pool, self._beginnings)
+            prompts = run_prompts(self._lm, [each.prompt for each in prefills.values()], self._pool, self._prefixes)
             for index, prompt in zip(prefills, prompts, strict=True):
                 replies[index] = prompt
         grow(self._lm, [(each.tree, each.nodes, each.exit_layers) for each in requests if isinstance(each, Compute)])

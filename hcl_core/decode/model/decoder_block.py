@@ -1,4 +1,4 @@
-"""One decoder block: norms, attention and products with fixed matrices, on a CPU as they are and elsewhere fused."""
+"""One decoder block: norms, attention and products with fixed matrices; fused on every device but a CPU."""
 
 from collections.abc import Callable, Sequence
 
@@ -29,9 +29,9 @@ class DecoderBlock:
         parts: Its modules, and what sets its family apart.
         release: Free their weights that are kept here in another form; the modules can't be used afterwards.
         is_fused: One product for query, key and value, one for gate and up, and one kernel for a norm, which a GPU
-            starts faster than several. ``None``: on every device but a CPU, where answers must keep their bits. There
-            query, key and value are one product in any case: its bits are the same, and a small matrix of keys alone
-            keeps no two threads busy.
+            starts faster than several. ``None``: on every device but a CPU, where answers must keep their bits. On a
+            CPU query, key and value are one product in any case: the bits are the same, and the matrix of keys alone is
+            too small for two threads.
     """
 
     def __init__(self, parts: BlockParts, *, release: bool = False, is_fused: bool | None = None) -> None:

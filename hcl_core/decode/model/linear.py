@@ -94,8 +94,8 @@ def _can_pack(weight: Tensor) -> bool:
     return (
         weight.device.type == "cpu"
         and torch.backends.mkldnn.is_available()
-        # Below AVX-512, oneDNN packs no bfloat16.
-        and (weight.dtype == torch.float32 or weight.dtype == torch.bfloat16 and _packs_bfloat16())
+        # oneDNN packs bfloat16 with AVX-512 or AVX-NE-CONVERT only.
+        and (weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and _packs_bfloat16()))
         and torch.backends.cpu.get_cpu_capability().startswith("AVX")  # row independence was verified on AVX CPUs only
     )
 

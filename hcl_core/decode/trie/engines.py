@@ -7,7 +7,7 @@ from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.reference_lm import ReferenceLM
 from hcl_core.decode.trie import blocks
-from hcl_core.decode.trie.prompt_cache import Beginnings, Prompt, PromptCache
+from hcl_core.decode.trie.prompt_cache import PrefixCache, Prompt, PromptCache
 from hcl_core.decode.trie.reference import ReferencePrompt, grow_reference
 from hcl_core.decode.trie.slot_pool import SlotPool
 from hcl_core.decode.trie.token_trie import IntArray
@@ -18,13 +18,13 @@ def run_prompts(
     lm: LanguageModel,
     prompts: Sequence[Prompt],
     pool: SlotPool | None = None,
-    beginnings: Beginnings | None = None,
+    prefixes: PrefixCache | None = None,
 ) -> list[PromptCache]:
     """Run several prompts through the model; see ``PromptCache.of_many``. The reference engine runs each as a whole."""
     if isinstance(lm, ReferenceLM):
         return [ReferencePrompt(lm, prompt.token_ids, prompt.answer_rule) for prompt in prompts]
     assert isinstance(lm, CausalLM)
-    return PromptCache.of_many(lm, prompts, pool, beginnings)
+    return PromptCache.of_many(lm, prompts, pool, prefixes)
 
 
 def run_prompt(lm: LanguageModel, token_ids: Sequence[int], answer_rule: AnswerRule = FIRST_LINE) -> PromptCache:

@@ -13,7 +13,7 @@ _LEAST_LOG_PROB = math.log(2**-53)
 # Bytes of one block of rows: few enough for a CPU's cache, enough to fill a GPU.
 _BLOCK_BYTES_ON_CPU = 8 * 2**20
 _BLOCK_BYTES_ON_GPU = 512 * 2**20
-# For each logit of a row, about: of a flat distribution, a fifth of the tokens are within reach, 50 bytes each.
+# For each logit of a row, about: 50 for a token within reach, and of a usual flat distribution a fifth are.
 _BYTES_A_LOGIT = 16
 
 
@@ -46,7 +46,7 @@ def draw_by_histogram(
     """Token ids ``[s]`` of draws that may reach any token of their row; ``draw_tokens`` defines the draw.
 
     Args:
-        logits: ``[m, vocab_size]`` float32.
+        logits: ``[m, vocab_size]`` float32, on a CPU.
         log_mass: ``[m, 1]`` as in ``rounded_probs``.
         rows: ``[s]`` row of each draw.
         uniforms: ``[s]`` float64 in [0, 1).
@@ -56,7 +56,7 @@ def draw_by_histogram(
     token_ids = torch.empty_like(rows)
     block = rows_in_block(_BYTES_A_LOGIT * logits.shape[1], logits.device)
     used_rows, row_of_draw, num_draws = rows.unique(return_inverse=True, return_counts=True)
-    draws_of_blocks = row_of_draw.argsort().split([int(counts.sum()) for counts in num_draws.cpu().split(block)])
+    draws_of_blocks = row_of_draw.argsort().split([int(counts.sum()) for counts in num_draws.split(block)])
     for number, (of_block, draws) in enumerate(zip(used_rows.split(block), draws_of_blocks, strict=True)):
         histogram = Histogram.of(logits.index_select(0, of_block), log_mass[of_block], temperature, top_p)
         mass, largest_target = histogram.nucleus(top_p)
@@ -72,7 +72,7 @@ class Histogram:
 
     Attributes:
         logits: ``[m, vocab_size]``.
-        places: ``[n]`` of the tokens that a draw can reach, counted through all of ``logits``.
+        flat_indices: ``[n]`` of the tokens that a draw can reach, through all of ``logits``.
         probs: ``[n]`` float64.
         bins: ``[n]`` bin of each, counted through those of all rows: in a row, a larger logit is never in a later bin.
         masses: ``[m, num_bins]`` float64 sum of the probabilities in each bin.
@@ -80,7 +80,7 @@ class Histogram:
     """
 
     logits: Tensor
-    places: Tensor
+    flat_indices: Tensor
     probs: Tensor
     bins: Tensor
     masses: Tensor
@@ -90,7 +90,8 @@ class Histogram:
     def of(cls, logits: Tensor, log_mass: Tensor, temperature: float, top_p: float) -> "Histogram":
         """The histogram of ``logits [m, vocab_size]``; the other arguments are those of ``draw_by_histogram``."""
         if top_p < 1:
-            # So improbable are tokens that, all together, have at most half of the mass outside the nucleus.
+            # All tokens less probable than this have together at most half of the mass outside the nucleus; where
+            # rounding takes more, the whole row is looked at.
             least = max(_LEAST_LOG_PROB, math.log((1 - top_p) / 2 / logits.shape[1]))
             histogram = cls._of_probable(logits, log_mass, temperature, least)
             if not (histogram.cumulative[:, -1] < top_p).any():
@@ -102,15 +103,16 @@ class Histogram:
         """Of the tokens with a logarithm of the probability of ``least`` or more."""
         log_probs = _log_probs(logits, log_mass, temperature)
         # NaN stays: the caller finds it in the results.
-        places = _places(~(log_probs < least))
-        log_probs = log_probs.view(-1).index_select(0, places)
-        numbers = torch.arange(len(logits) + 1)
-        counts = torch.searchsorted(places, numbers * logits.shape[1]).diff()
+        flat_indices = _flat_nonzero(~(log_probs < least))
+        log_probs = log_probs.view(-1).index_select(0, flat_indices)
+        row_numbers = torch.arange(len(logits) + 1)
+        # Cheaper than to divide each index by the size of the vocabulary.
+        counts = torch.searchsorted(flat_indices, row_numbers * logits.shape[1]).diff()
         bins = (log_probs * (_NUM_BINS / least)).long().clamp_(0, _NUM_BINS - 1)
-        bins += (numbers[:-1] * _NUM_BINS).repeat_interleave(counts)
+        bins += (row_numbers[:-1] * _NUM_BINS).repeat_interleave(counts)
         probs = _rounded_exp(log_probs)
         masses = probs.new_zeros(len(logits) * _NUM_BINS).scatter_add_(0, bins, probs).view(len(logits), -1)
-        return cls(logits, places, probs, bins, masses, masses.cumsum(dim=-1))
+        return cls(logits, flat_indices, probs, bins, masses, masses.cumsum(dim=-1))
 
     def nucleus(self, top_p: float) -> tuple[Tensor, Tensor]:
         """Mass of each row's truncated distribution, and the largest target of a draw from it: ``[m]`` each.
@@ -122,7 +124,7 @@ class Histogram:
             return torch.ones_like(total), next_below(total)
         # Where rounding leaves the whole row below top_p, the nucleus is all that has mass.
         reached = next_below(total.clamp(max=top_p))
-        _, mass = self.draw(torch.arange(len(total), device=total.device), reached)
+        _, mass = self.draw(torch.arange(len(total)), reached)
         return mass, next_below(mass)
 
     def draw(self, rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,14 +141,14 @@ class Histogram:
         is_needed[rows, first_above(self.cumulative, rows, targets)] = True
         skipped = self.masses.masked_fill(is_needed, 0).cumsum(dim=-1).view(-1)
         # [m, k] the tokens of the needed bins, by rising id, then by falling logit; padding stays at the end.
-        chosen = _places(is_needed.view(-1).index_select(0, self.bins))
+        chosen = _flat_nonzero(is_needed.view(-1).index_select(0, self.bins))
         chosen, is_padding = _padded(self.bins[chosen] // _NUM_BINS, chosen, len(self.masses))
-        values = self.logits.view(-1)[self.places[chosen]].masked_fill(is_padding, -torch.inf)
+        values = self.logits.view(-1)[self.flat_indices[chosen]].masked_fill(is_padding, -torch.inf)
         chosen = chosen.gather(-1, values.sort(dim=-1, descending=True, stable=True).indices)
         sums = self.probs[chosen].cumsum(dim=-1) + skipped[self.bins[chosen]]
         sums = sums.masked_fill(is_padding, torch.inf)
         positions = first_above(sums, rows, targets)
-        return self.places[chosen[rows, positions]] % self.logits.shape[1], sums[rows, positions]
+        return self.flat_indices[chosen[rows, positions]] % self.logits.shape[1], sums[rows, positions]
 
 
 def first_above(cumulative: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
@@ -166,8 +168,8 @@ def first_above(cumulative: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
     return torch.cat(positions).squeeze(-1).clamp(max=cumulative.shape[1] - 1)
 
 
-def _places(mask: Tensor) -> Tensor:
-    """Where ``mask`` is true, counted through all of its dimensions. By numpy: torch's takes ten times as long."""
+def _flat_nonzero(mask: Tensor) -> Tensor:
+    """Flat indices of what is true in ``mask``. By numpy: torch's ``nonzero`` takes several times as long."""
     return torch.from_numpy(np.flatnonzero(mask.numpy()))
 
 
@@ -179,10 +181,10 @@ def _padded(rows: Tensor, values: Tensor, num_rows: int) -> tuple[Tensor, Tensor
     """
     counts = torch.bincount(rows, minlength=num_rows)
     firsts = counts.cumsum(dim=0) - counts
-    columns = torch.arange(len(rows), device=rows.device) - firsts[rows]
+    columns = torch.arange(len(rows)) - firsts[rows]
     padded = values.new_zeros(num_rows, max(1, int(counts.max())))
     padded[rows, columns] = values
-    return padded, torch.arange(padded.shape[1], device=rows.device) >= counts[:, None]
+    return padded, torch.arange(padded.shape[1]) >= counts[:, None]
 
 
 def next_below(numbers: Tensor) -> Tensor:

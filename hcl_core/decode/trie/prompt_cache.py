@@ -20,7 +20,7 @@ from hcl_core.decode.trie.token_trie import TokenTrie
 from hcl_core.models.attention_kinds import BY_TREE, blocks_kept
 from hcl_core.models.footprint import pooled_row_scratch, row_scratch
 
-# Bytes of beginnings that are kept for later prompts.
+# Bytes of prefixes that are kept for later prompts.
 _MOST_KEPT_BYTES = 64 * 2**20
 
 
@@ -31,18 +31,21 @@ class Prompt:
     Attributes:
         token_ids: At least one.
         answer_rule: How the answers to it end, and where they stand.
-        num_shared: So many of its tokens, not all, are those of every prompt of its template: these run by themselves,
-            once for all prompts of a forest. The bits of a prompt's states depend on this number, not on who runs them.
+        num_prefix_tokens: So many of its tokens, not all, are those of every prompt of its template. They run by
+            themselves, once for many prompts. A prompt's bits depend on this number, not on who runs them.
     """
 
     token_ids: Sequence[int]
     answer_rule: AnswerRule = FIRST_LINE
-    num_shared: int = 0
+    num_prefix_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.num_prefix_tokens < len(self.token_ids), "the state of the last token is the prompt's own"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Beginning:
-    """Keys and values of the tokens that several prompts begin with.
+class Prefix:
+    """Keys and values of the first tokens of several prompts.
 
     Attributes:
         keys: ``[t, kv_heads, head_dim]`` of each layer.
@@ -53,7 +56,7 @@ class Beginning:
     values: list[Tensor]
 
     @classmethod
-    def of(cls, lm: CausalLM, token_ids: Sequence[int]) -> "Beginning":
+    def of(cls, lm: CausalLM, token_ids: Sequence[int]) -> "Prefix":
         """Run the tokens through the model."""
         all_keys: list[Tensor] = []
         all_values: list[Tensor] = []
@@ -72,13 +75,13 @@ class Beginning:
         """Bytes of keys and values."""
         return sum(each.nbytes for each in (*self.keys, *self.values))
 
-    def and_rest(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def followed_by(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of a layer, with those of a prompt's other tokens after them."""
         return torch.cat((self.keys[layer], keys)), torch.cat((self.values[layer], values))
 
 
-class Beginnings:
-    """What prompts of a model began with lately: a few templates' beginnings, as far as they are small.
+class PrefixCache:
+    """The prefixes of the templates that were used lately, as far as they are small.
 
     Args:
         lm: The model.
@@ -86,19 +89,20 @@ class Beginnings:
 
     def __init__(self, lm: LanguageModel) -> None:
         self._lm = lm
-        self._kept: dict[tuple[int, ...], Beginning] = {}  # the one that was not used for longest in front
+        self._kept: dict[tuple[int, ...], Prefix] = {}  # the one that was not used for longest in front
 
-    def of(self, prompts: Sequence[Prompt]) -> list[Beginning | None]:
-        """The beginning of each prompt, each run once; ``None`` where a prompt shares none."""
+    def of(self, prompts: Sequence[Prompt]) -> list[Prefix | None]:
+        """The prefix of each prompt, each run once; ``None`` where a prompt shares none."""
         assert isinstance(self._lm, CausalLM)
-        asked = [tuple(prompt.token_ids[: prompt.num_shared]) for prompt in prompts]
-        for token_ids in dict.fromkeys(filter(None, asked)):
-            known = self._kept.pop(token_ids) if token_ids in self._kept else Beginning.of(self._lm, token_ids)
-            self._kept[token_ids] = known
-        found = [self._kept.get(token_ids) for token_ids in asked]
-        while sum(each.num_bytes for each in self._kept.values()) > _MOST_KEPT_BYTES:
+        asked = [tuple(prompt.token_ids[: prompt.num_prefix_tokens]) for prompt in prompts]
+        found = {
+            token_ids: self._kept.pop(token_ids) if token_ids in self._kept else Prefix.of(self._lm, token_ids)
+            for token_ids in dict.fromkeys(filter(None, asked))
+        }
+        self._kept |= {ids: prefix for ids, prefix in found.items() if prefix.num_bytes <= _MOST_KEPT_BYTES}
+        while sum(prefix.num_bytes for prefix in self._kept.values()) > _MOST_KEPT_BYTES:
             del self._kept[next(iter(self._kept))]
-        return found
+        return [found.get(token_ids) for token_ids in asked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +175,7 @@ class PromptCache:
         lm: CausalLM,
         prompts: Sequence[Prompt],
         pool: SlotPool | None = None,
-        beginnings: Beginnings | None = None,
+        prefixes: PrefixCache | None = None,
     ) -> "list[PromptCache]":
         """Run several prompts through the model together.
 
@@ -179,11 +183,11 @@ class PromptCache:
             lm: The model.
             prompts: Of any templates.
             pool: Gets their keys and values; ``None``: a new pool does, if the model's attention reads one.
-            beginnings: Those that earlier prompts had.
+            prefixes: Of earlier prompts, and where those of these are kept; ``None``: they are kept for this call only.
         """
-        begun = (beginnings or Beginnings(lm)).of(prompts)
+        of_prompts = (prefixes or PrefixCache(lm)).of(prompts)
         lengths = [len(prompt.token_ids) for prompt in prompts]
-        rest = [prompt.token_ids[prompt.num_shared :] for prompt in prompts]  # what each has for itself
+        rest = [prompt.token_ids[prompt.num_prefix_tokens :] for prompt in prompts]  # what each has for itself
         num_rows = [len(token_ids) for token_ids in rest]
         layers: list[list[PromptKv]] = [[] for _ in prompts]
         pool = pool or new_pool(lm)
@@ -194,8 +198,8 @@ class PromptCache:
         def attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             limits = lm.limits[layer]
             whole = [
-                (keys, values) if beginning is None else beginning.and_rest(layer, keys, values)
-                for beginning, keys, values in zip(begun, key.split(num_rows), value.split(num_rows), strict=True)
+                (keys, values) if prefix is None else prefix.followed_by(layer, keys, values)
+                for prefix, keys, values in zip(of_prompts, key.split(num_rows), value.split(num_rows), strict=True)
             ]
             if pool is not None:
                 pool.store(layer, on_device[key.device], *map(torch.cat, zip(*whole, strict=True)))
@@ -209,7 +213,7 @@ class PromptCache:
             ]
             return torch.cat(mixed)
 
-        positions = torch.cat([torch.arange(prompt.num_shared, len(prompt.token_ids)) for prompt in prompts])
+        positions = torch.cat([torch.arange(prompt.num_prefix_tokens, len(prompt.token_ids)) for prompt in prompts])
         last_rows = torch.tensor(num_rows).cumsum(0) - 1
         last_states = [
             hidden[last_rows.to(hidden.device)].to(lm.readout_device)

@@ -17,11 +17,7 @@ from hcl_core.records import SamplingSettings
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prefill:
-    """Run a prompt through the model. The reply is its ``PromptCache``.
-
-    Attributes:
-        prompt: The prompt.
-    """
+    """Run a prompt through the model. The reply is its ``PromptCache``."""
 
     prompt: Prompt
 

@@ -116,11 +116,11 @@ def _mask_below_top_k(logits: Tensor, top_k: int) -> Tensor:
 def _log_mass(logits: Tensor, temperature: float, best: Tensor) -> Tensor:
     """``log(sum(exp(logits / temperature)))`` of each row of ``[m, n]``: ``[m, 1]``.
 
-    Taken from ``log_softmax``, which is fused and, unlike ``exp``, not slowed by denormal results; at the largest
-    logit, whose place is ``best [m, 1]``, as there the difference loses no digits.
+    Read from ``log_softmax``, which is fused and, unlike ``exp``, not slowed by denormal results. It is read at the
+    largest logit, whose position is ``best [m, 1]``: there the difference loses no digits.
     """
     rows = _ROWS_IN_CACHE if logits.device.type == "cpu" else len(logits)
-    # Two buffers for all blocks: newly mapped memory for each would cost as much as filling it.
+    # Buffers for all blocks: newly mapped memory for each would cost as much as filling it.
     buffers = logits.new_empty(2, min(rows, len(logits)), logits.shape[1])
     masses = []
     for block, at in zip(logits.split(rows), best.split(rows), strict=True):
