@@ -1,7 +1,7 @@
 """The engine on a GPU, by one command without a network: ``python -m bench.gpu``.
 
-First the tests that need CUDA. Then, on random weights at the shapes of the LayerSkip checkpoints that fit the card, in
-bfloat16 and with the paper's protocol (50 answers of 50 tokens at every second layer):
+On random weights at the shapes of the LayerSkip checkpoints that fit the card, in bfloat16 and with the paper's
+protocol (50 answers of 50 tokens at every second layer), after the tests that need CUDA:
 
 - one question, and its share of the card's limit: the longer of moving the bytes and doing the operations of the same
   calls (weights once a call of a block or a readout; logits written once and read five times; keys, values and
@@ -11,21 +11,21 @@ bfloat16 and with the paper's protocol (50 answers of 50 tokens at every second 
 - ``bench.estimate`` with the card's measured limits and the sharing that this run had;
 - the same question and a set of questions at once by each kind of attention (``models.attention_kinds``), the second
   of two decodes, as kernels may be compiled in the first;
-- a set of questions at once, self-speculation, and ``transformers``' ``generate`` layer by layer, with all answers of a
-  layer as one batch and one at a time.
+- self-speculation;
+- where several GPUs are visible, the set by a replica on each, beside the same set on the first alone, and whether
+  answers are equal;
+- last, as they are slow, ``transformers``' ``generate`` layer by layer, with all answers of a layer as one batch and
+  one at a time.
 
-Sharing is set by sharpened logits (``bench.random_models``): nothing shared, and much. The result is one JSON and two
-tables. ``--device cpu --tiny`` takes a minute and shows that it runs; its numbers say nothing of a GPU.
+Sharing is set by sharpened logits (``bench.random_models``): nothing shared, and much. The result is tables and one
+JSON, which is written after each measurement. What fails, hangs or crashes is noted there, and the rest goes on
+(``bench.in_turn``). ``--minutes`` says how long all may take; what has not ended by then is stopped or skipped.
+``--device cpu --tiny`` takes a minute and shows that it runs, with two replicas on the CPU; its numbers say nothing
+of a GPU.
 """
 
 import argparse
-import json
-import statistics
-import subprocess
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict, replace
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,65 +33,57 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.engine import generate, generate_all, ours, seconds, with_prompt
-from bench.estimate import LAYERS, PAPER, Gpu, Protocol, estimate
-from bench.machine import describe
-from bench.random_models import random_model, set_spread, word_tokenizer
-from bench.recorded import recorded, replay, sharing_of
-from hcl_core.decode.engine import EngineDecoder
-from hcl_core.decode.model.causal_lm import CausalLM
-from hcl_core.decode.model.memory import free_memory
-from hcl_core.decode.timing import benchmark_strategies
-from hcl_core.models.attention_kinds import ATTENTION_KINDS, AttentionKind
+from bench.estimate import LAYERS, PAPER, Gpu, Protocol
+from bench.gpu_parts import (
+    BATCHED,
+    DRAFTING,
+    ONE_AT_A_TIME,
+    QUESTION,
+    REPLICAS,
+    attention_names,
+    cuda_tests,
+    of_card,
+    of_engine,
+    of_peers,
+    of_replicas,
+)
+from bench.in_turn import InTurn
+from hcl_core.decode.model.loading import choose_devices
+from hcl_core.errors import SettingsError
+from hcl_core.models.attention_kinds import AttentionKind
 from hcl_core.models.catalogue import CATALOGUE
-from hcl_core.models.footprint import WEIGHT_FORMATS, footprint, scratch_bytes
+from hcl_core.models.footprint import WEIGHT_FORMATS, footprint
 from hcl_core.models.shapes import ModelShape
-from hcl_core.models.speed_records import SpeedReport
-from hcl_core.ports import DecodeRequest
-from hcl_core.records import Question, SamplingSettings
-from hcl_core.registry import load_questions, make_decoder
-from hcl_core.settings.layers import parse_layers
-from hcl_core.settings.prompts import load_template
-from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 
 # Standard deviation of the logits by what answers share.
 SPREADS = {"nothing shared": 1.0, "much shared": 12.0}
 TINY = {"tiny": ModelShape(4, 64, 128, 4, 2, 16, 2048)}
 TINY_PROTOCOL = Protocol(samples=3, tokens=4)
-_DTYPE = torch.bfloat16
-_ROOT = Path(__file__).parent.parent
+Row = dict[str, dict[str, Any]]
+Rows = dict[tuple[str, str], Row]  # by model and sharing
 
 
 def main() -> None:
-    """Test, measure, write the JSON and print the table."""
+    """Test, measure, write the JSON and print the tables."""
     options = parse_options()
-    console = Console(width=160)
-    found: dict[str, Any] = {"machine": describe("transformers"), "device": options.device, "tiny": options.tiny}
-    found["tests"] = "not run" if options.device == "cpu" else cuda_tests()
-    console.print(f"{found['machine']}; tests for CUDA: {found['tests']}", highlight=False)
-    card = card_limits(options.device, size=512 if options.tiny else 8192)
-    found["card"] = asdict(card)
-    shapes = TINY if options.tiny else {known.name: known.shape for known in CATALOGUE if known.name in options.models}
-    found["models"], found["left_out"] = {}, [name for name in shapes if not fits(shapes[name], options.device)]
-    for name, shape in shapes.items():
-        if name in found["left_out"]:
-            console.print(f"{name} does not fit the free memory")
-        else:
-            found["models"][name] = measure_model(shape, card, options)
-        options.out.write_text(json.dumps(found, indent=1), encoding="utf-8")  # what is there when a later model fails
-    console.print(
-        f"{card.name}: {card.bandwidth / 1e9:.0f} GB/s by a copy, {card.flops / 1e12:.2f} TFLOP/s by a product, "
-        f"{card.launch * 1e6:.1f} us a kernel; {options.protocol.samples} answers of {options.protocol.tokens} tokens "
-        f"at layers {LAYERS}; seconds, of a set for each of its {options.questions_at_once} questions",
-        highlight=False,
-    )
-    console.print(as_table(found["models"]))
-    console.print(attention_table(found["models"]))
+    console = Console(width=180)
+    turn = InTurn(options.out, console, options.minutes, options.most_minutes)
+    turn.results |= {"device": options.device, "tiny": options.tiny, "card": {}, "models": {}}
+    try:
+        measure(turn, options)
+    finally:  # an interrupt too
+        if turn.results["models"]:
+            print_tables(turn.results, console, options)
+        console.print(f"{len(turn.missing)} failed or were skipped", *turn.missing, sep="\n", markup=False)
+        console.print(f"all of it: {options.out}", markup=False)
 
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="CUDA_VISIBLE_DEVICES chooses a card")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="default: cuda")
+    parser.add_argument(
+        "--devices", help="such as cuda:0,cuda:1, the first of which is measured alone; default: all that are visible"
+    )
     parser.add_argument("--tiny", action="store_true", help="a tiny model and few answers")
     parser.add_argument(
         "--models",
@@ -104,183 +96,150 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="of ours, after a warm-up")
     parser.add_argument("--singles", type=int, default=1, help="answers a layer that are timed one at a time")
     parser.add_argument("--ours-only", action="store_true", help="skip the slow methods")
+    parser.add_argument("--minutes", type=float, help="for all; default: as long as it takes")
+    parser.add_argument("--most-minutes", type=float, default=20, help="for one measurement, which is stopped then")
     parser.add_argument("--out", type=Path, default=Path("gpu.json"))
     options = parser.parse_args()
     options.protocol = TINY_PROTOCOL if options.tiny else PAPER
     if options.device != "cpu" and not torch.cuda.is_available():
         parser.error("torch finds no CUDA GPU here; --device cpu --tiny shows that the command runs")
+    if options.singles < 1:
+        parser.error("--singles is at least 1; --ours-only leaves them out")
+    if options.out.exists():
+        parser.error(f"{options.out} is there already: name another --out")
+    if options.device == "cpu":
+        if options.devices is not None:
+            parser.error("--devices names GPUs; a CPU has two replicas")
+        options.devices = ["cpu", "cpu"]
+        return options
+    visible = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    try:
+        options.devices = [str(device) for device in choose_devices(options.devices or ",".join(visible))]
+    except SettingsError as error:
+        parser.error(str(error))
+    options.device = options.devices[0]
     return options
 
 
-def cuda_tests() -> str:
-    """The last line of pytest about the tests marked for CUDA."""
-    command = [sys.executable, "-m", "pytest", "-m", "cuda", "-p", "no:cacheprovider", "--durations=0", "tests"]
-    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
-    return (done.stdout.strip().splitlines() or ["no output"])[-1]
+def measure(turn: InTurn, options: argparse.Namespace) -> None:
+    """All measurements, the slow ones last."""
+    found = turn.results
+    turn.measure(found["card"], "card", ("devices", "limits"), of_card, options)
+    if not all("took" in each for each in found["card"].values()):
+        raise SystemExit("the card could not be measured: nothing else was tried")
+    if options.device != "cpu":
+        turn.add(found, "card", "tests", cuda_tests(turn.seconds_left()))
+        turn.say(found["tests"]["summary"])
+    card = Gpu(**{name: value for name, value in found["card"]["limits"].items() if name != "took"})
+    shapes = TINY if options.tiny else {known.name: known.shape for known in CATALOGUE if known.name in options.models}
+    free = found["card"]["devices"]["free"][0]
+    fitting = {name: shape for name, shape in shapes.items() if fits(shape, free, on_cpu=options.device == "cpu")}
+    found["left_out"] = sorted(shapes.keys() - fitting.keys())
+    if found["left_out"]:
+        turn.say(f"do not fit the {free / 2**30:.1f} GiB that are free: {', '.join(found['left_out'])}")
+    found["models"] = {name: {label: {} for label in SPREADS} for name in fitting}
+    kinds = attention_names(torch.device(options.device).type)
+
+    def each(names: tuple[str, ...], set_up: Callable[..., Any], *more: Any) -> None:
+        for name, shape in fitting.items():
+            for label, spread in SPREADS.items():
+                row = found["models"][name][label]
+                turn.measure(row, f"{name}, {label}", names, set_up, shape, spread, *more, options)
+
+    each((QUESTION, *kinds.values(), DRAFTING), of_engine, card)
+    if len(options.devices) > 1:
+        each((REPLICAS,), of_replicas)
+    if not options.ours_only:
+        each((BATCHED, ONE_AT_A_TIME), of_peers)
 
 
-def card_limits(device: str, size: int) -> Gpu:
-    """Bandwidth, operations a second and seconds a kernel, each the best of five, all of which count as reached."""
-    source = torch.empty(size, size, 8, dtype=_DTYPE, device=device)
-    target, small = torch.empty_like(source), torch.zeros(1, device=device)
-    left, right = (torch.randn(size, size, device=device).to(_DTYPE) for _ in range(2))
-
-    def best(work: Any) -> float:
-        return min(seconds(work) for _ in range(6))
-
-    bandwidth = 2 * source.numel() * source.element_size() / best(lambda: target.copy_(source))
-    flops = 2 * size**3 / best(lambda: left @ right)
-    launch = best(lambda: [small.add_(1) for _ in range(1000)]) / 1000
-    name = torch.cuda.get_device_name(device) if device != "cpu" else "CPU"
-    return Gpu(name, bandwidth, flops, bandwidth_reach=1.0, flops_reach=1.0, launch=launch)
-
-
-def fits(shape: ModelShape, device: str) -> bool:
+def fits(shape: ModelShape, free: int, *, on_cpu: bool) -> bool:
     """Whether the model and one answer fit, with a fifth left for many answers and for ``generate``."""
-    needs = footprint(shape, WEIGHT_FORMATS["bfloat16"], on_cpu=device == "cpu")
-    return needs.minimum < 0.8 * free_memory(torch.device(device))
+    return footprint(shape, WEIGHT_FORMATS["bfloat16"], on_cpu=on_cpu).minimum < 0.8 * free
 
 
-def measure_model(shape: ModelShape, card: Gpu, options: argparse.Namespace) -> dict[str, Any]:
-    """Every method on random weights of ``shape``, by sharing."""
-    questions = load_questions("starter").load(options.questions_at_once)
-    tokenizer = word_tokenizer([load_template().render(question.text) for question in questions])
-    found: dict[str, Any] = {}
-    for label, spread in SPREADS.items():
-        model = random_model(shape, _DTYPE, options.device)
-        set_spread(model, spread)
-        # With separate products it holds no weights of its own on a GPU, and leaves the model whole.
-        peers = {} if options.ours_only else time_peers(CausalLM(model, tokenizer, is_fused=False), model, options)
-        lm = CausalLM(model, tokenizer, release=True)
-        found[label] = peers | measure_engine(lm, questions, card, options)
-        del model, lm
-    return found
+def print_tables(found: dict[str, Any], console: Console, options: argparse.Namespace) -> None:
+    """What was measured, in seconds."""
+    limits = found["card"]["limits"]
+    console.print(
+        f"{found['card']['devices']['machine']}; tests for CUDA: {found.get('tests', {}).get('summary', 'not run')}; "
+        f"{limits['name']}: {limits['bandwidth'] / 1e9:.0f} GB/s by a copy, {limits['flops'] / 1e12:.2f} TFLOP/s by a "
+        f"product, {limits['launch'] * 1e6:.1f} us a kernel; {options.protocol.samples} answers of "
+        f"{options.protocol.tokens} tokens at layers {LAYERS}; seconds, of a set for each of its "
+        f"{options.questions_at_once} questions",
+        highlight=False,
+    )
+    rows = {(name, label): row for name, by_label in found["models"].items() for label, row in by_label.items()}
+    kinds = attention_names(torch.device(options.device).type)
+    console.print(main_table(rows, next(iter(kinds.values()))))
+    console.print(attention_table(rows, kinds))
+    if len(options.devices) > 1:
+        console.print(replica_table(rows))
 
 
-def sampling(protocol: Protocol) -> SamplingSettings:
-    return SamplingSettings(0.6, 0.9, 0, protocol.tokens, 0)
+def cell(row: Row, name: str, text: Callable[[Any], str]) -> str:
+    """The text of a measurement, or why there is none; nothing where it was not asked for, or not reached."""
+    if (found := row.get(name)) is None:
+        return ""
+    return next((word for word in ("error", "skipped") if word in found), None) or text(found)
 
 
-def time_peers(lm: CausalLM, model: Any, options: argparse.Namespace) -> dict[str, float]:
-    """Seconds of ``generate`` layer by layer for the first question: in batches, and one at a time, scaled up."""
-    protocol, question = options.protocol, load_questions("starter").load(1)[0]
-    layers, settings = parse_layers(LAYERS, lm.num_hidden_layers), sampling(options.protocol)
-    generate(lm, model, question, layers[0], 2, settings)  # warm-up
-    batched = seconds(lambda: generate_all(lm, model, question, layers, protocol.samples, settings))
-    singles = [seconds(lambda: generate_all(lm, model, question, layers, 1, settings)) for _ in range(options.singles)]
-    one_at_a_time = {"one_at_a_time": statistics.mean(singles) * protocol.samples} if singles else {}
-    return {"batched": batched} | one_at_a_time
-
-
-def measure_engine(
-    lm: CausalLM, questions: Sequence[Question], card: Gpu, options: argparse.Namespace
-) -> dict[str, Any]:
-    """One question with its terms, limit and estimate; a set of questions; self-speculation."""
-    protocol, settings = options.protocol, sampling(options.protocol)
-    layers = parse_layers(LAYERS, lm.num_hidden_layers)
-
-    def one_question() -> None:
-        ours(lm, questions[0], layers, protocol.samples, settings)
-
-    with recorded(lm) as work:
-        one_question()  # the warm-up too
-    took = statistics.median(seconds(one_question) for _ in range(options.repeats))
-    replayed = replay(lm, work)
-    shared = sharing_of(work, layers, protocol)
-    asked = replace(protocol, prompt_tokens=work.blocks[0][1])
-    expected = estimate(lm.shape, card, shared, layers, scratch=scratch_bytes(options.device), protocol=asked)
-    limit = card.seconds(work.bytes_moved(lm.shape), work.operations(lm.shape))
-    decoder = make_decoder(lm, "shared", load_template())
-    wave = [(layer, sample_idx) for layer in layers for sample_idx in range(protocol.samples)]
-    answer_set(decoder, questions[:2], wave, settings)  # warm-up
-    return {
-        "question": took,
-        "limit": limit,
-        "share_of_limit": limit / took,
-        "terms": replayed | {"rest": took - sum(replayed.values())},
-        "sharing": asdict(shared),
-        "estimate": asdict(expected) | {"total": expected.total},
-        "own_attention": lm.attention,
-        "attention": {kind: time_attention(lm, kind, questions, wave, settings) for kind in ATTENTION_KINDS},
-        "set_a_question": seconds(lambda: answer_set(decoder, questions, wave, settings)) / len(questions),
-        "num_questions": len(questions),
-        "speed": speculation(decoder, questions[:2], settings.max_new_tokens, options.repeats),
-    }
-
-
-def time_attention(
-    lm: CausalLM,
-    kind: AttentionKind,
-    questions: Sequence[Question],
-    wave: Sequence[tuple[int, int]],
-    settings: SamplingSettings,
-) -> dict[str, Any]:
-    """Seconds of the first question and, for each, of all; or the error: a kind may need a compiler or much memory."""
-    own, lm.attention = lm.attention, kind
-    decoder = make_decoder(lm, "shared", load_template())
-    try:
-        took = {}
-        for name, asked in (("question", questions[:1]), ("set_a_question", questions)):
-            answer_set(decoder, asked, wave, settings)  # warm-up
-            took[name] = seconds(partial(answer_set, decoder, asked, wave, settings)) / len(asked)
-        return took
-    except Exception as error:  # whatever it is, the other kinds are measured
-        return {"error": f"{type(error).__name__}: {error}"[:500]}
-    finally:
-        lm.attention = own
-
-
-def answer_set(
-    decoder: EngineDecoder, questions: Sequence[Question], wave: Sequence[tuple[int, int]], settings: SamplingSettings
-) -> None:
-    """The answers of ``wave`` to every question, all questions at once."""
-    requests = [DecodeRequest(with_prompt(decoder, question), settings, [wave]) for question in questions]
-    for _ in decoder.decode_many(requests, at_once=len(requests)):
-        pass
-
-
-def speculation(
-    decoder: EngineDecoder, questions: Sequence[Question], max_new_tokens: int, repeats: int
-) -> list[dict[str, Any]]:
-    """Rows of the ``speed`` command, greedy: full decoding, and four drafts by a quarter and by half of the layers."""
-    depth = decoder.num_hidden_layers
-    strategies = [(EARLY_EXIT, depth), *((Strategy("self_speculative", 4), depth // part) for part in (4, 2))]
-    settings = SamplingSettings(temperature=0, max_new_tokens=max_new_tokens)
-    *_, report = benchmark_strategies(decoder.parts, "", questions, settings, strategies, repeats)
-    assert isinstance(report, SpeedReport)  # the last event
-    return [asdict(row) for row in report.rows]
-
-
-def as_table(models: dict[str, Any]) -> Table:
-    """A row a model and sharing; seconds."""
+def main_table(rows: Rows, own_attention: str) -> Table:
+    """A row a model and sharing."""
     heads = ("model", "", "rows left", "a question", "of limit", "blocks", "readouts", "rest", "estimate")
-    table = Table(*heads, "in a set", "batched", "one at a time", "drafting", box=None)
-    for name, by_sharing in models.items():
-        for label, row in by_sharing.items():
-            terms, peers = row["terms"], [row.get(peer) for peer in ("batched", "one_at_a_time")]
-            table.add_row(
-                name,
-                label,
-                f"{row['sharing']['blocks']:.0%}",
-                f"{row['question']:.3f}",
-                f"{row['share_of_limit']:.0%}",
-                *(f"{terms[term]:.3f}" for term in ("blocks", "readouts", "rest")),
-                f"{row['estimate']['total']:.3f}",
-                f"{row['set_a_question']:.3f}",
-                *("" if took is None else f"{took:.1f} ({took / row['question']:.0f}x)" for took in peers),
-                ", ".join(f"{drafted['ratio']:.2f}x" for drafted in row["speed"][1:]),
-            )
+    table = Table(*heads, "in a set", BATCHED, ONE_AT_A_TIME, DRAFTING, box=None)
+    of_question: tuple[Callable[[Any], str], ...] = (
+        lambda found: f"{found['sharing']['blocks']:.0%}",
+        lambda found: f"{found['seconds']:.3f}",
+        lambda found: f"{found['share_of_limit']:.0%}",
+        lambda found: f"{found['terms']['blocks']:.3f}",
+        lambda found: f"{found['terms']['readouts']:.3f}",
+        lambda found: f"{found['terms']['rest']:.3f}",
+        lambda found: f"{found['estimate']['total']:.3f}",
+    )
+    for (name, label), row in rows.items():
+        ours = row.get(QUESTION, {}).get("seconds")
+
+        def peer(found: Any, ours: float | None = ours) -> str:
+            return f"{found['seconds']:.1f}" + (f" ({found['seconds'] / ours:.0f}x)" if ours else "")
+
+        table.add_row(
+            name,
+            label,
+            *(cell(row, QUESTION, text) for text in of_question),
+            cell(row, own_attention, lambda found: f"{found['in_a_set']:.3f}"),
+            cell(row, BATCHED, peer),
+            cell(row, ONE_AT_A_TIME, peer),
+            cell(row, DRAFTING, lambda found: ", ".join(f"{each['ratio']:.2f}x" for each in found["rows"][1:])),
+        )
     return table
 
 
-def attention_table(models: dict[str, Any]) -> Table:
-    """A row a model, sharing and kind of attention; seconds."""
+def attention_table(rows: Rows, kinds: dict[AttentionKind, str]) -> Table:
+    """A row a model, sharing and kind of attention; the device's own kind comes first."""
     table = Table("model", "", "attention", "a question", "in a set", box=None)
-    for name, by_sharing in models.items():
-        for label, row in by_sharing.items():
-            for kind, took in row["attention"].items():
-                cells = ["failed", ""] if "error" in took else [f"{each:.3f}" for each in took.values()]
-                table.add_row(name, label, f"{kind} (own)" if kind == row["own_attention"] else kind, *cells)
+    for (name, label), row in rows.items():
+        for place, (kind, measurement) in enumerate(kinds.items()):
+            texts = (lambda found: f"{found['question']:.3f}", lambda found: f"{found['in_a_set']:.3f}")
+            cells = (cell(row, measurement, text) for text in texts)
+            table.add_row(name, label, kind if place else f"{kind} (own)", *cells)
+    return table
+
+
+def replica_table(rows: Rows) -> Table:
+    """A row a model and sharing: the whole set by one replica and by all."""
+    heads = ("model", "", "replicas", "set by one", "by all", "ratio", "equal answers", "asked one at a time")
+    table = Table(*heads, box=None)
+    texts: tuple[Callable[[Any], str], ...] = (
+        lambda found: f"{found['num_replicas']}",
+        lambda found: f"{found['seconds']['one']:.3f}",
+        lambda found: f"{found['seconds']['all']:.3f}",
+        lambda found: f"{found['ratio']:.2f}x",
+        lambda found: f"{found['equal']} of {found['num_questions']}",
+        lambda found: f"{found['equal_alone']} of {found['num_alone']}",
+    )
+    for (name, label), row in rows.items():
+        table.add_row(name, label, *(cell(row, REPLICAS, text) for text in texts))
     return table
 
 

@@ -38,6 +38,23 @@ def random_model(shape: ModelShape, dtype: torch.dtype, device: str, seed: int =
         pad_token_id=1,
     )
     torch.manual_seed(seed)
+    return _from_config(config, dtype, device)
+
+
+def copy_on(model: Any, device: str) -> Any:
+    """A model of the same weights on ``device``.
+
+    They go by way of the host: not all machines copy from one GPU to another without errors, and GPUs of different
+    kinds draw different numbers from one seed.
+    """
+    copied = _from_config(model.config, model.dtype, device)
+    with torch.no_grad():
+        for target, source in zip(copied.parameters(), model.parameters(), strict=True):
+            target.copy_(source.cpu())
+    return copied
+
+
+def _from_config(config: Any, dtype: torch.dtype, device: str) -> Any:
     with torch.device(device):
         return AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
 

@@ -1,6 +1,7 @@
 """The GPU benchmark on tiny shapes and a CPU: that it measures what it says, not how fast."""
 
 import json
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -8,55 +9,121 @@ import pytest
 import torch
 from conftest import make_lm
 
-from bench import gpu
+from bench import gpu, gpu_parts
 from bench.engine import counted, ours
 from bench.estimate import Gpu, Protocol
-from bench.random_models import random_model, set_spread, word_tokenizer
+from bench.random_models import copy_on, random_model, set_spread, word_tokenizer
 from bench.recorded import Work, recorded, sharing_of
-from hcl_core.models.attention_kinds import ATTENTION_KINDS
+from hcl_core.decode.model.causal_lm import CausalLM
+from hcl_core.models.attention_kinds import ATTENTION_KINDS as KINDS
 from hcl_core.models.shapes import ModelShape
 from hcl_core.records import Question, SamplingSettings
+from hcl_core.registry import load_questions, make_decoder
+from hcl_core.settings.prompts import load_template
 
 SHAPE = gpu.TINY["tiny"]
 
 
-def test_the_command_writes_every_measurement_and_prints_the_table(tmp_path, monkeypatch, capsys):
+@pytest.mark.slow
+def test_the_command_writes_every_measurement_and_prints_the_tables(tmp_path, monkeypatch, capsys):
     out = tmp_path / "gpu.json"
-    options = ["--device", "cpu", "--tiny", "--repeats", "1", "--questions-at-once", "2", "--out", str(out)]
+    options = ["--device", "cpu", "--tiny", "--repeats", "1", "--questions-at-once", "3", "--out", str(out)]
     monkeypatch.setattr(sys, "argv", ["bench.gpu", *options])
     gpu.main()
-    found = json.loads(out.read_text())
-    assert found["tests"] == "not run" and found["card"]["bandwidth"] > 0 and found["left_out"] == []
-    assert list(found["models"]["tiny"]) == list(gpu.SPREADS)
-    printed = capsys.readouterr().out
+    found, printed = json.loads(out.read_text()), capsys.readouterr().out
+    assert found["card"]["limits"]["bandwidth"] > 0 and found["left_out"] == [] and "tests" not in found
+    assert list(found["models"]["tiny"]) == list(gpu.SPREADS) and "0 failed or were skipped" in printed
     for label, row in found["models"]["tiny"].items():
-        assert sum(row["terms"].values()) == pytest.approx(row["question"])
-        assert row["share_of_limit"] == pytest.approx(row["limit"] / row["question"])
-        assert min(row["batched"], row["one_at_a_time"], row["set_a_question"], row["estimate"]["total"]) > 0
-        assert row["own_attention"] == "by_tree" and list(row["attention"]) == list(ATTENTION_KINDS)
-        assert all(min(took["question"], took["set_a_question"]) > 0 for took in row["attention"].values())
-        assert [each["strategy"] for each in row["speed"]] == ["early_exit", "self_speculative:4", "self_speculative:4"]
-        assert label in printed and "by_tree (own)" in printed
-    shared, unshared = (found["models"]["tiny"][label]["sharing"]["blocks"] for label in reversed(gpu.SPREADS))
+        question, replicas = row["a question"], row["replicas"]
+        assert sum(question["terms"].values()) == pytest.approx(question["seconds"])
+        assert question["share_of_limit"] == pytest.approx(question["limit"] / question["seconds"])
+        assert min(row["batched"]["seconds"], row["one at a time"]["seconds"], question["estimate"]["total"]) > 0
+        assert [name for name in row if name.startswith("attention")] == [f"attention {kind}" for kind in KINDS]
+        assert all(min(row[f"attention {kind}"][each] for each in ("question", "in_a_set")) > 0 for kind in KINDS)
+        strategies = [each["strategy"] for each in row["drafting"]["rows"]]
+        assert strategies == ["early_exit", "self_speculative:4", "self_speculative:4"]
+        assert replicas["ratio"] == pytest.approx(replicas["seconds"]["one"] / replicas["seconds"]["all"])
+        counts = ("num_replicas", "equal", "num_questions", "equal_alone", "num_alone")
+        assert [replicas[name] for name in counts] == [2, 3, 3, 3, 3]
+        assert label in printed and "by_tree (own)" in printed and "3 of 3" in printed
+    shared, unshared = (
+        found["models"]["tiny"][label]["a question"]["sharing"]["blocks"] for label in reversed(gpu.SPREADS)
+    )
     assert shared < unshared <= 1
 
 
-def test_a_kind_of_attention_that_fails_is_named_and_the_others_are_measured(monkeypatch):
+def test_replicas_have_the_same_weights():
+    model = random_model(SHAPE, torch.bfloat16, "cpu")
+    set_spread(model, 12)
+    torch.manual_seed(1)
+    copied, tokens = copy_on(model, "cpu"), torch.arange(3, 60)[None]
+    assert copied.dtype == torch.bfloat16 and torch.equal(copied(tokens).logits, model(tokens).logits)
+
+
+def test_replicas_that_answer_otherwise_are_found_out():
+    models = [random_model(SHAPE, torch.float32, "cpu", seed) for seed in (0, 1)]
+    questions = load_questions("starter").load(2)
+    tokenizer = word_tokenizer([load_template().render(question.text) for question in questions])
+    decoders = [make_decoder(CausalLM(model, tokenizer), "shared", load_template()) for model in models]
+    found = gpu_parts.time_replicas(decoders, questions, gpu.TINY_PROTOCOL)
+    assert (found["equal"], found["equal_alone"]) == (1, 1)  # each answers one question
+
+
+def test_a_kind_of_attention_that_fails_leaves_the_model_its_own(monkeypatch):
     def fail(*arguments):
         raise RuntimeError("no compiler")
 
     lm = make_lm()
-    monkeypatch.setattr(gpu, "answer_set", fail)
-    assert gpu.time_attention(lm, "flex", [], [], SamplingSettings()) == {"error": "RuntimeError: no compiler"}
+    monkeypatch.setattr(gpu_parts, "answers", fail)
+    with pytest.raises(RuntimeError):
+        gpu_parts.time_attention(lm, "flex", [], gpu.TINY_PROTOCOL)
     assert lm.attention == "by_tree"
 
 
-def test_without_a_gpu_the_command_says_what_can_be_run(monkeypatch, capsys):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(sys, "argv", ["bench.gpu"])
+def test_the_tables_say_what_failed_and_what_was_skipped():
+    row = {"a question": {"error": "out of memory"}, "replicas": {"skipped": "no time left"}}
+    table = gpu.main_table({("7b", "nothing shared"): row}, "attention gathered")
+    assert [list(column.cells) for column in table.columns][2:] == [["error"]] * 7 + [[""]] * 4
+    table = gpu.replica_table({("7b", "nothing shared"): row})
+    assert [list(column.cells) for column in table.columns][2:] == [["skipped"]] * 6
+
+
+@pytest.mark.parametrize(
+    ("is_cuda", "options", "message"),
+    [
+        (False, [], "--device cpu --tiny"),
+        (True, ["--devices", "cuda:0,cuda:7"], "device cuda:7 is not here: 2 CUDA devices were found"),
+        (True, ["--devices", "cuda:0;cuda:1"], "device must be"),
+        (True, ["--out", "there.json"], "there.json is there already: name another --out"),
+        (True, ["--singles", "0"], "--ours-only leaves them out"),
+        (True, ["--device", "cpu", "--devices", "cuda:0"], "--devices names GPUs"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_at_once(is_cuda, options, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.json").touch()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: is_cuda)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(sys, "argv", ["bench.gpu", *options])
     with pytest.raises(SystemExit):
-        gpu.main()
-    assert "--device cpu --tiny" in capsys.readouterr().err
+        gpu.parse_options()
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "devices"),
+    [
+        ([], ["cuda:0", "cuda:1"]),
+        (["--devices", "cuda:1,cuda:0"], ["cuda:1", "cuda:0"]),
+        (["--device", "cpu"], ["cpu"] * 2),
+    ],
+)
+def test_all_visible_gpus_are_taken_unless_some_are_named(options, devices, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(sys, "argv", ["bench.gpu", "--out", str(tmp_path / "new.json"), *options])
+    found = gpu.parse_options()
+    assert (found.device, found.devices) == (devices[0], devices)
 
 
 def test_the_tests_for_cuda_are_reported_by_their_last_line(monkeypatch):
@@ -64,16 +131,25 @@ def test_the_tests_for_cuda_are_reported_by_their_last_line(monkeypatch):
 
     def run(command, **options):
         asked.append(command)
-        return SimpleNamespace(stdout="...\n9 passed in 3s\n")
+        return SimpleNamespace(stdout=b"...\n9 passed in 3s\n")
 
     monkeypatch.setattr("subprocess.run", run)
-    assert gpu.cuda_tests() == "9 passed in 3s" and asked[0][1:5] == ["-m", "pytest", "-m", "cuda"]
+    found = gpu_parts.cuda_tests(limit=60)
+    assert (found["summary"], found["output"]) == ("9 passed in 3s", "...\n9 passed in 3s")
+    assert asked[0][4:6] == ["-m", "cuda"]
+
+
+def test_tests_for_cuda_that_hang_are_stopped_and_named(monkeypatch):
+    slow = "print('test_slow', flush=True); import time; time.sleep(100)"
+    run = subprocess.run
+    monkeypatch.setattr("subprocess.run", lambda command, **options: run([sys.executable, "-c", slow], **options))
+    found = gpu_parts.cuda_tests(limit=3)
+    assert (found["summary"], found["output"]) == ("stopped after 3 s", "test_slow\n\nstopped after 3 s")
 
 
 @pytest.mark.parametrize(("free", "does_fit"), [(10**9, False), (10**11, True)])
-def test_a_model_is_measured_where_it_fits(monkeypatch, free, does_fit):
-    monkeypatch.setattr(gpu, "free_memory", lambda device: free)
-    assert gpu.fits(ModelShape(32, 4096, 11008, 32, 32, 128, 32000), "cuda") is does_fit
+def test_a_model_is_measured_where_it_fits(free, does_fit):
+    assert gpu.fits(ModelShape(32, 4096, 11008, 32, 32, 128, 32000), free, on_cpu=False) is does_fit
 
 
 def test_operations_and_bytes_are_those_of_the_calls():

@@ -91,7 +91,11 @@ def test_what_grows_is_what_the_definition_lacks(steps):
             assert not lacking
             continue
         assert dict(zip(growth.nodes.tolist(), growth.stops.tolist(), strict=True)) == stops
+        assert (np.diff(growth.stops) <= 0).all()
+        place = {node: row for row, node in enumerate(growth.nodes.tolist())}
         for node, path, padding in zip(growth.nodes.tolist(), growth.paths.tolist(), growth.padding, strict=True):
             assert path == [node] * padding + ancestors(trie, node)
+            for above in ancestors(trie, node):  # its keys are there before: from now, or from an earlier time
+                assert place.get(above, -1) <= place[node] or trie.num_computed[above] >= stops[node]
         grow(lm, [(tree, nodes, layers)])
         assert tree.has_states(nodes, layers).all()

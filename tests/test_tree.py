@@ -6,6 +6,7 @@ import torch
 from conftest import FAMILIES, NUM_LAYERS, make_decoder, make_lm
 from test_engine import ALL_LAYERS, QUESTION, RecordingHead, states_by_layer
 
+from hcl_core.decode.trie import blocks
 from hcl_core.decode.trie.blocks import grow
 from hcl_core.decode.trie.prompt_cache import PromptCache
 from hcl_core.decode.trie.readouts import logits_of
@@ -78,3 +79,25 @@ def test_nothing_is_computed_for_the_prompt_itself():
         compute(tree, np.array([ROOT]), layer)
         assert read(tree, np.array([ROOT]), layer).shape == (1, lm.vocab_size)
     assert tree.blocks_run == 0
+
+
+@torch.inference_mode()
+def test_rows_of_a_question_that_go_on_are_a_slice_and_those_that_resume_are_numbers(monkeypatch):
+    lm, segments, cut = make_lm(), [], blocks._segments
+
+    def noted(*arguments):
+        for segment in cut(*arguments):
+            segments.append(
+                (segment.layers, segment.rows if isinstance(segment.rows, slice) else segment.rows.tolist())
+            )
+            yield segment
+
+    monkeypatch.setattr(blocks, "_segments", noted)
+    tree = PromptTree(PromptCache.of(lm, [5, 6, 7]))
+    nodes = tree.children(np.full(4, ROOT), np.array([10, 11, 12, 13]))
+    grow(lm, [(tree, nodes, np.array([1, 4, 1, 3]))])
+    assert segments == [(range(0, 1), slice(4)), (range(1, 3), slice(2)), (range(3, 4), slice(1))]
+    segments.clear()
+    newer = tree.children(np.full(2, ROOT), np.array([14, 15]))
+    grow(lm, [(tree, np.concatenate([nodes[:1], newer]), np.array([3, 3, 2]))])
+    assert segments == [(range(0, 1), [1, 2]), (range(1, 2), slice(3)), (range(2, 3), slice(2))]

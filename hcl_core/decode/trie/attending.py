@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hcl_core.decode.trie.kv_pool import TreeKv
 from hcl_core.decode.trie.pooled_attention import PooledRows
-from hcl_core.decode.trie.slot_pool import PooledKv
+from hcl_core.decode.trie.slot_pool import PooledKv, index_of
 from hcl_core.decode.trie.token_trie import IntArray
 
 
@@ -104,7 +104,7 @@ def _part(whole: _Part, rows: IntArray, devices: Collection[torch.device]) -> _P
         return whole
 
     def select(column: dict[torch.device, Tensor]) -> dict[torch.device, Tensor]:
-        return {device: column[device].index_select(0, torch.from_numpy(rows).to(device)) for device in devices}
+        return {device: column[device][index_of(rows, device)] for device in devices}
 
     return _Part(whole.kv, len(rows), select(whole.paths), None if whole.padding is None else select(whole.padding))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.linear import MIN_ROWS
 from hcl_core.decode.trie.attending import Attention, TreeRows, attention_of
-from hcl_core.decode.trie.slot_pool import PooledKv
+from hcl_core.decode.trie.slot_pool import PooledKv, index_of
 from hcl_core.decode.trie.token_trie import IntArray
 from hcl_core.decode.trie.tree import Growth, PromptTree
 from hcl_core.models.footprint import scratch_bytes
@@ -46,14 +46,14 @@ class _Segment:
 
     Attributes:
         layers: The layers.
-        rows: ``[k]`` of all rows; ``None``: all of them.
+        rows: Which of all rows: the first ones if all others are done, else numbers ``[k]``.
         rotary: Cosines and sines of their positions.
         attention: Of the rows.
         stored: ``[m]`` of the segment's rows, whose states are stored after the last layer.
     """
 
     layers: range
-    rows: Tensor | None
+    rows: slice | Tensor
     rotary: tuple[Tensor, Tensor]
     attention: Attention
     stored: Tensor
@@ -113,13 +113,13 @@ def _run(lm: CausalLM, pieces: Sequence[_Piece]) -> None:
     segments = list(_segments(lm, pieces, stored))
     states = []
     for segment in segments:
-        moving = hidden if segment.rows is None else hidden[segment.rows]
+        moving = hidden[segment.rows]
         for layer in segment.layers:
             attend = partial(segment.attention, layer)
             moving = lm.block(layer, moving.to(lm.layer_devices[layer]), segment.rotary, attend)
         states.append(moving[segment.stored.to(moving.device)].to(lm.readout_device))
         moving = moving.to(hidden.device)
-        hidden = moving if segment.rows is None else hidden.index_copy_(0, segment.rows, moving)
+        hidden = moving if isinstance(segment.rows, slice) else hidden.index_copy_(0, segment.rows, moving)
     _store(pieces, stored, torch.cat(states))
 
 
@@ -151,17 +151,18 @@ def _segments(
         TreeRows(piece.tree.kv, piece.of(piece.growth.paths), piece.of(piece.growth.padding)) for piece in pieces
     ]
     attend_with = attention_of(rows_of_trees, set(lm.layer_devices[: int(stops.max())]))
-    cuts = np.unique(np.concatenate([starts, stops, stored_layers])).tolist()
+    cuts, last_start = np.unique(np.concatenate([starts, stops, stored_layers])).tolist(), starts.max()
     for begin, end in zip(cuts, cuts[1:], strict=False):
         moving = np.flatnonzero((starts <= begin) & (stops > begin))
         if not len(moving):
             continue
         devices = {lm.layer_devices[layer] for layer in range(begin, end)}
-        rows = None if len(moving) == len(starts) else torch.from_numpy(moving).to(cos.device)
-        rotary = (cos, sin) if rows is None else (cos.index_select(0, rows), sin.index_select(0, rows))
+        # Rows that start later must be kept.
+        rows = index_of(moving, cos.device) if begin >= last_start else torch.from_numpy(moving).to(cos.device)
         kept = np.searchsorted(moving, stored_rows[stored_layers == end])
+        stored_there = torch.from_numpy(kept).to(lm.layer_devices[end - 1])
         attention = attend_with.select(moving, devices)
-        yield _Segment(range(begin, end), rows, rotary, attention, torch.from_numpy(kept).to(lm.layer_devices[end - 1]))
+        yield _Segment(range(begin, end), rows, (cos[rows], sin[rows]), attention, stored_there)
 
 
 def _positions(pieces: Sequence[_Piece]) -> IntArray:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from hcl_core.decode.model.attention import Limits, attend_where, soft_cap
-from hcl_core.decode.trie.slot_pool import PooledKv, SlotPool
+from hcl_core.decode.trie.slot_pool import PooledKv, SlotPool, index_of
 from hcl_core.decode.trie.token_trie import IntArray
 from hcl_core.models.attention_kinds import GATHERED, MASKED, TILE_ROWS
 
@@ -43,10 +43,9 @@ class _Texts:
     paths: Tensor
     padding: Tensor
 
-    def select(self, rows: Tensor) -> "_Texts":
+    def select(self, rows: slice | Tensor) -> "_Texts":
         """Some of the rows."""
-        of_rows = (column.index_select(0, rows) for column in (self.trees, self.paths, self.padding))
-        return _Texts(self.prompts, self.lengths, *of_rows)
+        return _Texts(self.prompts, self.lengths, self.trees[rows], self.paths[rows], self.padding[rows])
 
     def slots(self) -> Tensor:
         """``[n, P + t]`` of prompts and paths."""
@@ -95,13 +94,8 @@ class PooledRows:
 
     def select(self, rows: IntArray, devices: Collection[torch.device]) -> "PooledAttention":
         """See ``attending.Rows``."""
-        mixes = {}
-        for device in devices:
-            texts = self._texts[device]
-            if len(rows) < len(self._trees):
-                texts = texts.select(torch.from_numpy(rows).to(device))
-            mixes[device] = self._kind(texts, rows)
-        return PooledAttention(self._pool, mixes)
+        texts = {device: self._texts[device].select(index_of(rows, device)) for device in devices}
+        return PooledAttention(self._pool, {device: self._kind(each, rows) for device, each in texts.items()})
 
     def _kind(self, texts: _Texts, rows: IntArray) -> "_Mix":
         if self._pool.kind == GATHERED:

@@ -22,6 +22,11 @@ def grown_capacity(capacity: int, needed: int, reserved: int) -> int:
     return max(needed, min(max(needed, capacity) * 3 // 2, reserved))
 
 
+def index_of(rows: IntArray, device: torch.device) -> slice | Tensor:
+    """``rows``, ascending, as an index: the first ones as a slice, which needs no upload, others as numbers ``[k]``."""
+    return slice(len(rows)) if rows[-1] < len(rows) else torch.from_numpy(rows).to(device)
+
+
 class SlotPool:
     """Slots of a layer's keys and values, for all layers of a model.
 

@@ -26,7 +26,8 @@ class Growth:
     """What has to be computed in one tree.
 
     Attributes:
-        nodes: ``[n]`` ascending, so ancestors come before the nodes that attend to their keys.
+        nodes: ``[n]``; those that will have run more blocks come first, and ancestors before the nodes that attend to
+            their keys.
         starts: ``[n]`` blocks that each has run before.
         stops: ``[n]`` blocks that each will have run.
         stored_rows: ``[m]`` a row of ``nodes`` for each hidden state that will be stored.
@@ -129,11 +130,15 @@ class PromptTree:
         stored = np.zeros((len(rows), self.prompt.lm.num_hidden_layers + 1), dtype=bool)
         stored[asked, exit_layers] = True
         stored[np.arange(len(rows)), stops] |= self._state_rows[rows, stops] < 0
-        stored_rows, stored_layers = np.nonzero(stored)
         depths = self.trie.depths[rows]
         padding = depths.max() - depths
         paths = self.trie.padded_paths(rows) if padding.any() else self._paths(rows, int(depths[0]))
-        return Growth(rows, starts, stops, stored_rows, stored_layers, paths, padding)
+        # An ancestor that has to run stops no earlier than what needs its keys, so it stays in front of that.
+        order = np.argsort(-stops, kind="stable")
+        stored_rows, stored_layers = np.nonzero(stored[order])
+        return Growth(
+            rows[order], starts[order], stops[order], stored_rows, stored_layers, paths[order], padding[order]
+        )
 
     def _paths(self, nodes: IntArray, num_tokens: int) -> IntArray:
         """``trie.paths`` of ascending nodes, from those of their parents where these grew last."""
