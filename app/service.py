@@ -1,8 +1,7 @@
-"""What the page may do: which models there are, a visitor's run, a visitor's token lens."""
+"""What the page may do: which models there are, and a visitor's run."""
 
 import hashlib
 import threading
-import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -12,8 +11,9 @@ from cachetools import LRUCache
 from app import library
 from app.head_fits import HeadFits
 from app.jobs import JobKind, Jobs
-from app.limits import check_public_model, check_public_request, check_seconds
-from app.live import LiveEvent, LiveRun, Notice, Ready
+from app.lenses import Lenses
+from app.limits import check_public_request, check_seconds
+from app.live import LiveEvent, LiveRun, Notice
 from app.models_in_memory import LoadedModel, ModelsInMemory
 from app.places import Caller, Places, RunClock, SecondsBook
 from app.question_view import QuestionView
@@ -27,10 +27,9 @@ from app.watching.counts import counted
 from app.weights import Weights
 from app.zerogpu import LentGpu
 from hcl_core import pipeline, registry
-from hcl_core.errors import ModelNotFoundError, RunFolderError, SettingsError
+from hcl_core.errors import RunFolderError
 from hcl_core.folders import runs_folder
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, CatalogueModel
-from hcl_core.models.lens_records import RESID_POST, LensTable, head_at
 from hcl_core.pipeline.estimate import Foretold, MachineSpeed, RunTimer, foretell
 from hcl_core.pipeline.request import RunRequest, prepare
 from hcl_core.pipeline.scorer import Embeddings
@@ -38,15 +37,12 @@ from hcl_core.pipeline.views import find_samples, place_of
 from hcl_core.runs import trash
 from hcl_core.scores.measures import TextMeasures, measure_texts
 from hcl_core.settings.prompts import PromptTemplate
-from hcl_core.tasks import LensTask
 
 # Answers a layer of the first wave of a run, divided by the runs under way: small first waves show something soon.
 _FIRST_WAVE = 8
 # How much larger each further wave is; with other runs under way, few large ones take less of the model's time.
 _GROWTH, _GROWTH_IN_COMPANY = 2, 32
-# Bytes of a prompt that is read through the token lens, each a token at most; with its own tokens shown, a quarter.
-_LENS_BYTES = 4_000
-# Visitors whose last run and last lens are in memory.
+# Visitors whose last run is in memory.
 _MOST_VISITORS = 128
 # Questions whose text measures are in memory.
 _MOST_MEASURED = 64
@@ -60,6 +56,7 @@ class Service:
         jobs: What the visitors' buttons have started.
         models: In memory.
         head_fits: What fits exit heads.
+        lenses: What reads prompts through the token lens.
         own_verdicts: What visitors say of answers.
         weights: Those that come in packages.
         settings: See below.
@@ -93,11 +90,11 @@ class Service:
         self._speed = MachineSpeed(runs_folder() / ".speed.json")
         may_fit = not is_public and gpu is None
         self.head_fits = HeadFits(self.models, self.jobs, self.places, self._speed, may_fit)
+        self.lenses = Lenses(self.models, self.jobs, self.places, self._seconds, self.weights, gpu, is_public)
         self.own_verdicts = VerdictBook(is_public, self._embeddings.of)
         # Guards the caches: the page calls from many threads.
         self._lock = threading.RLock()
         self._live: LRUCache[tuple[str, JobKind], LiveRun] = LRUCache(_MOST_VISITORS)
-        self._lenses: LRUCache[str, LensTable] = LRUCache(_MOST_VISITORS)
         self._measured: LRUCache[tuple[str, str, str], tuple[TextMeasures, ...]] = LRUCache(_MOST_MEASURED)
 
     def warm_up(self) -> None:
@@ -159,7 +156,7 @@ class Service:
             LimitError: It is more than the page gives to one run, visitor or address, or has left.
             StoppedError: The visitor stopped it; whole waves are stored.
         """
-        yield from self._arrived(visitor, kind)
+        yield from self.weights.arrive(self.jobs, visitor, kind)
         self.check_allowed(request)
         caller = Caller(visitor, address)
         with (
@@ -180,19 +177,6 @@ class Service:
                             if kind != "program":  # which has no screen
                                 self._live[visitor, kind] = event.run
                     yield event
-
-    def _arrived(self, visitor: str, kind: JobKind) -> Generator[Notice, None, None]:
-        """Wait for weights that are being fetched: no others take their place meanwhile.
-
-        Raises:
-            ModelNotFoundError: There is no model that a visitor may use.
-            StoppedError: The visitor stopped it.
-        """
-        if self.weights.are_coming:
-            with self.jobs.work(visitor, kind) as job:
-                yield from self.weights.wait(job)
-        if not self.weights.can_run:
-            raise ModelNotFoundError("no model is on this machine, so nothing new can be run: the stored runs are here")
 
     def _events(
         self, request: RunRequest, model: LoadedModel, shared: SharedRun, caller: Caller
@@ -277,82 +261,9 @@ class Service:
             self.jobs.forget(visitor)
             for key in [key for key in self._live if key[0] == visitor]:
                 del self._live[key]
-            self._lenses.pop(visitor, None)
+        self.lenses.forget(visitor)
         self.sets.forget(visitor)
         self.own_verdicts.forget(visitor)
-
-    def read_layers(
-        self,
-        model: str,
-        exit_head: str,
-        prompt: str,
-        whole_text: bool,
-        max_new_tokens: int,
-        visitor: str,
-        address: str = "",
-        kind: JobKind = "lens",
-        site: str = RESID_POST,
-    ) -> Generator[Notice | LensTable, None, None]:
-        """The most probable tokens of every layer along the model's own greedy answer to ``prompt``, at the end.
-
-        Raises:
-            HclError: Anything that the visitor can mend.
-            StoppedError: The visitor stopped it.
-        """
-        yield from self._arrived(visitor, kind)
-        if self.is_public:
-            check_public_model(model)
-        head_name = head_at(site, exit_head)
-        if not prompt.strip():
-            raise SettingsError("the token lens needs a prompt: type one, or take a question's")
-        most = _LENS_BYTES // 4 if whole_text else _LENS_BYTES
-        if (size := len(prompt.encode())) > most:
-            raise SettingsError(f"this prompt has {size:,} bytes; the token lens takes {most:,} here: shorten it")
-        caller = Caller(visitor, address)
-        with (
-            self.places.take(caller),
-            self.jobs.work(visitor, kind) as job,
-            (yield from self.models.take(model, job)) as loaded,
-            self._seconds.account(caller, 0.0) as account,
-        ):
-            job.check()
-            yield Ready()
-
-            def read() -> LensTable:
-                job.check()
-                began = time.monotonic()
-                try:
-                    head = registry.load_exit_head(head_name, loaded.lm)
-                    return registry.read_layers_along_answer(
-                        loaded.lm,
-                        head,
-                        "prompt",
-                        prompt,
-                        max_new_tokens=max_new_tokens,
-                        whole_text=whole_text,
-                        site=site,
-                    )
-                finally:
-                    account.taken = time.monotonic() - began
-
-            if self._gpu is not None:
-                task = LensTask(exit_head, prompt, max_new_tokens, whole_text, site)
-                table = self._gpu.look(model, task)
-            else:
-                table = loaded.scheduler.call(read)
-            with self._lock:
-                job.check()
-                if kind != "program":
-                    self._lenses[visitor] = table
-        yield table
-
-    def live_lens(self, visitor: str) -> LensTable:
-        """The visitor's last token lens; raises ``RunFolderError`` if it is gone."""
-        with self._lock:
-            table = self._lenses.get(visitor)
-        if table is None:
-            raise RunFolderError("this look is no longer in memory: press Look again")
-        return table
 
     def text_measures(self, view: QuestionView) -> tuple[TextMeasures, ...]:
         """The measures of one question's texts, by layer; the embedder is loaded for the first ones."""

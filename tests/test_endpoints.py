@@ -110,7 +110,7 @@ def test_a_program_leaves_nothing_in_the_visitors_memory(visit):
     list(calls.run(visit, **ASKED))
     assert not visit.service._live
     calls.lens(visit, "abc", "tiny", max_new_tokens=1)
-    assert not visit.service._lenses
+    assert not visit.service.lenses._last
 
 
 def test_a_results_settings_make_the_same_run_again(visit):

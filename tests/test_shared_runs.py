@@ -285,7 +285,7 @@ def in_memory(service):  # noqa: F811
 
 
 def use(service, name):  # noqa: F811
-    list(service.read_layers(name, "shared", "Once", False, 1, "visitor"))
+    list(service.lenses.look(name, "shared", "Once", False, 1, "visitor"))
 
 
 def test_models_that_fit_are_kept(service, small_memory):  # noqa: F811

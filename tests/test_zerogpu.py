@@ -192,7 +192,7 @@ def test_open_questions_are_read_on_the_gpu_too(page, spaces):
 
 
 def test_the_lens_is_computed_on_the_gpu(page, spaces):
-    *_, table = page.read_layers(NAME, "shared", "Name a planet", False, 4, VISITOR)
+    *_, table = page.lenses.look(NAME, "shared", "Name a planet", False, 4, VISITOR)
     lm = make_lm()
     head = registry.load_exit_head("shared", lm)
     here = registry.read_layers_along_answer(lm, head, "prompt", "Name a planet", max_new_tokens=4, whole_text=False)
