@@ -11,6 +11,7 @@ from app.limits import check_public_model
 from app.live import Notice, Ready
 from app.models_in_memory import ModelsInMemory
 from app.places import Caller, Places, SecondsBook
+from app.shared_runs import SharedRuns
 from app.weights import Weights
 from app.zerogpu import LentGpu
 from hcl_core import registry
@@ -29,6 +30,7 @@ class Lenses:
 
     Args:
         models: That are in memory, or can be loaded.
+        runs: Of all visitors: a look is at the device that computes for the fewest.
         jobs: What the visitors' buttons have started.
         places: Of the page.
         seconds: Of models that callers have had.
@@ -40,6 +42,7 @@ class Lenses:
     def __init__(
         self,
         models: ModelsInMemory,
+        runs: SharedRuns,
         jobs: Jobs,
         places: Places,
         seconds: SecondsBook,
@@ -47,7 +50,7 @@ class Lenses:
         gpu: LentGpu | None,
         is_public: bool,
     ) -> None:
-        self._models, self._jobs, self._places, self._seconds = models, jobs, places, seconds
+        self._models, self._runs, self._jobs, self._places, self._seconds = models, runs, jobs, places, seconds
         self._weights, self._gpu, self._is_public = weights, gpu, is_public
         self._lock = threading.Lock()
         self._last: LRUCache[str, LensTable] = LRUCache(_MOST_VISITORS)
@@ -89,13 +92,15 @@ class Lenses:
             job.check()
             yield Ready()
 
+            replica = loaded.replicas[self._runs.least_used_device]
+
             def read() -> LensTable:
                 job.check()
                 began = time.monotonic()
                 try:
-                    head = registry.load_exit_head(head_name, loaded.lm)
+                    head = registry.load_exit_head(head_name, replica.lm)
                     return registry.read_layers_along_answer(
-                        loaded.lm,
+                        replica.lm,
                         head,
                         "prompt",
                         prompt,
@@ -109,7 +114,7 @@ class Lenses:
             if self._gpu is not None:
                 table = self._gpu.look(model, LensTask(exit_head, prompt, max_new_tokens, whole_text, site))
             else:
-                table = loaded.scheduler.call(read)
+                table = replica.scheduler.call(read)
             with self._lock:
                 job.check()  # nothing is kept of a visitor who has left meanwhile
                 if kind != "program":  # which has no screen

@@ -2,9 +2,10 @@
 
 import hashlib
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 from cachetools import LRUCache
 
@@ -14,7 +15,7 @@ from app.jobs import JobKind, Jobs
 from app.lenses import Lenses
 from app.limits import check_public_request, check_seconds
 from app.live import LiveEvent, LiveRun, Notice
-from app.models_in_memory import LoadedModel, ModelsInMemory
+from app.models_in_memory import LoadedModel, ModelsInMemory, Replica
 from app.places import Caller, Places, RunClock, SecondsBook
 from app.question_view import QuestionView
 from app.sets import QuestionSets
@@ -31,16 +32,17 @@ from hcl_core.errors import RunFolderError
 from hcl_core.folders import runs_folder
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, CatalogueModel
 from hcl_core.pipeline.estimate import Foretold, MachineSpeed, RunTimer, foretell
-from hcl_core.pipeline.request import RunRequest, prepare
+from hcl_core.pipeline.request import RunRequest, on_replica, prepare
+from hcl_core.pipeline.runner import PreparedRun
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.views import find_samples, place_of
 from hcl_core.runs import trash
 from hcl_core.scores.measures import TextMeasures, measure_texts
 from hcl_core.settings.prompts import PromptTemplate
 
-# Answers a layer of the first wave of a run, divided by the runs under way: small first waves show something soon.
+# Answers a layer of the first wave of a run, divided by the runs on its device: small first waves show something soon.
 _FIRST_WAVE = 8
-# How much larger each further wave is; with other runs under way, few large ones take less of the model's time.
+# How much larger each further wave is; with other runs on its device, few large ones take less of the model's time.
 _GROWTH, _GROWTH_IN_COMPANY = 2, 32
 # Visitors whose last run is in memory.
 _MOST_VISITORS = 128
@@ -65,9 +67,10 @@ class Service:
 
     Args:
         settings: The owner's, with the limits of a public page; ``None``: those of a page of one's own.
-        dtype: Number format of the weights; see ``registry.load_model``.
+        dtype: Number format of the weights; see ``registry.load_replicas``.
         gpu: What computes on a ZeroGPU Space; ``None`` elsewhere.
         weights: See the attribute; ``None``: none are fetched.
+        device: That models are loaded on, or several, as ``registry.load_replicas`` takes them; no matter with ``gpu``.
     """
 
     def __init__(
@@ -76,21 +79,26 @@ class Service:
         dtype: str = "auto",
         gpu: LentGpu | None = None,
         weights: Weights | None = None,
+        device: str = "auto",
     ) -> None:
         self.settings = settings = settings or PageSettings(public=False, proxies=0)
         self.is_public = is_public = settings.is_public
         self._gpu = gpu
         self.sets, self.jobs, self.places = QuestionSets(is_public), Jobs(), Places(settings)
-        self._runs = SharedRuns(settings.most_runs_at_once, settings.most_seconds_waiting if is_public else None)
+        most_waiting = settings.most_seconds_waiting if is_public else None
+        self._runs = SharedRuns(settings.most_runs_at_once, most_waiting, num_devices=len(device.split(",")))
         self._seconds = SecondsBook(settings)
         self._store = RunStore(settings.most_bytes_stored, self._is_in_use) if is_public else None
-        self.models = ModelsInMemory(dtype, self.jobs, self._runs.seconds_left, gpu.load if gpu else None)
+        load = gpu.load if gpu else lambda name: registry.load_replicas(name, dtype, device)
+        self.models = ModelsInMemory(load, self.jobs, self._runs.seconds_left)
         self.weights = weights or Weights(is_public)
         self._embeddings = Embeddings(registry.load_embedder)
         self._speed = MachineSpeed(runs_folder() / ".speed.json")
         may_fit = not is_public and gpu is None
         self.head_fits = HeadFits(self.models, self.jobs, self.places, self._speed, may_fit)
-        self.lenses = Lenses(self.models, self.jobs, self.places, self._seconds, self.weights, gpu, is_public)
+        self.lenses = Lenses(
+            self.models, self._runs, self.jobs, self.places, self._seconds, self.weights, gpu, is_public
+        )
         self.own_verdicts = VerdictBook(is_public, self._embeddings.of)
         # Guards the caches: the page calls from many threads.
         self._lock = threading.RLock()
@@ -182,9 +190,11 @@ class Service:
         self, request: RunRequest, model: LoadedModel, shared: SharedRun, caller: Caller
     ) -> Generator[Notice | LiveEvent, None, None]:
         """The events of a run, which its thread takes; it is on the account of the first who asked for it."""
-        foretold = self.foretell(request, request.layers.resolve(model.lm.num_hidden_layers))
+        first = model.first
+        foretold = self.foretell(request, request.layers.resolve(first.lm.num_hidden_layers))
         shared.foretold = foretold.middle if foretold else None
-        clock = RunClock(self.settings.most_seconds_a_run if self.is_public else None, lambda: self.num_runs_under_way)
+        most_seconds = self.settings.most_seconds_a_run if self.is_public else None
+        clock = RunClock(most_seconds, lambda: self._runs.num_sharing(shared))
         with model.use(), self._seconds.account(caller, shared.foretold or 0.0) as account:
 
             def check() -> None:
@@ -192,25 +202,19 @@ class Service:
                 clock.check()
                 account.taken = clock.seconds
 
-            # In the scheduler's thread: tokenizers must not be used by two threads at once.
-            ready = model.scheduler.call(lambda: prepare(request, model.lm, model.checkpoint, self._embeddings))
-            if self._gpu is not None:
-                ready = self._gpu.apart(ready, request, check)
-            else:
-                ready = replace(
-                    ready,
-                    decoder=registry.ScheduledDecoder(ready.decoder, model.scheduler, check),
-                    whole_model=ready.whole_model and registry.ScheduledLikelihood(ready.whole_model, model.scheduler),
-                )
+            # In the scheduler's thread: tokenizers must not be used by two threads at once. By the first replica,
+            # whichever answers: the same request has the same id.
+            ready = first.scheduler.call(lambda: prepare(request, first.lm, model.checkpoint, self._embeddings))
             folder, manifest = place_of(ready.manifest, ready.questions, runs_folder())
             ready = replace(ready, manifest=manifest)
             yield from self._runs.wait_for_folder(folder.path.name, shared)
             followed = self._runs.followed_by(shared, manifest.run_id, folder)
             if followed is None:  # who follows another run decodes nothing
                 yield from self._runs.wait_for_turn(shared)
+            ready = self._in_turn(ready, request, model, model.replicas[shared.device], check)
             source = None if followed or folder.exists else find_samples(manifest.run_id, folder, runs_folder())
             live = LiveRun(folder, ready.manifest, ready.questions, ready.scorer)
-            num_runs = self._runs.num_under_way
+            num_runs = self._runs.num_sharing(shared)
             first_wave = max(1, _FIRST_WAVE // num_runs)
             growth = _GROWTH if num_runs == 1 else _GROWTH_IN_COMPANY
             timer = RunTimer(self._speed, request, ready.manifest.settings.exit_layers, first_wave)
@@ -224,6 +228,26 @@ class Service:
             finally:
                 if self._store is not None:
                     self._store.add(folder.path.name)
+
+    def _in_turn(
+        self,
+        ready: PreparedRun,
+        request: RunRequest,
+        model: LoadedModel,
+        replica: Replica,
+        check: Callable[[], None],
+    ) -> PreparedRun:
+        """``ready``, computed in turn with the runs of others: by ``replica``, or by a GPU that is lent."""
+        if self._gpu is not None:
+            return self._gpu.apart(ready, request, check)
+        scheduler = replica.scheduler
+        if replica is not model.first:
+            ready = scheduler.call(partial(on_replica, ready, request, replica.lm))
+        return replace(
+            ready,
+            decoder=registry.ScheduledDecoder(ready.decoder, scheduler, check),
+            whole_model=ready.whole_model and registry.ScheduledLikelihood(ready.whole_model, scheduler),
+        )
 
     @property
     def num_runs_under_way(self) -> int:
@@ -285,4 +309,4 @@ class Service:
         if not template.is_chat:
             return template.render(question)
         loaded = self.models.find(model)
-        return template.render(question, loaded.lm.wrap_chat) if loaded else None
+        return template.render(question, loaded.first.lm.wrap_chat) if loaded else None

@@ -65,7 +65,7 @@ def tiny(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("endpoints")
         patch.setenv("HCL_RUNS", str(folder / "runs"))
-        patch.setattr(registry, "load_model", lambda name, *_, **__: (make_lm(), Checkpoint(name, "tiny", folder)))
+        patch.setattr(registry, "load_replicas", lambda name, *_: ((make_lm(),), Checkpoint(name, "tiny", folder)))
         yield
 
 

@@ -146,6 +146,11 @@ def lent(monkeypatch, tmp_path, spaces):
     monkeypatch.setattr(
         registry, "load_model", lambda name, dtype="auto", device="auto": (make_lm(), Checkpoint(name, "t", tmp_path))
     )
+    monkeypatch.setattr(
+        registry,
+        "load_replicas",
+        lambda name, *_: ((make_lm(),), Checkpoint(name, "t", tmp_path)),  # of a page without
+    )
     monkeypatch.setattr(registry, "load_embedder", LetterEmbedder)
     return LentGpu.of_settings(f"{NAME}, ")
 
@@ -315,7 +320,7 @@ from app.zerogpu import LentGpu
 assert "torch" not in sys.modules
 gpu = LentGpu.of_settings("smollm2-135m")
 lm = gpu._placed["smollm2-135m"].on_gpu
-page_lm, _ = gpu.load("smollm2-135m", "auto")
+(page_lm,), _ = gpu.load("smollm2-135m")
 told |= {"devices": [lm.device_name, page_lm.device_name], "dtypes": [lm.dtype_name, page_lm.dtype_name]}
 told["errors"] = []
 
