@@ -1,6 +1,5 @@
 """What the page may do: which models there are, and a visitor's run."""
 
-import hashlib
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -15,6 +14,7 @@ from app.jobs import JobKind, Jobs
 from app.lenses import Lenses
 from app.limits import check_public_request, check_seconds
 from app.live import LiveEvent, LiveRun, Notice
+from app.measured_texts import MeasuredTexts
 from app.models_in_memory import LoadedModel, ModelsInMemory, Replica
 from app.places import Caller, Places, RunClock, SecondsBook
 from app.question_view import QuestionView
@@ -37,7 +37,6 @@ from hcl_core.pipeline.runner import PreparedRun
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.views import find_samples, place_of
 from hcl_core.runs import trash
-from hcl_core.scores.measures import TextMeasures, measure_texts
 from hcl_core.settings.prompts import PromptTemplate
 
 # Answers a layer of the first wave of a run, divided by the runs on its device: small first waves show something soon.
@@ -46,8 +45,6 @@ _FIRST_WAVE = 8
 _GROWTH, _GROWTH_IN_COMPANY = 2, 32
 # Visitors whose last run is in memory.
 _MOST_VISITORS = 128
-# Questions whose text measures are in memory.
-_MOST_MEASURED = 64
 
 
 class Service:
@@ -59,6 +56,7 @@ class Service:
         models: In memory.
         head_fits: What fits exit heads.
         lenses: What reads prompts through the token lens.
+        measured_texts: What measures the texts of questions.
         own_verdicts: What visitors say of answers.
         weights: Those that come in packages.
         settings: See below.
@@ -99,11 +97,11 @@ class Service:
         self.lenses = Lenses(
             self.models, self._runs, self.jobs, self.places, self._seconds, self.weights, gpu, is_public
         )
+        self.measured_texts = MeasuredTexts(self._embeddings.of)
         self.own_verdicts = VerdictBook(is_public, self._embeddings.of)
-        # Guards the caches: the page calls from many threads.
+        # Guards what follows: the page calls from many threads.
         self._lock = threading.RLock()
         self._live: LRUCache[tuple[str, JobKind], LiveRun] = LRUCache(_MOST_VISITORS)
-        self._measured: LRUCache[tuple[str, str, str], tuple[TextMeasures, ...]] = LRUCache(_MOST_MEASURED)
 
     def warm_up(self) -> None:
         """Read what a first visit shows, so that it is there when the browser asks; then clear the old trash away."""
@@ -288,21 +286,6 @@ class Service:
         self.lenses.forget(visitor)
         self.sets.forget(visitor)
         self.own_verdicts.forget(visitor)
-
-    def text_measures(self, view: QuestionView) -> tuple[TextMeasures, ...]:
-        """The measures of one question's texts, by layer; the embedder is loaded for the first ones."""
-        outcomes = hashlib.blake2b(view.outcomes.table.outcomes.tobytes(), digest_size=16).hexdigest()
-        key = (view.manifest.id, view.stored.question.id, outcomes)
-        with self._lock:
-            measured = self._measured.get(key)
-        if measured is None:
-            by_layer: dict[int, dict[int, str]] = {}
-            for sample in view.samples:
-                by_layer.setdefault(sample.exit_layer, {})[sample.sample_idx] = sample.answer
-            measured = tuple(measure_texts(view.outcomes.table, [by_layer], self._embeddings.of))
-            with self._lock:
-                self._measured[key] = measured
-        return measured
 
     def exact_prompt(self, model: str, question: str, template: PromptTemplate) -> str | None:
         """The text that would be sent; ``None`` where only the model's tokenizer knows and is not in memory."""
