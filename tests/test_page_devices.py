@@ -10,8 +10,8 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from conftest import make_lm
-from test_device_lists import BAD_DEVICES, CPU, parts, two_gpus  # noqa: F401
+from conftest import contents, make_lm
+from test_device_lists import BAD_DEVICES, CPU, parts, two_gpus, without_manifest  # noqa: F401
 from test_handlers import LetterEmbedder
 from test_resume import ROOT
 from test_shared_runs import (
@@ -25,16 +25,20 @@ from test_shared_runs import (
     waves_of,
 )
 
+import app.service
 from app.jobs import StoppedError
 from app.live import LiveEvent
-from app.run_line import Pace
+from app.places import RunClock
+from app.run_line import Pace, RunLine
 from app.service import Service
+from app.shared_run import SharedRun
 from hcl_core import registry
 from hcl_core.decode.forest import Forest
 from hcl_core.decode.model import loading
 from hcl_core.decode.model.checkpoints import Checkpoint
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.pretrained import load_causal_lm
+from hcl_core.decode.plausibility import WholeModel
 from hcl_core.errors import ExitHeadError, NotEnoughMemoryError
 from hcl_core.models.lens_records import LensTable
 from hcl_core.pipeline import Finished
@@ -95,12 +99,19 @@ def test_runs_go_to_the_device_with_the_fewest_and_know_who_shares_it(page):
     assert page.models.names == ("tiny",)
 
 
-def test_what_a_run_takes_of_the_models_time_is_its_part_of_its_own_device(page):
+def test_what_a_run_takes_of_the_models_time_is_its_part_of_its_own_device(page, monkeypatch):
+    sharing = []
+
+    class NotedClock(RunClock):
+        def __init__(self, most, num_running):
+            super().__init__(most, num_running)
+            sharing.append(num_running)
+
+    monkeypatch.setattr(app.service, "RunClock", NotedClock)
     first, second, third = (events_of(page, f"visitor {seed}", seed=seed) for seed in range(3))
     for events in (first, second, third):
         next_wave(events)
-    numbers = [page._runs.num_sharing(shared) for shared in page._runs._line._under_way]
-    assert numbers == [2, 1, 2] and page.num_runs_under_way == 3
+    assert [num_running() for num_running in sharing] == [2, 1, 2] and page.num_runs_under_way == 3
     for events in (first, second, third):
         events.close()
 
@@ -117,6 +128,23 @@ def test_a_run_that_is_stopped_frees_its_place_on_its_device(page):
     assert finished(third) and finished(fourth)
     wait_until_ended(page)
     assert not page.models.find("tiny").is_used and page.places.num_taken == 0
+
+
+def test_a_run_that_nobody_watches_any_more_leaves_its_device_to_others():
+    lock = threading.RLock()
+    line, runs = (
+        RunLine(threading.Condition(lock), 10, None, num_devices=2),
+        [SharedRun("tiny", lock) for _ in range(4)],
+    )
+    watchers = [run.join() for run in runs]
+    for run in runs[:3]:
+        assert list(line.wait_for_turn(run)) == []
+    assert [run.device for run in runs[:3]] == [0, 1, 0] and line.num_sharing(runs[0]) == 2
+    with lock:
+        runs[2].leave(watchers[2])
+        runs[0].leave(watchers[0])  # both end in a moment
+    assert line.num_sharing(runs[1]) == 1
+    assert list(line.wait_for_turn(runs[3])) == [] and runs[3].device == 0 and line.num_sharing(runs[3]) == 1
 
 
 def test_models_share_the_turn_of_a_device_and_devices_have_turns_of_their_own(page):
@@ -150,11 +178,12 @@ def test_devices_compute_at_the_same_time(page, monkeypatch):
 # What they compute.
 
 
-def test_runs_at_once_have_the_ids_and_the_bytes_of_runs_on_one_device(page_on):
+@pytest.mark.parametrize("accepted", ["Mars\nVenus", ""], ids=["closed", "open"])
+def test_runs_at_once_have_the_ids_and_the_bytes_of_runs_on_one_device(page_on, accepted):
     page = page_on(1)
-    alone = [finished(events_of(page, f"visitor {seed}", seed=seed)) for seed in range(2)]
+    alone = [finished(events_of(page, f"visitor {seed}", seed=seed, accepted=accepted)) for seed in range(2)]
     page = page_on(2)
-    runs = [events_of(page, f"visitor {seed}", seed=seed) for seed in range(2)]
+    runs = [events_of(page, f"visitor {seed}", seed=seed, accepted=accepted) for seed in range(2)]
     for events in runs:
         next(event for event in events if isinstance(event, LiveEvent))  # both are under way
     with ThreadPoolExecutor(2) as pool:
@@ -162,7 +191,22 @@ def test_runs_at_once_have_the_ids_and_the_bytes_of_runs_on_one_device(page_on):
     assert [folder.manifest().device for folder in (*alone, *beside)] == ["first", "first", "first", "second"]
     for one, other in zip(alone, beside, strict=True):
         assert one.manifest().id == other.manifest().id and one.path.name == other.path.name
-        assert parts(one.path) == parts(other.path) and len(parts(one.path)) == 2
+        assert without_manifest(one.path) == without_manifest(other.path) and len(parts(one.path)) == 2
+        assert ("plausibility.parquet" in contents(one.path)) == (not accepted)
+
+
+def test_answers_to_open_questions_are_read_by_the_device_of_the_run(page, monkeypatch):
+    read_by, read = set(), WholeModel.mean_logprobs
+
+    def noted(whole_model, *given):
+        read_by.add(whole_model._parts.lm.device_name)
+        return read(whole_model, *given)
+
+    monkeypatch.setattr(WholeModel, "mean_logprobs", noted)
+    closed, open_one = events_of(page, "first"), events_of(page, "second", accepted="", seed=1)
+    next_wave(closed)
+    assert waves_of(open_one) == [32, 96] and read_by == {"second"}
+    assert waves_of(closed) == [96]
 
 
 def test_equal_requests_are_one_decode_on_one_device(page, decoded):  # noqa: F811
