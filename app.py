@@ -48,6 +48,7 @@ with quiet_start():
         from app.watching.metrics import metrics_routes
         from app.weights import Weights
         from app.zerogpu import LentGpu, is_zero_gpu
+        from hcl_core import registry
         from hcl_core.allocator import limit_arenas
         from hcl_core.errors import HclError
         from hcl_core.folders import cache_folder, runs_folder
@@ -85,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
         help="how models are kept: float32 on a CPU, what is measured to be fastest, or as named; default %(default)s",
     )
     parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda, cuda:N or mps; or GPUs that each have all of the model, as cuda:0,cuda:1, and each run "
+        "is on the one with the fewest runs; default %(default)s",
+    )
+    parser.add_argument(
         "--mcp",
         action="store_true",
         help="offer the endpoints to agents as tools too, at /gradio_api/mcp/; needs the extra mcp (docs/programs.md)",
@@ -105,6 +112,8 @@ def main() -> None:
             parser.error(f"--allowed-host must be a host name without scheme and port; got {name!r}")
     if options.mcp and importlib.util.find_spec("mcp") is None:
         parser.error('--mcp needs a package that is not installed: pip install ".[mcp]"')
+    if options.device != "auto" and is_zero_gpu(os.environ):
+        parser.error("--device is not for a ZeroGPU Space, whose GPU is lent: leave it out")
     limit_log()
     try:
         settings = PageSettings()
@@ -113,6 +122,8 @@ def main() -> None:
         is_public = options.public or settings.is_public or not is_loopback(options.host) or is_space
         # A Space stands behind a proxy of the Hub.
         proxies = 1 if is_space and "proxies" not in settings.model_fields_set else settings.proxies
+        if options.device != "auto":  # which asks nothing of torch before a model is loaded
+            registry.choose_devices(options.device)
         cache_folder(), runs_folder()
         with quiet_start():
             settings = settings.model_copy(update={"public": is_public, "proxies": proxies})
@@ -139,7 +150,7 @@ def launch(options: argparse.Namespace, settings: PageSettings, room: OpenedClas
         weights.fetch(and_wait=is_lent)
     # In the main thread, and before torch is imported: see LentGpu.
     gpu = LentGpu.of_settings(settings.zerogpu_models) if is_lent else None
-    service = Service(settings, options.dtype, gpu, weights)
+    service = Service(settings, options.dtype, gpu, weights, options.device)
     threading.Thread(target=service.warm_up, daemon=True).start()
     if is_public:
         threading.Thread(target=draw_ahead, args=[service], daemon=True).start()

@@ -1,4 +1,4 @@
-"""Exit heads from the page, fitted or taken in: one at a time a visitor, in turn with the runs of everybody."""
+"""Exit heads from the page, fitted or taken in: one at a time a visitor, in turn with the runs of the first device."""
 
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -78,11 +78,11 @@ class HeadFits:
             raise LimitError("this page fits no exit heads: run the program yourself for it")
 
         def work(loaded: LoadedModel, job: Job) -> Generator[FitProgress | Fitted, None, None]:
-            file, events = registry.fit_head(loaded.lm, loaded.checkpoint.revision, settings, None)
+            file, events = registry.fit_head(loaded.first.lm, loaded.checkpoint.revision, settings, None)
             with closing(events):
                 while True:
                     # A batch of texts at a time: runs of others take their steps in between.
-                    event = loaded.scheduler.call(lambda: next(events))
+                    event = loaded.first.scheduler.call(lambda: next(events))
                     if isinstance(event, HeadConfig):
                         yield Fitted(file, event)
                         return
@@ -107,10 +107,10 @@ class HeadFits:
 
         def work(loaded: LoadedModel, _: Job) -> Generator[TakenIn, None, None]:
             def check() -> TakenIn:
-                kept, trial = registry.import_head(file, loaded.lm, replace=replace)
-                return TakenIn(trial, registry.find_head(loaded.lm) in (None, kept))
+                kept, trial = registry.import_head(file, loaded.first.lm, replace=replace)
+                return TakenIn(trial, registry.find_head(loaded.first.lm) in (None, kept))
 
-            yield loaded.scheduler.call(check)
+            yield loaded.first.scheduler.call(check)
 
         yield from self._with_model(model, visitor, address, work)
 

@@ -45,7 +45,7 @@ class LiveEvent:
         event: What happened.
         run: See above.
         seconds_left: Estimate of the time until it is finished; ``None`` before its first answers.
-        num_beside: Other runs under way, which the model decodes for too.
+        num_beside: Other runs under way, which the same device computes for too.
     """
 
     event: pipeline.Event

@@ -59,7 +59,7 @@ class Progress:
         num_done: Answers that are there.
         num_wanted: Answers of the whole run.
         seconds_left: Estimate of the time until all are there; ``None``: unknown.
-        num_beside: Other runs that the model decodes for meanwhile.
+        num_beside: Other runs that the same device computes for meanwhile.
     """
 
     stage: Stage

@@ -18,6 +18,22 @@ if TYPE_CHECKING:
     from hcl_core.decode.model.language_model import LanguageModel
     from hcl_core.decode.scheduler import Scheduler, Turn
 
+# Loads the model of a name on each device, as ``registry.load_replicas`` does.
+Load = Callable[[str], "tuple[tuple[LanguageModel, ...], Checkpoint]"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Replica:
+    """A model on one device.
+
+    Attributes:
+        lm: The model.
+        scheduler: Everybody computes with it through this.
+    """
+
+    lm: "LanguageModel"
+    scheduler: "Scheduler"
+
 
 @dataclass(eq=False, slots=True)
 class LoadedModel:
@@ -25,15 +41,13 @@ class LoadedModel:
 
     Attributes:
         name: As the visitor chose it.
-        lm: The model.
-        checkpoint: The weights that it was loaded from.
-        scheduler: Everybody computes with the model through it.
+        replicas: Of the model, by the number of their device; all are loaded and let go together.
+        checkpoint: The weights that they were loaded from.
     """
 
     name: str
-    lm: "LanguageModel"
+    replicas: tuple[Replica, ...]
     checkpoint: "Checkpoint"
-    scheduler: "Scheduler"
     _changed: threading.Condition
     _num_users: int = field(default=0, init=False)
 
@@ -42,6 +56,11 @@ class LoadedModel:
         with self._changed:
             self._num_users += 1
         return self
+
+    @property
+    def first(self) -> Replica:
+        """The replica that says what is the same on each: tokens, prompts, the id of a run."""
+        return self.replicas[0]
 
     @property
     def is_used(self) -> bool:
@@ -60,26 +79,20 @@ class LoadedModel:
 
 
 class ModelsInMemory:
-    """The models that visitors use or have used, each with its scheduler.
+    """The models that visitors use or have used, each with a scheduler on each device.
 
     Args:
-        dtype: Number format of the weights; see ``registry.load_model``.
+        load: See ``Load``; always for the same devices.
         jobs: With the queue for loading.
         seconds_left: Estimate of the time after which nobody uses the model of that name; ``None`` where unknown.
-        load: Loads the model of a name in a number format; ``None``: ``registry.load_model``.
     """
 
-    def __init__(
-        self,
-        dtype: str,
-        jobs: Jobs,
-        seconds_left: Callable[[str], float | None],
-        load: "Callable[[str, str], tuple[LanguageModel, Checkpoint]] | None" = None,
-    ) -> None:
-        self._dtype, self._jobs, self._seconds_left, self._load_with = dtype, jobs, seconds_left, load
+    def __init__(self, load: Load, jobs: Jobs, seconds_left: Callable[[str], float | None]) -> None:
+        self._load_replicas, self._jobs, self._seconds_left = load, jobs, seconds_left
         self._changed = threading.Condition()
         self._models: dict[str, LoadedModel] = {}  # the one that was not used for longest in front
-        self._turn: Turn | None = None  # made with the first model, so that a page without one loads no torch
+        # Of each device; made with the first model, so that a page without one loads no torch.
+        self._turns: tuple[Turn, ...] = ()
         self._somebody_needs_room = False
         self._loading: tuple[str, float] | None = None  # name, and when it began
         self._load_seconds: dict[str, float] = {}  # of each name's last load
@@ -123,7 +136,7 @@ class ModelsInMemory:
             job.check()
             self._loading = (name, time.monotonic())
             try:
-                lm, checkpoint = (self._load_with or registry.load_model)(name, self._dtype)
+                lms, checkpoint = self._load_replicas(name)
                 self._load_seconds[name] = time.monotonic() - self._loading[1]
                 break
             except NotEnoughMemoryError:
@@ -132,10 +145,10 @@ class ModelsInMemory:
             finally:
                 self._loading = None
             yield from self._make_room(job)
-        self._turn = self._turn or registry.Turn()
+        self._turns = self._turns or tuple(registry.Turn() for _ in lms)
+        replicas = [Replica(lm, registry.Scheduler(turn)) for lm, turn in zip(lms, self._turns, strict=True)]
         with self._changed:
-            model = LoadedModel(name, lm, checkpoint, registry.Scheduler(self._turn), self._changed)
-            self._models[name] = model
+            model = self._models[name] = LoadedModel(name, tuple(replicas), checkpoint, self._changed)
             return model.use()
 
     def _make_room(self, job: Job) -> Generator[Waiting, None, None]:

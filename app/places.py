@@ -141,7 +141,7 @@ class SecondsBook:
 
 
 class RunClock:
-    """The part of the models' time that a run has had: each second counts by the number of runs that share it.
+    """The part of its device's time that a run has had: each second counts by the number of runs that share it.
 
     Args:
         most: Seconds that it may have; ``None``: any number.

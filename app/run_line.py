@@ -13,21 +13,24 @@ _RENEWED_AFTER = 2.0
 
 
 class RunLine:
-    """The runs under way, and those that wait in line, in the order of their coming.
+    """The runs under way, each on a device, and those that wait in line, in the order of their coming.
 
     Args:
         changed: Told when a run has ended, or nobody watches it any more; its lock is held by whoever calls a method
             that says so.
         at_once: The most that are under way.
         most_waiting: Foretold seconds of those that wait, above which no further one may; ``None``: any number.
+        num_devices: That compute beside each other.
     """
 
-    def __init__(self, changed: threading.Condition, at_once: int, most_waiting: float | None) -> None:
-        self._changed = changed
+    def __init__(
+        self, changed: threading.Condition, at_once: int, most_waiting: float | None, num_devices: int = 1
+    ) -> None:
+        self._changed, self._num_devices = changed, num_devices
         self._at_once, self._most_waiting = at_once, most_waiting
         self._under_way: list[SharedRun] = []
         self._line: list[SharedRun] = []
-        self._pace = Pace()
+        self._pace = Pace(min(at_once, num_devices))
 
     @property
     def num_under_way(self) -> int:
@@ -35,13 +38,30 @@ class RunLine:
         with self._changed:
             return max(1, sum(not run.is_abandoned for run in self._under_way))
 
+    def num_sharing(self, shared: SharedRun) -> int:
+        """Those of them that share the device of ``shared``, itself among them: at least 1.
+
+        A run that follows another has that one's device.
+        """
+        with self._changed:
+            return max(1, self._num_on((shared.follows or shared).device))
+
+    @property
+    def least_used_device(self) -> int:
+        """Number of the device that computes for the fewest runs, the first of several."""
+        with self._changed:
+            return min(range(self._num_devices), key=self._num_on)
+
+    def _num_on(self, device: int) -> int:
+        return sum(run.device == device and not run.is_abandoned for run in self._under_way)
+
     @property
     def num_waiting(self) -> int:
         """Runs in line."""
         return len(self._line)
 
     def wait_for_turn(self, shared: SharedRun) -> Generator[Waiting, None, None]:
-        """Wait until ``shared`` may be decoded beside others; it is then under way until it ends.
+        """Wait until ``shared`` may be decoded beside others; it is then under way, on one device, until it ends.
 
         Raises:
             LimitError: The runs in line need too long already.
@@ -49,7 +69,7 @@ class RunLine:
         """
         with self._changed:
             if len(self._under_way) < self._at_once and not self._line:
-                self._under_way.append(shared)
+                self._begin(shared)
                 return
             waiting = sum(run.foretold or 0.0 for run in self._line)
             if self._most_waiting is not None and waiting > self._most_waiting:
@@ -72,10 +92,14 @@ class RunLine:
         """Its place in the line; ``None`` once it is under way, then it is among these too."""
         with self._changed:
             if self._may_begin(shared):
-                self._under_way.append(shared)
+                self._begin(shared)
                 return None
             num_before = self._line.index(shared)
             return Waiting(num_before, self._seconds_to_turn(num_before), "turn")
+
+    def _begin(self, shared: SharedRun) -> None:
+        shared.device = self.least_used_device
+        self._under_way.append(shared)
 
     def _wait_for_change(self, shared: SharedRun, place: Waiting) -> None:
         """Until its place is another, or is to be told anew."""
@@ -102,7 +126,7 @@ class RunLine:
         """Estimate of the time until a run under way is finished; before its first answers, as if it had just begun."""
         if (left := run.seconds_left()) is not None or run.foretold is None:
             return left
-        return run.foretold * len(self._under_way)
+        return run.foretold * self.num_sharing(run)
 
     def ended(self, shared: SharedRun) -> None:
         """``shared`` is not under way any more, if it was. The lock is held."""
@@ -114,12 +138,15 @@ class RunLine:
 class Pace:
     """How long one run after another of a line really takes, as a multiple of what was foretold for decoding it.
 
+    Args:
+        num_devices: That decode runs beside each other.
+
     Attributes:
         factor: The last runs count most.
     """
 
-    def __init__(self) -> None:
-        self.factor = 1.0
+    def __init__(self, num_devices: int = 1) -> None:
+        self.factor = 1 / num_devices
         self._last_end: float | None = None
 
     def ended(self, foretold: float | None, has_line: bool, now: float) -> None:

@@ -1,20 +1,21 @@
-"""What the page may do: which models there are, a visitor's run, a visitor's token lens."""
+"""What the page may do: which models there are, and a visitor's run."""
 
-import hashlib
 import threading
-import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 from cachetools import LRUCache
 
 from app import library
 from app.head_fits import HeadFits
 from app.jobs import JobKind, Jobs
-from app.limits import check_public_model, check_public_request, check_seconds
-from app.live import LiveEvent, LiveRun, Notice, Ready
-from app.models_in_memory import LoadedModel, ModelsInMemory
+from app.lenses import Lenses
+from app.limits import check_public_request, check_seconds
+from app.live import LiveEvent, LiveRun, Notice
+from app.measured_texts import MeasuredTexts
+from app.models_in_memory import LoadedModel, ModelsInMemory, Replica
 from app.places import Caller, Places, RunClock, SecondsBook
 from app.question_view import QuestionView
 from app.sets import QuestionSets
@@ -27,29 +28,23 @@ from app.watching.counts import counted
 from app.weights import Weights
 from app.zerogpu import LentGpu
 from hcl_core import pipeline, registry
-from hcl_core.errors import ModelNotFoundError, RunFolderError, SettingsError
+from hcl_core.errors import RunFolderError
 from hcl_core.folders import runs_folder
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, CatalogueModel
-from hcl_core.models.lens_records import RESID_POST, LensTable, head_at
 from hcl_core.pipeline.estimate import Foretold, MachineSpeed, RunTimer, foretell
-from hcl_core.pipeline.request import RunRequest, prepare
+from hcl_core.pipeline.request import RunRequest, on_replica, prepare
+from hcl_core.pipeline.runner import PreparedRun
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.views import find_samples, place_of
 from hcl_core.runs import trash
-from hcl_core.scores.measures import TextMeasures, measure_texts
 from hcl_core.settings.prompts import PromptTemplate
-from hcl_core.tasks import LensTask
 
-# Answers a layer of the first wave of a run, divided by the runs under way: small first waves show something soon.
+# Answers a layer of the first wave of a run, divided by the runs on its device: small first waves show something soon.
 _FIRST_WAVE = 8
-# How much larger each further wave is; with other runs under way, few large ones take less of the model's time.
+# How much larger each further wave is; with other runs on its device, few large ones take less of the model's time.
 _GROWTH, _GROWTH_IN_COMPANY = 2, 32
-# Bytes of a prompt that is read through the token lens, each a token at most; with its own tokens shown, a quarter.
-_LENS_BYTES = 4_000
-# Visitors whose last run and last lens are in memory.
+# Visitors whose last run is in memory.
 _MOST_VISITORS = 128
-# Questions whose text measures are in memory.
-_MOST_MEASURED = 64
 
 
 class Service:
@@ -60,6 +55,8 @@ class Service:
         jobs: What the visitors' buttons have started.
         models: In memory.
         head_fits: What fits exit heads.
+        lenses: What reads prompts through the token lens.
+        measured_texts: What measures the texts of questions.
         own_verdicts: What visitors say of answers.
         weights: Those that come in packages.
         settings: See below.
@@ -68,9 +65,10 @@ class Service:
 
     Args:
         settings: The owner's, with the limits of a public page; ``None``: those of a page of one's own.
-        dtype: Number format of the weights; see ``registry.load_model``.
+        dtype: Number format of the weights; see ``registry.load_replicas``.
         gpu: What computes on a ZeroGPU Space; ``None`` elsewhere.
         weights: See the attribute; ``None``: none are fetched.
+        device: That models are loaded on, or several, as ``registry.load_replicas`` takes them; no matter with ``gpu``.
     """
 
     def __init__(
@@ -79,26 +77,31 @@ class Service:
         dtype: str = "auto",
         gpu: LentGpu | None = None,
         weights: Weights | None = None,
+        device: str = "auto",
     ) -> None:
         self.settings = settings = settings or PageSettings(public=False, proxies=0)
         self.is_public = is_public = settings.is_public
         self._gpu = gpu
         self.sets, self.jobs, self.places = QuestionSets(is_public), Jobs(), Places(settings)
-        self._runs = SharedRuns(settings.most_runs_at_once, settings.most_seconds_waiting if is_public else None)
+        most_waiting = settings.most_seconds_waiting if is_public else None
+        self._runs = SharedRuns(settings.most_runs_at_once, most_waiting, num_devices=len(device.split(",")))
         self._seconds = SecondsBook(settings)
         self._store = RunStore(settings.most_bytes_stored, self._is_in_use) if is_public else None
-        self.models = ModelsInMemory(dtype, self.jobs, self._runs.seconds_left, gpu.load if gpu else None)
+        load = gpu.load if gpu else lambda name: registry.load_replicas(name, dtype, device)
+        self.models = ModelsInMemory(load, self.jobs, self._runs.seconds_left)
         self.weights = weights or Weights(is_public)
         self._embeddings = Embeddings(registry.load_embedder)
         self._speed = MachineSpeed(runs_folder() / ".speed.json")
         may_fit = not is_public and gpu is None
         self.head_fits = HeadFits(self.models, self.jobs, self.places, self._speed, may_fit)
+        self.lenses = Lenses(
+            self.models, self._runs, self.jobs, self.places, self._seconds, self.weights, gpu, is_public
+        )
+        self.measured_texts = MeasuredTexts(self._embeddings.of)
         self.own_verdicts = VerdictBook(is_public, self._embeddings.of)
-        # Guards the caches: the page calls from many threads.
+        # Guards what follows: the page calls from many threads.
         self._lock = threading.RLock()
         self._live: LRUCache[tuple[str, JobKind], LiveRun] = LRUCache(_MOST_VISITORS)
-        self._lenses: LRUCache[str, LensTable] = LRUCache(_MOST_VISITORS)
-        self._measured: LRUCache[tuple[str, str, str], tuple[TextMeasures, ...]] = LRUCache(_MOST_MEASURED)
 
     def warm_up(self) -> None:
         """Read what a first visit shows, so that it is there when the browser asks; then clear the old trash away."""
@@ -159,7 +162,7 @@ class Service:
             LimitError: It is more than the page gives to one run, visitor or address, or has left.
             StoppedError: The visitor stopped it; whole waves are stored.
         """
-        yield from self._arrived(visitor, kind)
+        yield from self.weights.arrive(self.jobs, visitor, kind)
         self.check_allowed(request)
         caller = Caller(visitor, address)
         with (
@@ -181,26 +184,15 @@ class Service:
                                 self._live[visitor, kind] = event.run
                     yield event
 
-    def _arrived(self, visitor: str, kind: JobKind) -> Generator[Notice, None, None]:
-        """Wait for weights that are being fetched: no others take their place meanwhile.
-
-        Raises:
-            ModelNotFoundError: There is no model that a visitor may use.
-            StoppedError: The visitor stopped it.
-        """
-        if self.weights.are_coming:
-            with self.jobs.work(visitor, kind) as job:
-                yield from self.weights.wait(job)
-        if not self.weights.can_run:
-            raise ModelNotFoundError("no model is on this machine, so nothing new can be run: the stored runs are here")
-
     def _events(
         self, request: RunRequest, model: LoadedModel, shared: SharedRun, caller: Caller
     ) -> Generator[Notice | LiveEvent, None, None]:
         """The events of a run, which its thread takes; it is on the account of the first who asked for it."""
-        foretold = self.foretell(request, request.layers.resolve(model.lm.num_hidden_layers))
+        first = model.first
+        foretold = self.foretell(request, request.layers.resolve(first.lm.num_hidden_layers))
         shared.foretold = foretold.middle if foretold else None
-        clock = RunClock(self.settings.most_seconds_a_run if self.is_public else None, lambda: self.num_runs_under_way)
+        most_seconds = self.settings.most_seconds_a_run if self.is_public else None
+        clock = RunClock(most_seconds, lambda: self._runs.num_sharing(shared))
         with model.use(), self._seconds.account(caller, shared.foretold or 0.0) as account:
 
             def check() -> None:
@@ -208,25 +200,19 @@ class Service:
                 clock.check()
                 account.taken = clock.seconds
 
-            # In the scheduler's thread: tokenizers must not be used by two threads at once.
-            ready = model.scheduler.call(lambda: prepare(request, model.lm, model.checkpoint, self._embeddings))
-            if self._gpu is not None:
-                ready = self._gpu.apart(ready, request, check)
-            else:
-                ready = replace(
-                    ready,
-                    decoder=registry.ScheduledDecoder(ready.decoder, model.scheduler, check),
-                    whole_model=ready.whole_model and registry.ScheduledLikelihood(ready.whole_model, model.scheduler),
-                )
+            # In the scheduler's thread: tokenizers must not be used by two threads at once. By the first replica,
+            # whichever answers: the same request has the same id.
+            ready = first.scheduler.call(lambda: prepare(request, first.lm, model.checkpoint, self._embeddings))
             folder, manifest = place_of(ready.manifest, ready.questions, runs_folder())
             ready = replace(ready, manifest=manifest)
             yield from self._runs.wait_for_folder(folder.path.name, shared)
             followed = self._runs.followed_by(shared, manifest.run_id, folder)
             if followed is None:  # who follows another run decodes nothing
                 yield from self._runs.wait_for_turn(shared)
+            ready = self._in_turn(ready, request, model, model.replicas[shared.device], check)
             source = None if followed or folder.exists else find_samples(manifest.run_id, folder, runs_folder())
             live = LiveRun(folder, ready.manifest, ready.questions, ready.scorer)
-            num_runs = self._runs.num_under_way
+            num_runs = self._runs.num_sharing(shared)
             first_wave = max(1, _FIRST_WAVE // num_runs)
             growth = _GROWTH if num_runs == 1 else _GROWTH_IN_COMPANY
             timer = RunTimer(self._speed, request, ready.manifest.settings.exit_layers, first_wave)
@@ -240,6 +226,26 @@ class Service:
             finally:
                 if self._store is not None:
                     self._store.add(folder.path.name)
+
+    def _in_turn(
+        self,
+        ready: PreparedRun,
+        request: RunRequest,
+        model: LoadedModel,
+        replica: Replica,
+        check: Callable[[], None],
+    ) -> PreparedRun:
+        """``ready``, computed in turn with the runs of others: by ``replica``, or by a GPU that is lent."""
+        if self._gpu is not None:
+            return self._gpu.apart(ready, request, check)
+        scheduler = replica.scheduler
+        if replica is not model.first:
+            ready = scheduler.call(partial(on_replica, ready, request, replica.lm))
+        return replace(
+            ready,
+            decoder=registry.ScheduledDecoder(ready.decoder, scheduler, check),
+            whole_model=ready.whole_model and registry.ScheduledLikelihood(ready.whole_model, scheduler),
+        )
 
     @property
     def num_runs_under_way(self) -> int:
@@ -277,101 +283,13 @@ class Service:
             self.jobs.forget(visitor)
             for key in [key for key in self._live if key[0] == visitor]:
                 del self._live[key]
-            self._lenses.pop(visitor, None)
+        self.lenses.forget(visitor)
         self.sets.forget(visitor)
         self.own_verdicts.forget(visitor)
-
-    def read_layers(
-        self,
-        model: str,
-        exit_head: str,
-        prompt: str,
-        whole_text: bool,
-        max_new_tokens: int,
-        visitor: str,
-        address: str = "",
-        kind: JobKind = "lens",
-        site: str = RESID_POST,
-    ) -> Generator[Notice | LensTable, None, None]:
-        """The most probable tokens of every layer along the model's own greedy answer to ``prompt``, at the end.
-
-        Raises:
-            HclError: Anything that the visitor can mend.
-            StoppedError: The visitor stopped it.
-        """
-        yield from self._arrived(visitor, kind)
-        if self.is_public:
-            check_public_model(model)
-        head_name = head_at(site, exit_head)
-        if not prompt.strip():
-            raise SettingsError("the token lens needs a prompt: type one, or take a question's")
-        most = _LENS_BYTES // 4 if whole_text else _LENS_BYTES
-        if (size := len(prompt.encode())) > most:
-            raise SettingsError(f"this prompt has {size:,} bytes; the token lens takes {most:,} here: shorten it")
-        caller = Caller(visitor, address)
-        with (
-            self.places.take(caller),
-            self.jobs.work(visitor, kind) as job,
-            (yield from self.models.take(model, job)) as loaded,
-            self._seconds.account(caller, 0.0) as account,
-        ):
-            job.check()
-            yield Ready()
-
-            def read() -> LensTable:
-                job.check()
-                began = time.monotonic()
-                try:
-                    head = registry.load_exit_head(head_name, loaded.lm)
-                    return registry.read_layers_along_answer(
-                        loaded.lm,
-                        head,
-                        "prompt",
-                        prompt,
-                        max_new_tokens=max_new_tokens,
-                        whole_text=whole_text,
-                        site=site,
-                    )
-                finally:
-                    account.taken = time.monotonic() - began
-
-            if self._gpu is not None:
-                task = LensTask(exit_head, prompt, max_new_tokens, whole_text, site)
-                table = self._gpu.look(model, task)
-            else:
-                table = loaded.scheduler.call(read)
-            with self._lock:
-                job.check()
-                if kind != "program":
-                    self._lenses[visitor] = table
-        yield table
-
-    def live_lens(self, visitor: str) -> LensTable:
-        """The visitor's last token lens; raises ``RunFolderError`` if it is gone."""
-        with self._lock:
-            table = self._lenses.get(visitor)
-        if table is None:
-            raise RunFolderError("this look is no longer in memory: press Look again")
-        return table
-
-    def text_measures(self, view: QuestionView) -> tuple[TextMeasures, ...]:
-        """The measures of one question's texts, by layer; the embedder is loaded for the first ones."""
-        outcomes = hashlib.blake2b(view.outcomes.table.outcomes.tobytes(), digest_size=16).hexdigest()
-        key = (view.manifest.id, view.stored.question.id, outcomes)
-        with self._lock:
-            measured = self._measured.get(key)
-        if measured is None:
-            by_layer: dict[int, dict[int, str]] = {}
-            for sample in view.samples:
-                by_layer.setdefault(sample.exit_layer, {})[sample.sample_idx] = sample.answer
-            measured = tuple(measure_texts(view.outcomes.table, [by_layer], self._embeddings.of))
-            with self._lock:
-                self._measured[key] = measured
-        return measured
 
     def exact_prompt(self, model: str, question: str, template: PromptTemplate) -> str | None:
         """The text that would be sent; ``None`` where only the model's tokenizer knows and is not in memory."""
         if not template.is_chat:
             return template.render(question)
         loaded = self.models.find(model)
-        return template.render(question, loaded.lm.wrap_chat) if loaded else None
+        return template.render(question, loaded.first.lm.wrap_chat) if loaded else None

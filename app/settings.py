@@ -12,14 +12,14 @@ class PageSettings(BaseSettings):
     """Read when the program starts; each field is the environment variable ``HCL_`` and its name in capitals.
 
     Limits hold on a public page; those of runs at once, of places and of events in all hold on every page. "Seconds" of
-    a run are its part of the models' time: beside three other runs it has a quarter of each second.
+    a run are its part of the models' time: beside three other runs on its device it has a quarter of each second.
 
     Attributes:
         public: Whether others than the owner of the machine can reach the page, such as through a proxy.
         proxies: Trusted proxies in front of the page, which is then public. As many entries of ``X-Forwarded-For``,
             from its end, are theirs; the first of these is the visitor's address. With 0 the header is never read. On a
             Space it is 1 without this variable.
-        most_runs_at_once: Runs that the models decode at once; others wait in line.
+        most_runs_at_once: Runs that the models decode at once, on all devices together; others wait in line.
         most_places: Runs and looks of all visitors together, those that wait among them.
         most_places_a_visitor: Runs and looks of one visitor, that is of one browser tab.
         most_places_an_address: Runs and looks from one address. A class behind one router has one address.

@@ -36,6 +36,8 @@ class SharedRun:
     Attributes:
         model: Name of its model.
         foretold: Seconds that it would take alone; ``None`` where that is not known.
+        device: Number of the device that computes for it, from when it is under way.
+        follows: Whose samples it takes over, while it does.
 
     Args:
         model: See above.
@@ -52,7 +54,8 @@ class SharedRun:
         self._progress = _Progress()
         self._is_ended = False
         self._error: BaseException | None = None
-        self._follows: SharedRun | None = None
+        self.device = 0
+        self.follows: SharedRun | None = None
 
     @property
     def is_abandoned(self) -> bool:
@@ -80,8 +83,8 @@ class SharedRun:
         """``watcher`` takes nothing more. The lock is held."""
         self._watchers.remove(watcher)
         self._asked.notify_all()
-        if self._follows is not None:
-            self._follows.tell_followers()
+        if self.follows is not None:
+            self.follows.tell_followers()
 
     def take(self, watcher: _Watcher, job: Job) -> RunEvent | None:
         """The next event for ``watcher``; ``None`` at the end.
@@ -113,7 +116,7 @@ class SharedRun:
         """
         with self._news:
             watcher = self.join()
-            follower._follows = self
+            follower.follows = self
         try:
             while True:
                 with self._news:
@@ -129,7 +132,7 @@ class SharedRun:
                     yield event.event
         finally:
             with self._news:
-                follower._follows = None
+                follower.follows = None
                 self.leave(watcher)
 
     def publish(self, event: RunEvent, num_beside: int) -> None:
@@ -137,7 +140,7 @@ class SharedRun:
 
         Args:
             event: A live one gets the time left.
-            num_beside: Other runs under way.
+            num_beside: Other runs under way on its device.
 
         Raises:
             StoppedError: Nobody watches.

@@ -27,12 +27,13 @@ class SharedRuns:
     Args:
         at_once: The most that are under way.
         most_waiting: Foretold seconds of those that wait, above which no further one may; ``None``: any number.
+        num_devices: Each run is computed by one of them.
     """
 
-    def __init__(self, at_once: int = 16, most_waiting: float | None = None) -> None:
+    def __init__(self, at_once: int = 16, most_waiting: float | None = None, num_devices: int = 1) -> None:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)  # a run has ended, or nobody watches it any more
-        self._line = RunLine(self._changed, at_once, most_waiting)
+        self._line = RunLine(self._changed, at_once, most_waiting, num_devices)
         self._by_request: dict[RunRequest, SharedRun] = {}
         self._writers: dict[str, SharedRun] = {}  # by the name of the folder that they write
         self._of_samples: dict[str, list[tuple[SharedRun, RunFolder]]] = {}  # by the id that the samples have
@@ -41,6 +42,15 @@ class SharedRuns:
     def num_under_way(self) -> int:
         """See ``RunLine``."""
         return self._line.num_under_way
+
+    def num_sharing(self, shared: SharedRun) -> int:
+        """See ``RunLine``."""
+        return self._line.num_sharing(shared)
+
+    @property
+    def least_used_device(self) -> int:
+        """See ``RunLine``."""
+        return self._line.least_used_device
 
     @property
     def num_waiting(self) -> int:
@@ -117,6 +127,8 @@ class SharedRuns:
             under_way = self._of_samples.setdefault(run_id, [])
             first = next(iter(under_way), None)
             under_way.append((shared, folder))
+            if first is not None:
+                shared.device = self.least_used_device  # it reads answers, and may have to go on by itself
         return first and pipeline.Followed(first[1], first[0].events_for(shared))
 
     def seconds_left(self, model: str) -> float | None:
@@ -132,7 +144,7 @@ class SharedRuns:
         try:
             with closing(start(shared)) as events:
                 for event in events:
-                    shared.publish(event, self._line.num_under_way - 1)
+                    shared.publish(event, self._line.num_sharing(shared) - 1)
         except BaseException as failure:
             error = failure
         with self._lock:

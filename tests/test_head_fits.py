@@ -26,9 +26,7 @@ WORDS = Translator("en")
 def service(monkeypatch, tmp_path):
     """With a tiny model, and nothing fitted yet."""
     monkeypatch.setenv("HCL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(
-        registry, "load_model", lambda name, dtype="auto", device="auto": (make_lm(), Checkpoint(name, "t", tmp_path))
-    )
+    monkeypatch.setattr(registry, "load_replicas", lambda name, *_: ((make_lm(),), Checkpoint(name, "t", tmp_path)))
     monkeypatch.setattr(head, "_SETTINGS", FitSettings(num_tokens=13_000))
     return Service()
 
@@ -70,7 +68,7 @@ def test_others_take_their_turns_while_a_head_is_fitted(service):
     updates = head.fit(by(service), "tiny")
     for _ in range(4):
         next(updates)
-    assert service.models.find("tiny").scheduler.call(lambda: 7) == 7
+    assert service.models.find("tiny").first.scheduler.call(lambda: 7) == 7
     updates.close()
     assert not service.models.find("tiny").is_used and not service.places.num_taken
 

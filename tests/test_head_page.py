@@ -98,7 +98,7 @@ def test_a_head_for_nearly_these_weights_is_kept_beside_their_own_and_it_is_said
     lm = changed_lm(0.001)
     own = changed(shared, record={"weights_hash": lm.weights_hash})
     import_head(own, lm)
-    monkeypatch.setattr(registry, "load_model", lambda *_: (lm, SimpleNamespace()))
+    monkeypatch.setattr(registry, "load_replicas", lambda *_: ((lm,), SimpleNamespace()))
     others = changed(shared, record={"weights_hash": make_lm().weights_hash})
     assert keys(taken(visit, others))[-1] == "head_kept_beside"
     assert registry.known_head(NAME, lm)[1].weights_hash == lm.weights_hash

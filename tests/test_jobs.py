@@ -144,25 +144,25 @@ def test_stop_in_the_lens_leaves_the_run_alone_and_the_reverse(service):  # noqa
 
 
 def test_stop_while_the_model_loads_ends_the_run(service, monkeypatch):  # noqa: F811
-    load = registry.load_model
+    load = registry.load_replicas
 
     def load_slowly(*options):
         service.jobs.stop("visitor", "explore")  # as another thread does meanwhile
         return load(*options)
 
-    monkeypatch.setattr(registry, "load_model", load_slowly)
+    monkeypatch.setattr(registry, "load_replicas", load_slowly)
     assert list(run(service))[-1].status.key == "stopped_empty"
     assert not service._live and not service.jobs._queue
 
 
 def test_nothing_is_kept_of_a_visitor_who_leaves_while_the_run_is_prepared(service, monkeypatch):  # noqa: F811
-    load = registry.load_model
+    load = registry.load_replicas
 
     def leave_meanwhile(*options):
         service.forget("visitor")
         return load(*options)
 
-    monkeypatch.setattr(registry, "load_model", leave_meanwhile)
+    monkeypatch.setattr(registry, "load_replicas", leave_meanwhile)
     assert list(run(service))[-1].status.key == "stopped_empty"
     assert not service._live and not service.jobs._active and not service.jobs._pressed
 

@@ -199,7 +199,7 @@ def test_a_run_is_stopped_at_its_limit_with_the_waves_that_it_has(public_service
 
 
 def test_a_public_run_of_too_many_seconds_loads_no_model(public_service, here, monkeypatch):
-    monkeypatch.setattr(registry, "load_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(registry, "load_replicas", lambda *_: pytest.fail("loaded"))
     page = public_service()
     monkeypatch.setattr(page, "foretell", lambda *_: Foretold(200, 200, True))
     with pytest.raises(LimitError, match="would take about 200 s; this public page allows 120 s"):

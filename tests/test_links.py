@@ -127,7 +127,7 @@ def test_all_controls_of_the_form_have_a_parameter():
 def visit(monkeypatch, tmp_path):
     """A visit whose model must not be asked for."""
     monkeypatch.setenv("HCL_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(registry, "load_model", lambda *_: pytest.fail("loaded a model"))
+    monkeypatch.setattr(registry, "load_replicas", lambda *_: pytest.fail("loaded a model"))
     return Visit(WORDS, Service(), "visitor")
 
 

@@ -35,7 +35,7 @@ def visit(monkeypatch, tmp_path):
     monkeypatch.setenv("HCL_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(explore, "INTERVAL", 0)
     monkeypatch.setattr(explore, "PAUSE", 0)
-    monkeypatch.setattr(registry, "load_model", lambda name, *_: (make_lm(), Checkpoint(name, "tiny", tmp_path)))
+    monkeypatch.setattr(registry, "load_replicas", lambda name, *_: ((make_lm(),), Checkpoint(name, "tiny", tmp_path)))
     monkeypatch.setattr(registry, "load_embedder", LetterEmbedder)
     return Visit(WORDS["en"], Service(), "visitor")
 

@@ -174,5 +174,5 @@ def test_no_question_is_no_progress():
 def test_devices_that_take_different_heads_are_refused(monkeypatch):
     first, second = replicas()
     monkeypatch.setattr(second.exit_head, "fingerprint", "another", raising=False)
-    with pytest.raises(ExitHeadError, match="name one by --exit-head"):
+    with pytest.raises(ExitHeadError, match="name one, such as the model's own"):
         ReplicatedDecoder([first, second])

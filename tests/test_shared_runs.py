@@ -274,9 +274,9 @@ def small_memory(service, monkeypatch, tmp_path):  # noqa: F811
         if len(service.models._models) == 2:
             raise NotEnoughMemoryError(f"{name} does not fit")
         loaded.append(name)
-        return make_lm(), Checkpoint(name, "tiny", tmp_path)
+        return (make_lm(),), Checkpoint(name, "tiny", tmp_path)
 
-    monkeypatch.setattr(registry, "load_model", load)
+    monkeypatch.setattr(registry, "load_replicas", load)
     return loaded
 
 
@@ -285,7 +285,7 @@ def in_memory(service):  # noqa: F811
 
 
 def use(service, name):  # noqa: F811
-    list(service.read_layers(name, "shared", "Once", False, 1, "visitor"))
+    list(service.lenses.look(name, "shared", "Once", False, 1, "visitor"))
 
 
 def test_models_that_fit_are_kept(service, small_memory):  # noqa: F811
@@ -330,7 +330,7 @@ def test_a_model_that_fits_in_no_memory_is_an_error(service, monkeypatch):  # no
     def load(name, *_):
         raise NotEnoughMemoryError(f"{name} does not fit")
 
-    monkeypatch.setattr(registry, "load_model", load)
+    monkeypatch.setattr(registry, "load_replicas", load)
     with pytest.raises(NotEnoughMemoryError, match="large does not fit"):
         use(service, "large")
     assert not service.jobs._queue

@@ -114,7 +114,7 @@ def test_without_a_model_the_list_still_names_the_usual_one_and_run_says_why(fet
     service = Service(PageSettings(public=True))
     assert [model.name for model in service.offered_models()] == [DEFAULT_MODEL.name]
     with pytest.raises(ModelNotFoundError, match="no model is on this machine"):
-        next(service.read_layers(DEFAULT_MODEL.name, "auto", "Why?", False, 3, "v"))
+        next(service.lenses.look(DEFAULT_MODEL.name, "auto", "Why?", False, 3, "v"))
 
 
 def test_a_page_for_others_promises_no_download(fetch):

@@ -146,6 +146,11 @@ def lent(monkeypatch, tmp_path, spaces):
     monkeypatch.setattr(
         registry, "load_model", lambda name, dtype="auto", device="auto": (make_lm(), Checkpoint(name, "t", tmp_path))
     )
+    monkeypatch.setattr(
+        registry,
+        "load_replicas",
+        lambda name, *_: ((make_lm(),), Checkpoint(name, "t", tmp_path)),  # of a page without
+    )
     monkeypatch.setattr(registry, "load_embedder", LetterEmbedder)
     return LentGpu.of_settings(f"{NAME}, ")
 
@@ -192,7 +197,7 @@ def test_open_questions_are_read_on_the_gpu_too(page, spaces):
 
 
 def test_the_lens_is_computed_on_the_gpu(page, spaces):
-    *_, table = page.read_layers(NAME, "shared", "Name a planet", False, 4, VISITOR)
+    *_, table = page.lenses.look(NAME, "shared", "Name a planet", False, 4, VISITOR)
     lm = make_lm()
     head = registry.load_exit_head("shared", lm)
     here = registry.read_layers_along_answer(lm, head, "prompt", "Name a planet", max_new_tokens=4, whole_text=False)
@@ -315,7 +320,7 @@ from app.zerogpu import LentGpu
 assert "torch" not in sys.modules
 gpu = LentGpu.of_settings("smollm2-135m")
 lm = gpu._placed["smollm2-135m"].on_gpu
-page_lm, _ = gpu.load("smollm2-135m", "auto")
+(page_lm,), _ = gpu.load("smollm2-135m")
 told |= {"devices": [lm.device_name, page_lm.device_name], "dtypes": [lm.dtype_name, page_lm.dtype_name]}
 told["errors"] = []
 

@@ -156,7 +156,7 @@ def lens(
     """
     if not 1 <= max_new_tokens <= MOST_TOKENS:
         raise SettingsError(f"the answer's tokens must be from 1 to {MOST_TOKENS}; got {max_new_tokens}")
-    steps = visit.service.read_layers(
+    steps = visit.service.lenses.look(
         model.strip(), exit_head, prompt, whole_text, max_new_tokens, visit.visitor, visit.address, "program", site
     )
     *_, table = steps

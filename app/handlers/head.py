@@ -75,7 +75,7 @@ def head_of(visit: Visit, model: str) -> HeadOfModel:
     loaded = visit.service.models.find(name)
     found = None
     if known or (name and fits.is_allowed):  # a public page looks at no folders, whose names visitors may have sent
-        found = registry.known_head(name, loaded.lm if loaded else None)
+        found = registry.known_head(name, loaded.first.lm if loaded else None)
     is_trained_for_exit = known is not None and known.is_layerskip
     takes_in = fits.is_allowed and bool(name) and not is_trained_for_exit
     if found is not None or not takes_in:

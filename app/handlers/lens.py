@@ -109,7 +109,7 @@ def show(visit: Visit, shown: ShownLens, shade: str) -> LensResult:
 
 def _table(visit: Visit, shown: ShownLens) -> LensTable:
     if shown.question_id is None:
-        return visit.service.live_lens(visit.visitor)
+        return visit.service.lenses.last(visit.visitor)
     if shown.exit_head not in HEADS:
         raise SettingsError(f"exit head must be one of {', '.join(HEADS)}; got {str(shown.exit_head)[:40]!r}")
     table = shipped_lenses(shown.exit_head).get(shown.question_id)
@@ -135,7 +135,7 @@ def read_prompt(
     shown = ShownLens(None, exit_head, prompt, name, num_tokens, whole_text, site)
     try:
         with closing(
-            visit.service.read_layers(
+            visit.service.lenses.look(
                 name, exit_head, prompt, whole_text, num_tokens, visit.visitor, visit.address, site=site
             )
         ) as steps:

@@ -32,7 +32,7 @@ def further_measures(view: QuestionView, names: Sequence[str], service: Service)
         columns = {name: [getattr(row, name) for row in scores] for name in _SCORES}
         columns |= {name: [getattr(row, name) for row in rows] for name in _OUTCOMES}
     if set(names) & set(TEXT_MEASURES):
-        texts = service.text_measures(view)
+        texts = service.measured_texts.of(view)
         columns |= {name: [getattr(row, name) for row in texts] for name in TEXT_MEASURES}
     if set(names) & set(MODEL_MEASURES):
         columns["plausibility"] = _stored_plausibility(view)

@@ -13,6 +13,12 @@ from hcl_core.ports import DecodeProgress, DecodeRequest
 from hcl_core.records import SamplingSettings, StoredQuestion
 
 
+def check_one_head(fingerprints: Iterable[str]) -> None:
+    """Raise ``ExitHeadError`` unless these are of one head: what a head's trial measures is rounded by each device."""
+    if len(set(fingerprints)) > 1:
+        raise ExitHeadError("the devices do not agree on an exit head: name one, such as the model's own (shared)")
+
+
 class ReplicatedDecoder(ForwardingDecoder):
     """A ``ports.Decoder`` whose questions go to whichever replica has a place; each has a forest and a thread.
 
@@ -26,8 +32,7 @@ class ReplicatedDecoder(ForwardingDecoder):
     def __init__(self, decoders: Sequence[EngineDecoder]) -> None:
         super().__init__(decoders[0])
         self._decoders = tuple(decoders)
-        if len({each.exit_head.fingerprint for each in decoders}) > 1:  # what a head's trial measures is rounded
-            raise ExitHeadError("the devices do not agree on an exit head: name one by --exit-head")
+        check_one_head(each.exit_head.fingerprint for each in decoders)
 
     def decode(
         self, stored: StoredQuestion, settings: SamplingSettings, waves: Iterable[Sequence[tuple[int, int]]]

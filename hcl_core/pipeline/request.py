@@ -128,6 +128,28 @@ def prepare(
     return prepare_with(request, side, decoder, registry.whole_model(lm, request.template), embeddings)
 
 
+def on_replica(ready: PreparedRun, request: RunRequest, lm: "LanguageModel") -> PreparedRun:
+    """The run with the same id, whose answers another replica of its model computes.
+
+    Args:
+        ready: From ``prepare``, which any replica may have been asked for.
+        request: The same.
+        lm: The replica: the same weights in the same number format.
+
+    Raises:
+        ExitHeadError: It reads early layers with another head.
+        NotEnoughMemoryError: The head does not fit beside it.
+    """
+    decoder = registry.make_decoder(lm, request.exit_head, request.template, strategy=request.strategy)
+    registry.check_one_head([ready.manifest.settings.exit_head_hash, decoder.exit_head.fingerprint])
+    return replace(
+        ready,
+        manifest=replace(ready.manifest, device=lm.device_name),
+        decoder=decoder,
+        whole_model=ready.whole_model and registry.whole_model(lm, request.template),
+    )
+
+
 def model_side(request: RunRequest, lm: "LanguageModel", checkpoint: "Checkpoint", decoder: Decoder) -> ModelSide:
     """What a run takes from its model; raises as ``prepare``."""
     questions = with_prompts(request.questions, decoder)
