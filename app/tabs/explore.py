@@ -14,6 +14,7 @@ from app.handlers.asked import asked_question
 from app.handlers.explore import RunUpdate, ShownQuestion
 from app.handlers.form import CONTROLS, Form, by_name
 from app.handlers.measures import MEASURES
+from app.inputs import ListedChoice
 from app.language import labels
 from app.messages import Message, Problem
 from app.render import Parts
@@ -59,7 +60,7 @@ def _results(parts: dict[str, Any]) -> None:
     say = labels()
     with gr.Column(elem_classes="hcl-result-head"):
         # Filled when the page opens: to know them, every run's questions are read.
-        parts["stored_run"] = gr.Dropdown(
+        parts["stored_run"] = ListedChoice(
             [], value=None, label=say("label_stored_run"), elem_classes="hcl-stored", elem_id="stored-run"
         )
         parts["headline"] = gr.HTML("", elem_id="headline")
