@@ -3,9 +3,22 @@
 # ruff: noqa: F401, F811 (fixtures are imported and are arguments)
 
 import re
+from contextlib import contextmanager
 
 import pytest
-from test_page import address, browser, changes, columns, hostile_run, open_settings, runs, text_of, usual, visit
+from test_page import (
+    address,
+    browser,
+    changes,
+    columns,
+    hostile_run,
+    open_settings,
+    runs,
+    set_field,
+    text_of,
+    usual,
+    visit,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -25,6 +38,17 @@ def ideas(page):
 
 def has_ideas(page, number):
     page.wait_for_function(f"document.querySelectorAll('#ideas li').length === {number}")
+
+
+@contextmanager
+def slow_server(page):
+    """The server hears of what happens in the block at its end."""
+    held, events = [], "**/gradio_api/run/**"
+    page.route(events, lambda request: held.append(request))
+    yield
+    page.wait_for_timeout(300)  # what the page sends a little later, such as a search
+    page.unroute(events)  # which lets them go
+    assert held
 
 
 def test_the_question_is_on_top_and_its_result_in_view_on_a_laptop(visit):
@@ -79,6 +103,23 @@ def test_right_answers_are_chips_that_can_be_taken_away_and_added(visit):
         page.locator("#add-idea").press("Backspace")
         has_ideas(page, 7)
         assert page.locator("#add-idea").input_value() == "Pluto | 134340 Pluto"
+
+
+def test_what_is_typed_stays_when_the_chips_of_the_question_before_go_late(visit):
+    with visit() as page:
+        columns(page, 30)
+        has_ideas(page, 8)
+        with slow_server(page):
+            set_field(page, "Question", "Name a moon of a planet")
+            page.locator("#add-idea").click()
+            page.keyboard.type("Io")
+        has_ideas(page, 0)
+        page.keyboard.press("Enter")
+        has_ideas(page, 1)
+        page.keyboard.type("Europa")  # in the same field, which keeps the focus
+        page.keyboard.press("Enter")
+        has_ideas(page, 2)
+        assert ideas(page) == ["Io", "Europa"]
 
 
 def test_keys_alone_find_a_question_in_the_list(visit):
