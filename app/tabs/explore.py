@@ -29,6 +29,7 @@ from app.tabs.base import (
     Components,
     balance_controls,
     results_column,
+    wire_in_turn,
     wire_run,
 )
 from app.tabs.form import FormControls, build_form
@@ -111,7 +112,7 @@ def _wire_search(core: Service, form: FormControls) -> None:
         return set_parts(sets.names(visit.visitor), sets.get(visit.visitor, name), visit.words)
 
     found = [parts["found"], parts["status"]]
-    parts["found"].look(bind.on_choice(search), [parts["set"]], found, trigger_mode="always_last", **QUIET)
+    wire_in_turn(parts["found"].look, bind.on_choice(search), [parts["set"]], found, "look")
     loaded = [parts[name] for name in ("set", "set_report")]
     parts["file"].upload(bind_loading(load_file), parts["file"], loaded, **FILES)
     gr.on([parts["load"].click, parts["set_name"].submit], bind_loading(load_named), parts["set_name"], loaded, **FILES)
@@ -224,7 +225,7 @@ def _wire_results(bind: Binder, form: FormControls) -> Any:
     wire_measures(bind, parts, parts["more"].input)
     chosen = [parts[name] for name in ("detail", "shown", "link", "status")]
     for name in ("depth", "chart", "river", "answers"):
-        parts[name].choose(bind.on_choice(choose), inputs, chosen, trigger_mode="always_last", **QUIET)
+        wire_in_turn(parts[name].choose, bind.on_choice(choose), inputs, chosen, f"choose {GROUP}")
     return ran
 
 
