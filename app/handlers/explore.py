@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from app import library
-from app.handlers.form import Form, num_hidden_layers
+from app.handlers.form import Form
 from app.handlers.measures import further_measures
+from app.handlers.models import num_hidden_layers
 from app.jobs import StoppedError
 from app.live import LiveEvent
 from app.messages import Message, Problem, Stage, Status, message_of, progress_of
@@ -295,7 +296,7 @@ def estimate(visit: Visit, form: Form) -> Estimate:
     form.check(visit.words)
     request = form.request()
     visit.service.check_allowed(request)
-    depth = num_hidden_layers(request.model)
+    depth = num_hidden_layers(visit, request.model)
     layers = request.layers.resolve(depth) if depth else ()
     foretold = visit.service.foretell(request, layers) if layers else None
     needs_loading = visit.service.models.find(request.model) is None

@@ -14,6 +14,7 @@ from app.handlers.asked import asked_question
 from app.handlers.explore import RunUpdate, ShownQuestion
 from app.handlers.form import CONTROLS, Form, by_name
 from app.handlers.measures import MEASURES
+from app.handlers.models import num_hidden_layers
 from app.inputs import ListedChoice
 from app.language import labels
 from app.messages import Message, Problem
@@ -153,8 +154,8 @@ def _wire_settings(bind: Binder, form: FormControls) -> None:
     """The chips, the prompt, the layers and the cost follow the form; the cost also the last run and a new head."""
     parts = form.parts
 
-    def fit_layers(_: Visit, model: object) -> Parts:
-        return render.model_parts(model)
+    def fit_layers(visit: Visit, model: object) -> Parts:
+        return render.depth_parts(num_hidden_layers(visit, model))
 
     def estimate(visit: Visit, *values: Any) -> Parts:
         by_names = by_name(values)
