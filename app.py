@@ -25,7 +25,7 @@ with quiet_start():
 
         from app.body_limit import BodyLimit
         from app.closed_routes import ClosedRoutes
-        from app.components import HEAD_SCRIPTS, plotly_route
+        from app.components import HEAD_SCRIPTS
         from app.depth_file import depth_route
         from app.downloads import download_routes
         from app.drawn_ahead import draw_ahead
@@ -38,6 +38,7 @@ with quiet_start():
         from app.logs import limit_log, limit_server_log, log_as
         from app.own_hosts import OwnHosts, guarded, host_name, is_loopback
         from app.page import build
+        from app.plotly_file import plotly_route
         from app.service import Service
         from app.settings import PageSettings
         from app.theme import STYLE_SHEETS, make_theme

@@ -4,36 +4,53 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import plotly
-from starlette.requests import Request
-from starlette.responses import FileResponse
-from starlette.routing import Route
+
+from app.plotly_file import PLOTLY_ADDRESS
 
 _ASSETS = Path(__file__).parent.parent / "assets"
-# Relative to the page, which may stand below a proxy's path.
-_PLOTLY_ADDRESS = "plotly/plotly.min.js"
-
-
-def plotly_route() -> Route:
-    """Serves the plotly.js that ships inside the plotly package: nothing is fetched from elsewhere.
-
-    Gradio's own way to serve a file has the file's path in its address, and so where the program is installed.
-    """
-
-    async def serve(_: Request) -> FileResponse:
-        return FileResponse(Path(plotly.__file__).parent / "package_data" / "plotly.min.js")
-
-    return Route(f"/{_PLOTLY_ADDRESS}", serve)
 
 
 def _asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
 
 
+class _Drawn(gr.HTML):
+    """What its script draws from an object."""
+
+    def postprocess(self, value: Any) -> Any:
+        """The object, as it is."""
+        return value
+
+    def api_info(self) -> dict[str, Any]:
+        """An object as JSON."""
+        return {"type": "object"}
+
+
+class _Unseen(gr.HTML):
+    """A script of the page; nothing of it is seen.
+
+    Args:
+        value: What the script reads.
+        settings: As ``gr.HTML``.
+    """
+
+    _script: str
+
+    def __init__(self, value: dict[str, Any], **settings: Any) -> None:
+        super().__init__(
+            value,
+            html_template="",
+            js_on_load=_asset(self._script),
+            visible="hidden",
+            apply_default_css=False,
+            **settings,
+        )
+
+
 _CHART = '<div class="hcl-chart" hidden tabindex="0" role="application"></div><div class="hcl-chart-terms"></div>'
 
 
-class LayerChart(gr.HTML):
+class LayerChart(_Drawn):
     """Shows a figure of ``figures``; updates in place, without flicker, with zoom kept and the theme's colours.
 
     A click, or an arrow key, chooses a layer (of a token lens: a cell) in every part of the same group, and the event
@@ -54,19 +71,11 @@ class LayerChart(gr.HTML):
             label=label,
             html_template=_CHART,
             js_on_load=_asset("asking.js") + _asset("chart.js"),
-            head=f'<script src="{_PLOTLY_ADDRESS}"></script>',
+            head=f'<script src="{PLOTLY_ADDRESS}"></script>',
             apply_default_css=False,
             group=group,
             **settings,
         )
-
-    def postprocess(self, value: Any) -> Any:
-        """A figure, as it is."""
-        return value
-
-    def api_info(self) -> dict[str, Any]:
-        """A Plotly figure as JSON."""
-        return {"type": "object"}
 
 
 class AnswerColumns(gr.HTML):
@@ -95,32 +104,6 @@ class JudgedAnswers(gr.HTML):
         super().__init__(js_on_load=_asset("verdicts.js"), **settings)
 
 
-_DEPTH = """
-<section class="hcl-depth" hidden>
-  <div class="hcl-depth-now">
-    <p class="hcl-depth-layer" data-part="layer"></p>
-    <div class="hcl-depth-answers"><span data-part="answers"></span><small data-part="more" dir="auto"></small></div>
-    <p class="hcl-depth-news" data-part="news" dir="auto"></p>
-  </div>
-  <div class="hcl-depth-side">
-    <p class="hcl-depth-share" data-part="share"></p>
-    <div class="hcl-depth-portion"><u data-part="portion"></u></div>
-    <p class="hcl-depth-sure" data-part="sure"></p>
-    <div class="hcl-depth-scale" data-part="scale"><u></u><i></i></div>
-  </div>
-  <div class="hcl-depth-controls">
-    <button type="button" data-part="play"><span></span></button>
-    <div class="hcl-depth-track">
-      <div class="hcl-depth-strip" data-part="strip" aria-hidden="true"></div>
-      <input type="range" min="0" max="0" step="1" value="0" data-part="slider">
-    </div>
-    <a data-part="present" target="_blank" rel="noopener" hidden><span></span></a>
-    <a data-part="file" download hidden><span></span></a>
-    <a class="hcl-depth-leave" data-part="leave"><span></span></a>
-  </div>
-  <p class="hcl-depth-spoken" data-part="spoken" aria-live="polite"></p>
-</section>
-"""
 # Before anything is drawn: an address with ``present=1`` shows the sentence, the player and the curves alone.
 _PRESENTING = """
 document.documentElement.classList.toggle("hcl-presents", new URLSearchParams(location.search).get("present") === "1");
@@ -129,7 +112,7 @@ document.documentElement.classList.toggle("hcl-presents", new URLSearchParams(lo
 HEAD_SCRIPTS = (_PRESENTING,)
 
 
-class DepthPlayer(gr.HTML):
+class DepthPlayer(_Drawn):
     """Shows ``views.depth.depth_player``: the most common answer of one layer, walked through by hand or by itself.
 
     The event ``choose`` brings ``layer`` to the server, once a walk or a hand has come to rest.
@@ -142,7 +125,7 @@ class DepthPlayer(gr.HTML):
     def __init__(self, group: str = "", **settings: Any) -> None:
         super().__init__(
             None,
-            html_template=_DEPTH,
+            html_template=_asset("depth.html"),
             js_on_load=_asset("asking.js") + _asset("depth.js"),
             # As a style sheet of the page's, it would lose the rules that begin above Gradio's own part of the page.
             head=f"<style>{_asset('depth.css')}</style><script>{_PRESENTING}</script>",
@@ -150,14 +133,6 @@ class DepthPlayer(gr.HTML):
             group=group,
             **settings,
         )
-
-    def postprocess(self, value: Any) -> Any:
-        """The layers, as they are."""
-        return value
-
-    def api_info(self) -> dict[str, Any]:
-        """All layers as JSON."""
-        return {"type": "object"}
 
 
 class QuestionList(gr.HTML):
@@ -192,8 +167,8 @@ class LinkBox(gr.HTML):
         super().__init__(js_on_load=_asset("link.js"), **settings)
 
 
-class Address(gr.HTML):
-    """Keeps the browser's address in step with the view; nothing of it is seen.
+class Address(_Unseen):
+    """Keeps the browser's address in step with the view.
 
     The event ``open`` brings ``query`` to the server where Back or Forward leads to another address; ``draw`` asks for
     the further curves of the address that was opened.
@@ -203,34 +178,18 @@ class Address(gr.HTML):
         settings: As ``gr.HTML``.
     """
 
-    def __init__(self, value: dict[str, Any], **settings: Any) -> None:
-        super().__init__(
-            value,
-            html_template="",
-            js_on_load=_asset("address.js"),
-            visible="hidden",
-            apply_default_css=False,
-            **settings,
-        )
+    _script = "address.js"
 
 
-class StaleMark(gr.HTML):
-    """Greys results that the form no longer asks for; nothing of it is seen.
+class StaleMark(_Unseen):
+    """Greys results that the form no longer asks for.
 
     Args:
         value: The form's controls, as ``assets/stale.js`` names them.
         settings: As ``gr.HTML``.
     """
 
-    def __init__(self, value: dict[str, Any], **settings: Any) -> None:
-        super().__init__(
-            value,
-            html_template="",
-            js_on_load=_asset("stale.js"),
-            visible="hidden",
-            apply_default_css=False,
-            **settings,
-        )
+    _script = "stale.js"
 
 
 class ShareBox(gr.HTML):
@@ -302,16 +261,6 @@ class FormulaSwitch(gr.HTML):
         )
 
 
-_TERM_BOX = """
-<div class="hcl-term-box" popover role="dialog" aria-labelledby="hcl-term-name" tabindex="-1">
-  <b id="hcl-term-name" data-part="name"></b>
-  <p data-part="definition"></p>
-  <p data-part="formula"></p>
-  <button type="button" data-part="more"></button>
-</div>
-"""
-
-
 class Glossary(gr.HTML):
     """Says what a marked word means, and leads into Learn and back.
 
@@ -323,7 +272,7 @@ class Glossary(gr.HTML):
     def __init__(self, value: Any, **settings: Any) -> None:
         super().__init__(
             value,
-            html_template=_TERM_BOX,
+            html_template=_asset("glossary.html"),
             js_on_load=_asset("glossary.js"),
             head=f"<style>{_asset('glossary.css')}</style>",
             apply_default_css=False,

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
 from app import library
-from app.handlers import explore
-from app.handlers.explore import ShownQuestion
+from app.handlers import shown_question
+from app.handlers.shown_question import ShownQuestion
 from app.language import Translator
 from app.question_view import QuestionView
 from app.render import Parts
@@ -46,7 +46,7 @@ def drawn_questions(visit: Visit) -> Iterator[tuple[ShownQuestion, Parts]]:
         for stored in library.questions_of(run):
             shown = ShownQuestion(run.manifest.run_id, stored.question.id)
             try:
-                yield shown, question_parts(explore.show(visit, shown, Balance()), visit.words)
+                yield shown, question_parts(shown_question.show(visit, shown, Balance()), visit.words)
             except HclError:  # damaged: whoever opens it is told
                 continue
 
@@ -55,7 +55,7 @@ def keep_drawn(visit: Visit, shown: ShownQuestion, parts: Parts) -> None:
     """Keep what another process has drawn, which has read the question without an error."""
     run = library.find_run(shown.run_id)
     QuestionView.read_elsewhere(run, shown.question_id)
-    keep_parts(explore.show(visit, shown, Balance()), visit.words, parts)
+    keep_parts(shown_question.show(visit, shown, Balance()), visit.words, parts)
 
 
 def _draw(sending: Connection) -> None:

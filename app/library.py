@@ -1,7 +1,6 @@
 """Stored runs: found, listed, and read once however often they are shown. Needs no model."""
 
 import hashlib
-import re
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from hcl_core.records import Sample, SampleKey, Scaling, StoredQuestion, Verdict
 from hcl_core.runs.answers import verdicts_in
 from hcl_core.runs.file_version import file_version
 from hcl_core.runs.folder import RunFolder
-from hcl_core.runs.manifest import Manifest
+from hcl_core.runs.manifest import Manifest, is_run_id
 from hcl_core.runs.question_rows import parse_rows
 from hcl_core.runs.tables import KEY, SAMPLE_SCHEMA
 from hcl_core.runs.tables import samples_of as records_of
@@ -32,7 +31,6 @@ from hcl_core.scores.metrics import OutcomeTable
 
 # A first visit shows the run whose head was fitted for early layers, at the lowest temperature.
 FIRST_HEAD = "linear"
-_RUN_ID = re.compile(r"[0-9a-f]{16}")
 # Runs whose manifests are in memory: about 3 kB each.
 _MOST_RUNS = 10_000
 # Questions, over all different sets of them, whose ids can be looked up by their texts: about 200 MB.
@@ -117,7 +115,7 @@ def find_run(run_id: str) -> StoredRun:
         RunFolderError: There is none, or it cannot be read.
     """
     # An id and nothing else: what a browser sends is no path.
-    if not _RUN_ID.fullmatch(run_id):
+    if not is_run_id(run_id):
         raise _no_run()
     roots = ((precomputed_folder(), True), (runs_folder(), False))
     for root, is_shipped in roots:
@@ -148,7 +146,7 @@ def version_of(*files: str) -> Callable[..., Hashable]:
     return key
 
 
-_by_questions, by_verdicts = version_of("questions.jsonl"), version_of("verdicts.parquet")
+_by_questions = version_of("questions.jsonl")
 # Open questions are scored from both.
 by_answers = version_of("verdicts.parquet", "plausibility.parquet")
 
@@ -161,20 +159,19 @@ def questions_of(run: StoredRun) -> tuple[StoredQuestion, ...]:
 
 def question_id_of(run: StoredRun, text: str) -> str | None:
     """The id under which ``run`` has asked the question of that text; ``None`` if it has not."""
-    try:
-        return _ids_by_text(run).get(text)
-    except (OSError, ValueError, HclError):  # damaged: `score` says what is wrong with it
-        return None
+    return _readable_ids(run).get(text)
 
 
 def only_question_of(run: StoredRun) -> str | None:
     """The text of the question, of a run of one."""
-    if run.manifest.num_questions != 1:
-        return None
+    return next(iter(_readable_ids(run)), None) if run.manifest.num_questions == 1 else None
+
+
+def _readable_ids(run: StoredRun) -> dict[str, str]:
     try:
-        return next(iter(_ids_by_text(run)), None)
+        return _ids_by_text(run)
     except (OSError, ValueError, HclError):  # damaged: `score` says what is wrong with it
-        return None
+        return {}
 
 
 def right_answers_of(run: StoredRun) -> tuple[str, ...]:

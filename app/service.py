@@ -19,7 +19,8 @@ from app.places import Caller, Places, RunClock, SecondsBook
 from app.question_view import QuestionView
 from app.sets import QuestionSets
 from app.settings import PageSettings
-from app.shared_runs import SharedRun, SharedRuns
+from app.shared_run import SharedRun
+from app.shared_runs import SharedRuns
 from app.store import RunStore
 from app.verdict_book import VerdictBook
 from app.watching.counts import counted

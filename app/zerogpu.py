@@ -21,8 +21,8 @@ from hcl_core.folders import cache_folder
 from hcl_core.models.catalogue import find_model
 from hcl_core.pipeline.apart import ApartDecoder, ApartLikelihood, Compute, answers_of
 from hcl_core.pipeline.estimate import MachineSpeed, expected_seconds, foretell
+from hcl_core.pipeline.prepared import PreparedRun
 from hcl_core.pipeline.request import RunRequest
-from hcl_core.pipeline.runner import PreparedRun
 from hcl_core.tasks import LensTask, Task, Told
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from rich.console import Console
 
 from bench.machine import describe
 from hcl_core.cluster.ray_cluster import ClusterSettings, cluster_workers
+from hcl_core.sweeps.cells import Plan
 from hcl_core.sweeps.folder import SweepFolder
-from hcl_core.sweeps.plan import Plan, read_plan
+from hcl_core.sweeps.plan import read_plan
 from hcl_core.sweeps.running import ClusterEngine, Failed, SweepEngine, run_sweep
 
 _SPEC = """

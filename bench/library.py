@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from app.handlers import explore
+from app.handlers import shown_question
 from app.handlers.run_list import RunFilter, list_runs
 from app.language import Translator
 from app.service import Service
@@ -54,7 +54,7 @@ def main() -> None:
         steps: dict[str, Callable[[], Any]] = {
             "list of runs": lambda: list_runs(visit),
             "list of runs with a word": lambda: list_runs(visit, RunFilter("fitted")),
-            "runs that asked a question": lambda: explore.run_choices(visit, QUESTION),
+            "runs that asked a question": lambda: shown_question.run_choices(visit, QUESTION),
         }
         print(f"{options.runs:,} runs of 174 questions; warm-up {milliseconds(service.warm_up) / 1000:.1f} s")
         for name, step in steps.items():

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from app import library, question_view
-from app.handlers import dataset, explore
+from app.handlers import dataset, shown_question
 from app.handlers.dataset import ShownSet
-from app.handlers.explore import ShownQuestion
+from app.handlers.shown_question import ShownQuestion
 from app.language import Translator
 from app.render import Parts
 from app.render import dataset as render_set
@@ -98,7 +98,7 @@ def redraw() -> None:
 
 def open_question(visit: Visit) -> Parts:
     """A stored question, as the page is sent it."""
-    return render.stored_parts(explore.show(visit, SHOWN, EQUAL), WORDS)
+    return render.stored_parts(shown_question.show(visit, SHOWN, EQUAL), WORDS)
 
 
 def server() -> None:
@@ -108,9 +108,9 @@ def server() -> None:
     kept = milliseconds(lambda: open_question(visit))
     opened = milliseconds(lambda: open_question(visit), redraw)
     cold = milliseconds(lambda: open_question(visit), forget)
-    weighed = milliseconds(lambda: render.weighed_parts(explore.show(visit, SHOWN, OTHER), WORDS))
+    weighed = milliseconds(lambda: render.weighed_parts(shown_question.show(visit, SHOWN, OTHER), WORDS))
     whole = milliseconds(lambda: render_set.weighed_parts(dataset.show(visit, SHOWN_SET, OTHER), WORDS))
-    detail = milliseconds(lambda: render.layer_parts(explore.choose_layer(visit, SHOWN, 24, EQUAL), WORDS))
+    detail = milliseconds(lambda: render.layer_parts(shown_question.choose_layer(visit, SHOWN, 24, EQUAL), WORDS))
     size = len(json.dumps(parts, default=str)) / 1000
     print(f"a question of 30 layers x 50 answers opens in {opened:.0f} ms, {cold:.0f} ms if its run was not open")
     print(f"one that somebody has looked at before: {kept:.1f} ms")

@@ -27,7 +27,7 @@ def main() -> None:
     """Print seconds a question and ratios, by exit head."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=int, default=24, help="the first so many of the starter set")
-    parser.add_argument("--layers", default="5,10,15,20,25,30")
+    parser.add_argument("--layers", default="5:30:5")
     parser.add_argument("--samples", type=int, default=20)
     parser.add_argument("--max-new-tokens", type=int, default=20)
     parser.add_argument("--temperature", type=float, default=0.6)
@@ -86,24 +86,18 @@ def work_options() -> list[str]:
     return [each for name, value in pairs if name in names for each in (name, value)]
 
 
-def layers_of(options: argparse.Namespace) -> tuple[int, ...]:
-    """The exit layers."""
-    return tuple(int(layer) for layer in options.layers.split(","))
-
-
 def child(options: argparse.Namespace) -> None:
     """Decode the set once after a warm-up; works with the engine of every commit since 8d878c1."""
     from hcl_core.records import SamplingSettings
     from hcl_core.registry import load_model, load_questions, make_decoder
 
-    prompts = importlib.import_module(
-        "hcl_core.settings.prompts" if find_spec("hcl_core.settings") else "hcl_core.prompts"
-    )
+    room = "hcl_core.settings" if find_spec("hcl_core.settings") else "hcl_core"
+    prompts, layer_choices = (importlib.import_module(f"{room}.{name}") for name in ("prompts", "layers"))
     lm, _ = load_model("smollm2-135m", "float32")
     decoder: Any = make_decoder(lm, options.child, prompts.load_template())
     settings = SamplingSettings(options.temperature, 0.9, 0, options.max_new_tokens, 0)
     questions: list[Any] = list(load_questions("starter").load(options.questions))
-    layers = layers_of(options)
+    layers = layer_choices.parse_layers(options.layers, lm.num_hidden_layers)
     wave = [(layer, number) for layer in layers for number in range(options.samples)]
     if "stored" in inspect.signature(decoder.decode).parameters:
         from hcl_core.records import StoredQuestion
@@ -136,11 +130,12 @@ def peer_seconds(options: argparse.Namespace) -> float:
     from bench.engine import generate, generate_all, load_peer, seconds
     from hcl_core.records import SamplingSettings
     from hcl_core.registry import load_model, load_questions
+    from hcl_core.settings.layers import parse_layers
 
     lm, checkpoint = load_model("smollm2-135m", "float32")
     peer = load_peer(lm, checkpoint.path)
     settings = SamplingSettings(options.temperature, 0.9, 0, options.max_new_tokens, 0)
-    layers = layers_of(options)
+    layers = parse_layers(options.layers, lm.num_hidden_layers)
     questions = load_questions("starter").load(options.peer)
     generate(lm, peer, questions[0], layers[0], 2, settings)  # warm-up
     times = [

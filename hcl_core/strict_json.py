@@ -1,14 +1,19 @@
-"""JSON from disk or from other people, read as checked records: exact types, and no unknown keys; numbers for JSON."""
+"""JSON from disk or from other people, read as checked records: exact types, and no unknown keys; and JSON written."""
 
 import functools
+import hashlib
+import json
 import math
 import reprlib
 from collections.abc import Callable
-from dataclasses import fields
-from typing import Any, TypeVar
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Record = TypeVar("Record")
 # Building an adapter takes longer than reading a thousand records.
@@ -35,6 +40,17 @@ def read_record(kind: type[Record], text: str | bytes) -> Record:
         return record
     except ValidationError as error:
         raise ValueError(_describe(error.errors(include_url=False)[0], kind)) from None
+
+
+def record_text(record: "DataclassInstance") -> str:
+    """A record as JSON, for ``read_record``: a field a line."""
+    return json.dumps(asdict(record), ensure_ascii=False, indent=1) + "\n"
+
+
+def short_hash(value: Any) -> str:
+    """16 hexadecimal digits, equal on any machine for equal values that JSON can hold."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
 
 
 def _describe(problem: ErrorDetails, kind: Any) -> str:

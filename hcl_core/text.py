@@ -1,9 +1,14 @@
-"""Text from models and users, made safe to print."""
+"""Text from models, users and libraries on one line, made safe to print."""
 
 import unicodedata
 
 # Invisible joiners that the spelling of some words and emoji needs.
 _JOINERS = "\u200c\u200d"
+
+
+def one_line(text: str) -> str:
+    """``text`` with each run of white space as one space, and none around it."""
+    return " ".join(text.split())
 
 
 def printable(text: str) -> str:

@@ -151,6 +151,23 @@ def finished_copy(finished, tmp_path):
     return RunFolder(shutil.copytree(finished.path, tmp_path / "copy"))
 
 
+@pytest.fixture
+def zipped(finished, tmp_path):
+    """That run as a zip file."""
+    from hcl_core.transfer.packing import pack_run
+
+    pack_run(finished, tmp_path / "run.zip")
+    return tmp_path / "run.zip"
+
+
+@pytest.fixture
+def into(tmp_path):
+    """An empty folder to import runs into."""
+    into = tmp_path / "into"
+    into.mkdir()
+    return into
+
+
 # Fakes: no model, no weights; what they answer can be worked out by hand.
 
 # The gate tries the same cases each time; a developer's own runs go on looking.

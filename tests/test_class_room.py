@@ -275,6 +275,13 @@ def test_the_texts_of_a_lesson_are_texts(tmp_path):
         assert "<script>alert" not in html and "<img" not in html
 
 
+def run_live(room, service):
+    start_live(room, service, 0)
+    for thread in threading.enumerate():
+        if thread.name.endswith("(_run)"):
+            thread.join()
+
+
 def test_a_live_question_is_run_once_and_then_revealed(tmp_path):
     from app.live import LiveEvent
     from hcl_core import pipeline
@@ -295,10 +302,7 @@ def test_a_live_question_is_run_once_and_then_revealed(tmp_path):
     with pytest.raises(RefusedError, match="class_not_run"):
         room.reveal(0)
     service: Any = SimpleNamespace(run=events)
-    start_live(room, service, 0)
-    for thread in threading.enumerate():
-        if thread.name.endswith("(_run)"):
-            thread.join()
+    run_live(room, service)
     assert asked == [ask["question"]] and room.stage.run == (RUN, QUESTION)
     with pytest.raises(RefusedError, match="class_is_run"):
         room.start_run(0)
@@ -319,10 +323,7 @@ def test_a_live_question_that_fails_says_why_to_the_teacher(tmp_path):
 
     room.go(0)
     service: Any = SimpleNamespace(run=fails)
-    start_live(room, service, 0)
-    for thread in threading.enumerate():
-        if thread.name.endswith("(_run)"):
-            thread.join()
+    run_live(room, service)
     assert "no such model" in client_of(room).get(f"{teacher(room)}/state").json()["html"]
     room.start_run(0)  # and it can be tried again
 
@@ -334,10 +335,7 @@ def test_a_class_on_a_public_page_has_the_limits_of_one_visitor(tmp_path, monkey
     service = Service(PageSettings(public=True, most_places_a_visitor=1))
     room.go(0)
     with service.places.take(Caller("class")):
-        start_live(room, service, 0)
-        for thread in threading.enumerate():
-            if thread.name.endswith("(_run)"):
-                thread.join()
+        run_live(room, service)
     assert "this public page allows 1 at once" in client_of(room).get(f"{teacher(room)}/state").json()["html"]
 
 

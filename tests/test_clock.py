@@ -8,7 +8,7 @@ from app.jobs import Jobs
 from app.places import Caller, Places, SecondsBook
 from app.settings import PageSettings
 from app.store import RunStore
-from hcl_core.pipeline import runner
+from hcl_core.pipeline import prepared, runner
 from hcl_core.runs import trash
 from hcl_core.runs.verify import verify_run
 
@@ -22,7 +22,8 @@ def set_clock(monkeypatch, seconds):
 
 def test_a_run_that_ends_before_it_began_is_whole(tmp_path, monkeypatch):
     times = iter(("2026-11-26T12:00:00+00:00", "2026-11-25T12:00:00+00:00"))
-    monkeypatch.setattr(runner, "_now", lambda: next(times))
+    for module in (prepared, runner):
+        monkeypatch.setattr(module, "now", lambda: next(times))
     folder = finished_run(tmp_path / "run")
     manifest = folder.manifest()
     assert manifest.finished_at is not None and manifest.finished_at < manifest.created_at

@@ -5,7 +5,7 @@ import multiprocessing
 import pytest
 
 from app import drawn_ahead, library, question_view
-from app.handlers import explore
+from app.handlers import shown_question
 from app.language import Translator
 from app.render import explore as render
 from app.service import Service
@@ -38,7 +38,7 @@ def test_what_another_process_has_drawn_is_what_a_visitor_gets_and_nothing_is_re
     assert len(drawn) == 2
     for shown, parts in drawn:
         assert "hcl-column" in parts["answers"]
-        assert render.question_parts(explore.show(visit, shown, Balance()), WORDS) == parts
+        assert render.question_parts(shown_question.show(visit, shown, Balance()), WORDS) == parts
 
 
 def test_a_process_draws_and_ends_when_nobody_receives(visit, monkeypatch):
@@ -53,7 +53,7 @@ def test_a_process_draws_and_ends_when_nobody_receives(visit, monkeypatch):
     with pytest.raises(StopIteration):
         drawn_ahead.draw_ahead(visit.service)
     (first, parts), *_ = kept
-    assert parts == render.question_parts(explore.show(visit, first, Balance()), WORDS)
+    assert parts == render.question_parts(shown_question.show(visit, first, Balance()), WORDS)
     drawing = multiprocessing.active_children()
     for each in drawing:
         each.join(20)
@@ -67,5 +67,5 @@ def test_a_damaged_shipped_question_stops_nothing(visit, monkeypatch):
         asked.append(given)
         raise library.not_judged(library.find_run(SHIPPED))
 
-    monkeypatch.setattr(explore, "show", refuse)
+    monkeypatch.setattr(shown_question, "show", refuse)
     assert not list(drawn_ahead.drawn_questions(visit)) and len(asked) == 2

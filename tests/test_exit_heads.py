@@ -27,8 +27,9 @@ from hcl_core.decode.heads.exit_heads import (  # noqa: E402
     read_head,
 )
 from hcl_core.decode.heads.fidelity import measure  # noqa: E402
-from hcl_core.decode.heads.fitting import Moments, fit_head  # noqa: E402
+from hcl_core.decode.heads.fitting import fit_head  # noqa: E402
 from hcl_core.decode.heads.head_files import FORMAT, find_head, read_config  # noqa: E402
+from hcl_core.decode.heads.ridge import Moments  # noqa: E402
 from hcl_core.decode.heads.texts import SelfWritten, TextFile  # noqa: E402
 
 SETTINGS = FitSettings(num_tokens=2_000)

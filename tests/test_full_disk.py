@@ -20,8 +20,9 @@ from hcl_core.pipeline.stored import rescore
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.repair import repair_run
 from hcl_core.runs.trash import delete_run
-from hcl_core.transfer.archive import pack_run, unpack_run
 from hcl_core.transfer.export import export_csv, export_notebook, export_scores_csv
+from hcl_core.transfer.packing import pack_run
+from hcl_core.transfer.unpacking import unpack_run
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

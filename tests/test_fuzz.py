@@ -15,7 +15,7 @@ from hcl_core.errors import HclError
 from hcl_core.questions.files import SUFFIXES
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.verify import verify_run
-from hcl_core.transfer.archive import unpack_run
+from hcl_core.transfer.unpacking import unpack_run
 
 FILES = (
     "manifest.json", "questions.jsonl", "verdicts.parquet", "clusters.parquet", "layer_scores.parquet",

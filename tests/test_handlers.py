@@ -11,14 +11,14 @@ from conftest import make_lm
 from fake_runs import sample_keys, write_derived
 
 from app import library, run_names
-from app.handlers import compare, dataset, explore, learn, lens, opening, questions, run_list, runs
+from app.handlers import compare, dataset, explore, learn, lens, opening, questions, run_list, runs, shown_question
 from app.handlers.dataset import SetChoice, ShownSet
-from app.handlers.explore import ShownQuestion
 from app.handlers.form import CONTROLS, Form, by_name
 from app.handlers.lens import ShownLens
 from app.handlers.links import read_link
 from app.handlers.measures import MEASURES, further_measures
 from app.handlers.opening import PrefilledStart, StoredStart
+from app.handlers.shown_question import ShownQuestion
 from app.jobs import StoppedError
 from app.language import Translator
 from app.messages import Message, Progress
@@ -168,7 +168,7 @@ def test_updates_that_take_long_come_rarely(service, monkeypatch):
 
 def test_an_update_of_thirty_layers_and_fifty_answers_is_small(reader):
     balance = Balance(more=("confidence", "creativity_raw"))
-    result = explore.show(reader, ShownQuestion(WARMER, "name-a-planet"), balance)
+    result = shown_question.show(reader, ShownQuestion(WARMER, "name-a-planet"), balance)
     assert len(json.dumps(stored_parts(result, WORDS), default=str)) < 200_000
 
 
@@ -308,12 +308,12 @@ def test_what_came_before_stop_can_be_weighed_and_looked_into(service):
             if update.result:
                 shown = update.result.shown
                 service.jobs.stop(VISITOR)
-    weighed = explore.show(by(service), shown, Balance(0))
+    weighed = shown_question.show(by(service), shown, Balance(0))
     assert not weighed.view.is_complete and weighed.balance == Balance(0)
-    assert explore.choose_layer(by(service), shown, 4, EQUAL).shown == replace(shown, layer=4)
+    assert shown_question.choose_layer(by(service), shown, 4, EQUAL).shown == replace(shown, layer=4)
     # Another visitor's run under way is nobody else's.
     with pytest.raises(RunFolderError, match="no longer in memory"):
-        explore.show(by(service, "somebody else"), shown, EQUAL)
+        shown_question.show(by(service, "somebody else"), shown, EQUAL)
 
 
 def test_a_deleted_run_stays_in_the_trash_for_thirty_days(service):
@@ -461,17 +461,17 @@ def test_a_balance_outside_its_range_cannot_be_made():
 
 
 def test_stored_answers_are_shown_without_a_model(reader):
-    result = explore.show(reader, PLANET, EQUAL)
+    result = shown_question.show(reader, PLANET, EQUAL)
     assert "Name a planet" in result.view.stored.question.text and result.scored.best is not None
     assert len(result.view.layers) == len(result.scored.scores) == 30
     assert result.shown == PLANET and result.further == {}
 
 
 def test_a_question_is_shown_by_its_text(reader):
-    text = explore.show(reader, PLANET, EQUAL).view.stored.question.text
-    assert explore.show_text(reader, SHIPPED, text, EQUAL).shown == PLANET
+    text = shown_question.show(reader, PLANET, EQUAL).view.stored.question.text
+    assert shown_question.show_text(reader, SHIPPED, text, EQUAL).shown == PLANET
     with pytest.raises(RunFolderError, match="does not have this question"):
-        explore.show_text(reader, SHIPPED, "Is it?", EQUAL)
+        shown_question.show_text(reader, SHIPPED, "Is it?", EQUAL)
 
 
 @pytest.mark.parametrize("question_id", ["name-a-planet", "capital-of-burkina-faso"])
@@ -490,7 +490,7 @@ def test_a_run_that_has_not_been_judged_is_an_error(service):
     (own.folder.path / "verdicts.parquet").unlink()
     shown = ShownQuestion(own.manifest.id, library.questions_of(own)[0].question.id)
     with pytest.raises(RunFolderError, match="has not been judged yet"):
-        explore.show(by(service), shown, EQUAL)
+        shown_question.show(by(service), shown, EQUAL)
 
 
 def test_questions_that_were_damaged_since_are_read_again(service):
@@ -499,7 +499,7 @@ def test_questions_that_were_damaged_since_are_read_again(service):
     assert library.questions_of(own)
     (own.folder.path / "questions.jsonl").write_text("broken", encoding="utf-8")
     with pytest.raises(RunFolderError, match="questions.jsonl cannot be read"):
-        explore.show(by(service), ShownQuestion(own.manifest.id, "x"), EQUAL)
+        shown_question.show(by(service), ShownQuestion(own.manifest.id, "x"), EQUAL)
 
 
 @pytest.mark.parametrize("content", ["broken", ""])
@@ -515,28 +515,28 @@ def test_a_run_whose_questions_are_damaged_has_asked_none(service, content):
 @pytest.mark.parametrize("run_id", ["../../etc", "0" * 16, "", "nothing", ".lock", "0BE6B1CADD189061"])
 def test_a_run_id_that_is_none_is_an_error_and_no_path(reader, run_id):
     with pytest.raises(RunFolderError, match="no longer on this machine"):
-        explore.show(reader, ShownQuestion(run_id, "name-a-planet"), EQUAL)
+        shown_question.show(reader, ShownQuestion(run_id, "name-a-planet"), EQUAL)
 
 
 def test_the_balance_moves_the_optimum_without_new_answers(reader):
-    scored = {share: explore.show(reader, PLANET, Balance(share)).scored for share in (0, 50, 100)}
+    scored = {share: shown_question.show(reader, PLANET, Balance(share)).scored for share in (0, 50, 100)}
     assert len({each.best for each in scored.values()}) > 1
     for score in scored[0].scores:
         assert score.hcb_score == pytest.approx(1 - score.hallucination_rate)
     for score in scored[100].scores:
         assert score.hcb_score == pytest.approx(score.creativity)
-    absolute = explore.show(reader, PLANET, Balance(50, "absolute")).scored
+    absolute = shown_question.show(reader, PLANET, Balance(50, "absolute")).scored
     assert max(score.creativity for score in absolute.scores) < 0.2  # few of fifty answers are an idea of their own
 
 
 @pytest.mark.parametrize("layer", [0, 31, "26", None, 2.5, "<b>"])
 def test_a_layer_that_is_none_is_an_error(reader, layer):
     with pytest.raises(SettingsError, match="no such exit layer"):
-        explore.choose_layer(reader, PLANET, layer, EQUAL)
+        shown_question.choose_layer(reader, PLANET, layer, EQUAL)
 
 
 def test_a_chosen_layer_is_remembered(reader):
-    result = explore.choose_layer(reader, PLANET, 26, EQUAL)
+    result = shown_question.choose_layer(reader, PLANET, 26, EQUAL)
     assert result.shown == replace(PLANET, layer=26)
     assert sum(sample.exit_layer == 26 for sample in result.view.samples) == 50
 
@@ -559,7 +559,7 @@ def test_plausibility_is_shown_where_the_run_has_it_stored(service):
 
 
 def test_the_balances_further_curves_come_with_a_question(reader):
-    result = explore.show(reader, PLANET, Balance(more=("creativity_raw",)))
+    result = shown_question.show(reader, PLANET, Balance(more=("creativity_raw",)))
     assert result.further == {"creativity_raw": [score.creativity_raw for score in result.scored.scores]}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from test_handlers import EQUAL, by, form, loads, run, service  # noqa: F401
 
-from app.handlers import dataset, explore, lens
+from app.handlers import dataset, lens, shown_question
 from app.handlers.dataset import SetChoice
 from app.jobs import Job, Jobs, StoppedError
 from app.live import Waiting
@@ -181,11 +181,11 @@ def test_two_runs_of_one_visitor_are_both_in_memory(service):  # noqa: F811
     one = [update.result.shown for update in run(service) if update.result and update.result.shown.is_live][-1]
     choice = SetChoice("starter", 2, None, 1)
     sets = [update.result for update in dataset.run(visit, choice, form(num_samples=4), EQUAL) if update.result]
-    assert explore.show(visit, one, EQUAL).shown == one
+    assert shown_question.show(visit, one, EQUAL).shown == one
     assert dataset.show(visit, sets[0].shown, EQUAL).manifest.id == sets[0].shown.run_id != one.run_id
     service.forget(visit.visitor)
     with pytest.raises(RunFolderError, match="no longer in memory"):
-        explore.show(visit, one, EQUAL)
+        shown_question.show(visit, one, EQUAL)
 
 
 def test_a_waiting_job_says_its_place_when_it_changes():

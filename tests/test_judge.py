@@ -268,41 +268,6 @@ def test_nothing_said_is_not_attempted(answer):
     assert outcome(answer) == "not_attempted"
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "I don't know",
-        "I don’t know.",
-        "I do not know the answer",
-        "I'm not sure",
-        "I am unable to say",
-        "Sorry, I cannot answer that.",
-        "I have no idea",
-        "No idea",
-        "Not sure",
-        "Unknown",
-        "Cannot be determined",
-        "As an AI, I cannot have opinions",
-        "Answer: I don't know",
-        "N/A",
-    ],
-)
-def test_refusal_is_not_attempted(answer):
-    assert outcome(answer) == "not_attempted"
-
-
-def test_refusal_that_denies_an_answer_is_incorrect():
-    assert outcome("I don't say Paris") == "incorrect"
-
-
-def test_refusal_that_answers_all_the_same_is_correct():
-    assert outcome("I don't know for sure, but Paris") == "correct"
-
-
-def test_alias_that_is_a_refusal_word_is_correct():
-    assert outcome("Unknown", "Unknown") == "correct"
-
-
 @pytest.mark.parametrize("alias", ["C", "C++", "C#"])
 @pytest.mark.parametrize("answer", ["C", "C++", "C#"])
 def test_trailing_signs_tell_names_apart(alias, answer):
@@ -529,15 +494,11 @@ def test_one_word_of_one_of_many_answers_is_none_of_them():
     assert reason_for("John", *gospels, question=question) is not None
 
 
-def test_a_refusal_that_goes_on_about_something_else_is_not_attempted():
-    assert outcome("I'm sorry, but I couldn't find it. However, Paris is nice.") == "not_attempted"
-
-
 def test_number_one_is_no_negation():
     assert outcome('Her only No. 1 hit was "Paris"') == "correct"
 
 
-# Footnotes, and refusals that answer all the same.
+# Footnotes.
 
 
 @pytest.mark.parametrize(
@@ -562,33 +523,6 @@ def test_a_footnote_is_no_part_of_a_word(answer, alias):
 @pytest.mark.parametrize(("answer", "alias"), [("Nobelium[3]", "3"), ("H2.", "H"), ("Nobelium3", "Nobelium")])
 def test_what_could_be_a_footnote_is_no_answer(answer, alias):
     assert outcome(answer, alias) == "incorrect"
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "As an AI language model, I have no opinions. However, the capital is Paris.",
-        "As an artificial intelligence I cannot browse. The capital is Paris.",
-        "I'm sorry, I do not have access to current data. As of 2021, it was Paris.",
-        "I don't have real-time information, but as of 2021 it was Paris.",
-        "I'm sorry, but I couldn't find this. However, according to an atlas, it is Paris.",
-        "I apologize, but I cannot say for sure. However, as of my last update, it was Paris.",
-    ],
-)
-def test_a_refusal_that_goes_on_to_answer_is_judged_by_its_answer(answer):
-    assert outcome(answer) == "correct"
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "As an AI language model, I have no opinions. Could you say more?",
-        "I'm sorry, but I couldn't find it. However, there was a town called Paris in Texas.",
-        "I do not have access to current data.",
-    ],
-)
-def test_a_refusal_that_does_not_answer_is_not_attempted(answer):
-    assert outcome(answer) == "not_attempted"
 
 
 # Chance hits: of many accepted answers one is said, and something else is meant.
@@ -746,13 +680,6 @@ def test_an_accepted_answer_of_signs_alone_can_be_right(answer, alias, expected)
     assert outcome(answer, alias) == expected
 
 
-def test_no_idea_is_not_the_answer_no():
-    question = Question("q", "Is it a planet?", ("no",))
-    answers = ["I have no idea", "It is no planet", "There is no reason to think so"]
-    judged = [AliasJudge().judge_one(question, answer).outcome for answer in answers]
-    assert judged == ["not_attempted", "correct", "incorrect"]
-
-
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "questions" / "judging.jsonl"
 # "Paris Hilton" for Paris: of one accepted place, longer names are as often right ("Sandown Park").
 DISPUTED = {"Paris Hilton"}
@@ -837,6 +764,12 @@ def test_words_around_an_alias_never_make_it_wrong(alias, before, after):
 def test_words_around_a_starter_answer_never_make_it_wrong(pair, before, after):
     question, alias = pair
     assert AliasJudge().judge_one(question, f"{before} {alias} {after}").outcome == "correct"
+
+
+def test_hedges_around_an_answer_of_several_words_leave_nothing_open():
+    constellation = next(question for question, alias in STARTER if alias == "Coma Berenices")
+    assert AliasJudge().judge_one(constellation, "Coma Berenices, maybe, maybe").outcome == "correct"
+    assert AliasJudge().judge_one(constellation, "maybe Coma Berenices, maybe the Great Attractor").outcome != "correct"
 
 
 @given(WORD, st.text(LATIN, max_size=5), st.text(LATIN, max_size=5))

@@ -1,5 +1,9 @@
 """Products with a packed matrix: the sums of torch, and a row's bits whatever stands beside it."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +16,7 @@ from hcl_core.decode.model import linear
 from hcl_core.decode.model.linear import MIN_ROWS, PackedLinear, affine, pad_rows, product_with
 from hcl_core.models import footprint
 
+ROOT = Path(__file__).parent.parent
 DTYPES = (torch.float32, torch.bfloat16)
 SHAPES = ((576, 576), (192, 576), (1536, 576), (576, 1536), (260, 64), (33, 16))  # out, in
 needs_packing = pytest.mark.skipif(
@@ -108,3 +113,34 @@ def test_rows_are_padded_to_few_numbers():
     assert all(len(pad_rows(torch.ones(count, 1))) == count for count in set(padded))
     assert len(pad_rows(torch.ones(3, 1), 16)) == 16
     assert torch.equal(pad_rows(torch.ones(3, 2)), torch.tensor([[1.0, 1], [1, 1], [1, 1], [0, 0]]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("with_bias", [False, True])
+@torch.inference_mode()
+def test_matrices_below_each_other_give_the_bits_that_each_gives_alone(dtype, with_bias):
+    for number, shapes in enumerate([((576, 576), (192, 576), (192, 576)), ((64, 64), (32, 64), (32, 64))]):
+        weights = [random(*shape, dtype=dtype, seed=number) for shape in shapes]
+        biases = [random(len(weight), dtype=dtype) for weight in weights] if with_bias else [None] * 3
+        merged = affine(torch.cat(weights), torch.cat(biases) if with_bias else None)
+        apart = [affine(*each) for each in zip(weights, biases, strict=True)]
+        for count in (1, 2, 3, 16, 33, 300):
+            rows = random(count, shapes[0][1], dtype=dtype, seed=count)
+            assert torch.equal(merged(rows), torch.cat([product(rows) for product in apart], dim=-1))
+
+
+def test_a_processor_that_packs_no_bfloat16_computes_with_it():
+    """As one with AVX2 alone. oneDNN reads what it may use once, so this needs a process of its own."""
+    company = "test_every_step_of_a_question_is_the_same_alone_and_in_company[early_exit-bfloat16-2]"
+    merged = test_matrices_below_each_other_give_the_bits_that_each_gives_alone.__name__
+    tests = [f"tests/test_forest.py::{company}", f"tests/test_linear.py::{merged}"]
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    program = (
+        "import torch; from hcl_core.decode.model.linear import PackedLinear, affine, fastest_dtype; fastest_dtype();"
+        "print(*(type(affine(torch.ones(2, 2, dtype=each))).__name__ for each in (torch.float32, torch.bfloat16)))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert "function" in found.stdout, found.stderr

@@ -17,8 +17,8 @@ import hcl_core
 from hcl_core.errors import RunFolderError
 from hcl_core.records import Question
 from hcl_core.transfer import export
-from hcl_core.transfer.archive import pack_run
 from hcl_core.transfer.export import export_notebook
+from hcl_core.transfer.packing import pack_run
 
 REPO = Path(__file__).parent.parent
 HOSTILE = Question(

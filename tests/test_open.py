@@ -258,7 +258,8 @@ def test_the_papers_protocol_needs_accepted_answers(capsys, tiny_folder):
 
 
 def test_an_open_run_comes_back_from_its_archive(asked, tmp_path):
-    from hcl_core.transfer.archive import pack_run, unpack_run
+    from hcl_core.transfer.packing import pack_run
+    from hcl_core.transfer.unpacking import unpack_run
 
     folder, _, _ = asked
     pack_run(folder, tmp_path / "run.zip")

@@ -11,10 +11,10 @@ from test_handlers import LetterEmbedder, controls
 
 from app import library
 from app.export import export_page
-from app.handlers import compare, dataset, explore
+from app.handlers import compare, dataset, explore, shown_question
 from app.handlers.dataset import ShownSet
-from app.handlers.explore import ShownQuestion
 from app.handlers.form import Form
+from app.handlers.shown_question import ShownQuestion
 from app.language import Translator
 from app.render import dataset as render_set
 from app.render import explore as render
@@ -72,7 +72,7 @@ def texts_of(result):
 
 @pytest.mark.parametrize("language", WORDS)
 def test_no_view_of_an_open_question_says_right_or_wrong(visit, updates, language):
-    result = explore.choose_layer(visit, updates[-1].result.shown, 4, EQUAL)
+    result = shown_question.choose_layer(visit, updates[-1].result.shown, 4, EQUAL)
     parts = render.question_parts(result, WORDS[language])
     found = {name: JUDGED.findall(words_of(part)) for name, part in parts.items() if name not in ("shown", "link")}
     assert found == dict.fromkeys(found, [])
@@ -96,7 +96,7 @@ def test_each_wave_is_read_by_the_whole_model(updates):
 
 def test_the_stored_view_is_the_last_one_of_the_run(visit, updates):
     last = updates[-1].result
-    again = explore.show(visit, ShownQuestion(last.shown.run_id, last.shown.question_id), EQUAL)
+    again = shown_question.show(visit, ShownQuestion(last.shown.run_id, last.shown.question_id), EQUAL)
     assert texts_of(again) == texts_of(last) and again.scored.best == last.scored.best
     for score, other in zip(again.scored.scores, last.scored.scores, strict=True):
         assert score.hcb_score == pytest.approx(other.hcb_score, rel=1e-6)
@@ -115,7 +115,9 @@ def test_a_stopped_open_run_goes_on_to_the_same_scores(visit, updates):
 
 def test_an_open_run_is_listed_and_found_by_its_question(visit, stored):
     assert stored.manifest.id in [run.manifest.id for run in visit.service.stored_runs()]
-    assert [run_id for _, run_id in explore.run_choices(visit, "Write a metaphor for the sea.")] == [stored.manifest.id]
+    assert [run_id for _, run_id in shown_question.run_choices(visit, "Write a metaphor for the sea.")] == [
+        stored.manifest.id
+    ]
 
 
 def test_the_estimate_says_that_the_question_is_open(visit):
@@ -156,6 +158,6 @@ def test_the_exported_page_of_an_open_run_says_nothing_of_right_or_wrong(stored,
 def test_open_answers_without_plausibility_have_no_best_layer(visit, stored):
     (stored.folder.path / "plausibility.parquet").unlink()
     question = library.questions_of(stored)[0].question
-    result = explore.show(visit, ShownQuestion(stored.manifest.id, question.id), EQUAL)
+    result = shown_question.show(visit, ShownQuestion(stored.manifest.id, question.id), EQUAL)
     assert result.scored.best is None and replace(result.shown, layer=None) == result.shown
     assert "not known yet" in render.question_parts(result, WORDS["en"])["headline"]

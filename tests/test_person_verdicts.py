@@ -28,8 +28,9 @@ from hcl_core.pipeline.stored import read_outcomes
 from hcl_core.records import Outcome, Question, Sample, SamplingSettings, StoredQuestion, Verdict
 from hcl_core.runs.verify import verify_run
 from hcl_core.scores.metrics import INCORRECT, NOT_ATTEMPTED, creativity_raw, hallucination_rate
-from hcl_core.transfer.archive import pack_run, unpack_run
 from hcl_core.transfer.export import export_csv, export_scores_csv
+from hcl_core.transfer.packing import pack_run
+from hcl_core.transfer.unpacking import unpack_run
 
 ANSWERS = ["Mars", "Earth", "earth", "Moon", ""]
 LAYERS = (1, 2)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hcl_core.errors import ContextTooLongError, NoNetworkError, RunFolderError, SettingsError
 from hcl_core.ideas.embedding import EmbeddingIdeas
 from hcl_core.judges.alias import AliasJudge
-from hcl_core.pipeline import Decoding, Finished, Started, WaveDone, runner, wave_bounds
+from hcl_core.pipeline import Decoding, Finished, Started, WaveDone, prepared, runner, wave_bounds
 from hcl_core.pipeline.scorer import Embeddings, Scorer
 from hcl_core.pipeline.stored import read_outcomes, rescore
 from hcl_core.pipeline.waves import questions_at_once
@@ -286,7 +286,8 @@ def test_finished_run_given_again_has_the_same_table(sitting, tmp_path):
 
 def test_finished_run_keeps_its_manifest(sitting, tmp_path, monkeypatch):
     manifest = sitting.finish()[-1].manifest
-    monkeypatch.setattr(runner, "_now", lambda: "2100-01-01T00:00:00+00:00")
+    for module in (prepared, runner):
+        monkeypatch.setattr(module, "now", lambda: "2100-01-01T00:00:00+00:00")
     assert Sitting(tmp_path / "run").finish()[-1].manifest == manifest
 
 

@@ -13,7 +13,6 @@ from test_fast_families import CASES, LONG_GREEDY, without_compiling
 from test_forest import STRATEGIES, opened, requests, together
 from test_tree import add_path, compute
 
-from hcl_core.answer_rules import FIRST_LINE
 from hcl_core.decode.forest import Forest, Lane
 from hcl_core.decode.model.attention import Limits
 from hcl_core.decode.model.causal_lm import CausalLM
@@ -21,7 +20,7 @@ from hcl_core.decode.strategy import decoder_of
 from hcl_core.decode.trie import pooled_attention
 from hcl_core.decode.trie.blocks import grow
 from hcl_core.decode.trie.engines import run_prompts
-from hcl_core.decode.trie.prompt_cache import PromptCache
+from hcl_core.decode.trie.prompt_cache import Prompt, PromptCache
 from hcl_core.decode.trie.slot_pool import SlotPool, Slots
 from hcl_core.decode.trie.tree import PromptTree
 from hcl_core.errors import HclError
@@ -122,7 +121,7 @@ def test_joins_leaves_and_memory_change_no_token(kind, budget):
 
 def grown(lm, prompts, paths):
     """States ``[nodes, NUM_LAYERS, hidden_size]`` of ``paths`` after each prompt, all computed together."""
-    trees = [PromptTree(prompt) for prompt in run_prompts(lm, [(ids, FIRST_LINE) for ids in prompts])]
+    trees = [PromptTree(prompt) for prompt in run_prompts(lm, [Prompt(ids) for ids in prompts])]
     nodes = [np.concatenate([add_path(tree, path)[1:] for path in paths]) for tree in trees]
     layers = range(1, lm.num_hidden_layers + 1)
     for layer in layers:  # rows of several depths, which go on from where they were
@@ -316,7 +315,7 @@ def test_a_split_wave_stays_within_its_budget(kind, monkeypatch):
 def test_numbers_that_are_not_finite_stay_in_their_own_tree(kind):
     lm = lms(make_model("llama"), kind)[1]
     pool = SlotPool(lm)
-    healthy, damaged = (PromptTree(each) for each in PromptCache.of_many(lm, [([5, 6, 7], FIRST_LINE)] * 2, pool))
+    healthy, damaged = (PromptTree(each) for each in PromptCache.of_many(lm, [Prompt([5, 6, 7])] * 2, pool))
     alone = PromptTree(PromptCache.of(lm, [5, 6, 7]))
     nodes = [add_path(tree, [9, 8, 7, 6])[1:] for tree in (healthy, damaged, alone)]
     for step, tree in enumerate((damaged, alone)):

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from app import library
-from app.handlers import compare, dataset, explore, learn, lens, opening, questions, run_list, runs
+from app.handlers import compare, dataset, learn, lens, opening, questions, run_list, runs, shown_question
 from app.handlers.asked import asked_question
 from app.handlers.dataset import SetUpdate, ShownSet
-from app.handlers.explore import Estimate, OpenedQuestion, RunUpdate, ShownQuestion
+from app.handlers.explore import Estimate, RunUpdate
 from app.handlers.lens import ShownLens
 from app.handlers.links import read_link
+from app.handlers.shown_question import OpenedQuestion, ShownQuestion
 from app.language import Translator
 from app.messages import Message, Problem, Progress
 from app.own_verdicts import OwnVerdicts
@@ -46,7 +47,7 @@ def visit(monkeypatch, tmp_path):
 
 @pytest.fixture
 def planet(visit):
-    return explore.show(visit, PLANET, EQUAL)
+    return shown_question.show(visit, PLANET, EQUAL)
 
 
 # Explore.
@@ -71,26 +72,26 @@ def test_a_stored_question_is_drawn_once_for_all_who_look_at_it(visit, monkeypat
     drawn = []
     monkeypatch.setattr(render, "answer_columns", lambda *given: drawn.append(given) or answer_columns(*given))
     shown, balance = ShownQuestion(SHIPPED, "name-a-planet", 7), Balance(33)  # as no other test
-    first = render.question_parts(explore.show(visit, shown, balance), WORDS)
+    first = render.question_parts(shown_question.show(visit, shown, balance), WORDS)
     first["answers"] = ""
-    again = render.question_parts(explore.show(visit, shown, balance), WORDS)
+    again = render.question_parts(shown_question.show(visit, shown, balance), WORDS)
     assert len(drawn) == 1 and "Earth" in again["answers"]
-    render.question_parts(explore.show(visit, shown, balance), Translator("de"))
-    live = explore.show(visit, shown, balance)
+    render.question_parts(shown_question.show(visit, shown, balance), Translator("de"))
+    live = shown_question.show(visit, shown, balance)
     render.question_parts(replace(live, view=replace(live.view, version=None)), WORDS)
     own = replace(live.view, own=OwnVerdicts((PersonVerdict("name-a-planet", "Earth", True, "Earth"),), are_on=False))
     render.question_parts(replace(live, view=own), WORDS)
-    render.question_parts(explore.show(visit, shown, Balance(34)), WORDS)
+    render.question_parts(shown_question.show(visit, shown, Balance(34)), WORDS)
     assert len(drawn) == 5
 
 
 def test_a_balance_changes_no_answers(visit):
-    parts = render.weighed_parts(explore.show(visit, PLANET, Balance(0)), WORDS)
+    parts = render.weighed_parts(shown_question.show(visit, PLANET, Balance(0)), WORDS)
     assert set(parts) == {"headline", "depth", "chart", "numbers", "link", "share"} and "balance=0" in parts["link"]
 
 
 def test_a_chosen_layer_shows_every_sample_and_is_in_the_link(visit):
-    parts = render.layer_parts(explore.choose_layer(visit, PLANET, 26, EQUAL), WORDS)
+    parts = render.layer_parts(shown_question.choose_layer(visit, PLANET, 26, EQUAL), WORDS)
     assert set(parts) == {"detail", "shown", "link"}
     assert "layer=26" in parts["link"] and parts["shown"].layer == 26
     assert sum(int(count) for count in re.findall(r"<b>×(\d+)</b>", parts["detail"])) == 50
@@ -128,7 +129,7 @@ def test_a_run_of_another_strategy_says_what_its_layers_mean(planet, strategy, s
 
 
 def test_a_question_with_one_accepted_idea_has_no_creativity_and_says_so(visit):
-    result = explore.show(visit, ShownQuestion(SHIPPED, "great-red-spot-planet"), EQUAL)
+    result = shown_question.show(visit, ShownQuestion(SHIPPED, "great-red-spot-planet"), EQUAL)
     parts = render.question_parts(result, WORDS)
     assert "This question has one right idea, so creativity and HCB are not defined" in parts["headline"]
     assert "nan" not in parts["numbers"] and "NaN" not in json.dumps(parts["chart"])

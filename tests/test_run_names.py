@@ -22,7 +22,8 @@ from hcl_core.runs import trash
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.titles import MAX_NAME, MAX_NOTE, NO_TITLE, RunTitle, read_title, title_file, write_title
 from hcl_core.runs.verify import verify_run
-from hcl_core.transfer import archive
+from hcl_core.transfer.packing import pack_run
+from hcl_core.transfer.unpacking import unpack_run
 
 ENGLISH, GERMAN = Translator("en"), Translator("de")
 SHIPPED, WARMER = "0be6b1cadd189061", "a9a4b3a8654fe9da"
@@ -209,32 +210,32 @@ def test_a_deleted_run_has_its_title_again_when_it_is_restored(visit, folder):
 def packed(visit, tmp_path):
     """A zip of a shipped run with a title."""
     runs.rename(visit, SHIPPED, TITLE.name, TITLE.note)
-    archive.pack_run(library.find_run(SHIPPED).folder, tmp_path / "run.zip")
+    pack_run(library.find_run(SHIPPED).folder, tmp_path / "run.zip")
     return tmp_path / "run.zip"
 
 
 def test_a_title_goes_with_its_run(packed, tmp_path):
-    imported = archive.unpack_run(packed, tmp_path / "elsewhere")
+    imported = unpack_run(packed, tmp_path / "elsewhere")
     assert imported.is_new and read_title(SHIPPED, tmp_path / "elsewhere") == TITLE
     assert verify_run(imported.folder) == [] and not (imported.folder.path / "title.json").exists()
 
 
 def test_a_title_that_is_there_is_kept(packed, tmp_path):
     write_title(SHIPPED, tmp_path / "elsewhere", RunTitle("mine"))
-    archive.unpack_run(packed, tmp_path / "elsewhere")
+    unpack_run(packed, tmp_path / "elsewhere")
     assert read_title(SHIPPED, tmp_path / "elsewhere") == RunTitle("mine")
 
 
 def test_the_same_run_and_title_give_the_same_zip(packed, tmp_path):
-    archive.pack_run(library.find_run(SHIPPED).folder, tmp_path / "again.zip")
+    pack_run(library.find_run(SHIPPED).folder, tmp_path / "again.zip")
     assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
 
 
 def test_a_run_with_a_damaged_title_is_taken_in_without_it(visit, tmp_path):
     source = tmp_path / "source"
-    imported = archive.unpack_run(precomputed_folder() / SHIPPED, source)
+    imported = unpack_run(precomputed_folder() / SHIPPED, source)
     (imported.folder.path / "title.json").write_text('{"name": 3}')
-    archive.unpack_run(imported.folder.path, tmp_path / "elsewhere")
+    unpack_run(imported.folder.path, tmp_path / "elsewhere")
     assert read_title(SHIPPED, tmp_path / "elsewhere") == NO_TITLE
 
 

@@ -11,10 +11,10 @@ from test_handlers import EQUAL, SHIPPED, WORDS, by, controls, form, loads, serv
 from test_shared_runs import decoded, events_of, next_wave, wait_until_ended, waves_of  # noqa: F401
 
 from app import library
-from app.handlers import explore, runs
-from app.handlers.explore import ShownQuestion
+from app.handlers import explore, runs, shown_question
 from app.handlers.links import Link
 from app.handlers.opening import open_page
+from app.handlers.shown_question import ShownQuestion
 from app.live import LiveEvent
 from app.run_names import run_names
 from hcl_core.folders import precomputed_folder, runs_folder
@@ -22,7 +22,8 @@ from hcl_core.pipeline import Finished
 from hcl_core.pipeline.views import stored_view_id
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.verify import verify_run
-from hcl_core.transfer.archive import pack_run, unpack_run
+from hcl_core.transfer.packing import pack_run
+from hcl_core.transfer.unpacking import unpack_run
 
 LETTERS = "\n".join("abcdefghijklmnopqrstuvwxyz0123456789<>=+-")
 NOTHING = "zzzqqq"
@@ -92,7 +93,7 @@ def test_each_of_two_visitors_at_once_sees_their_own_numbers_live_and_afterwards
         assert isinstance(live[-1].event, Finished)
         view = live[-1].run.view(question_id)
         assert len(view.samples) == 96 and right_answers(view.stored) == accepted
-        stored = explore.show(by(service), ShownQuestion(view.manifest.id, question_id), EQUAL).view
+        stored = shown_question.show(by(service), ShownQuestion(view.manifest.id, question_id), EQUAL).view
         assert hallucination(stored) == hallucination(view)
         assert (hallucination(view) == [1, 1, 1, 1]) == (visitor == "first")
     own = [run for run in library.stored_runs(with_own=True) if not run.is_shipped]
@@ -158,10 +159,8 @@ def test_the_folder_of_an_older_version_goes_on_for_its_own_verdicts_alone(servi
     assert {name: text for name, text in content_of(old.path).items() if name.suffix != ".parquet"} == {
         name: text for name, text in before.items() if name.suffix != ".parquet"
     }
-    assert (
-        len(decoded) == 1
-        and hallucination(explore.show(by(service), ShownQuestion(old.path.name, question_id), EQUAL).view) == [1] * 4
-    )
+    shown = shown_question.show(by(service), ShownQuestion(old.path.name, question_id), EQUAL)
+    assert len(decoded) == 1 and hallucination(shown.view) == [1] * 4
 
 
 def test_an_import_says_what_it_did(service, tmp_path):  # noqa: F811

@@ -1,5 +1,7 @@
 """Draws against their definition, up to both ends of the uniform numbers; and the noise itself."""
 
+import math
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -75,10 +77,15 @@ def test_draws_equal_the_definition_whatever_the_tiers(settings, spread, with_ti
     torch.testing.assert_close(logprobs, logits.double().log_softmax(-1)[rows, token_ids], atol=1e-4, rtol=0)
 
 
+def log_mass_of(logits, temperature):
+    """``[m, 1]`` as ``draw_tokens`` takes it."""
+    return sampling._log_mass(logits, temperature, logits.argmax(dim=-1, keepdim=True))
+
+
 def sorted_draws(logits, rows, uniforms, settings):
     """The definition by a sort of every row, from the same rounded probabilities: token ids ``[s]``."""
     allowed = sampling._mask_below_top_k(logits, settings.top_k)
-    probs = rounded_probs(allowed, sampling._log_mass(allowed, settings.temperature), settings.temperature).numpy()
+    probs = rounded_probs(allowed, log_mass_of(allowed, settings.temperature), settings.temperature).numpy()
     drawn = []
     for row, uniform in zip(rows.tolist(), uniforms.tolist(), strict=True):
         order = np.lexsort((np.arange(len(probs[row])), -allowed[row].numpy()))
@@ -130,9 +137,38 @@ def test_draws_equal_those_of_a_sort(draws, settings):
 def test_draws_of_flat_distributions_equal_those_of_a_sort(draw_flat, draws, settings):
     logits, rows, uniforms = draws
     allowed = sampling._mask_below_top_k(logits, settings.top_k)
-    log_mass = sampling._log_mass(allowed, settings.temperature)
+    log_mass = log_mass_of(allowed, settings.temperature)
     drawn = draw_flat(allowed, log_mass, rows, uniforms, settings.temperature, settings.top_p)
     assert torch.equal(drawn, sorted_draws(logits, rows, uniforms, settings))
+
+
+@pytest.mark.parametrize("top_p", [0.5, 0.9, 0.999999, 1 - 1e-9, 1.0])
+@pytest.mark.parametrize("spread", [0.0, 0.5, 5.0], ids=["uniform", "flat", "peaked"])
+def test_tokens_out_of_reach_are_never_missed(spread, top_p):
+    """What is left out has less mass than lies outside the nucleus, even where rounding leaves too little."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(8, 20_000, generator=generator) * spread
+    rows = torch.arange(8).repeat(len(ENDS) + 50)
+    uniforms = torch.rand(len(rows), generator=generator, dtype=torch.float64)
+    uniforms[: 8 * len(ENDS)] = ENDS.repeat_interleave(8)
+    settings = SamplingSettings(1.2, top_p)
+    drawn = draw_by_histogram(logits, log_mass_of(logits, 1.2), rows, uniforms, 1.2, top_p)
+    assert torch.equal(drawn, sorted_draws(logits, rows, uniforms, settings))
+
+
+def test_where_rounding_leaves_too_little_the_whole_row_is_reached():
+    """As many equal logits as make the rounded sum of a row smallest, and others of almost no probability."""
+    top_p, vocab_size = 1 - 2e-7, 20_000
+    counts = torch.arange(5_000, 5_200)
+    sums = counts * rounded_probs(torch.zeros(len(counts), 1), counts.float().log()[:, None], 1.0)[:, 0]
+    logits = torch.full((1, vocab_size), math.log(counts[sums.argmin()] * (1 - top_p) / 4 / vocab_size))
+    logits[0, : counts[sums.argmin()]] = 0
+    log_mass = log_mass_of(logits, 1.0)
+    assert rounded_probs(logits, log_mass, 1.0).sum() < top_p
+    rows, uniforms = torch.tensor([0]), torch.tensor([1 - 2.0**-53], dtype=torch.float64)
+    drawn = draw_by_histogram(logits, log_mass, rows, uniforms, 1.0, top_p)
+    assert torch.equal(drawn, sorted_draws(logits, rows, uniforms, SamplingSettings(1.0, top_p)))
+    assert drawn.item() == vocab_size - 1
 
 
 @given(random_draws(), some_settings, st.randoms(use_true_random=False))

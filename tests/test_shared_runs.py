@@ -12,7 +12,7 @@ from app import library
 from app.jobs import Job, StoppedError
 from app.live import LiveEvent, Loading, Waiting
 from app.messages import Message, message_of
-from app.shared_runs import Pace
+from app.run_line import Pace
 from hcl_core import registry
 from hcl_core.decode.engine import EngineDecoder
 from hcl_core.decode.model.checkpoints import Checkpoint
@@ -187,7 +187,7 @@ def test_a_run_that_waits_for_a_folder_can_be_stopped(service):  # noqa: F811
 @pytest.fixture
 def one_at_once(service, monkeypatch):  # noqa: F811
     """Only one run is decoded at a time, and each is foretold to take eight seconds."""
-    service._runs._at_once = 1
+    service._runs._line._at_once = 1
     monkeypatch.setattr(service, "foretell", lambda *_: Foretold(8, 8, True))
     return service
 
@@ -203,7 +203,7 @@ def test_runs_beyond_those_at_once_are_told_their_place_and_the_time(one_at_once
     with ThreadPoolExecutor(4) as pool:
         assert [waves[-1] for waves in pool.map(waves_of, runs)] == [96] * 4
     wait_until_ended(one_at_once)
-    assert one_at_once._runs.num_waiting == 0 and not one_at_once._runs._under_way
+    assert one_at_once._runs.num_waiting == 0 and not one_at_once._runs._line._under_way
 
 
 def next_place(events):
@@ -231,7 +231,7 @@ def test_who_asks_for_what_waits_joins_it_and_takes_no_further_place_in_line(one
 
 
 def test_a_line_that_needs_too_long_takes_no_more(one_at_once):
-    one_at_once._runs._most_waiting = 0.0
+    one_at_once._runs._line._most_waiting = 0.0
     first, second, third = (events_of(one_at_once, name, seed=seed) for seed, name in enumerate("abc"))
     next_wave(first)
     next_place(second)
@@ -253,7 +253,7 @@ def test_the_time_in_line_follows_what_runs_have_taken_there():
 
 
 def test_fifty_who_press_together_are_all_answered(service):  # noqa: F811
-    service._runs._at_once = 4
+    service._runs._line._at_once = 4
     with ThreadPoolExecutor(50) as pool:
         asked = [events_of(service, f"visitor {number}", seed=number % 25, num_samples=2) for number in range(50)]
         ends: list[Any] = list(pool.map(last_of, asked))

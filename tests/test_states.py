@@ -24,7 +24,7 @@ from hcl_core.records import Question, StoredQuestion
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.states import part_file
 from hcl_core.settings.prompts import PromptTemplate
-from hcl_core.transfer.archive import unpack_run
+from hcl_core.transfer.unpacking import unpack_run
 
 SMALL: dict[str, Any] = {"layers": [2, 4], "samples": 3, "max_new_tokens": 4, "temperature": 1.5, "progress": False}
 

@@ -6,7 +6,7 @@ import pytest
 from test_handlers import EQUAL, PLANET, SHIPPED, VISITOR, WORDS
 from test_views import HOSTILE, check_harmless, view_of
 
-from app.handlers import compare, dataset, explore, runs, verdicts
+from app.handlers import compare, dataset, runs, shown_question, verdicts
 from app.handlers.dataset import ShownSet
 from app.handlers.verdicts import Press
 from app.own_verdicts import NEW_IDEA, id_of
@@ -50,7 +50,7 @@ def outcomes(result):
 
 
 def test_right_too_changes_scores_cards_and_sentence_and_is_marked(visit):
-    before = explore.show(visit, PLANET, EQUAL)
+    before = shown_question.show(visit, PLANET, EQUAL)
     after = judge(visit, "right")
     agreement = after.view.own.agreement
     assert agreement.num_overruled == sum(s.answer == "Planet" for s in before.view.samples) > 0
@@ -62,7 +62,7 @@ def test_right_too_changes_scores_cards_and_sentence_and_is_marked(visit):
 
 
 def test_what_was_pressed_is_taken_back_by_the_same_button_or_the_list_or_all_at_once(visit):
-    before = outcomes(explore.show(visit, PLANET, EQUAL))
+    before = outcomes(shown_question.show(visit, PLANET, EQUAL))
     assert outcomes(judge(visit, "right")) != before and outcomes(judge(visit, "right")) == before
     group = judge(visit, "right").view.own.groups[0].id
     assert outcomes(judge(visit, "undo", group=group)) == before
@@ -79,7 +79,7 @@ def test_a_card_is_judged_with_every_wording_of_its_idea(visit):
 
 
 def test_a_text_of_a_layer_is_judged_alone(visit):
-    sample = next(s for s in explore.show(visit, PLANET, EQUAL).view.samples if s.answer == "Planet")
+    sample = next(s for s in shown_question.show(visit, PLANET, EQUAL).view.samples if s.answer == "Planet")
     text = {"layer": str(sample.exit_layer), "text": id_of(sample.completion_text)}
     after = judge(visit, "right", **text)
     changed = [key for key, each in after.view.verdicts.items() if each.judge_outcome is not None]
@@ -98,7 +98,7 @@ def test_the_idea_of_a_right_answer_can_be_chosen(visit):
 
 
 def test_the_judges_verdicts_can_be_looked_at_meanwhile(visit):
-    before = outcomes(explore.show(visit, PLANET, EQUAL))
+    before = outcomes(shown_question.show(visit, PLANET, EQUAL))
     mine = outcomes(judge(visit, "right"))
     as_judged = judge(visit, "judge")
     assert outcomes(as_judged) == before and "without your verdict" in verdict_bar(as_judged.view, WORDS)
@@ -109,25 +109,25 @@ def test_on_ones_own_page_verdicts_are_in_a_file_beside_the_runs(visit, folder):
     mine = outcomes(judge(visit, "right"))
     kept = read_person_verdicts(folder / ".verdicts" / f"{SHIPPED}.json", SHIPPED)
     assert [each.answer for each in kept.verdicts] == ["Planet"]
-    assert outcomes(explore.show(visit_of(Service(), "another day"), PLANET, EQUAL)) == mine
+    assert outcomes(shown_question.show(visit_of(Service(), "another day"), PLANET, EQUAL)) == mine
 
 
 def test_on_a_public_page_verdicts_are_the_visitors_alone_and_go_with_them(folder):
     service = Service(PageSettings(public=True))
     visit, other = visit_of(service), visit_of(service, "other")
-    before = outcomes(explore.show(other, PLANET, EQUAL))
+    before = outcomes(shown_question.show(other, PLANET, EQUAL))
     assert outcomes(judge(visit, "right")) != before
-    assert outcomes(explore.show(other, PLANET, EQUAL)) == before
+    assert outcomes(shown_question.show(other, PLANET, EQUAL)) == before
     assert not (folder / ".verdicts").exists()
     service.forget(VISITOR)
-    assert outcomes(explore.show(visit, PLANET, EQUAL)) == before
+    assert outcomes(shown_question.show(visit, PLANET, EQUAL)) == before
 
 
 def test_a_damaged_file_is_not_written_over(visit, folder):
     judge(visit, "right")
     file = folder / ".verdicts" / f"{SHIPPED}.json"
     file.write_text("{")
-    assert explore.show(visit, PLANET, EQUAL).view.own.given == ()
+    assert shown_question.show(visit, PLANET, EQUAL).view.own.given == ()
     with pytest.raises(HclError, match="no verdicts of run"):
         judge(visit, "right")
     assert file.read_text() == "{"
@@ -149,7 +149,7 @@ def test_a_damaged_file_is_not_written_over(visit, folder):
 def test_presses_of_nothing_are_refused(visit, wrong):
     with pytest.raises(SettingsError):
         verdicts.judge(visit, PLANET, wrong, EQUAL)
-    assert explore.show(visit, PLANET, EQUAL).view.own.given == ()
+    assert shown_question.show(visit, PLANET, EQUAL).view.own.given == ()
 
 
 @pytest.mark.parametrize("idea", ["8", "-1", "x", "٣", "9" * 30])
@@ -199,7 +199,7 @@ def test_other_tabs_say_that_the_judge_alone_counts_there(visit):
 
 
 def test_a_card_says_before_the_press_what_a_verdict_on_it_holds_for(visit):
-    before = explore.show(visit, PLANET, EQUAL)
+    before = shown_question.show(visit, PLANET, EQUAL)
     answers = question_parts(before, WORDS)["answers"]
     card = re.search(
         rf'data-answer="{id_of("Earth")}" data-reach="for (\d+) wordings in all layers, ([\d,]+) ', answers

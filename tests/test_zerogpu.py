@@ -15,7 +15,7 @@ from conftest import make_decoder, make_lm
 from spaces_stub import Spaces
 from test_handlers import EQUAL, VISITOR, LetterEmbedder, by, form
 
-from app.handlers import explore
+from app.handlers import explore, shown_question
 from app.jobs import StoppedError
 from app.language import Translator
 from app.messages import Problem
@@ -221,7 +221,7 @@ def test_stop_ends_the_task(page, spaces):
 
 def test_spent_time_is_answered_with_a_stored_run_and_a_sentence(page, spaces):
     spaces.refuse = ("ZeroGPU quota exceeded", "You have exceeded your quota. Try again in 1:23:45. ")
-    stored = explore.show(by(page), explore.ShownQuestion("0be6b1cadd189061", "name-a-planet"), EQUAL)
+    stored = shown_question.show(by(page), shown_question.ShownQuestion("0be6b1cadd189061", "name-a-planet"), EQUAL)
     question = stored.view.stored.question.text
     *before, last = run(page, question=question)
     assert not results_of(before)

@@ -1,6 +1,7 @@
 """What endpoints return: plain records for JSON and for tables, with ``None`` where there is no number."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any, TypedDict
 
 from app.library import StoredRun
@@ -125,17 +126,13 @@ class StatusResult(TypedDict):
 
 def settings_of(manifest: Manifest) -> Row:
     """What a run was asked for, as the parameters of ``run`` that make it again."""
-    settings, sampling = manifest.settings, manifest.settings.sampling
+    settings = manifest.settings
     return {
         "model": settings.model,
         "layers": format_layers(settings.exit_layers),
         "samples": settings.num_samples,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "max_new_tokens": sampling.max_new_tokens,
-        "seed": sampling.seed,
-        "exit_head": manifest.head_choice.asked if manifest.head_choice else settings.exit_head,
+        **asdict(settings.sampling),
+        "exit_head": manifest.asked_exit_head,
         # Open questions have none, and may be asked for with any.
         "judge": JUDGE_NAMES[0] if manifest.judge == NO_JUDGE else manifest.judge,
         "strategy": settings.strategy,

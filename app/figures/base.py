@@ -12,6 +12,8 @@ Figure = dict[str, Any]
 Trace = dict[str, Any]
 
 AXIS = {"gridcolor": "var(--hcl-line)", "linecolor": "var(--hcl-line)", "zeroline": False}
+# A second scale, from 0, for curves that are no shares.
+RIGHT_AXIS = AXIS | {"overlaying": "y", "side": "right", "rangemode": "tozero", "tickmode": "auto", "showgrid": False}
 _MAX_TEXT = 60
 
 

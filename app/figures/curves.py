@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.figures.base import AXIS, Figure, Trace, annotation, band, curve, layout, rounded
+from app.figures.base import RIGHT_AXIS, Figure, Trace, annotation, band, curve, layout, rounded
 from app.language import Translator
 from app.outcomes import Scored
 from app.terms import chart_terms
@@ -46,14 +46,7 @@ def layer_curves(scored: Scored, words: Translator, more: Mapping[str, Sequence[
         _more_curve(name, layers, values, number, words) for number, (name, values) in enumerate((more or {}).items())
     ]
     if any(trace.get("yaxis") == "y3" for trace in extra):
-        made["yaxis3"] = AXIS | {
-            "overlaying": "y",
-            "side": "right",
-            "rangemode": "tozero",
-            "tickmode": "auto",
-            "showgrid": False,
-            "nticks": 5,
-        }
+        made["yaxis3"] = RIGHT_AXIS | {"nticks": 5}
         made["margin"]["r"] = 44
     data = [*bands, *curves, *extra, _bars(scored, words)]
     return {"data": data, "layout": made, "best": scored.best, "terms": chart_terms(_names(scored, more), words)}

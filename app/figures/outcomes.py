@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.figures.base import AXIS, Figure, curve, layout, rounded
+from app.figures.base import AXIS, RIGHT_AXIS, Figure, curve, layout, rounded
 from app.language import Translator
 from app.terms import chart_terms
 from hcl_core.records import LayerScore
@@ -57,14 +57,7 @@ def right_and_ideas(scores: Sequence[LayerScore], words: Translator) -> Figure:
     ideas["yaxis"] = "y2"
     made = layout(words, layers, height=360)
     made["yaxis"] = AXIS | {"rangemode": "tozero", "title": {"text": words("right_answers")}}
-    made["yaxis2"] = AXIS | {
-        "overlaying": "y",
-        "side": "right",
-        "rangemode": "tozero",
-        "tickmode": "auto",
-        "showgrid": False,
-        "title": {"text": words("creativity_raw")},
-    }
+    made["yaxis2"] = RIGHT_AXIS | {"title": {"text": words("creativity_raw")}}
     made["margin"] |= {"l": 60, "r": 60}
     terms = chart_terms(["exit_layer", "judge", "idea"], words)
     return {"data": [right, ideas], "layout": made, "best": None, "terms": terms}

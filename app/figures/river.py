@@ -32,10 +32,10 @@ def answer_river(meanings: Sequence[Meaning], answers: Sequence[LayerAnswers], w
     for outcome, colours in (("correct", _RIGHT), ("unjudged", _IDEAS), ("not_attempted", ()), ("incorrect", _WRONG)):
         of_outcome = [each for each in meanings if each.outcome == outcome]
         for meaning, colour in zip(of_outcome, colours, strict=False):
-            data.append(_area([meaning], plain(meaning.text, 24), colour, layers, num_samples, words))
+            data.append(_area([meaning], plain(meaning.text, 24), colour, layers, num_samples))
         if rest := of_outcome[len(colours) :]:
             name = words.plural("rest_" + outcome, len(rest))
-            data.append(_area(rest, name, f"var(--hcl-rest-{outcome.replace('_', '-')})", layers, num_samples, words))
+            data.append(_area(rest, name, f"var(--hcl-rest-{outcome.replace('_', '-')})", layers, num_samples))
     made = layout(words, layers, height=380)
     made["yaxis"] |= {"range": [0, 1], "tickformat": ".0%"}
     made["hovermode"] = "closest" if len(layers) == 1 else "x unified"
@@ -49,7 +49,6 @@ def _area(
     colour: str,
     layers: list[int],
     num_samples: dict[int, int],
-    words: Translator,
 ) -> Trace:
     outcome: Outcome = meanings[0].outcome
     counts = [sum(each.groups[layer].count for each in meanings if layer in each.groups) for layer in layers]

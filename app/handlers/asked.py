@@ -1,5 +1,7 @@
 """What a run was asked for, as values of the form's controls: the form may ask for something else by now."""
 
+from dataclasses import asdict
+
 from hcl_core.questions.own import write_idea
 from hcl_core.records import Question
 from hcl_core.runs.manifest import Manifest
@@ -12,7 +14,7 @@ def asked_question(question: Question) -> dict[str, str]:
 
 def asked_settings(manifest: Manifest) -> dict[str, object]:
     """The settings of a run; layers are left out where the form's three numbers cannot name them."""
-    settings, sampling = manifest.settings, manifest.settings.sampling
+    settings = manifest.settings
     layers = settings.exit_layers
     steps = {after - before for before, after in zip(layers, layers[1:], strict=False)}
     ends = {"first_layer": layers[0], "last_layer": layers[-1]} if len(steps) <= 1 else {}
@@ -21,13 +23,9 @@ def asked_settings(manifest: Manifest) -> dict[str, object]:
         **ends,
         **({"every": steps.pop()} if len(steps) == 1 else {}),
         "num_samples": settings.num_samples,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "max_new_tokens": sampling.max_new_tokens,
-        "seed": sampling.seed,
+        **asdict(settings.sampling),
         "template": settings.template.name,
-        "exit_head": manifest.head_choice.asked if manifest.head_choice else settings.exit_head,
+        "exit_head": manifest.asked_exit_head,
         "judge": manifest.judge,
         "strategy": manifest.strategy.name,
     }

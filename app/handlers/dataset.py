@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from app import library
 from app.handlers.controls import read_whole
-from app.handlers.explore import INTERVAL, OpenedQuestion, ShownQuestion, open_question, until_stopped
+from app.handlers.explore import INTERVAL, until_stopped
 from app.handlers.form import Form
+from app.handlers.shown_question import OpenedQuestion, ShownQuestion, open_question
 from app.language import Translator
 from app.live import LiveEvent, LiveRun
 from app.messages import Message, Status, message_of, progress_of

@@ -1,27 +1,23 @@
-"""One question: run it, show what is stored of it, weigh it, choose one of its layers."""
+"""One question: what it would be asked as, how long a run would take, and the run."""
 
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Protocol, TypeVar
 
 from app import library
 from app.handlers.form import Form
-from app.handlers.measures import further_measures
 from app.handlers.models import num_hidden_layers
+from app.handlers.shown_question import QuestionResult, ShownQuestion, show_text, weigh
 from app.jobs import StoppedError
 from app.live import LiveEvent
 from app.messages import Message, Problem, Stage, Status, message_of, progress_of
 from app.models_here import notice_on_model
-from app.outcomes import Scored
 from app.question_view import QuestionView
-from app.run_names import run_names
-from app.service import Service
 from app.visit import Balance, Visit
 from hcl_core import pipeline
-from hcl_core.errors import GpuError, HclError, SettingsError
+from hcl_core.errors import GpuError, HclError
 from hcl_core.pipeline.estimate import Foretold
 from hcl_core.runs.manifest import Manifest
 from hcl_core.settings.prompts import load_template
@@ -42,58 +38,6 @@ class _HasResult(Protocol):
 
 
 _Update = TypeVar("_Update", bound=_HasResult)
-
-
-@dataclass(frozen=True, slots=True)
-class ShownQuestion:
-    """Which question of which run is on screen; the browser's session keeps it.
-
-    Attributes:
-        run_id: Of the run.
-        question_id: Of its question.
-        layer: The chosen exit layer.
-        is_live: Whether the run is the visitor's, under way or stopped, in memory.
-    """
-
-    run_id: str
-    question_id: str
-    layer: int | None = None
-    is_live: bool = False
-
-
-@dataclass(frozen=True)
-class QuestionResult:
-    """What is known of one question under one balance.
-
-    Attributes:
-        shown: Which question, and its chosen layer.
-        view: The question and its answers.
-        balance: How it is weighed.
-        further: Values by layer of the balance's further curves.
-    """
-
-    shown: ShownQuestion
-    view: QuestionView
-    balance: Balance
-    further: Mapping[str, Sequence[float]]
-
-    @cached_property
-    def scored(self) -> Scored:
-        """Scores under that balance; no new draws."""
-        return self.view.outcomes.scored(self.balance.weights, self.balance.scaling)
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedQuestion:
-    """A question that the whole tab turns to, its form too.
-
-    Attributes:
-        result: What is known of it.
-        runs: Label and id of the stored runs that have asked it.
-    """
-
-    result: QuestionResult
-    runs: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,57 +174,6 @@ def _done(manifest: Manifest) -> Message:
         "run": manifest.id,
     }
     return Message("run_done", values)
-
-
-def weigh(view: QuestionView, shown: ShownQuestion, balance: Balance, service: Service) -> QuestionResult:
-    """A question under a balance; no model."""
-    return QuestionResult(shown, view, balance, further_measures(view, balance.more, service))
-
-
-def show(visit: Visit, shown: ShownQuestion, balance: Balance) -> QuestionResult:
-    """A question that is under way in memory, or stored.
-
-    Raises:
-        RunFolderError: It is neither.
-    """
-    return weigh(view_of(visit, shown), shown, balance, visit.service)
-
-
-def view_of(visit: Visit, shown: ShownQuestion) -> QuestionView:
-    """The question with the visitor's verdicts; raises ``RunFolderError`` as ``show`` does."""
-    if shown.is_live:
-        judged = visit.service.live_run(visit.visitor, shown.run_id).view(shown.question_id)
-    else:
-        judged = QuestionView.load(library.find_run(shown.run_id), shown.question_id)
-    return visit.service.own_verdicts.laid_over(judged, visit.visitor)
-
-
-def show_text(visit: Visit, run_id: str, text: str, balance: Balance) -> QuestionResult:
-    """The question with that text, of a stored run; raises ``RunFolderError`` if the run has not asked it."""
-    question_id = library.question_id_of(library.find_run(run_id), text)
-    return show(visit, ShownQuestion(run_id, question_id or ""), balance)
-
-
-def choose_layer(visit: Visit, shown: ShownQuestion, layer: object, balance: Balance) -> QuestionResult:
-    """The question on screen with another chosen layer; raises ``SettingsError`` if the run lacks that."""
-    view = view_of(visit, shown)
-    if not isinstance(layer, int) or layer not in view.manifest.settings.exit_layers:
-        raise SettingsError(f"this run has no such exit layer: {str(layer)[:20]}")
-    result = weigh(view, replace(shown, layer=layer), replace(balance, more=()), visit.service)
-    return replace(result, balance=balance)  # the further curves are drawn already
-
-
-def open_question(visit: Visit, shown: ShownQuestion, balance: Balance) -> OpenedQuestion:
-    """A question for the whole tab; raises ``RunFolderError`` as ``show`` does."""
-    result = show(visit, shown, balance)
-    return OpenedQuestion(result, run_choices(visit, result.view.stored.question.text))
-
-
-def run_choices(visit: Visit, question: str) -> list[tuple[str, str]]:
-    """Label and id of the stored runs that have asked this question."""
-    text = question.strip()
-    runs = [run for run in visit.service.stored_runs() if library.question_id_of(run, text)]
-    return list(zip(run_names(runs, visit.words), (run.manifest.id for run in runs), strict=True))
 
 
 def preview(visit: Visit, model: str, question: str, template: str) -> str | None:

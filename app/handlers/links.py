@@ -21,6 +21,7 @@ from hcl_core.numerals import read_decimal, read_whole
 from hcl_core.records import DEFAULT_SCALING, SCALINGS
 from hcl_core.settings.prompts import TEMPLATE_NAMES
 from hcl_core.settings.strategies import STRATEGY_NAMES
+from hcl_core.text import one_line
 
 TABS = ("explore", "lens", "compare", "dataset", "runs", "learn")
 # Control of the form -> its parameter. A question's accepted ideas are ``a``, one each.
@@ -264,7 +265,7 @@ def _form(reader: _Reader, answers: list[str]) -> dict[str, Any]:
             value = reader.read(name, read_decimal if control in _DECIMALS else read_whole, _is_small)
         if value is not None:
             form[control] = value
-    accepted = "\n".join(filter(None, (" ".join(answer.split()) for answer in answers)))[:_MOST_LETTERS]
+    accepted = "\n".join(filter(None, map(one_line, answers)))[:_MOST_LETTERS]
     if accepted or "question" in form:  # the answers of the question that stands in the form are no answers to this one
         form["accepted"] = accepted
     return form

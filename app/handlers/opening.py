@@ -5,16 +5,17 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app import library
-from app.handlers import compare, dataset, explore, lens, runs
+from app.handlers import compare, dataset, explore, lens, runs, shown_question
 from app.handlers.compare import Comparison
 from app.handlers.dataset import SetResult, ShownSet
-from app.handlers.explore import Estimate, OpenedQuestion, QuestionResult, ShownQuestion
+from app.handlers.explore import Estimate
 from app.handlers.form import Form, default_layers
 from app.handlers.lens import LensCell, LensResult, ShownLens
 from app.handlers.links import Link
 from app.handlers.models import num_hidden_layers
 from app.handlers.run_list import RunPage, list_runs
 from app.handlers.runs import RunResult
+from app.handlers.shown_question import OpenedQuestion, QuestionResult, ShownQuestion
 from app.language import Translator
 from app.messages import Message, Problem, Status
 from app.run_names import name_of, run_name
@@ -190,7 +191,7 @@ def _named(visit: Visit, link: Link, notices: Notices) -> OpenedQuestion | None:
     # A run that is not finished can be the visitor's, in memory: no more than this is stored of it.
     is_live = run.manifest.finished_at is None and visit.service.has_live_run(visit.visitor, run_id)
     shown = ShownQuestion(run_id, question_id, layer, is_live)
-    opened = _attempt(lambda: explore.open_question(visit, shown, _at_once(link.balance)))
+    opened = _attempt(lambda: shown_question.open_question(visit, shown, _at_once(link.balance)))
     if isinstance(opened, Problem):
         notices.append(opened)
         return None
@@ -211,7 +212,7 @@ def _first(visit: Visit, link: Link) -> StoredStart | EmptyStart:
     if run is None:
         return EmptyStart(Message("ready"))
     shown = ShownQuestion(run.manifest.id, library.questions_of(run)[0].question.id)
-    return _started(visit, link, explore.open_question(visit, shown, _at_once(link.balance)))
+    return _started(visit, link, shown_question.open_question(visit, shown, _at_once(link.balance)))
 
 
 def _at_once(balance: Balance) -> Balance:
@@ -227,7 +228,7 @@ def _started(visit: Visit, link: Link, opened: OpenedQuestion) -> StoredStart:
 def _prefilled(visit: Visit, link: Link) -> PrefilledStart:
     """A form that someone else has filled in: nothing runs until Run is pressed."""
     question = str(link.form.get("question", ""))
-    return PrefilledStart(question, _prompt(visit, link, question), explore.run_choices(visit, question))
+    return PrefilledStart(question, _prompt(visit, link, question), shown_question.run_choices(visit, question))
 
 
 def _prompt(visit: Visit, link: Link, question: str) -> str | None:

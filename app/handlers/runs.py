@@ -20,8 +20,10 @@ from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.folders import runs_folder, user_path
 from hcl_core.runs import trash
 from hcl_core.runs.titles import RunTitle, write_title
-from hcl_core.transfer import archive, export
+from hcl_core.transfer import export
+from hcl_core.transfer.packing import pack_run
 from hcl_core.transfer.settling import Outcome
+from hcl_core.transfer.unpacking import ImportedRun, unpack_run
 
 FORMATS = ("zip", "csv", "scores", "html", "notebook")
 # Seconds for which an export is kept.
@@ -58,7 +60,7 @@ class OpenedRun:
 
     Attributes:
         result: The run.
-        outcome: What was done with it, see ``archive.ImportedRun``.
+        outcome: What was done with it, see ``ImportedRun``.
     """
 
     result: RunResult
@@ -107,7 +109,7 @@ def export_run(visit: Visit, run_id: str | None, kind: str) -> Path:
         lay_over = partial(book.laid_over, visitor=visit.visitor)
         export_page(run, target, visit.words, overruled, lay_over, given.verdicts)
     elif kind == "zip":
-        archive.pack_run(run.folder, target, given)
+        pack_run(run.folder, target, given)
     elif kind == "notebook":
         export.export_notebook(run.folder, target)
     else:
@@ -173,7 +175,7 @@ def open_file(visit: Visit, file: str) -> OpenedRun:
     """A run from an uploaded zip: checked, then kept with the others; raises ``HclError`` if it is no run."""
     _check_owner(visit)
     try:
-        imported = archive.unpack_run(Path(file), runs_folder())
+        imported = unpack_run(Path(file), runs_folder())
     except RunFolderError as error:
         raise RunFolderError(str(error).replace(file, Path(file).name)) from None
     return _brought_in(visit, imported)
@@ -185,10 +187,10 @@ def open_path(visit: Visit, text: str) -> OpenedRun:
     path = user_path(text.strip()) if text.strip() else None
     if path is None:
         raise RunFolderError(f"there is no folder or zip {text[:200]!r}: give the path of a run folder or its zip")
-    return _brought_in(visit, archive.unpack_run(path, runs_folder()))
+    return _brought_in(visit, unpack_run(path, runs_folder()))
 
 
-def _brought_in(visit: Visit, imported: archive.ImportedRun) -> OpenedRun:
+def _brought_in(visit: Visit, imported: ImportedRun) -> OpenedRun:
     return OpenedRun(show(visit, imported.folder.path.name), imported.outcome)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.handlers.explore import QuestionResult, ShownQuestion, show, view_of
+from app.handlers.shown_question import QuestionResult, ShownQuestion, show, view_of
 from app.own_verdicts import NEW_IDEA, id_of
 from app.question_view import QuestionView
 from app.visit import Balance, Visit
@@ -45,7 +45,7 @@ def judge(visit: Visit, shown: ShownQuestion, press: Press, balance: Balance) ->
 
     Raises:
         SettingsError: There is no such answer (any more), or it cannot be judged.
-        HclError: Verdicts cannot be kept, or as ``explore.show``.
+        HclError: Verdicts cannot be kept, or as ``shown_question.show``.
     """
     book = visit.service.own_verdicts
     if press.do in ("mine", "judge"):

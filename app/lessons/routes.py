@@ -5,7 +5,6 @@ so that an answer to a student is a few bytes from memory.
 """
 
 import asyncio
-import io
 import logging
 import re
 import secrets
@@ -16,7 +15,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Annotated, Literal
 
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -26,11 +24,11 @@ from starlette.routing import Route
 from app.language import Translator
 from app.lessons import pages
 from app.lessons.live import start_live
+from app.lessons.predictions import predictions_csv
 from app.lessons.room import LOBBY, RefusedError, Room, Stage
 from app.service import Service
 from app.views.base import without_paths
 from hcl_core.errors import HclError
-from hcl_core.transfer.export import write_table
 
 logger = logging.getLogger(__name__)
 
@@ -237,33 +235,6 @@ class ClassPages:
 
     def _teacher(self, stage: Stage) -> str:
         return pages.teacher_stage(self.room, stage, self.address, self._words)
-
-
-def predictions_csv(room: Room, words: Translator) -> bytes:
-    """Every prediction, a row each; students are numbers, and no cell is a formula."""
-    rows = []
-    truths = {at: room.truths(at) for at in {at for _, at, _, _ in room.rows()} if room.run_of(at)}
-    for student, at, question, value in room.rows():
-        prediction = room.lesson.steps[at].predict[question]
-        options = pages.options_of(prediction, words)
-        verdict = truths[at][question].is_right(prediction, value) if at in truths else None
-        rows.append(
-            {
-                "student": student,
-                "step": at + 1,
-                "title": room.lesson.steps[at].title,
-                "question": pages.asked_of(prediction, words),
-                "kind": prediction.kind,
-                "prediction": options[value] if options else str(value),
-                "counts_as_right": "" if verdict is None else "yes" if verdict else "no",
-            }
-        )
-    names = ("student", "step", "title", "question", "kind", "prediction", "counts_as_right")
-    numbers = ("student", "step")
-    schema = pa.schema([(name, pa.int64() if name in numbers else pa.string()) for name in names])
-    written = io.BytesIO(b"")
-    write_table(pa.Table.from_pylist(rows, schema=schema), written)
-    return written.getvalue()
 
 
 async def _is_news(request: Request, version: Callable[[], str]) -> bool:

@@ -10,10 +10,11 @@ from app import library
 from app.figures.curves import layer_curves
 from app.figures.river import answer_river
 from app.handlers.asked import asked_question, asked_settings
-from app.handlers.explore import Estimate, OpenedQuestion, QuestionResult, RunUpdate
+from app.handlers.explore import Estimate, RunUpdate
 from app.handlers.form import default_layers, ideas_of
 from app.handlers.links import Link
 from app.handlers.share import file_name
+from app.handlers.shown_question import OpenedQuestion, QuestionResult
 from app.language import Translator
 from app.messages import Message, Problem
 from app.render import Parts

@@ -9,12 +9,13 @@ import gradio as gr
 
 from app.components import AnswerColumns, DepthPlayer, JudgedAnswers, LayerChart, LinkBox, ShareBox
 from app.handlers import explore as handlers
-from app.handlers import questions
+from app.handlers import questions, shown_question
 from app.handlers.asked import asked_question
-from app.handlers.explore import RunUpdate, ShownQuestion
+from app.handlers.explore import RunUpdate
 from app.handlers.form import CONTROLS, Form, by_name
 from app.handlers.measures import MEASURES
 from app.handlers.models import num_hidden_layers
+from app.handlers.shown_question import ShownQuestion
 from app.inputs import ListedChoice
 from app.language import labels
 from app.messages import Message, Problem
@@ -130,7 +131,7 @@ def _wire_stored(bind: Binder, form: FormControls) -> None:
         question = questions.find(visit, set_name, getattr(event, "id", None))
         if question is None:
             return {}
-        runs = handlers.run_choices(visit, question.text)
+        runs = shown_question.run_choices(visit, question.text)
         ids = [each for _, each in runs]
         chosen = run_id if run_id in ids else next(iter(ids), None)
         taken = asked_question(question) | {"stored_run": render.stored_choice(runs, chosen)}
@@ -141,7 +142,7 @@ def _wire_stored(bind: Binder, form: FormControls) -> None:
     def show_run(visit: Visit, run_id: str | None, question: str, *weighed: Any) -> Parts:
         if not run_id:
             return {}
-        result = handlers.show_text(visit, run_id, question, Balance.from_controls(*weighed))
+        result = shown_question.show_text(visit, run_id, question, Balance.from_controls(*weighed))
         return render.stored_parts(result, visit.words)
 
     inputs = [parts["set"], parts["stored_run"], *balance]
@@ -208,14 +209,14 @@ def _wire_results(bind: Binder, form: FormControls) -> Any:
         if update.result is None or not (update.is_first or not update.result.shown.is_live):
             return {}
         shown = update.result.shown
-        runs = handlers.run_choices(visit, update.result.view.stored.question.text)
+        runs = shown_question.run_choices(visit, update.result.view.stored.question.text)
         return {"stored_run": render.stored_choice(runs, None if shown.is_live else shown.run_id)}
 
     def choose(visit: Visit, event: gr.EventData, shown: ShownQuestion | None, *weighed: Any) -> Parts:
         if not shown:
             return {}
         layer = getattr(event, "layer", None)
-        result = handlers.choose_layer(visit, shown, layer, Balance.from_controls(*weighed))
+        result = shown_question.choose_layer(visit, shown, layer, Balance.from_controls(*weighed))
         return render.layer_parts(result, visit.words)
 
     ran = wire_run(bind, parts, explore, [*balance, *form.controls], [parts[name] for name in names], "explore")
@@ -258,4 +259,4 @@ def _weighed(parts: Components) -> list[Any]:
 def _rebalance(visit: Visit, shown: ShownQuestion | None, *weighed: Any) -> Parts:
     if not shown:
         return {}
-    return render.weighed_parts(handlers.show(visit, shown, Balance.from_controls(*weighed)), visit.words)
+    return render.weighed_parts(shown_question.show(visit, shown, Balance.from_controls(*weighed)), visit.words)

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from app.handlers import verdicts
-from app.handlers.explore import ShownQuestion
+from app.handlers.shown_question import ShownQuestion
 from app.handlers.verdicts import Press
 from app.render import Parts
 from app.render import explore as render

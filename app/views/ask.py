@@ -6,6 +6,7 @@ from html import escape
 from app.language import Translator
 from app.views.base import shown
 from hcl_core.records import Question
+from hcl_core.text import one_line
 
 _MOST_LETTERS = 160
 
@@ -21,7 +22,7 @@ def _option(number: int, question: Question, words: Translator) -> str:
     ideas = words("open_short") if question.is_open else words.plural("right_answers", len(question.ideas))
     return (
         f'<li id="found-{number}" role="option" aria-selected="false" data-id="{escape(question.id)}">'
-        f'<span dir="auto">{shown(" ".join(question.text.split()), _MOST_LETTERS)}</span><small>{ideas}</small></li>'
+        f'<span dir="auto">{shown(one_line(question.text), _MOST_LETTERS)}</span><small>{ideas}</small></li>'
     )
 
 

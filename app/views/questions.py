@@ -6,7 +6,7 @@ import numpy as np
 
 from hcl_core.records import Question
 from hcl_core.scores.metrics import OutcomeTable, accuracy, ideas_found
-from hcl_core.text import printable
+from hcl_core.text import one_line, printable
 
 # The last column names the question for the page; people sort by the others.
 COLUMNS = ("question_asked", "most_right_layer", "right_there", "most_ideas", "right_at_last", "question_id")
@@ -38,7 +38,7 @@ def question_rows(questions: Sequence[Question], table: OutcomeTable) -> list[li
 
 
 def _row(question: Question, table: OutcomeTable, row: int) -> list[object]:
-    text = printable(" ".join(question.text.split()))[:160]
+    text = printable(one_line(question.text))[:160]
     own = table.part(slice(row, row + 1))
     shares = accuracy(own)
     ideas = np.nan_to_num(ideas_found(own)).max()

@@ -11,7 +11,8 @@ from hcl_core.api.running import template_of
 from hcl_core.errors import SettingsError
 from hcl_core.models.head_records import HeadChoice, check_exit_head
 from hcl_core.models.lens_records import RESID_POST, LensTable, head_at, lens_rows
-from hcl_core.settings.prompts import PromptTemplate, one_line
+from hcl_core.settings.prompts import PromptTemplate
+from hcl_core.text import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,12 +85,17 @@ def lens(
     """
     if (question is None) == (prompt is None):
         raise SettingsError("give either a question or a prompt")
-    if not (question or prompt or "").strip():
+    check_look(prompt or question or "", exit_head, site)
+    chosen = template_of(template)
+    return look(loaded(model), prompt, question, answer, exit_head, chosen, top, whole_text, max_new_tokens, site)
+
+
+def check_look(text: str, exit_head: str, site: str) -> None:
+    """Raise ``SettingsError`` for what ``look`` refuses whatever the model is."""
+    if not text.strip():
         raise SettingsError("the lens needs a text to go on from; got an empty one")
     check_exit_head(exit_head)
     head_at(site, exit_head)
-    chosen = template_of(template)
-    return look(loaded(model), prompt, question, answer, exit_head, chosen, top, whole_text, max_new_tokens, site)
 
 
 def look(

@@ -20,8 +20,9 @@ from hcl_core.scores.intervals import Uncertainty, uncertainty
 from hcl_core.scores.metrics import OutcomeTable, score_layers
 from hcl_core.settings.presets import scaling_of
 from hcl_core.text import printable
-from hcl_core.transfer.archive import pack_run, unpack_run
 from hcl_core.transfer.export import answer_table, score_table
+from hcl_core.transfer.packing import pack_run
+from hcl_core.transfer.unpacking import unpack_run
 
 if TYPE_CHECKING:
     import pandas as pd

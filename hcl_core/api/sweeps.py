@@ -15,9 +15,10 @@ from hcl_core.api.runs import Run, open_run
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
 from hcl_core.sweeps.folder import SweepFolder
-from hcl_core.sweeps.plan import Shard, make_plan, read_plan
+from hcl_core.sweeps.plan import make_plan, read_plan
 from hcl_core.sweeps.results import SweepResults, results_of, write_results
 from hcl_core.sweeps.running import LocalEngine, run_sweep
+from hcl_core.sweeps.shards import Shard
 from hcl_core.text import printable
 
 if TYPE_CHECKING:

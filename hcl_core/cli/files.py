@@ -18,9 +18,10 @@ from hcl_core.runs import trash
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import check_run_id
 from hcl_core.text import printable
-from hcl_core.transfer import archive
 from hcl_core.transfer import export as exports
+from hcl_core.transfer.packing import pack_run
 from hcl_core.transfer.settling import Outcome
+from hcl_core.transfer.unpacking import unpack_run
 
 
 class Format(StrEnum):
@@ -81,7 +82,7 @@ def export(
         raise SettingsError(f"{target} exists already: choose another --out, or replace it with --force")
     given = read_person_verdicts(verdicts, run_id) if verdicts else PersonVerdicts()
     if file_format is Format.ZIP:
-        archive.pack_run(folder, target, given)
+        pack_run(folder, target, given)
     elif file_format is Format.NOTEBOOK:
         exports.export_notebook(folder, target)
     else:
@@ -95,7 +96,7 @@ def import_run(
     source: Annotated[Path, typer.Argument(metavar="PATH", help="A zip file of `export`, or a run folder.")],
 ) -> None:
     """Import a run from another machine; it is validated first."""
-    imported = archive.unpack_run(source, runs_folder())
+    imported = unpack_run(source, runs_folder())
     say(_BROUGHT_IN[imported.outcome].format(path=imported.folder.path))
 
 

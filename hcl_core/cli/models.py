@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hcl_core import registry
-from hcl_core.api.lens import look
+from hcl_core.api.lens import check_look, look
 from hcl_core.api.models import Model
 from hcl_core.api.progress import follow_run
 from hcl_core.cli.judges import IDEAS_HELP, JUDGE_HELP
@@ -20,8 +20,8 @@ from hcl_core.cli.terminal import DEVICES_HELP, DTYPE_HELP, app, loading, say_en
 from hcl_core.errors import SettingsError
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, CatalogueModel
 from hcl_core.models.footprint import WEIGHT_FORMATS, footprint
-from hcl_core.models.head_records import EXIT_HEAD_NAMES, FitSettings, check_exit_head
-from hcl_core.models.lens_records import RESID_POST, SITES, head_at
+from hcl_core.models.head_records import EXIT_HEAD_NAMES, FitSettings
+from hcl_core.models.lens_records import RESID_POST, SITES
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.pipeline.starting import start
 from hcl_core.questions.hub import HUB_SET_NAMES
@@ -239,10 +239,7 @@ def lens(
     """Show what every layer would say at every token of an answer, and where the last layer's choice settles."""
     if (question is None) == (prompt is None):
         raise SettingsError("give either --question TEXT or --prompt TEXT")
-    if not (question or prompt or "").strip():
-        raise SettingsError("the lens needs a text to go on from; got an empty one")
-    check_exit_head(exit_head)
-    head_at(site, exit_head)
+    check_look(prompt or question or "", exit_head, site)
     prompt_template = load_template(template, template_file)
     with stderr.status(loading(model)):
         lm, checkpoint = registry.load_model(model, dtype, device)

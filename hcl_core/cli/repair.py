@@ -1,5 +1,6 @@
 """Commands on damaged run folders: verify, repair."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,11 +27,7 @@ def verify(run: _RUN) -> None:
         _verify_sweep(sweep)
         return
     folder = _find(run)
-    problems = verify_run(folder)
-    for problem in problems:
-        say(str(problem))
-    if problems:
-        raise typer.Exit(1)
+    _end_with(verify_run(folder))
     manifest, num_samples = folder.manifest(), len(folder.sample_table(["sample_idx"]))
     say(f"{folder.path}: no problem found; {num_samples:,} of {manifest.num_total_samples:,} samples are there")
 
@@ -42,10 +39,7 @@ def _verify_sweep(sweep: SweepFolder) -> None:
     problems = [
         f"{folder.path.name}/{problem}" for folder in folders if folder.exists for problem in verify_run(folder)
     ]
-    for problem in problems:
-        say(problem)
-    if problems:
-        raise typer.Exit(1)
+    _end_with(problems)
     say(f"{sweep.path}: no problem found in {len(folders):,} runs")
 
 
@@ -55,14 +49,18 @@ def repair(run: _RUN) -> None:
     folder = _find(run)
     for path in repair_run(folder):
         say(f"Moved to {path}")
-    problems = verify_run(folder)
+    _end_with(verify_run(folder))
+    num_missing = folder.manifest().num_total_samples - len(folder.sample_table(["sample_idx"]))
+    missing = f"; {num_missing:,} samples are missing: the same `run` command samples them" if num_missing else ""
+    say(f"{folder.path} can be read{missing}")
+
+
+def _end_with(problems: Sequence[object]) -> None:
+    """Say each of the problems and leave with exit code 1, if there are any."""
     for problem in problems:
         say(str(problem))
     if problems:
         raise typer.Exit(1)
-    num_missing = folder.manifest().num_total_samples - len(folder.sample_table(["sample_idx"]))
-    missing = f"; {num_missing:,} samples are missing: the same `run` command samples them" if num_missing else ""
-    say(f"{folder.path} can be read{missing}")
 
 
 def _find(run: str) -> RunFolder:

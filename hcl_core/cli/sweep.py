@@ -21,9 +21,11 @@ from hcl_core.cli.terminal import DEVICES_HELP, app, on_each, say, say_loaded, s
 from hcl_core.cluster.ray_cluster import ClusterSettings, cluster_workers
 from hcl_core.errors import SettingsError
 from hcl_core.folders import runs_folder
+from hcl_core.sweeps.cells import Plan, memory_of
 from hcl_core.sweeps.folder import SweepFolder, seconds_left
-from hcl_core.sweeps.plan import Plan, Shard, memory_of, read_plan
+from hcl_core.sweeps.plan import read_plan
 from hcl_core.sweeps.running import ClusterEngine, LocalEngine, SweepEngine, machine_speed, run_sweep, work_of
+from hcl_core.sweeps.shards import Shard
 from hcl_core.text import printable
 
 # Exit codes beside 2, which a mistake has.

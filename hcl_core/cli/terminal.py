@@ -19,7 +19,7 @@ from hcl_core.errors import HclError, SettingsError, SweepError
 from hcl_core.models.engines import REFERENCE, EngineName
 from hcl_core.questions.report import LoadReport
 from hcl_core.quiet import STOPPED
-from hcl_core.text import printable
+from hcl_core.text import one_line, printable
 
 
 class Command(TyperCommand):
@@ -148,6 +148,6 @@ def _describe(error: OSError) -> str:
 
 def _fail(message: str, *more: str, code: int = 2) -> int:
     for each in (f"error: {message}", *more):
-        line = printable(" ".join(each.split()))
+        line = printable(one_line(each))
         stderr.print(Text(line if len(line) <= _MAX_MESSAGE else f"{line[:_MAX_MESSAGE]} …"), soft_wrap=True)
     return code

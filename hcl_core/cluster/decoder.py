@@ -6,8 +6,8 @@ from itertools import islice
 from hcl_core.cluster.worker import Answers, Weights
 from hcl_core.cluster.workers import Call, Workers
 from hcl_core.pipeline.apart import ApartLikelihood
+from hcl_core.pipeline.prepared import PreparedRun
 from hcl_core.pipeline.request import ModelSide, RunRequest, prepare_with
-from hcl_core.pipeline.runner import PreparedRun
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.ports import DecodeProgress, DecodeRequest
 from hcl_core.runs.tables import samples_of

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from hcl_core.answer_rules import until
 from hcl_core.decode.engine import EngineParts, TrieDecoder
+from hcl_core.decode.trie.prompt_cache import Prompt
 from hcl_core.decode.trie.requests import Policy, Prefill
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.ports import DecodeRequest
@@ -47,4 +48,5 @@ class TextDecoder(TrieDecoder):
 
     def policy(self, request: DecodeRequest) -> Policy:
         """How the request is answered; see ``EngineDecoder.policy``."""
-        return self._policy(request, Prefill(self.tokenize_checked(request.stored, request.settings), self._rule))
+        token_ids = self.tokenize_checked(request.stored, request.settings)
+        return self._policy(request, Prefill(Prompt(token_ids, self._rule)))

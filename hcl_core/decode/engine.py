@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
 from typing import Protocol
 
 from hcl_core.decode.batch import decode_many
@@ -16,16 +18,19 @@ from hcl_core.decode.forest import Forest
 from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import free_memory
-from hcl_core.decode.trie.prompt_cache import PromptCache
+from hcl_core.decode.trie.prompt_cache import Prompt, PromptCache
 from hcl_core.decode.trie.requests import Policy, Prefill
 from hcl_core.decode.trie.running import LayerSample
 from hcl_core.errors import ContextTooLongError, SettingsError
 from hcl_core.models.cost import ModelCost
 from hcl_core.ports import DecodeProgress, DecodeRequest
 from hcl_core.records import Question, SamplingSettings, StoredQuestion
-from hcl_core.settings.prompts import PromptTemplate, one_line
+from hcl_core.settings.prompts import PromptTemplate
+from hcl_core.text import one_line
 
 _MAX_CPU_BUDGET = 4 * 2**30
+# Tokens that prompts begin with: fewer are not worth a pass of their own through the model.
+_LEAST_SHARED = 8
 
 
 class PromptReader(Protocol):
@@ -162,7 +167,21 @@ class EngineDecoder(ABC):
             ContextTooLongError: Prompt and longest answer exceed what the model can attend over.
         """
         token_ids = self.tokenize_checked(request.stored, request.settings)
-        return self._policy(request, Prefill(token_ids, self.parts.template.answer_rule(request.stored.prompt)))
+        rule = self.parts.template.answer_rule(request.stored.prompt)
+        return self._policy(request, Prefill(Prompt(token_ids, rule, self._num_shared(token_ids))))
+
+    def _num_shared(self, token_ids: list[int]) -> int:
+        """How many of a prompt's tokens are those that every prompt of the template begins with."""
+        shared = self._shared_token_ids
+        is_shared = _LEAST_SHARED <= len(shared) < len(token_ids) and token_ids[: len(shared)] == shared
+        return len(shared) if is_shared else 0
+
+    @cached_property
+    def _shared_token_ids(self) -> list[int]:
+        """What the prompts of two questions that have nothing in common both begin with."""
+        questions = (Question(text, text, ()) for text in ("What", "1"))
+        prompts = [self.parts.tokenize(StoredQuestion(each, self.prompt_for(each))) for each in questions]
+        return [first for first, _ in takewhile(lambda pair: pair[0] == pair[1], zip(*prompts, strict=False))]
 
     def _policy(self, request: DecodeRequest, prefill: Prefill) -> Policy:
         prompt = yield prefill

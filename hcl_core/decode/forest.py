@@ -16,6 +16,7 @@ import torch
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.decode.trie.engines import grow, run_prompts
+from hcl_core.decode.trie.prompt_cache import Beginnings
 from hcl_core.decode.trie.readouts import read_out
 from hcl_core.decode.trie.requests import Admit, Compute, Policy, Prefill, Read, Request
 from hcl_core.decode.trie.slot_pool import new_pool
@@ -78,6 +79,7 @@ class Forest:
         self._queue: deque[Lane] = deque()
         # One buffer for all steps: newly mapped memory at every step would cost more than filling it.
         self._logits = lm.logits_buffer(lm.readout_rows())
+        self._beginnings = Beginnings(lm)
         self._pool = new_pool(lm)  # of all trees, so that one call of attention serves them all
 
     @property
@@ -147,9 +149,7 @@ class Forest:
         replies: list[Any] = [None] * len(requests)
         prefills = {index: each for index, each in enumerate(requests) if isinstance(each, Prefill)}
         if prefills:
-            prompts = run_prompts(
-                self._lm, [(each.token_ids, each.answer_rule) for each in prefills.values()], self._pool
-            )
+            prompts = run_prompts(self._lm, [each.prompt for each in prefills.values()], self._pool, self._beginnings)
             for index, prompt in zip(prefills, prompts, strict=True):
                 replies[index] = prompt
         grow(self._lm, [(each.tree, each.nodes, each.exit_layers) for each in requests if isinstance(each, Compute)])

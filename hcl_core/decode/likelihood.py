@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hcl_core.answer_rules import FIRST_LINE
 from hcl_core.decode.engine import EngineParts
 from hcl_core.decode.heads.exit_heads import ExitHead
 from hcl_core.decode.heads.hidden_states import read_text
@@ -20,7 +19,7 @@ from hcl_core.decode.model.finite import check_rows
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import explain_out_of_memory
 from hcl_core.decode.trie.engines import grow, run_prompts
-from hcl_core.decode.trie.prompt_cache import PromptCache
+from hcl_core.decode.trie.prompt_cache import Prompt, PromptCache
 from hcl_core.decode.trie.token_trie import ROOT, IntArray
 from hcl_core.decode.trie.tree import PromptTree
 from hcl_core.errors import ContextTooLongError, SettingsError
@@ -98,7 +97,7 @@ class LayerReader:
     def _read_tries(self, texts: Sequence[tuple[TokenIds, Sequence[TokenIds]]]) -> list[list[Reading]]:
         if not texts:
             return []
-        prompts = run_prompts(self._lm, [(context, FIRST_LINE) for context, _ in texts])
+        prompts = run_prompts(self._lm, [Prompt(context) for context, _ in texts])
         of_prompts = [(prompt, continuations) for prompt, (_, continuations) in zip(prompts, texts, strict=True)]
         return read_trees(self._lm, self._head, self._exit_layer, of_prompts)
 

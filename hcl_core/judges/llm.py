@@ -19,6 +19,7 @@ from hcl_core.errors import JudgeError, SettingsError
 from hcl_core.folders import cache_folder
 from hcl_core.ports import Judgement
 from hcl_core.records import Outcome, Question
+from hcl_core.text import one_line
 from hcl_core.user_files import MAX_TEXT_BYTES, read_bytes_limited
 
 TIMEOUT_SECONDS = 60.0
@@ -139,8 +140,8 @@ class LlmJudge:
         except (openai.OpenAIError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
             # The host alone: a URL can have a password in it.
             raise JudgeError(
-                f"the grader {self._model} at {self._client.base_url.host} failed: {_one_line(error)}; grades so far "
-                "are kept: give the same command again"
+                f"the grader {self._model} at {self._client.base_url.host} failed: {one_line(str(error))[:300]}; "
+                "grades so far are kept: give the same command again"
             ) from None
         with self._lock:
             self.usage.requests += 1
@@ -209,7 +210,3 @@ def check_environment() -> None:
 
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

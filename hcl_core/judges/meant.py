@@ -215,7 +215,8 @@ def _is_one_of_several(reading: Reading, start: int, stop: int) -> bool:
     if is_number and _is_compared(reading, start, stop):
         return True
     num_hedges = max(reading.text.count("?"), sum(word in tables.HEDGES for word in words))
-    if reading.is_short and num_hedges > 1 and any(map(reading.is_new, set(words) - tables.HEDGES)):
+    others = {*words[:start], *words[stop:]} - tables.HEDGES
+    if reading.is_short and num_hedges > 1 and any(map(reading.is_new, others)):
         return True
     if is_number and reading.is_short and not tables.MONTHS & set(words):
         return any(word.isdigit() and word != words[start] and not reading.is_expected(word) for word in words)

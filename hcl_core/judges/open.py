@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from hcl_core.judges.alias import REFUSED, is_refusal, text_of_its_own
+from hcl_core.judges.alias import text_of_its_own
 from hcl_core.judges.names import NO_JUDGE
+from hcl_core.judges.refusals import REFUSED, is_refusal
 from hcl_core.ports import Judgement
 from hcl_core.records import Question
 

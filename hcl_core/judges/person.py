@@ -1,15 +1,14 @@
 """A person's verdicts on answers of a run: a view of the judge's, which stay as they are."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hcl_core.atomic import atomic_file, disk_errors, lock_for
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.ideas.keys import word_key
 from hcl_core.records import Question, Sample
-from hcl_core.strict_json import read_record
+from hcl_core.strict_json import read_record, record_text
 from hcl_core.user_files import MAX_JSON_BYTES, read_bytes_limited
 
 # Of one run: verdicts, and letters of all their texts.
@@ -153,7 +152,7 @@ def read_person_verdicts(path: Path, run_id: str) -> PersonVerdicts:
 
 def person_verdicts_json(run_id: str, verdicts: PersonVerdicts) -> str:
     """The content of a file of verdicts on answers of a run."""
-    return json.dumps(asdict(_File(run_id, list(verdicts.verdicts))), ensure_ascii=False, indent=1) + "\n"
+    return record_text(_File(run_id, list(verdicts.verdicts)))
 
 
 def write_person_verdicts(path: Path, run_id: str, verdicts: PersonVerdicts) -> None:

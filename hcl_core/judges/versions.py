@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from hcl_core.text import one_line
+
 # "J. R. R."
 INITIALS = re.compile(r"\b(?:[A-Z]\.\s?)+")
 _BRACKETED = re.compile(r"[(\[][^()\[\]]*[)\]]")
@@ -68,7 +70,7 @@ _CAPITALISED = re.compile(r"^[^\W\d_a-zß-öø-ÿ][\w'’.-]*$")
 
 def versions(alias: str) -> Iterator[tuple[str, str]]:
     """``alias`` and its texts with less around them, each with the rule that made it; no text twice."""
-    bare = " ".join(_BRACKETED.sub(" ", alias).split())
+    bare = one_line(_BRACKETED.sub(" ", alias))
     head = _REMARK.split(bare, maxsplit=1)[0]
     versions = [("without brackets", bare), ("without the remark", head)]
     versions += [("an alternative", inner) for inner in _ALSO.findall(alias)]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hcl_core.atomic import atomic_file, atomic_folder
 from hcl_core.errors import RunFolderError, SettingsError
 from hcl_core.models.head_records import HeadChoice
+from hcl_core.strict_json import record_text
 from hcl_core.user_files import MAX_JSON_BYTES, read_text_limited
 
 SCHEMA_VERSION = 1
@@ -171,7 +172,7 @@ def write_lens(folder: Path, manifest: LensManifest, tables: Sequence[LensTable]
     rows = [row for table in tables for row in lens_rows(table)]
     columns = [pa.array([row[field.name] for row in rows], field.type) for field in _SCHEMA]
     parquet = pa.table(columns, schema=_SCHEMA)
-    text = json.dumps(asdict(manifest), ensure_ascii=False, indent=1) + "\n"
+    text = record_text(manifest)
     if not folder.exists():
         with atomic_folder(folder) as made:
             pq.write_table(parquet, made / "lens.parquet", compression="zstd")

@@ -12,7 +12,7 @@ from hcl_core.judges.names import NO_JUDGE, check_judge, judge_of
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.cost import ModelCost
 from hcl_core.models.head_records import HeadChoice, check_exit_head
-from hcl_core.pipeline.runner import PreparedRun, new_manifest, with_prompts
+from hcl_core.pipeline.prepared import PreparedRun, new_manifest, with_prompts
 from hcl_core.pipeline.scorer import Embeddings, Scorer
 from hcl_core.pipeline.views import view_id_of
 from hcl_core.ports import Answerer, AnswerLikelihood, Decoder

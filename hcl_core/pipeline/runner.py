@@ -1,12 +1,10 @@
 """One run, from decoding to stored scores, as a generator of events that the terminal and the page show."""
 
-import importlib.metadata
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,92 +12,18 @@ import numpy as np
 from hcl_core.ahead import ahead
 from hcl_core.allocator import release_freed_memory
 from hcl_core.errors import RunFolderError, SettingsError
-from hcl_core.models.cost import ModelCost
-from hcl_core.models.head_records import HeadChoice
 from hcl_core.pipeline.events import Decoding, Event, Finished, Started, WaveDone
 from hcl_core.pipeline.plausibility import add_stored_plausibility, write_plausibility
-from hcl_core.pipeline.scorer import Scorer
+from hcl_core.pipeline.prepared import Followed, PreparedRun
 from hcl_core.pipeline.stored import add_stored
 from hcl_core.pipeline.views import check_same_view, take_all
 from hcl_core.pipeline.waves import Bounds, QuestionWaves, missing_waves, questions_at_once, wave_bounds
-from hcl_core.ports import Answerer, AnswerLikelihood, DecodeProgress, Decoder, DecodeRequest
-from hcl_core.records import Question, Sample, StoredQuestion
+from hcl_core.ports import DecodeProgress, DecodeRequest
+from hcl_core.records import Sample, StoredQuestion
 from hcl_core.runs.folder import RunFolder
-from hcl_core.runs.manifest import Manifest, RunSettings
+from hcl_core.runs.manifest import Manifest, now
 from hcl_core.runs.sample_stream import SampleStream
 from hcl_core.scores.metrics import MISSING
-
-_RECORDED_PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy", "pyarrow")
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedRun:
-    """A run that is ready to start.
-
-    Attributes:
-        manifest: From ``new_manifest``.
-        questions: To ask, in order, with their prompts.
-        decoder: Answers them.
-        scorer: Made for the same questions, exit layers and samples.
-        whole_model: Says how plausible the answers to open questions are; ``None`` for other questions.
-    """
-
-    manifest: Manifest
-    questions: tuple[StoredQuestion, ...]
-    decoder: Answerer
-    scorer: Scorer
-    whole_model: AnswerLikelihood | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """A run under way, of the same samples, that is followed by another view.
-
-    Attributes:
-        folder: Where it stores its samples.
-        events: What it tells; a wave is in the folder when it is told.
-    """
-
-    folder: RunFolder
-    events: Generator[Event, None, None]
-
-
-def new_manifest(
-    settings: RunSettings,
-    questions: Sequence[StoredQuestion],
-    *,
-    num_hidden_layers: int,
-    question_set: str,
-    device: str,
-    judge: str,
-    embedder: str,
-    ideas: str = "accepted",
-    cost: ModelCost | None = None,
-    preset: str | None = None,
-    head_choice: HeadChoice | None = None,
-) -> Manifest:
-    """The manifest of a run that starts now."""
-    return Manifest(
-        run_id=settings.run_id(questions),
-        settings=settings,
-        num_hidden_layers=num_hidden_layers,
-        num_questions=len(questions),
-        question_set=question_set,
-        device=device,
-        judge=judge,
-        embedder=embedder,
-        ideas=ideas,
-        cost=cost,
-        preset=preset,
-        head_choice=head_choice,
-        versions={package: importlib.metadata.version(package) for package in _RECORDED_PACKAGES},
-        created_at=_now(),
-    )
-
-
-def with_prompts(questions: Sequence[Question], decoder: Decoder) -> tuple[StoredQuestion, ...]:
-    """The questions, each with the exact text that ``decoder`` sends for it."""
-    return tuple(StoredQuestion(question, decoder.prompt_for(question)) for question in questions)
 
 
 def run(
@@ -329,7 +253,7 @@ class _RunSession:
     def finish(self) -> Manifest:
         """Store the scores and mark the run complete; the manifest as stored."""
         self._scorer.store(self._folder)
-        return self.manifest if self.manifest.finished_at is not None else self._folder.finish(_now())
+        return self.manifest if self.manifest.finished_at is not None else self._folder.finish(now())
 
     def _store(self, samples: Sequence[Sample], seconds: float) -> None:
         """Store the samples of a wave, the texts of their tokens, and the seconds that the wave took."""
@@ -340,7 +264,3 @@ class _RunSession:
         self._folder.add_token_texts({token_id: self._decoder.token_text(token_id) for token_id in new})
         self._known_tokens |= new
         self._folder.write_manifest(self.manifest)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

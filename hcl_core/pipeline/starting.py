@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from hcl_core import registry
 from hcl_core.folders import runs_folder
 from hcl_core.pipeline.events import Event
+from hcl_core.pipeline.prepared import PreparedRun
 from hcl_core.pipeline.request import RunRequest, prepare
-from hcl_core.pipeline.runner import PreparedRun, run
+from hcl_core.pipeline.runner import run
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.views import find_samples, place_of
 from hcl_core.runs.folder import RunFolder

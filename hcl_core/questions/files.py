@@ -18,6 +18,7 @@ from hcl_core.questions.rows import LineError, RowFile
 from hcl_core.questions.tables import parquet_rows, saved_rows
 from hcl_core.questions.text_files import MAX_TEXT_BYTES, decode
 from hcl_core.records import Question
+from hcl_core.text import one_line
 
 STARTER_FILE = Path(__file__).with_name("starter.jsonl")
 # Endings of the files that are read; of any other ending, the content decides.
@@ -65,7 +66,7 @@ class LocalQuestions:
         except LineError as error:
             raise QuestionFileError(f"{self._path}, line {error.line}: {error}") from None
         except (ValueError, OverflowError, RecursionError, pa.ArrowException) as error:
-            problem = " ".join(str(error).split())[:300]
+            problem = one_line(str(error))[:300]
             raise QuestionFileError(f"cannot read the question file {self._path}: {problem}") from None
         questions = gatherer.questions()
         if self._on_report is not None:

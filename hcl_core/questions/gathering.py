@@ -7,10 +7,10 @@ from dataclasses import replace
 from hcl_core.errors import QuestionFileError, SettingsError
 from hcl_core.questions.columns import LayoutError, named_values
 from hcl_core.questions.layouts import layout_of, read_question, unread_columns
-from hcl_core.questions.own import one_line
 from hcl_core.questions.report import MOST_NUMBERS, Encoding, LoadReport, Note, Places, Reason
 from hcl_core.questions.rows import Row, RowError, Unit
 from hcl_core.records import Question
+from hcl_core.text import one_line
 
 _MAX_PROBLEM = 300  # characters of a message, which may quote a long value
 _MAX_UNREAD = 5
@@ -126,7 +126,7 @@ class Gatherer:
         self._skipped[reason] = _one_more(self._skipped.get(reason), number, problem)
 
     def _error(self, number: int, problem: str) -> QuestionFileError:
-        line = " ".join(problem.split())[:_MAX_PROBLEM]
+        line = one_line(problem)[:_MAX_PROBLEM]
         return QuestionFileError(f"{self._source}, {self._unit} {number}: {line}")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from hcl_core.errors import SettingsError
 from hcl_core.records import Question
+from hcl_core.text import one_line
 
 
 def read_idea(text: str) -> str | tuple[str, ...]:
@@ -15,7 +16,7 @@ def read_idea(text: str) -> str | tuple[str, ...]:
 
 def write_idea(names: Sequence[str]) -> str:
     """The text that ``read_idea`` reads back to ``names``, on one line."""
-    return " | ".join(" ".join(name.split()) for name in names)
+    return " | ".join(map(one_line, names))
 
 
 def make_question(
@@ -37,14 +38,10 @@ def make_question(
     Raises:
         SettingsError: A text is empty or has a NUL character, or a name stands in two ideas.
     """
+    # Two questions that are the same on one line are the same question.
     derived = "q-" + hashlib.blake2b(one_line(text).encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
     ideas = (idea if isinstance(idea, str) else tuple(dict.fromkeys(idea)) for idea in answers)
     question = Question(question_id or derived, text, tuple(dict.fromkeys(ideas)), topic, difficulty)
     if any("\0" in each for each in (question.id, text, *question.accepted_answers, topic or "", difficulty or "")):
         raise SettingsError(f"a question must have no NUL character; got {ascii(text)[:80]}")
     return question
-
-
-def one_line(text: str) -> str:
-    """``text`` with single spaces: two questions with the same one are the same question."""
-    return " ".join(text.split())

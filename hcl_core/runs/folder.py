@@ -19,10 +19,9 @@ plausibility with the run's language model, the rest without one. All but the sc
 what made them.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ from hcl_core.runs.parts import BadPart, SampleParts, describe_repeat
 from hcl_core.runs.question_rows import format_row, parse_rows
 from hcl_core.runs.set_aside import set_aside
 from hcl_core.runs.tables import KEY, SAMPLE_SCHEMA, TOKEN_SCHEMA, has_repeats, read_derived, samples_of
+from hcl_core.strict_json import record_text
 from hcl_core.user_files import read_bytes_limited
 
 # Bytes of a run's texts that are read. A manifest has 1 kB, a question with its prompt about 1 kB.
@@ -200,7 +200,7 @@ class RunFolder(DerivedTables):
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace ``manifest.json`` in one step."""
-        self._write_text("manifest.json", json.dumps(asdict(manifest), ensure_ascii=False, indent=1) + "\n")
+        self._write_text("manifest.json", record_text(manifest))
 
     def questions(self) -> list[StoredQuestion]:
         """Raises ``RunFolderError`` if the file is damaged."""

@@ -1,10 +1,10 @@
 """The settings of a run, and the record of it: ``manifest.json``."""
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 
 from hcl_core.answer_rules import FIRST_LINE, find_answer_rule
 from hcl_core.errors import RunFolderError, SettingsError
@@ -14,13 +14,18 @@ from hcl_core.records import SamplingSettings, StoredQuestion
 from hcl_core.settings.layers import format_layers
 from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import Strategy
-from hcl_core.strict_json import read_record
+from hcl_core.strict_json import read_record, short_hash
 
 SCHEMA_VERSION = 1
 # To be raised by 1 when a change of the engine makes it draw other samples from the same settings.
 ENGINE_VERSION = 1
 # A regular expression.
 RUN_ID_PATTERN = "[0-9a-f]{16}"
+
+
+def now() -> str:
+    """The time, as a manifest has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def is_run_id(text: str) -> bool:
@@ -89,8 +94,7 @@ class RunSettings:
             del settings["answer_rule"]
         prompts = [(stored.question.id, stored.prompt) for stored in questions]
         hashed = {"engine": ENGINE_VERSION, "settings": settings, "prompts": prompts}
-        canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
+        return short_hash(hashed)
 
 
 def differing_settings(first: "Manifest", second: "Manifest") -> dict[str, list[object]]:
@@ -174,6 +178,11 @@ class Manifest:
     def strategy(self) -> Strategy:
         """How the exit layers were used."""
         return Strategy.parse(self.settings.strategy)
+
+    @property
+    def asked_exit_head(self) -> str:
+        """The exit head that was asked for; in runs that do not say, the one that was taken."""
+        return self.head_choice.asked if self.head_choice else self.settings.exit_head
 
     @property
     def num_total_samples(self) -> int:

@@ -22,6 +22,7 @@ from hcl_core.errors import RunBusyError, RunFolderError
 from hcl_core.records import Sample
 from hcl_core.runs.file_version import file_version
 from hcl_core.runs.tables import KEY, SAMPLE_SCHEMA, check_samples, read_batches, read_table, table_of
+from hcl_core.text import one_line
 
 # Five digits, or more of them without a leading zero: each number has one name.
 PART_NAME = r"part-(?:[0-9]{5}|[1-9][0-9]{5,})\.parquet"
@@ -212,7 +213,7 @@ def _problem_of(file: Path) -> str | None:
         # Arrow's errors about the content have no number; the system's, such as a missing permission, have one.
         if isinstance(error, OSError) and error.errno is not None:
             raise RunFolderError(f"{file} cannot be read: {error.strerror or error}") from None
-        problem = " ".join(str(error).split())[:300]
+        problem = one_line(str(error))[:300]
         return problem
 
 

@@ -12,7 +12,7 @@ from hcl_core.atomic import atomic_file, disk_errors
 from hcl_core.errors import SettingsError
 from hcl_core.runs.manifest import check_run_id
 from hcl_core.strict_json import read_record
-from hcl_core.text import printable
+from hcl_core.text import one_line, printable
 from hcl_core.user_files import read_bytes_limited
 
 # Letters.
@@ -44,7 +44,7 @@ class RunTitle:
     def of(cls, name: str, note: str) -> "RunTitle":
         """As a person typed them: the name on one line, and no space around either."""
         lines = note.strip().splitlines()
-        return cls(" ".join(printable(" ".join(name.split())).split()), "\n".join(printable(line) for line in lines))
+        return cls(one_line(printable(one_line(name))), "\n".join(printable(line) for line in lines))
 
 
 NO_TITLE = RunTitle()

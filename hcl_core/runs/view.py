@@ -1,11 +1,10 @@
 """The id of a view: accepted answers, judge and verdicts of a run's samples, in a run folder of their own."""
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 
 from hcl_core.records import Question
+from hcl_core.strict_json import short_hash
 
 
 def view_id(questions: Iterable[Question], made_by: str, preset: str | None) -> str:
@@ -17,5 +16,4 @@ def view_id(questions: Iterable[Question], made_by: str, preset: str | None) -> 
         preset: Of the manifest; it decides how scores are scaled.
     """
     hashed = {"questions": [asdict(question) for question in questions], "made_by": made_by, "preset": preset}
-    canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
+    return short_hash(hashed)

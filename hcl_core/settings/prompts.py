@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hcl_core.answer_rules import FIRST_LINE, AnswerRule, chat_rule
 from hcl_core.errors import SettingsError
+from hcl_core.text import one_line
 from hcl_core.user_files import MAX_TEMPLATE_BYTES, read_text_limited
 
 PLACEHOLDER = "{question}"
@@ -70,11 +71,6 @@ class PromptTemplate:
         if wrap_chat is None:
             raise SettingsError(NO_CHAT_TEMPLATE)
         return wrap_chat(rendered)
-
-
-def one_line(question_text: str) -> str:
-    """A question as it stands in a prompt: each run of white space is one space."""
-    return " ".join(question_text.split())
 
 
 def load_template(name: str = "few_shot", file: Path | None = None) -> PromptTemplate:

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,9 +23,9 @@ from hcl_core.errors import RunBusyError, RunFolderError
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import check_run_id, is_run_id
 from hcl_core.runs.tables import KEY
-from hcl_core.strict_json import read_record
+from hcl_core.strict_json import read_record, record_text
 from hcl_core.sweeps.axes import CellAxes
-from hcl_core.sweeps.plan import Shard, shards_of
+from hcl_core.sweeps.shards import Shard, shards_of
 from hcl_core.user_files import MAX_JSON_BYTES, read_text_limited
 
 SCHEMA_VERSION = 1
@@ -148,7 +148,7 @@ class SweepFolder:
     def write(self, sweep: StoredSweep) -> None:
         """Replace ``sweep.json`` in one step."""
         with atomic_file(self.path / _NAME) as temporary:
-            temporary.write_text(json.dumps(asdict(sweep), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(record_text(sweep), encoding="utf-8")
 
     def add(self, cells: Sequence[StoredCell], shard: Shard | None) -> None:
         """Write the cells of a sweep to the folder, before those of earlier sweeps; what is known of them is kept.

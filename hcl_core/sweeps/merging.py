@@ -7,7 +7,6 @@ import filecmp
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from hcl_core import registry
@@ -17,6 +16,7 @@ from hcl_core.judges.names import NO_JUDGE
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.stored import rescore
 from hcl_core.runs.folder import RunFolder
+from hcl_core.runs.manifest import now
 from hcl_core.runs.tables import KEY
 from hcl_core.sweeps.folder import StoredCell, StoredSweep, SweepFolder
 
@@ -100,4 +100,4 @@ def _merge_run(runs: Sequence[RunFolder], target: RunFolder, embeddings: Embeddi
         return  # plausibility needs the run's model, and a grader is asked only when somebody says so
     rescore(target, registry.load_judge(manifest.judge, embeddings.of), embeddings)
     if num_samples == manifest.num_total_samples:
-        target.finish(datetime.now(UTC).isoformat(timespec="seconds"))
+        target.finish(now())

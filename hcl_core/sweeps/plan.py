@@ -1,9 +1,7 @@
 """From a sweep's file to the cells of its grid: every mistake is named at once, before anything runs."""
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from hcl_core import registry
-from hcl_core.errors import HclError, SettingsError, SweepError
+from hcl_core.errors import HclError, SweepError
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.footprint import footprint
 from hcl_core.models.shapes import ModelShape
@@ -21,7 +19,7 @@ from hcl_core.records import Question, SamplingSettings
 from hcl_core.settings.layers import parse_layer_choice
 from hcl_core.settings.strategies import Strategy
 from hcl_core.strict_yaml import as_lines, mistakes_in, parse_mapping, read_content
-from hcl_core.sweeps.axes import CellAxes
+from hcl_core.sweeps.cells import Cell, Plan
 from hcl_core.sweeps.foreseen import Asked, foreseen_mistakes
 from hcl_core.sweeps.spec import OWN_MISTAKE, QuestionChoice, SweepSpec
 from hcl_core.sweeps.spec import Question as QuestionField
@@ -32,61 +30,6 @@ _MOST_BYTES = 200_000
 _MOST_CELLS = 10_000
 _ADVICE = "docs/sweep.md describes the format"
 _GIB = 2**30
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One run of a sweep.
-
-    Attributes:
-        request: What is run.
-        dtype: Number format of the weights, as ``load_model`` takes it.
-        exit_layers: Of the run.
-    """
-
-    request: RunRequest
-    dtype: str
-    exit_layers: tuple[int, ...]
-
-    @property
-    def axes(self) -> CellAxes:
-        """Where the cell stands in the grid."""
-        request = self.request
-        return CellAxes(
-            model=request.model,
-            exit_head=request.exit_head,
-            questions=f"{request.question_set} ({len(request.questions)})",
-            temperature=request.sampling.temperature,
-            seed=request.sampling.seed,
-            strategy=str(request.strategy),
-        )
-
-    @property
-    def key(self) -> str:
-        """16 hexadecimal digits of everything that is asked for: equal in all sweeps that have this cell."""
-        request = self.request
-        asked = (
-            self.axes.by_axis()
-            | asdict(request.sampling)
-            | {
-                "dtype": self.dtype,
-                "layers": self.exit_layers,
-                "samples": request.num_samples,
-                "template": request.template.text,
-                "judge": request.judge,
-                "ideas": request.ideas,
-                "asked": [(each.id, each.text, each.answers) for each in request.questions],
-            }
-        )
-        canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The cells of a sweep, those of a model one after another: each model is loaded once."""
-
-    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,47 +209,3 @@ def _cells(spec: SweepSpec, loaded: _Loaded) -> tuple[tuple[Cell, ...], list[str
         exit_layers = choice.resolve(loaded.shapes[model].num_hidden_layers)
         cells.append(Cell(request, spec.dtype, exit_layers))
     return tuple(cells), list(mistakes)
-
-
-def shards_of(questions: Sequence[Question], shard: "Shard | None") -> frozenset[str]:
-    """Ids of the questions of a run that belong to a shard; ``None``: all."""
-    chosen = questions if shard is None else questions[shard.number - 1 :: shard.count]
-    return frozenset(question.id for question in chosen)
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Every ``count``-th question of each run, from the ``number``-th on (from 1): a sweep divided among machines."""
-
-    number: int
-    count: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Shard":
-        """``1/3``; raises ``SettingsError`` for anything else."""
-        first, sep, second = text.strip().partition("/")
-        are_numbers = all(part.isascii() and part.isdigit() and len(part) < 6 for part in (first, second))
-        if not sep or not are_numbers or not 1 <= int(first) <= int(second):
-            raise SettingsError(f"a shard is NUMBER/COUNT, such as 1/3, with a number from 1; got {text[:40]!r}")
-        return cls(int(first), int(second))
-
-    def __str__(self) -> str:
-        return f"{self.number}/{self.count}"
-
-
-def memory_of(cell: Cell, device: str, on_cpu: bool) -> int:
-    """Bytes that the model of a cell and one answer take.
-
-    Args:
-        cell: The cell.
-        device: As ``load_replicas`` takes it.
-        on_cpu: Whether that is a CPU.
-    """
-    return footprint(
-        registry.model_shape(cell.request.model),
-        registry.weight_format(cell.dtype, device),
-        on_cpu=on_cpu,
-        has_linear_head=cell.request.exit_head != "shared",
-        max_new_tokens=cell.request.sampling.max_new_tokens,
-        exit_layer=max(cell.exit_layers),
-    ).minimum

@@ -15,12 +15,13 @@ from hcl_core.cluster.workers import Workers
 from hcl_core.errors import DiskError, HclError, RunReadOnlyError
 from hcl_core.folders import runs_folder
 from hcl_core.pipeline.estimate import Foretold, MachineSpeed, RunTimer, foretell
+from hcl_core.pipeline.prepared import PreparedRun
 from hcl_core.pipeline.request import RunRequest, prepare
-from hcl_core.pipeline.runner import PreparedRun
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.starting import start_prepared
+from hcl_core.sweeps.cells import Cell, Plan
 from hcl_core.sweeps.folder import CellProgress, StoredCell, SweepFolder
-from hcl_core.sweeps.plan import Cell, Plan, Shard, shards_of
+from hcl_core.sweeps.shards import Shard, shards_of
 
 _log = logging.getLogger(__name__)
 

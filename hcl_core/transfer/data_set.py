@@ -15,8 +15,8 @@ from hcl_core.runs.verify import verify_run
 from hcl_core.settings.layers import format_layers
 from hcl_core.text import code_span, printable
 from hcl_core.transfer import hub
-from hcl_core.transfer.archive import run_files
 from hcl_core.transfer.hub import RepoFile
+from hcl_core.transfer.packing import run_files
 
 _ADDRESS = re.compile(r"hf://datasets/([\w.-]+(?:/[\w.-]+)?)", re.ASCII)
 # Tables beside the samples: what a row of them is.

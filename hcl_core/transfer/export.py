@@ -24,7 +24,7 @@ from hcl_core.runs.tables import mean_logprobs
 from hcl_core.scores.intervals import LayerIntervals, uncertainty
 from hcl_core.scores.metrics import OutcomeTable, answer_probabilities, score_layers
 from hcl_core.transfer import notebook
-from hcl_core.transfer.archive import packed_run
+from hcl_core.transfer.packing import packed_run
 
 # What a spreadsheet reads as a formula: a sign at the start, in full width or small form too, whatever invisible letter
 # stand before it; and a tab or carriage return at the start, which some programs drop. After OWASP, "CSV injection".

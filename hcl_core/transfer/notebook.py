@@ -82,7 +82,7 @@ def notebook_text(manifest: Manifest, question_id: str, packed: bytes | None) ->
     Args:
         manifest: Manifest of the run.
         question_id: Id of the question whose answers the last cell shows.
-        packed: The run as a zip file, see ``archive.pack_run``; ``None``: it has to be beside the notebook.
+        packed: The run as a zip file, see ``packing.pack_run``; ``None``: it has to be beside the notebook.
     """
     import nbformat  # here, because loading it takes longer than most commands
 

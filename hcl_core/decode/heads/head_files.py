@@ -12,6 +12,7 @@ from hcl_core.errors import ExitHeadError, HclError
 from hcl_core.folders import own_heads_folder, shipped_heads_folder
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import EXIT_HEAD_NAMES, HeadConfig, check_exit_head
+from hcl_core.text import one_line
 
 # The only key of the file's metadata: safetensors writes several keys in no fixed order.
 FORMAT = "hcl-linear-head-1"
@@ -129,7 +130,7 @@ def read_config(file: Path) -> HeadConfig:
 
 def unreadable(file: Path, error: Exception) -> ExitHeadError:
     """The error of a head's file that is damaged, or none; ``error`` says what is wrong with it."""
-    problem = " ".join(str(error).split())[:200] or type(error).__name__
+    problem = one_line(str(error))[:200] or type(error).__name__
     return ExitHeadError(f"the exit head {file} cannot be read: {problem}: give another file, or fit one (`fit-head`)")
 
 

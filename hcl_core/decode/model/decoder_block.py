@@ -29,7 +29,9 @@ class DecoderBlock:
         parts: Its modules, and what sets its family apart.
         release: Free their weights that are kept here in another form; the modules can't be used afterwards.
         is_fused: One product for query, key and value, one for gate and up, and one kernel for a norm, which a GPU
-            starts faster than several. ``None``: on every device but a CPU, where answers must keep their bits.
+            starts faster than several. ``None``: on every device but a CPU, where answers must keep their bits. There
+            query, key and value are one product in any case: its bits are the same, and a small matrix of keys alone
+            keeps no two threads busy.
     """
 
     def __init__(self, parts: BlockParts, *, release: bool = False, is_fused: bool | None = None) -> None:
@@ -49,7 +51,8 @@ class DecoderBlock:
             self._prepare_mlp(parts.mlp, release)
 
     def _prepare_attention(self, parts: AttentionParts, release: bool) -> None:
-        self._query_key_value = self._products(parts.projections, release)
+        merges = self._is_fused or self.device.type == "cpu"
+        self._query_key_value = (_merged if merges else _separate)(parts.projections, release)
         self._split, self._head_dim, self._rotary = parts.split, parts.head_dim, parts.rotary
         self._query_norm, self._key_norm = self._norm(parts.query_norm), self._norm(parts.key_norm)
         self._norms_all_heads = parts.norms_all_heads
@@ -58,7 +61,7 @@ class DecoderBlock:
         self._output = product_with(parts.output, release=release)
 
     def _prepare_mlp(self, parts: MlpParts, release: bool) -> None:
-        self._up = self._products(parts.up, release)
+        self._up = (_merged if self._is_fused else _separate)(parts.up, release)
         self._is_gated, self._activation = parts.is_gated, parts.activation
         self._down = product_with(parts.down, release=release)
 
@@ -116,10 +119,6 @@ class DecoderBlock:
     def _norm(self, parts: NormParts | None) -> Norm | None:
         return None if parts is None else Norm(parts, is_fused=self._is_fused)
 
-    def _products(self, linears: Sequence[nn.Module], release: bool) -> Products:
-        merges = self._is_fused and len(linears) > 1
-        return _merged(linears, release) if merges else _separate(linears, release)
-
 
 def fuses_on(device: torch.device) -> bool:
     """Whether blocks are fused on ``device`` unless something else is asked for."""
@@ -147,7 +146,7 @@ def _merged(linears: Sequence[nn.Module], release: bool) -> Products:
     """One product with the matrices of ``linears`` below each other; quantised ones stay separate."""
     plain = [linear for linear in linears if type(linear) is nn.Linear]
     biases: list[Tensor] = [linear.bias for linear in plain if linear.bias is not None]
-    if len(plain) < len(linears) or len(biases) not in (0, len(linears)):
+    if len(linears) == 1 or len(plain) < len(linears) or len(biases) not in (0, len(linears)):
         return _separate(linears, release)
     sizes = [linear.out_features for linear in plain]
     weights: list[Tensor] = [linear.weight for linear in plain]

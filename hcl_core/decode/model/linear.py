@@ -93,10 +93,15 @@ def _can_pack(weight: Tensor) -> bool:
     """Whether this machine has products with ``weight`` packed."""
     return (
         weight.device.type == "cpu"
-        and weight.dtype in (torch.float32, torch.bfloat16)
         and torch.backends.mkldnn.is_available()
+        # Below AVX-512, oneDNN packs no bfloat16.
+        and (weight.dtype == torch.float32 or weight.dtype == torch.bfloat16 and _packs_bfloat16())
         and torch.backends.cpu.get_cpu_capability().startswith("AVX")  # row independence was verified on AVX CPUs only
     )
+
+
+def _packs_bfloat16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def pad_rows(rows: Tensor, minimum: int = 2) -> Tensor:

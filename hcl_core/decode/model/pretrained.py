@@ -33,6 +33,7 @@ from hcl_core.decode.model.weight_files import num_weights, read_json_object, we
 from hcl_core.errors import DamagedModelError, HclError, NotEnoughMemoryError, UnsupportedArchitectureError
 from hcl_core.models.engines import FAST, EngineName
 from hcl_core.models.shapes import ModelShape, check_number_of_parts
+from hcl_core.text import one_line
 
 # No network, no code of a model's.
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -145,7 +146,7 @@ def explain_damage(folder: Path, part: str) -> Iterator[None]:
 
 def _in_a_line(error: Exception) -> str:
     """What an error of a library says, and its kind, without which many say little."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"{type(error).__name__}: {one_line(str(error))[:300]}"
 
 
 @contextmanager

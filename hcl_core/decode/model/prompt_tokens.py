@@ -9,6 +9,7 @@ from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from hcl_core.errors import DamagedModelError, SettingsError
 from hcl_core.settings.prompts import NO_CHAT_TEMPLATE
+from hcl_core.text import one_line
 
 # The date that every chat template prints: with today's, the same request would be another run tomorrow.
 CHAT_DATE = datetime(2025, 1, 1, 12)
@@ -50,7 +51,7 @@ class PromptTokens:
         if not is_chat and token_ids[: len(self._leading)] != self._leading:
             token_ids = [*self._leading, *token_ids]
         if (largest := max(token_ids, default=0)) >= self._vocab_size:
-            name = " ".join(self.token_text(largest).split())[:40]
+            name = one_line(self.token_text(largest))[:40]
             raise SettingsError(
                 f"{self._model} has embeddings for {self._vocab_size} tokens; the prompt has number {largest}, "
                 f"{name!r}, which was added to its tokenizer alone"
@@ -121,7 +122,7 @@ class PromptTokens:
                 turns, tokenize=False, add_generation_prompt=True, **_NO_THINKING
             )
         except Exception as error:  # a template is a program of the model's maker, which can raise anything
-            raise self._unusable(" ".join(str(error).split())[:300] or type(error).__name__) from error
+            raise self._unusable(one_line(str(error))[:300] or type(error).__name__) from error
         return str(rendered)
 
     def _unusable(self, problem: str) -> SettingsError:

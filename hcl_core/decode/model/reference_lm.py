@@ -20,6 +20,7 @@ from hcl_core.decode.model.truncation import BlockStack
 from hcl_core.errors import UnsupportedArchitectureError
 from hcl_core.models.engines import REFERENCE
 from hcl_core.models.shapes import ModelShape
+from hcl_core.text import one_line
 
 # Tokens of the text that a model is tried with, and how many of them come in the first of two pieces.
 _TRIED_TOKENS, _FIRST_PIECE = 7, 4
@@ -126,7 +127,7 @@ class ReferenceLM(LanguageModel):
         ) as error:
             if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
                 raise
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            reason = one_line(str(error))[:120] or type(error).__name__
             raise self._refused(f"a trial of it fails with: {reason}") from error
 
     def _refused(self, reason: str) -> UnsupportedArchitectureError:

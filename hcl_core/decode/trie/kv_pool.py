@@ -118,8 +118,8 @@ class LayerKv:
         """
         start = self.keys.append(key.flatten(1))
         self.values.append(value.flatten(1))
-        self._rows_by_node[paths[:, -1]] = torch.arange(start, start + len(paths), device=paths.device)
-        rows = self._rows_by_node[paths].flatten()
+        new_rows = torch.arange(start, start + len(paths), device=paths.device)
+        rows = self._rows_by_node.index_copy_(0, paths[:, -1], new_rows).index_select(0, paths.flatten())
         by_path = (*paths.shape, self._num_kv_heads, self._head_dim)  # [n, t, kv_heads, head_dim]
         path_keys, path_values = (
             self.keys.gather(rows).view(by_path),

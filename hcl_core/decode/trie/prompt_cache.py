@@ -1,8 +1,9 @@
 """A prompt run through the model once: its keys, values and last-token states, which every trie borrows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import torch
@@ -18,6 +19,86 @@ from hcl_core.decode.trie.slot_pool import SlotPool, Slots, new_pool
 from hcl_core.decode.trie.token_trie import TokenTrie
 from hcl_core.models.attention_kinds import BY_TREE, blocks_kept
 from hcl_core.models.footprint import pooled_row_scratch, row_scratch
+
+# Bytes of beginnings that are kept for later prompts.
+_MOST_KEPT_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """A prompt to run through the model.
+
+    Attributes:
+        token_ids: At least one.
+        answer_rule: How the answers to it end, and where they stand.
+        num_shared: So many of its tokens, not all, are those of every prompt of its template: these run by themselves,
+            once for all prompts of a forest. The bits of a prompt's states depend on this number, not on who runs them.
+    """
+
+    token_ids: Sequence[int]
+    answer_rule: AnswerRule = FIRST_LINE
+    num_shared: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Beginning:
+    """Keys and values of the tokens that several prompts begin with.
+
+    Attributes:
+        keys: ``[t, kv_heads, head_dim]`` of each layer.
+        values: Like ``keys``.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+
+    @classmethod
+    def of(cls, lm: CausalLM, token_ids: Sequence[int]) -> "Beginning":
+        """Run the tokens through the model."""
+        all_keys: list[Tensor] = []
+        all_values: list[Tensor] = []
+
+        def attend(layer: int, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            all_keys.append(keys.contiguous())
+            all_values.append(values.contiguous())
+            return _attend_causally(query, keys, values, lm.limits[layer])
+
+        for _ in _run_blocks(lm, torch.tensor(token_ids), torch.arange(len(token_ids)), attend):
+            pass
+        return cls(all_keys, all_values)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of keys and values."""
+        return sum(each.nbytes for each in (*self.keys, *self.values))
+
+    def and_rest(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of a layer, with those of a prompt's other tokens after them."""
+        return torch.cat((self.keys[layer], keys)), torch.cat((self.values[layer], values))
+
+
+class Beginnings:
+    """What prompts of a model began with lately: a few templates' beginnings, as far as they are small.
+
+    Args:
+        lm: The model.
+    """
+
+    def __init__(self, lm: LanguageModel) -> None:
+        self._lm = lm
+        self._kept: dict[tuple[int, ...], Beginning] = {}  # the one that was not used for longest in front
+
+    def of(self, prompts: Sequence[Prompt]) -> list[Beginning | None]:
+        """The beginning of each prompt, each run once; ``None`` where a prompt shares none."""
+        assert isinstance(self._lm, CausalLM)
+        asked = [tuple(prompt.token_ids[: prompt.num_shared]) for prompt in prompts]
+        for token_ids in dict.fromkeys(filter(None, asked)):
+            known = self._kept.pop(token_ids) if token_ids in self._kept else Beginning.of(self._lm, token_ids)
+            self._kept[token_ids] = known
+        found = [self._kept.get(token_ids) for token_ids in asked]
+        while sum(each.num_bytes for each in self._kept.values()) > _MOST_KEPT_BYTES:
+            del self._kept[next(iter(self._kept))]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +161,30 @@ class PromptCache:
         return 0
 
     @classmethod
-    def of(cls, lm: CausalLM, prompt_token_ids: Sequence[int], answer_rule: AnswerRule = FIRST_LINE) -> "PromptCache":
+    def of(cls, lm: CausalLM, token_ids: Sequence[int]) -> "PromptCache":
         """Run one prompt through the model."""
-        return cls.of_many(lm, [(prompt_token_ids, answer_rule)])[0]
+        return cls.of_many(lm, [Prompt(token_ids)])[0]
 
     @classmethod
     def of_many(
-        cls, lm: CausalLM, prompts: Sequence[tuple[Sequence[int], AnswerRule]], pool: SlotPool | None = None
+        cls,
+        lm: CausalLM,
+        prompts: Sequence[Prompt],
+        pool: SlotPool | None = None,
+        beginnings: Beginnings | None = None,
     ) -> "list[PromptCache]":
-        """Run several prompts through the model together: token ids of each, and the rule of its answers.
+        """Run several prompts through the model together.
 
-        ``pool`` gets their keys and values; ``None``: a new pool does, if the model's attention reads one.
+        Args:
+            lm: The model.
+            prompts: Of any templates.
+            pool: Gets their keys and values; ``None``: a new pool does, if the model's attention reads one.
+            beginnings: Those that earlier prompts had.
         """
-        lengths = [len(token_ids) for token_ids, _ in prompts]
+        begun = (beginnings or Beginnings(lm)).of(prompts)
+        lengths = [len(prompt.token_ids) for prompt in prompts]
+        rest = [prompt.token_ids[prompt.num_shared :] for prompt in prompts]  # what each has for itself
+        num_rows = [len(token_ids) for token_ids in rest]
         layers: list[list[PromptKv]] = [[] for _ in prompts]
         pool = pool or new_pool(lm)
         slots = None if pool is None else [Slots(pool, length) for length in lengths]
@@ -100,31 +192,33 @@ class PromptCache:
         on_device = {device: torch.from_numpy(numbers).to(device) for device in set(lm.layer_devices)}
 
         def attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            mixed = []
-            if pool is not None:
-                pool.store(layer, on_device[key.device], key, value)
-            by_prompt = zip(query.split(lengths), key.split(lengths), value.split(lengths), strict=True)
             limits = lm.limits[layer]
-            for of_prompt, (queries, keys, values) in zip(layers, by_prompt, strict=True):
-                if pool is None:
+            whole = [
+                (keys, values) if beginning is None else beginning.and_rest(layer, keys, values)
+                for beginning, keys, values in zip(begun, key.split(num_rows), value.split(num_rows), strict=True)
+            ]
+            if pool is not None:
+                pool.store(layer, on_device[key.device], *map(torch.cat, zip(*whole, strict=True)))
+            else:
+                for of_prompt, (keys, values) in zip(layers, whole, strict=True):
                     kept = keys.permute(1, 2, 0).contiguous(), values.transpose(0, 1).contiguous()
                     of_prompt.append(PromptKv(*kept, limits))
-                mixed.append(_attend_causally(queries, keys, values, limits))
+            mixed = [
+                _attend_causally(queries, keys, values, limits)
+                for queries, (keys, values) in zip(query.split(num_rows), whole, strict=True)
+            ]
             return torch.cat(mixed)
 
-        positions = torch.cat([torch.arange(length) for length in lengths])
-        token_ids = torch.tensor([token_id for token_ids, _ in prompts for token_id in token_ids])
-        hidden = lm.embed(token_ids, positions)  # [P, hidden_size]
-        cos, sin = lm.rotary(positions)
-        last_rows = torch.tensor(lengths).cumsum(0) - 1
-        last_states = []
-        for layer, device in enumerate(lm.layer_devices):
-            hidden = lm.block(layer, hidden.to(device), (cos, sin), partial(attend, layer))
-            last_states.append(hidden[last_rows.to(device)].to(lm.readout_device))
+        positions = torch.cat([torch.arange(prompt.num_shared, len(prompt.token_ids)) for prompt in prompts])
+        last_rows = torch.tensor(num_rows).cumsum(0) - 1
+        last_states = [
+            hidden[last_rows.to(hidden.device)].to(lm.readout_device)
+            for hidden in _run_blocks(lm, torch.tensor([*chain.from_iterable(rest)]), positions, attend)
+        ]
         by_prompt = torch.stack(last_states, dim=1)  # [number of prompts, num_hidden_layers, hidden_size]
         return [
-            cls(lm, length, of_prompt, states, answer_rule, None if slots is None else slots[number])
-            for number, (length, of_prompt, states, (_, answer_rule)) in enumerate(
+            cls(lm, length, of_prompt, states, prompt.answer_rule, None if slots is None else slots[number])
+            for number, (length, of_prompt, states, prompt) in enumerate(
                 zip(lengths, layers, by_prompt, prompts, strict=True)
             )
         ]
@@ -156,8 +250,21 @@ class PromptCache:
         return blocks_kept(kind, self.lm.num_hidden_layers, exit_layer)
 
 
+def _run_blocks(
+    lm: CausalLM, token_ids: Tensor, positions: Tensor, attend: Callable[[int, Tensor, Tensor, Tensor], Tensor]
+) -> Iterator[Tensor]:
+    """Run tokens ``[n]`` at their positions ``[n]`` through the model: ``[n, hidden_size]`` after each block."""
+    hidden, rotary = lm.embed(token_ids, positions), lm.rotary(positions)
+    for layer, device in enumerate(lm.layer_devices):
+        hidden = lm.block(layer, hidden.to(device), rotary, partial(attend, layer))
+        yield hidden
+
+
 def _attend_causally(query: Tensor, key: Tensor, value: Tensor, limits: Limits) -> Tensor:
-    """Attention within one prompt: ``query [P, heads, head_dim]``, ``key`` and ``value [P, kv_heads, head_dim]``."""
+    """Attention within one prompt of its last tokens: ``query [n, heads, head_dim]``.
+
+    ``key`` and ``value [P, kv_heads, head_dim]`` are those of all its tokens. Returns ``[n, heads * head_dim]``.
+    """
     by_head = [heads.transpose(0, 1)[None] for heads in (query, key, value)]
     return attend_to_texts(by_head[0], by_head[1], by_head[2], limits)[0].transpose(0, 1).flatten(1)
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hcl_core.answer_rules import AnswerRule
 from hcl_core.decode.heads.exit_heads import ExitHead
+from hcl_core.decode.trie.prompt_cache import Prompt
 from hcl_core.decode.trie.token_trie import IntArray
 from hcl_core.decode.trie.tree import PromptTree
 from hcl_core.ports import DecodeProgress
@@ -20,12 +20,10 @@ class Prefill:
     """Run a prompt through the model. The reply is its ``PromptCache``.
 
     Attributes:
-        token_ids: The prompt.
-        answer_rule: How the answers to it end, and where they stand.
+        prompt: The prompt.
     """
 
-    token_ids: list[int]
-    answer_rule: AnswerRule
+    prompt: Prompt
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -56,25 +56,29 @@ def draw_tokens(logits: Tensor, rows: Tensor, uniforms: Tensor, settings: Sampli
         Token ids ``[s]`` and their natural-log probabilities ``[s]`` at temperature 1, nothing truncated; both on the
         host, which waits for a device once, and a second time if some draws are of flat distributions.
     """
-    total = _log_mass(logits, 1.0)
 
-    def with_logprobs(token_ids: Tensor, rows: Tensor) -> Tensor:
+    def with_logprobs(token_ids: Tensor, rows: Tensor, total: Tensor) -> Tensor:
         """``[2, n]``: float64 holds token ids exactly."""
         return torch.stack((token_ids.double(), logits[rows, token_ids].double() - total[rows, 0].double()))
 
     if settings.temperature < _GREEDY_BELOW:
-        drawn = with_logprobs(logits.argmax(dim=-1)[rows], rows).cpu()  # the first of equal ones
+        best = logits.argmax(dim=-1, keepdim=True)  # the first of equal ones
+        drawn = with_logprobs(best[rows, 0], rows, _log_mass(logits, 1.0, best)).cpu()
         return drawn[0].long(), drawn[1]
     allowed = _mask_below_top_k(logits, settings.top_k)
-    log_mass = _log_mass(allowed, settings.temperature)
-    token_ids, is_decided = _draw_probable(allowed, log_mass, rows, uniforms, settings)
-    drawn = torch.cat((with_logprobs(token_ids, rows), is_decided.double()[None])).cpu()
+    values, candidates = _most_probable(allowed)
+    log_mass = _log_mass(allowed, settings.temperature, candidates[:, :1])
+    is_total = settings.temperature == 1 and allowed is logits
+    total = log_mass if is_total else _log_mass(logits, 1.0, candidates[:, :1])
+    cumulative = rounded_probs(values, log_mass, settings.temperature).cumsum(dim=-1)
+    positions, is_decided = _pick(cumulative, rows, uniforms, settings.top_p)
+    drawn = torch.cat((with_logprobs(candidates[rows, positions], rows, total), is_decided.double()[None])).cpu()
     if len(undecided := np.flatnonzero(drawn[2].numpy() == 0)):
         places = torch.from_numpy(undecided)
         rows, uniforms = (each.index_select(0, places.to(each.device)) for each in (rows, uniforms))
         draw_flat = draw_by_histogram if logits.device.type == "cpu" else draw_by_digits
         token_ids = draw_flat(allowed, log_mass, rows, uniforms, settings.temperature, settings.top_p)
-        drawn[:2].index_copy_(1, places, with_logprobs(token_ids, rows).cpu())
+        drawn[:2].index_copy_(1, places, with_logprobs(token_ids, rows, total).cpu())
     return drawn[0].long(), drawn[1]
 
 
@@ -109,31 +113,21 @@ def _mask_below_top_k(logits: Tensor, top_k: int) -> Tensor:
     return logits.masked_fill(logits < logits.topk(top_k, dim=-1).values[:, -1:], -torch.inf)
 
 
-def _draw_probable(
-    logits: Tensor, log_mass: Tensor, rows: Tensor, uniforms: Tensor, settings: SamplingSettings
-) -> tuple[Tensor, Tensor]:
-    """Token ids ``[s]`` from the most probable tokens, and whether these decide the draw, ``[s]``."""
-    values, candidates = _most_probable(logits)
-    cumulative = rounded_probs(values, log_mass, settings.temperature).cumsum(dim=-1)
-    positions, is_decided = _pick(cumulative, rows, uniforms, settings.top_p)
-    return candidates[rows, positions], is_decided
-
-
-def _log_mass(logits: Tensor, temperature: float) -> Tensor:
+def _log_mass(logits: Tensor, temperature: float, best: Tensor) -> Tensor:
     """``log(sum(exp(logits / temperature)))`` of each row of ``[m, n]``: ``[m, 1]``.
 
-    Taken from ``log_softmax``, which is fused and, unlike ``exp``, not slowed by denormal results. At the largest logit
-    the difference loses no digits.
+    Taken from ``log_softmax``, which is fused and, unlike ``exp``, not slowed by denormal results; at the largest
+    logit, whose place is ``best [m, 1]``, as there the difference loses no digits.
     """
     rows = _ROWS_IN_CACHE if logits.device.type == "cpu" else len(logits)
     # Two buffers for all blocks: newly mapped memory for each would cost as much as filling it.
     buffers = logits.new_empty(2, min(rows, len(logits)), logits.shape[1])
     masses = []
-    for block in logits.split(rows):
+    for block, at in zip(logits.split(rows), best.split(rows), strict=True):
         scaled, log_softmax = buffers[:, : len(block)]
-        torch.div(block, temperature, out=scaled)
+        scaled = block if temperature == 1 else torch.div(block, temperature, out=scaled)
         torch.ops.aten._log_softmax.out(scaled, -1, False, out=log_softmax)
-        masses.append(scaled.amax(dim=-1, keepdim=True) - log_softmax.amax(dim=-1, keepdim=True))
+        masses.append(scaled.gather(-1, at) - log_softmax.gather(-1, at))
     return torch.cat(masses)
 
 

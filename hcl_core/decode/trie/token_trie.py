@@ -92,14 +92,6 @@ class TokenTrie:
             path[:, column] = ancestors
         return path
 
-    def with_ancestors(self, nodes: IntArray) -> IntArray:
-        """``nodes`` and all their ancestors, without the root and without repetition, ascending."""
-        levels = [nodes]
-        while len(nodes := np.unique(self.parents[nodes[nodes != ROOT]])):
-            levels.append(nodes)
-        family = np.unique(np.concatenate(levels))
-        return family[family != ROOT]
-
     def completions(self, nodes: IntArray) -> list[Completion]:
         """Token ids from the prompt to each of ``nodes [n]``, and their text."""
         known = self._completions
