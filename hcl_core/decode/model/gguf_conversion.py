@@ -17,12 +17,12 @@ from transformers.utils import logging as transformers_logging
 from hcl_core.decode.model.gguf_header import num_weights_in
 from hcl_core.decode.model.memory import free_memory
 from hcl_core.decode.model.pretrained import (
-    check_held,
     check_shapes,
     explain_damage,
     quiet_transformers,
     shape_of_config,
 )
+from hcl_core.decode.model.weight_files import check_held
 from hcl_core.errors import NotEnoughMemoryError, UnsupportedArchitectureError
 
 _GIB = 2**30

@@ -11,9 +11,9 @@ from hcl_core.decode.model.gguf_conversion import convert_gguf
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import fastest_dtype
 from hcl_core.decode.model.memory import explain_out_of_memory, free_memory
-from hcl_core.decode.model.pretrained import check_weights, load_causal_lm, read_shape
+from hcl_core.decode.model.pretrained import load_causal_lm, read_shape
 from hcl_core.decode.model.quantised import expanded_method, stored_format
-from hcl_core.decode.model.weight_files import read_json_object
+from hcl_core.decode.model.weight_files import check_weights, read_json_object
 from hcl_core.errors import ModelNotFoundError, NotEnoughMemoryError, SettingsError
 from hcl_core.models.engines import FAST
 from hcl_core.models.footprint import WEIGHT_FORMATS, Footprint, WeightFormat, footprint

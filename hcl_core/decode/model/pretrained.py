@@ -29,7 +29,7 @@ from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import is_out_of_memory
 from hcl_core.decode.model.quantised import expanded_method
 from hcl_core.decode.model.reference_lm import ReferenceLM, shape_of
-from hcl_core.decode.model.weight_files import num_weights, read_json_object, weight_files, weights_hash
+from hcl_core.decode.model.weight_files import check_held, read_json_object, weights_hash
 from hcl_core.errors import DamagedModelError, HclError, NotEnoughMemoryError, UnsupportedArchitectureError
 from hcl_core.models.engines import FAST, EngineName
 from hcl_core.models.shapes import ModelShape, check_number_of_parts
@@ -42,10 +42,6 @@ _NO_ADAPTER: dict[str, Any] = {"adapter_kwargs": {"subfolder": "no-adapter"}}
 
 # What a config calls them, of which each makes modules.
 _NUMBERS_OF_PARTS = ("num_hidden_layers", "num_experts", "num_local_experts", "n_routed_experts")
-# A shape counts the weights of most families only roughly.
-_MOST_LACKING = 2
-# Numbers in one stored number of quantised weights: 32 bits of 2 each.
-_MOST_PACKED = 16
 
 logger = logging.getLogger(__name__)
 
@@ -103,24 +99,6 @@ def shape_of_config(config: Any) -> tuple[ModelShape, EngineName]:
             check_number_of_parts(name, number)
     with torch.device("meta"):
         return shape_of(AutoModelForCausalLM.from_config(config)), engine
-
-
-def check_weights(folder: Path, shape: ModelShape) -> None:
-    """Raise ``DamagedModelError`` where the weight files of ``folder`` hold far fewer numbers than ``shape`` has.
-
-    Memory is taken for all of them before the names and shapes of the tensors are compared.
-    """
-    is_quantized = "quantization_config" in read_json_object(folder / "config.json")
-    check_held(folder, shape, num_weights(weight_files(folder)) * (_MOST_PACKED if is_quantized else 1))
-
-
-def check_held(path: Path, shape: ModelShape, num_held: int) -> None:
-    """``check_weights`` of files that hold ``num_held`` numbers."""
-    if shape.num_weights > _MOST_LACKING * num_held:
-        raise DamagedModelError(
-            f"{path} holds {num_held:,} numbers, and its config says that the model has {shape.num_weights:,}: fetch "
-            "the model again"
-        )
 
 
 @contextmanager

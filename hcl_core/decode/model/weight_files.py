@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from hcl_core.atomic import atomic_file
 from hcl_core.errors import DamagedModelError, UnsafeWeightsError
 from hcl_core.folders import cache_folder
+from hcl_core.models.shapes import ModelShape
 from hcl_core.user_files import read_text_limited
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -28,6 +29,10 @@ _DISTRIBUTED = "shard-?????-model-?????-of-?????.safetensors"
 # A file that changed so recently could change again without another time: clocks of file systems have ticks.
 _SETTLED_SECONDS = 2.0
 _MAX_JSON_BYTES = 64 * 2**20
+# A shape counts the weights of most families only roughly.
+_MOST_LACKING = 2
+# Numbers in one stored number of quantised weights: 32 bits of 2 each.
+_MOST_PACKED = 16
 
 
 def read_json_object(file: Path) -> dict[str, Any]:
@@ -91,6 +96,24 @@ def num_weights(files: Sequence[Path]) -> int:
         except (SafetensorError, OSError):
             raise DamagedModelError(f"{file} is damaged or incomplete: fetch the model again") from None
     return number
+
+
+def check_weights(folder: Path, shape: ModelShape) -> None:
+    """Raise ``DamagedModelError`` where the weight files of ``folder`` hold far fewer numbers than ``shape`` has.
+
+    Memory is taken for all of them before the names and shapes of the tensors are compared.
+    """
+    is_quantized = "quantization_config" in read_json_object(folder / "config.json")
+    check_held(folder, shape, num_weights(weight_files(folder)) * (_MOST_PACKED if is_quantized else 1))
+
+
+def check_held(path: Path, shape: ModelShape, num_held: int) -> None:
+    """``check_weights`` of files that hold ``num_held`` numbers."""
+    if shape.num_weights > _MOST_LACKING * num_held:
+        raise DamagedModelError(
+            f"{path} holds {num_held:,} numbers, and its config says that the model has {shape.num_weights:,}: fetch "
+            "the model again"
+        )
 
 
 def weights_hash(folder: Path) -> str:
