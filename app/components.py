@@ -70,7 +70,7 @@ class LayerChart(_Drawn):
             value,
             label=label,
             html_template=_CHART,
-            js_on_load=_asset("chart.js"),
+            js_on_load=_asset("asking.js") + _asset("chart.js"),
             head=f'<script src="{PLOTLY_ADDRESS}"></script>',
             apply_default_css=False,
             group=group,
@@ -89,7 +89,9 @@ class AnswerColumns(gr.HTML):
     """
 
     def __init__(self, group: str = "", **settings: Any) -> None:
-        super().__init__(js_on_load=_asset("verdicts.js") + _asset("answers.js"), group=group, **settings)
+        super().__init__(
+            js_on_load=_asset("asking.js") + _asset("verdicts.js") + _asset("answers.js"), group=group, **settings
+        )
 
 
 class JudgedAnswers(gr.HTML):
@@ -124,7 +126,7 @@ class DepthPlayer(_Drawn):
         super().__init__(
             None,
             html_template=_asset("depth.html"),
-            js_on_load=_asset("depth.js"),
+            js_on_load=_asset("asking.js") + _asset("depth.js"),
             # As a style sheet of the page's, it would lose the rules that begin above Gradio's own part of the page.
             head=f"<style>{_asset('depth.css')}</style><script>{_PRESENTING}</script>",
             apply_default_css=False,
@@ -141,7 +143,7 @@ class QuestionList(gr.HTML):
     """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(js_on_load=_asset("ask.js"), apply_default_css=False, **settings)
+        super().__init__(js_on_load=_asset("asking.js") + _asset("ask.js"), apply_default_css=False, **settings)
 
 
 class IdeaChips(gr.HTML):

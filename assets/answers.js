@@ -88,7 +88,7 @@ function showNewColumns() {
 function choose(layer) {
   mark(layer, true);
   document.dispatchEvent(new CustomEvent("hcl:layer", { detail: { group: props.group, layer } }));
-  trigger("choose", { layer });
+  window.hclInTurn(`choose ${props.group}`, () => trigger("choose", { layer }));
 }
 
 watch("value", showNewColumns);

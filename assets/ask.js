@@ -4,6 +4,7 @@ const options = () => [...element.querySelectorAll("[role=option]")];
 const isVisible = (node) => Boolean(node && node.offsetParent);
 let isOpen = false;
 let active = -1; // the option that the arrow keys have reached
+let activeId; // its question, which a later list may have in another place
 let pending = null; // the timer of a search that the server is not asked yet
 
 function show() {
@@ -12,6 +13,7 @@ function show() {
   box.setAttribute("aria-expanded", String(isOpen));
   options().forEach((option, number) => option.setAttribute("aria-selected", String(number === active)));
   const reached = options()[active];
+  activeId = reached?.dataset.id;
   if (reached) {
     box.setAttribute("aria-activedescendant", reached.id);
     reached.scrollIntoView({ block: "nearest" });
@@ -22,7 +24,7 @@ function open(text) {
   isOpen = true;
   active = -1;
   clearTimeout(pending);
-  pending = setTimeout(() => trigger("look", { text }), 60);
+  pending = setTimeout(() => window.hclInTurn("look", () => trigger("look", { text })), 60);
   show();
 }
 
@@ -112,7 +114,7 @@ function attach(tries) {
 attach(200);
 
 watch("value", () => {
-  active = -1;
+  active = options().findIndex((option) => option.dataset.id === activeId);
   show();
 });
 // A press must not take the focus from the field before the click comes: its blur closes the list.

@@ -34,7 +34,7 @@ function layers() {
 
 function sendChoice(detail) {
   clearTimeout(pending); // an arrow key that is held down asks the server once
-  pending = setTimeout(() => trigger("choose", detail), 120);
+  pending = setTimeout(() => window.hclInTurn(`choose ${props.group}`, () => trigger("choose", detail)), 120);
 }
 
 // A chart that stands alone, such as a whole set's, has nothing that could be chosen in it.

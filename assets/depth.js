@@ -101,9 +101,10 @@ function standOn(index, isOurs) {
   document.dispatchEvent(new CustomEvent("hcl:layer", { detail: { group: props.group, layer: layerOf(at) } }));
 }
 
+const choose = () => trigger("choose", { layer: layerOf(at) });
 function sendChoice() {
   clearTimeout(pending); // an arrow key that is held down asks the server once
-  pending = setTimeout(() => trigger("choose", { layer: layerOf(at) }), 120);
+  pending = setTimeout(() => window.hclInTurn(`choose ${props.group}`, choose), 120);
 }
 
 function showPlay() {

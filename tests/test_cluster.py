@@ -14,9 +14,10 @@ import pytest
 from conftest import make_model, make_tokenizer, run_command
 
 from hcl_core.cluster import ray_cluster
+from hcl_core.cluster.node import NodeWorker, computing_versions
 from hcl_core.cluster.part_store import PartStore
 from hcl_core.cluster.ray_cluster import ClusterSettings, cluster_workers
-from hcl_core.cluster.worker import Weights, Worker, computing_versions
+from hcl_core.cluster.worker import Weights, Worker
 from hcl_core.cluster.workers import Call, Workers
 from hcl_core.errors import HclError, SettingsError
 from hcl_core.pipeline.request import RunRequest
@@ -110,22 +111,33 @@ def test_an_address_that_cannot_be_opened_is_refused(monkeypatch):
 
 
 class FakeRay:
-    """A cluster in this process. Workers answer in the order of their calls; some calls end their worker."""
+    """A cluster in this process. Workers answer in the order of their calls; some calls end their worker.
 
-    class ActorLost(Exception):
+    Workers are on the nodes of ``versions`` in turn, which have these versions of packages, or raise that error.
+    """
+
+    class RayError(Exception):
         pass
 
-    def __init__(self, is_fatal):
-        self.exceptions = SimpleNamespace(
-            RayActorError=self.ActorLost, ObjectLostError=self.ActorLost, OutOfMemoryError=self.ActorLost
-        )
+    class ActorLost(RayError):
+        pass
+
+    def __init__(self, is_fatal, versions=({},)):
+        lost = dict.fromkeys(("RayActorError", "ObjectLostError", "OutOfMemoryError"), self.ActorLost)
+        self.exceptions = SimpleNamespace(RayError=self.RayError, **lost)
         self.is_fatal, self.killed, self.most_under_way = is_fatal, [], 0
+        self.versions, self.num_made = versions, 0
 
     def make(self):
+        node, self.num_made = self.num_made % len(self.versions), self.num_made + 1
         return SimpleNamespace(
-            versions=SimpleNamespace(remote=lambda: ("versions", object())),
-            square=SimpleNamespace(remote=lambda number: (number, object())),
+            node=node,
+            versions=SimpleNamespace(remote=lambda: ("versions", node, object())),
+            square=SimpleNamespace(remote=lambda number: (number, node, object())),
         )
+
+    def num_places(self, refused):
+        return sum(str(node) not in refused for node in range(len(self.versions)))
 
     def wait(self, references, timeout):
         self.most_under_way = max(self.most_under_way, len(references))
@@ -133,7 +145,10 @@ class FakeRay:
 
     def get(self, reference):
         if reference[0] == "versions":
-            return computing_versions()
+            told = self.versions[reference[1]]
+            if isinstance(told, Exception):
+                raise told
+            return str(reference[1]), computing_versions() | told
         if self.is_fatal(reference[0]):
             raise self.ActorLost
         return reference[0] ** 2
@@ -145,7 +160,7 @@ class FakeRay:
 def test_what_lost_workers_were_asked_goes_to_others():
     chances = iter([True, False, False, True])
     ray = FakeRay(lambda number: number in (3, 5) and next(chances, False))
-    workers = Workers(ray, ray.make, lambda: 2)
+    workers = Workers(ray, ray.make, lambda refused: 2)
     calls = [Call("square", (number,)) for number in range(40)]
     done = [call for call in workers.map(iter(calls)) if call is not None]
     assert sorted(call.answer() for call in done) == [number**2 for number in range(40)]
@@ -155,12 +170,75 @@ def test_what_lost_workers_were_asked_goes_to_others():
 
 def test_a_question_that_ends_its_workers_is_given_up():
     ray = FakeRay(lambda number: number == 3)
-    workers = Workers(ray, ray.make, lambda: 2)
+    workers = Workers(ray, ray.make, lambda refused: 2)
     with pytest.raises(HclError, match="3 workers of the cluster were lost at the same questions"):
         for call in workers.map(Call("square", (number,)) for number in range(10)):
             if call is not None:
                 call.answer()
     assert len(ray.killed) == 3
+
+
+def squares(workers, numbers):
+    return sorted(call.answer() for call in workers.map(Call("square", (each,)) for each in numbers) if call)
+
+
+def test_a_node_with_other_versions_is_left_out_and_named_and_the_others_answer(caplog):
+    ray = FakeRay(lambda number: False, [{}, {"Python": "3.9", "torch": "1.0"}, {}])
+    workers = Workers(ray, ray.make, ray.num_places)
+    workers.wait_for(2)
+    assert squares(workers, range(20)) == [number**2 for number in range(20)]
+    said = [record.getMessage() for record in caplog.records if "not used" in record.getMessage()]
+    python, torch = (f"{name} {there} (here {computing_versions()[name]})" for name, there in ray.versions[1].items())
+    assert said == [f"a node of the cluster is not used: it has {python}, {torch}"]
+    assert ray.num_made == 3  # the refused one keeps its place: no other is put there
+    workers.close()
+    assert len(ray.killed) == 3
+
+
+def test_where_every_node_has_other_versions_each_cell_says_which_and_what_to_do():
+    ray = FakeRay(lambda number: False, [{"HCL Explorer": "0.0.9"}, {"HCL Explorer": "none"}])
+    workers = Workers(ray, ray.make, ray.num_places)
+    for _ in range(2):
+        with pytest.raises(SettingsError, match="HCL Explorer (0.0.9|none) .here .*: install the same versions on all"):
+            workers.ask(Call("square", (7,)))
+
+
+def test_a_node_on_which_no_worker_starts_is_left_to_the_others(caplog):
+    cause = FakeRay.ActorLost("Traceback\nModuleNotFoundError: No module named 'x'")
+    ray = FakeRay(lambda number: False, [{}, cause])
+    workers = Workers(ray, ray.make, lambda refused: 2)
+    workers.wait_for(1)
+    assert squares(workers, range(200)) == [number**2 for number in range(200)]
+    alone = FakeRay(lambda number: False, [cause])
+    with pytest.raises(
+        HclError, match="do not start .*No module named 'x'.*: install the same versions of Python, Ray"
+    ):
+        workers = Workers(alone, alone.make, alone.num_places)
+        workers.ask(Call("square", (7,)))
+
+
+def test_what_a_worker_raises_is_asked_of_another_and_then_said_in_one_line(monkeypatch):
+    ray = FakeRay(lambda number: False, [{}, {}])
+    sound, asked = ray.get, []
+
+    def get(reference):
+        if reference[0] == 3:
+            asked.append(reference[1])
+            raise ray.RayError("Traceback\n  File\nTypeError: __init__() got an unexpected keyword argument 'site'")
+        return sound(reference)
+
+    monkeypatch.setattr(ray, "get", get)
+    workers = Workers(ray, ray.make, ray.num_places)
+    workers.wait_for(2)
+    with pytest.raises(HclError, match="unexpected keyword argument 'site'.: check that all nodes have") as caught:
+        squares(workers, range(10))
+    assert "\n" not in str(caught.value)
+    assert len(asked) == 3 and set(asked) == {0, 1}
+
+
+def test_a_worker_that_lacks_what_its_task_needs_returns_a_users_mistake():
+    lacking = NodeWorker("cpu", False, "nosuch://bucket").describe(Weights("m", "auto"), None)
+    assert isinstance(lacking, FailedTask) and "--parts" in lacking.text
 
 
 def test_settings_of_a_cluster_are_checked(capsys, monkeypatch, tmp_path):
@@ -208,7 +286,7 @@ def undisturbed(tmp_path_factory):
 
 def worker_processes(raylet):
     """The processes of one node that have a worker."""
-    return [each for each in raylet.children(recursive=True) if each.name().startswith("ray::Worker")]
+    return [each for each in raylet.children(recursive=True) if each.name().startswith("ray::NodeWorker")]
 
 
 @pytest.mark.slow
@@ -238,6 +316,34 @@ def test_a_lost_worker_and_a_lost_node_change_nothing(undisturbed, tmp_path, cap
     assert len(lost) == 2
     assert parts(disturbed) == expected and len(expected) == 24
     assert run_command(capsys, "verify", disturbed)[0] == 0
+
+
+@pytest.mark.slow
+def test_a_node_of_ray_with_another_torch_gets_no_questions(undisturbed, tmp_path, ray_token, monkeypatch, caplog):
+    for name, value in (ray_cluster._ALWAYS | ray_cluster._LOCAL).items():
+        monkeypatch.setenv(name, value)
+    from ray.cluster_utils import Cluster
+
+    other = tmp_path / "other" / "torch-1.0.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1.0\n", encoding="utf-8")
+    spec, expected = undisturbed
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1, include_dashboard=False, env_vars={"PYTHONPATH": str(other.parent)})
+        with cluster_workers(ClusterSettings(cluster.address)) as workers:
+            events = list(run_sweep(SweepFolder(tmp_path / "none"), read_plan(spec), engine=ClusterEngine(workers)))
+            (failed,) = [event for event in events if isinstance(event, Failed)]
+            said, todo = str(failed.error).split(", and there is no other: ")
+            assert said == f"a node of the cluster has torch 1.0 (here {computing_versions()['torch']})"
+            assert todo == "install the same versions on all nodes"
+            cluster.add_node(num_cpus=1, include_dashboard=False)
+            for event in run_sweep(SweepFolder(tmp_path / "mixed"), read_plan(spec), engine=ClusterEngine(workers)):
+                assert not isinstance(event, Failed), event
+    finally:
+        cluster.shutdown()
+    assert parts(tmp_path / "mixed") == expected
+    assert [each.getMessage() for each in caplog.records if "is not used: it has torch 1.0" in each.getMessage()]
 
 
 @pytest.mark.slow

@@ -258,10 +258,10 @@ def lacks(part: str) -> Edit:
 
 REFUSED: list[tuple[str, Edit, str]] = [
     *((family, lacks("norm" if family != "gpt2" else "ln_1"), "lacks 1 of its weights") for family in NEW),
-    ("gpt2", config_of(n_embd=48), "other shapes than its config.json says"),
+    ("gpt2", config_of(n_embd=48), "other shapes than its config says"),
     ("gpt2", config_of(n_head=5), "cannot be loaded"),
-    ("gpt_neox", config_of(intermediate_size=96), "other shapes than its config.json says"),
-    ("phi3", config_of(num_key_value_heads=4), "other shapes than its config.json says"),
+    ("gpt_neox", config_of(intermediate_size=96), "other shapes than its config says"),
+    ("phi3", config_of(num_key_value_heads=4), "other shapes than its config says"),
     ("phi3", config_of(rope_parameters=ABSENT, rope_scaling=LONG | {"type": "longrope"}), "cannot be loaded"),
     ("gemma2", config_of(attn_logit_softcapping="3"), "cannot be loaded"),
     ("phi3", config_of(pad_token_id=ABSENT), "cannot be loaded"),

@@ -5,11 +5,15 @@ import json
 import huggingface_hub.constants
 import psutil
 import pytest
-from test_handlers import by
+from test_handlers import by, controls, form
 
-from app.handlers.models import ModelFacts, facts_of
+from app.handlers import explore
+from app.handlers.links import read_link
+from app.handlers.models import ModelFacts, facts_of, num_hidden_layers
+from app.handlers.opening import open_page
 from app.language import Translator
 from app.models_here import notice_on_model, standing_of
+from app.render.explore import depth_parts
 from app.service import Service
 from app.settings import PageSettings
 from app.views.base import sentence
@@ -65,6 +69,38 @@ def test_a_model_of_which_the_config_alone_is_here_is_foretold_and_said_to_be_ab
     with pytest.raises(NotHereError):
         registry.model_shape("somebody/else")
     assert registry.shape_and_engine("somebody/else", config_is_enough=True)[0].num_hidden_layers == 12
+
+
+@pytest.fixture(params=["folder", "file"])
+def own_model(request, tiny_folder, tmp_path):
+    """A model of one's own by its path, and its layers."""
+    if request.param == "folder":
+        return str(tiny_folder), 4
+    gguf = pytest.importorskip("test_gguf_files")
+    gguf.write_gguf(tmp_path / "tiny.gguf", gguf.make_llama())
+    return str(tmp_path / "tiny.gguf"), gguf.NUM_LAYERS
+
+
+def test_a_model_of_ones_own_that_is_here_has_its_layers_and_a_foretold_time(own_model):
+    (name, depth), visit = own_model, by(Service())
+    estimated = explore.estimate(visit, form(model=name, first_layer=depth, last_layer=2))
+    assert estimated.num_layers == depth - 1 and estimated.foretold.middle > 0
+    last = depth_parts(num_hidden_layers(visit, name))["last_layer"]
+    assert (last["maximum"], last["value"]) == (depth, depth)
+    opened = open_page(visit, read_link({"model": name, "first": "2"}, []), controls(first_layer=16, last_layer=30))
+    assert (opened.values["first_layer"], opened.values["last_layer"]) == (2, depth)
+    assert isinstance(opened.estimate, explore.Estimate) and opened.estimate.num_layers == depth - 1
+    assert opened.notices == []
+    assert num_hidden_layers(by(Service(PageSettings(public=True))), name) is None
+
+
+@pytest.mark.parametrize("model", CATALOGUE, ids=lambda model: model.name)
+def test_a_link_with_another_model_of_the_list_brings_that_models_layers(model):
+    opened = open_page(by(Service()), read_link({"model": model.name}, []), controls(first_layer=16, last_layer=30))
+    depth = model.num_hidden_layers
+    assert (opened.values["first_layer"], opened.values["last_layer"]) == (depth // 2 + 1, depth)
+    assert isinstance(opened.estimate, explore.Estimate) and opened.estimate.num_layers == depth - depth // 2
+    assert opened.notices == []
 
 
 def test_a_choice_is_marked_with_what_stands_in_its_way(here):

@@ -154,6 +154,17 @@ def test_a_lens_has_an_address_that_opens_it_again(visit):
         page.wait_for_function(f"{shapes}.some((each) => each.line.width === 2 && each.x1 - each.x0 === 1)")
 
 
+@pytest.mark.parametrize(("model", "depth"), [("qwen3-0.6b", 28), ("smollm2-360m", 32)])
+def test_a_link_with_a_model_of_other_depth_is_refused_nothing(visit, model, depth):
+    with visit(f"?model={model}") as page:  # a refused request would be an error in the console
+        page.wait_for_function("document.body.dataset.followed === 'yes'")
+        layers = f"{depth // 2 + 1} to {depth}"
+        page.locator("#chips [data-opens=first_layer] b", has_text=layers).wait_for()
+        page.locator("#estimate", has_text=f"{depth // 2} layers").wait_for()
+        assert "does not exist" not in text_of(page, "#headline")
+        address_has(page, f"model={model}")
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_dead_link_says_in_the_results_what_is_not_here(visit, width):
     with visit("?run=deadbeefdeadbeef&layer=99&temperature=abc", width=width) as page:

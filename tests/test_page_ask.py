@@ -3,9 +3,22 @@
 # ruff: noqa: F401, F811 (fixtures are imported and are arguments)
 
 import re
+from contextlib import contextmanager
 
 import pytest
-from test_page import address, browser, changes, columns, hostile_run, open_settings, runs, text_of, usual, visit
+from test_page import (
+    address,
+    browser,
+    changes,
+    columns,
+    hostile_run,
+    open_settings,
+    runs,
+    set_field,
+    text_of,
+    usual,
+    visit,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -25,6 +38,17 @@ def ideas(page):
 
 def has_ideas(page, number):
     page.wait_for_function(f"document.querySelectorAll('#ideas li').length === {number}")
+
+
+@contextmanager
+def slow_server(page):
+    """The server hears of what happens in the block at its end."""
+    held, events = [], "**/gradio_api/run/**"
+    page.route(events, lambda request: held.append(request))
+    yield
+    page.wait_for_timeout(300)  # what the page sends a little later, such as a search
+    page.unroute(events)  # which lets them go
+    assert held
 
 
 def test_the_question_is_on_top_and_its_result_in_view_on_a_laptop(visit):
@@ -81,19 +105,83 @@ def test_right_answers_are_chips_that_can_be_taken_away_and_added(visit):
         assert page.locator("#add-idea").input_value() == "Pluto | 134340 Pluto"
 
 
+def test_what_is_typed_stays_when_the_chips_of_the_question_before_go_late(visit):
+    with visit() as page:
+        columns(page, 30)
+        has_ideas(page, 8)
+        with slow_server(page):
+            set_field(page, "Question", "Name a moon of a planet")
+            page.locator("#add-idea").click()
+            page.keyboard.type("Io")
+        has_ideas(page, 0)
+        page.keyboard.press("Enter")
+        has_ideas(page, 1)
+        page.keyboard.type("Europa")  # in the same field, which keeps the focus
+        page.keyboard.press("Enter")
+        has_ideas(page, 2)
+        assert ideas(page) == ["Io", "Europa"]
+
+
+def test_a_question_that_keys_have_reached_stays_so_when_the_list_comes_again(visit):
+    with visit() as page:
+        columns(page, 30)
+        page.keyboard.press("/")
+        page.keyboard.insert_text("country")  # one search, of which none is under way later
+        page.get_by_role("option", name="Baltic").first.wait_for()
+        reached = "document.querySelector('#found [aria-selected=true]')"
+        with slow_server(page):
+            page.keyboard.insert_text(" baltic")
+            while "Baltic" not in page.evaluate(f"{reached}?.innerText || ''"):
+                page.keyboard.press("ArrowDown")
+            place = page.evaluate(f"{reached}.id")
+        page.wait_for_function("document.querySelector('#found [role=option]').innerText.includes('Baltic')")
+        assert page.evaluate(f"{reached}.innerText.includes('Baltic') && {reached}.id") != place
+        before = text_of(page, "#headline .hcl-headline")
+        page.keyboard.press("Enter")
+        changes(page, "#headline .hcl-headline", before)
+
+
+def test_the_list_is_that_of_the_last_letters_however_slow_the_server(visit):
+    with visit() as page:
+        columns(page, 30)
+        page.keyboard.press("/")
+        with slow_server(page):
+            for letters in ("b", "alt", "ic"):
+                page.keyboard.type(letters)
+                page.wait_for_timeout(150)  # a search is sent, or waits for its turn
+        page.wait_for_function("document.querySelectorAll('#found [role=option]').length === 1")
+        assert "Baltic" in text_of(page, "#found [role=option]")
+
+
+def test_the_layer_in_detail_is_the_last_chosen_one_however_slow_the_server(visit):
+    with visit() as page:
+        columns(page, 30)
+        with slow_server(page):
+            for layer in (24, 26):
+                page.locator(f".hcl-column[data-layer='{layer}'] .hcl-choose").click()
+                page.wait_for_timeout(150)
+            page.locator("#curves .hcl-chart").focus()
+            page.keyboard.press("ArrowRight")
+        page.locator("#detail .hcl-detail[data-layer='27']").wait_for()
+        page.locator(".hcl-column[data-layer='28'] .hcl-choose").click()
+        page.locator("#detail .hcl-detail[data-layer='28']").wait_for()
+
+
 def test_keys_alone_find_a_question_in_the_list(visit):
     with visit() as page:
         columns(page, 30)
         before = text_of(page, "#headline .hcl-headline")
         page.keyboard.press("/")
         page.keyboard.type("baltic")
-        page.get_by_role("option", name="Baltic").first.wait_for()
-        assert page.locator("#ideas li").count() == 0  # those of the planets are none of this question
+        # The list of the whole word: in those of its first letters, other questions stand above this one.
+        page.wait_for_function("document.querySelectorAll('#found [role=option]').length === 1")
+        assert "Baltic" in text_of(page, "#found [role=option]")
+        has_ideas(page, 0)  # those of the planets are none of this question
         page.keyboard.press("ArrowDown")
         assert page.locator("#found [aria-selected=true]").count() == 1
         page.keyboard.press("Enter")
         changes(page, "#headline .hcl-headline", before)
-        assert "Baltic" in page.get_by_label("Question", exact=True).input_value()
+        page.wait_for_function("document.querySelector('#question textarea').value.includes('Baltic')")
         page.locator("#found").wait_for(state="hidden")
         page.keyboard.press("ArrowDown")
         page.get_by_role("option", name="Name a planet").first.wait_for()

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from app import library
-from app.handlers.form import Form, num_hidden_layers
+from app.handlers.form import Form
+from app.handlers.models import num_hidden_layers
 from app.handlers.shown_question import QuestionResult, ShownQuestion, show_text, weigh
 from app.jobs import StoppedError
 from app.live import LiveEvent
@@ -188,7 +189,7 @@ def estimate(visit: Visit, form: Form) -> Estimate:
     form.check(visit.words)
     request = form.request()
     visit.service.check_allowed(request)
-    depth = num_hidden_layers(request.model)
+    depth = num_hidden_layers(visit, request.model)
     layers = request.layers.resolve(depth) if depth else ()
     foretold = visit.service.foretell(request, layers) if layers else None
     needs_loading = visit.service.models.find(request.model) is None

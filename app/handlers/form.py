@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 from app.handlers.controls import read_number, read_text, read_whole
 from app.language import Translator
 from hcl_core.errors import SettingsError
-from hcl_core.models.catalogue import find_model
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.questions.own import make_question, read_idea
 from hcl_core.records import Question, SamplingSettings
@@ -137,13 +136,8 @@ def by_name(values: Sequence[object]) -> dict[str, object]:
     return dict(zip(CONTROLS, values, strict=True))
 
 
-def default_layers(model: object) -> tuple[int | None, dict[str, int]]:
-    """How deep a model is, and the layers that the form begins with: the later half; none where that is not known."""
-    deepest = num_hidden_layers(model)
-    return deepest, {"first_layer": deepest // 2 + 1, "last_layer": deepest} if deepest else {}
-
-
-def num_hidden_layers(model: object) -> int | None:
-    """Layers of a catalogue model; ``None`` for one that is not known before it is loaded."""
-    known = find_model(model) if isinstance(model, str) else None
-    return known.num_hidden_layers if known else None
+def default_layers(num_hidden_layers: int | None) -> dict[str, int]:
+    """The layers that the form begins with for a model so deep: the later half; none where that is not known."""
+    if num_hidden_layers is None:
+        return {}
+    return {"first_layer": num_hidden_layers // 2 + 1, "last_layer": num_hidden_layers}

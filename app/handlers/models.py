@@ -33,6 +33,12 @@ def choices(visit: Visit) -> list[tuple[CatalogueModel, Standing]]:
     return [(model, standing_of(model)) for model in visit.service.offered_models()]
 
 
+def num_hidden_layers(visit: Visit, model: object) -> int | None:
+    """Layers of a model, as the catalogue or its config says; ``None`` where ``facts_of`` does not know its sizes."""
+    facts = facts_of(visit, model) if isinstance(model, str) else None
+    return facts.shape.num_hidden_layers if facts and facts.shape else None
+
+
 def facts_of(visit: Visit, model: str) -> ModelFacts | None:
     """What is known of the chosen model, without a network; ``None`` where none is chosen, or a public page has none.
 

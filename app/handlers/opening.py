@@ -9,9 +9,10 @@ from app.handlers import compare, dataset, explore, lens, runs, shown_question
 from app.handlers.compare import Comparison
 from app.handlers.dataset import SetResult, ShownSet
 from app.handlers.explore import Estimate
-from app.handlers.form import Form
+from app.handlers.form import Form, default_layers
 from app.handlers.lens import LensCell, LensResult, ShownLens
 from app.handlers.links import Link
+from app.handlers.models import num_hidden_layers
 from app.handlers.run_list import RunPage, list_runs
 from app.handlers.runs import RunResult
 from app.handlers.shown_question import OpenedQuestion, QuestionResult, ShownQuestion
@@ -96,7 +97,8 @@ class OpenedPage:
 
     Attributes:
         link: What the address asks for.
-        values: Of the form's controls as they stand where the address says nothing, by name.
+        values: Of the form's controls as the address leaves them, by name.
+        num_hidden_layers: Of the form's model; ``None`` where that is not known.
         explore: What the tab Explore shows; ``None`` where it stays as it is.
         estimate: How long the form's run would take, or what is wrong with the form; ``None`` with ``explore``.
         lens: The tab with the token lens; ``None`` where it is not in front, as for the next three.
@@ -108,6 +110,7 @@ class OpenedPage:
 
     link: Link
     values: Mapping[str, object]
+    num_hidden_layers: int | None
     explore: StoredStart | PrefilledStart | EmptyStart | None
     estimate: Estimate | Problem | None
     lens: LensStart | None
@@ -128,13 +131,16 @@ def open_page(visit: Visit, link: Link, values: Mapping[str, object], in_front_a
     """
     notices: Notices = [Message("link_ignored", {"name": name, "value": text}) for name, text in link.ignored]
     has_explore = link.tab == "explore" or not in_front_alone
-    filled = {**values, **link.form}
+    depth = num_hidden_layers(visit, link.form.get("model", values["model"]))
+    fitted = default_layers(depth) if "model" in link.form else {}  # a model brings its layers
+    filled = {**values, **fitted, **link.form}
     estimate = _attempt(lambda: explore.estimate(visit, Form.from_controls(filled))) if has_explore else None
     if link.tab == "explore" and link.form and isinstance(estimate, Problem):
         notices.append(estimate)
     return OpenedPage(
         link,
         filled,
+        depth,
         _explore(visit, link, notices) if has_explore else None,
         estimate,
         _lens(visit, link, notices) if link.tab == "lens" else None,

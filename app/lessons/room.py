@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from threading import RLock
 
-from app.handlers.form import num_hidden_layers
 from app.lessons.records import Lesson, Step
 from app.lessons.sources import view_of
 from app.lessons.store import ClassStore, hashed
 from app.lessons.truth import Truth, truth_of
 from app.question_view import QuestionView
+from hcl_core.models.catalogue import find_model
 
 LOBBY = -1
 # Of a model that is not known yet.
@@ -269,7 +269,8 @@ class Room:
         """The deepest exit layer that can be predicted at a step."""
         step = self.lesson.steps[at]
         if step.ask is not None:
-            return step.ask.last_layer or num_hidden_layers(step.ask.model) or _USUAL_DEPTH
+            known = find_model(step.ask.model)
+            return step.ask.last_layer or (known.num_hidden_layers if known else _USUAL_DEPTH)
         return self.view(at).manifest.settings.exit_layers[-1]
 
     def _stage_changed(self) -> None:

@@ -158,11 +158,10 @@ def opened_parts(opened: OpenedQuestion, words: Translator) -> Parts:
     }
 
 
-def model_parts(model: object) -> Parts:
-    """The form's layers for a model: the later half; where its depth is not known yet, the run says what it lacks."""
-    deepest, layers = default_layers(model)
-    limits: Parts = {name: gr.update(maximum=deepest) for name in ("first_layer", "last_layer", "every")}
-    return limits | {name: limits[name] | {"value": layer} for name, layer in layers.items()}
+def depth_parts(num_hidden_layers: int | None) -> Parts:
+    """The form's layers for a model so deep: the later half; where that is not known, the run says what it lacks."""
+    limits: Parts = {name: gr.update(maximum=num_hidden_layers) for name in ("first_layer", "last_layer", "every")}
+    return limits | {name: limits[name] | {"value": layer} for name, layer in default_layers(num_hidden_layers).items()}
 
 
 def run_choice(runs: Sequence[tuple[str, str]], run_id: str | None) -> dict[str, object]:

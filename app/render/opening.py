@@ -19,7 +19,7 @@ from app.handlers.opening import (
 from app.language import Translator
 from app.messages import Message, Problem
 from app.render import Parts, compare, dataset, learn, lens, runs
-from app.render.explore import estimate_text, idea_parts, model_parts, opened_parts, run_choice, stored_choice
+from app.render.explore import depth_parts, estimate_text, idea_parts, opened_parts, run_choice, stored_choice
 from app.views.ask import setting_chips
 from app.views.base import problem, status_line
 from app.views.detail import prompt_box
@@ -60,7 +60,7 @@ def page_parts(opened: OpenedPage, words: Translator, usual: Mapping[str, object
     parts: Parts = {"tabs": gr.Tabs(selected=link.tab)}
     if opened.explore and opened.estimate:
         parts |= {"balance": link.balance.creativity, "scaling": link.balance.scaling, "more": list(link.balance.more)}
-        parts |= dict(usual or {}) | _explore(opened.explore, words) | _form(link, usual or {})
+        parts |= dict(usual or {}) | _explore(opened.explore, words) | _form(opened, usual or {})
         parts["estimate"] = estimate_text(opened.estimate, words)
         parts |= _in_short(parts, opened.values, words)
     if opened.lens:
@@ -79,10 +79,10 @@ def page_parts(opened: OpenedPage, words: Translator, usual: Mapping[str, object
     return parts
 
 
-def _form(link: Link, usual: Mapping[str, object]) -> Parts:
+def _form(opened: OpenedPage, usual: Mapping[str, object]) -> Parts:
     """The form as the address fills it in; a model brings its layers, unless the address names those too."""
-    model = link.form.get("model", usual.get("model"))
-    fitted = model_parts(model) if model is not None else {}
+    link = opened.link
+    fitted = depth_parts(opened.num_hidden_layers) if "model" in {**usual, **link.form} else {}
     layers = {name: update | {"value": link.form[name]} for name, update in fitted.items() if name in link.form}
     return fitted | dict(link.form) | layers
 

@@ -242,6 +242,23 @@ def wire_stop(bind: Binder, parts: Components, kind: JobKind) -> None:
     stopping.then(bind(stop), None, parts["stop"], **QUIET)
 
 
+def wire_in_turn(
+    asked: Callable[..., Any], work: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], kind: str
+) -> None:
+    """An event with data, of which the last one counts; ``assets/asking.js`` sends one of a kind at a time.
+
+    Args:
+        asked: The event.
+        work: Of its data and ``inputs``, as Gradio calls it.
+        inputs: See there.
+        outputs: Every component that it may change.
+        kind: As the script names it.
+    """
+    event = asked(work, inputs, outputs, trigger_mode="multiple", **QUIET)
+    for answered in (event.then, event.failure):
+        answered(None, None, None, js=announce("hcl:answered", kind), **QUIET)
+
+
 def announce(name: str, detail: str) -> str:
     """A script for an event that only the page's own scripts are told of."""
     return f"() => {{ document.dispatchEvent(new CustomEvent({name!r}, {{ detail: {detail!r} }})); return []; }}"

@@ -7,6 +7,7 @@ import gradio as gr
 from app.components import LayerChart, LinkAndPrograms
 from app.figures.compared import MEASURES, MOST_RUNS
 from app.handlers import compare as handlers
+from app.inputs import ListedChoice
 from app.language import labels
 from app.render import Parts
 from app.render.compare import comparison_parts
@@ -22,7 +23,7 @@ def build_compare(core: Service, tab: gr.Tab) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     with main_row():
         with controls_column():
-            parts["runs"] = gr.Dropdown(
+            parts["runs"] = ListedChoice(
                 [], multiselect=True, max_choices=MOST_RUNS, label=say("label_runs"), info=say("info_runs")
             )
             parts["measure"] = gr.Radio(

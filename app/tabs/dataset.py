@@ -10,6 +10,7 @@ from app.components import LayerChart, LinkAndPrograms
 from app.handlers import dataset as handlers
 from app.handlers.dataset import SetChoice, ShownSet
 from app.handlers.form import Form, by_name
+from app.inputs import ListedChoice
 from app.language import Translator, labels
 from app.messages import Message
 from app.render import Parts
@@ -50,10 +51,10 @@ def build_dataset(core: Service, tab: gr.Tab, tabs: gr.Tabs, form: FormControls)
 def _controls(core: Service, parts: dict[str, Any]) -> None:
     say = labels()
     runs = handlers.run_choices(core, Translator())
-    parts["stored_run"] = gr.Dropdown(
+    parts["stored_run"] = ListedChoice(
         runs, value=runs[0][1] if runs else None, label=say("label_stored_set"), info=say("info_stored_set")
     )
-    parts["set"] = gr.Dropdown(["starter"], value="starter", label=say("label_set"), info=say("info_set"))
+    parts["set"] = ListedChoice(["starter"], value="starter", label=say("label_set"), info=say("info_set"))
     with gr.Row():
         parts["limit"] = gr.Number(10, label=say("label_limit"), minimum=1, precision=0, min_width=90)
         parts["shuffle"] = gr.Number(0, label=say("label_shuffle"), minimum=0, precision=0, min_width=90)

@@ -14,7 +14,9 @@ from app.handlers.asked import asked_question
 from app.handlers.explore import RunUpdate
 from app.handlers.form import CONTROLS, Form, by_name
 from app.handlers.measures import MEASURES
+from app.handlers.models import num_hidden_layers
 from app.handlers.shown_question import ShownQuestion
+from app.inputs import ListedChoice
 from app.language import labels
 from app.messages import Message, Problem
 from app.render import Parts
@@ -29,6 +31,7 @@ from app.tabs.base import (
     Components,
     balance_controls,
     results_column,
+    wire_in_turn,
     wire_run,
 )
 from app.tabs.form import FormControls, build_form
@@ -60,7 +63,7 @@ def _results(parts: dict[str, Any]) -> None:
     say = labels()
     with gr.Column(elem_classes="hcl-result-head"):
         # Filled when the page opens: to know them, every run's questions are read.
-        parts["stored_run"] = gr.Dropdown(
+        parts["stored_run"] = ListedChoice(
             [], value=None, label=say("label_stored_run"), elem_classes="hcl-stored", elem_id="stored-run"
         )
         parts["headline"] = gr.HTML("", elem_id="headline")
@@ -111,7 +114,7 @@ def _wire_search(core: Service, form: FormControls) -> None:
         return set_parts(sets.names(visit.visitor), sets.get(visit.visitor, name), visit.words)
 
     found = [parts["found"], parts["status"]]
-    parts["found"].look(bind.on_choice(search), [parts["set"]], found, trigger_mode="always_last", **QUIET)
+    wire_in_turn(parts["found"].look, bind.on_choice(search), [parts["set"]], found, "look")
     loaded = [parts[name] for name in ("set", "set_report")]
     parts["file"].upload(bind_loading(load_file), parts["file"], loaded, **FILES)
     gr.on([parts["load"].click, parts["set_name"].submit], bind_loading(load_named), parts["set_name"], loaded, **FILES)
@@ -152,8 +155,8 @@ def _wire_settings(bind: Binder, form: FormControls) -> None:
     """The chips, the prompt, the layers and the cost follow the form; the cost also the last run and a new head."""
     parts = form.parts
 
-    def fit_layers(_: Visit, model: object) -> Parts:
-        return render.model_parts(model)
+    def fit_layers(visit: Visit, model: object) -> Parts:
+        return render.depth_parts(num_hidden_layers(visit, model))
 
     def estimate(visit: Visit, *values: Any) -> Parts:
         by_names = by_name(values)
@@ -224,7 +227,7 @@ def _wire_results(bind: Binder, form: FormControls) -> Any:
     wire_measures(bind, parts, parts["more"].input)
     chosen = [parts[name] for name in ("detail", "shown", "link", "status")]
     for name in ("depth", "chart", "river", "answers"):
-        parts[name].choose(bind.on_choice(choose), inputs, chosen, trigger_mode="always_last", **QUIET)
+        wire_in_turn(parts[name].choose, bind.on_choice(choose), inputs, chosen, f"choose {GROUP}")
     return ran
 
 

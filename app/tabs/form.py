@@ -7,6 +7,7 @@ import gradio as gr
 
 from app.components import IdeaChips, QuestionList, SettingChips
 from app.handlers.form import CONTROLS, JUDGES
+from app.inputs import LayerNumber, ListedChoice
 from app.language import labels
 from app.service import Service
 from app.tabs.base import run_and_stop
@@ -129,11 +130,11 @@ def _model(core: Service, parts: dict[str, Any], head: dict[str, Any]) -> None:
         _heading("group_model")
         parts["model"] = model_control(core, say("info_model") if core.allows_any_model else None, "set-model")
         with gr.Row():
-            parts["first_layer"] = gr.Number(
+            parts["first_layer"] = LayerNumber(
                 deepest // 2 + 1, label=say("label_first_layer"), elem_id="set-first_layer", **whole
             )
-            parts["last_layer"] = gr.Number(deepest, label=say("label_last_layer"), **whole)
-            parts["every"] = gr.Number(1, label=say("label_every"), **whole)
+            parts["last_layer"] = LayerNumber(deepest, label=say("label_last_layer"), **whole)
+            parts["every"] = LayerNumber(1, label=say("label_every"), **whole)
         parts["exit_head"] = gr.Radio(
             [(say(f"exit_head_{name}"), name) for name in EXIT_HEAD_NAMES],
             value=EXIT_HEAD_NAMES[0],
@@ -208,7 +209,7 @@ def _set(core: Service, parts: dict[str, Any]) -> None:
     say = labels()
     with _group():
         _heading("group_set")
-        parts["set"] = gr.Dropdown(["starter"], value="starter", label=say("label_set"), info=say("info_search_set"))
+        parts["set"] = ListedChoice(["starter"], value="starter", label=say("label_set"), info=say("info_search_set"))
         endings = [each for each in SUFFIXES if not (core.is_public and each == ".parquet")]
         parts["file"] = gr.UploadButton(say("button_upload_set"), file_types=endings, size="sm")
         parts["set_name"] = gr.Textbox(

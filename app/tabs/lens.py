@@ -15,7 +15,7 @@ from app.messages import Message
 from app.render import Parts
 from app.render import lens as render
 from app.service import Service
-from app.tabs.base import QUIET, Binder, controls_column, main_row, results_column, run_buttons, wire_run
+from app.tabs.base import QUIET, Binder, controls_column, main_row, results_column, run_buttons, wire_in_turn, wire_run
 from app.tabs.form import model_control
 from app.terms import explained
 from app.views.base import status_line
@@ -133,6 +133,6 @@ def _wire(core: Service, tab: gr.Tab, parts: dict[str, Any]) -> None:
     looked = [parts["shown"], parts["shade"]]
     parts["shade"].input(bind(recolour), [*looked, parts["chosen"]], results, **QUIET)
     cell = [parts[name] for name in ("cell", "chosen", "link", "status")]
-    parts["chart"].choose(bind.on_choice(choose), looked, cell, trigger_mode="always_last", **QUIET)
+    wire_in_turn(parts["chart"].choose, bind.on_choice(choose), looked, cell, "choose ")  # of no group
     asked = [parts[name] for name in ("model", "head", "prompt", "whole", "num_tokens", "shade", "site")]
     wire_run(bind, parts, look, asked, results, "lens")

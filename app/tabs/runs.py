@@ -9,6 +9,7 @@ from app.components import LayerChart, LinkAndPrograms
 from app.handlers import run_list
 from app.handlers import runs as handlers
 from app.handlers.run_list import RunFilter, RunPage
+from app.inputs import ListedChoice
 from app.language import labels
 from app.render import Parts
 from app.render import runs as render
@@ -77,7 +78,7 @@ def _filter(parts: dict[str, Any]) -> None:
             label=say("label_find_run"), placeholder=say("placeholder_find_run"), max_lines=1, scale=2, min_width=200
         )
         for name, first in (("model", "any_model"), ("head", "any_head")):
-            parts[name] = gr.Dropdown(
+            parts[name] = ListedChoice(
                 [(say(first), "")], value="", label=say(f"column_{name}"), min_width=140, filterable=False
             )
         kinds = [("any_kind", ""), *((kind, kind) for kind in run_list.KINDS)]

@@ -35,7 +35,9 @@ def idea_chips(ideas: Sequence[Sequence[str]], words: Translator) -> str:
     """
     chips = "".join(_chip(number, names, words) for number, names in enumerate(ideas))
     hint = words("add_idea")
-    is_open = "" if ideas else f"<em>{words('no_right_answers')}</em>"
+    # There at all times: Gradio updates nodes by their place, and would put a new field in the place of one in which
+    # somebody types.
+    is_open = f"<em{' hidden' if ideas else ''}>{words('no_right_answers')}</em>"
     return (
         f'<div class="hcl-ideas"><label for="add-idea">{words("right_answers_label")}</label>'
         f'<ul data-more="{escape(words("show_all_ideas"))}">{chips}</ul>{is_open}'

@@ -2,13 +2,13 @@
 
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from hcl_core.cluster import node
 from hcl_core.cluster.part_store import PartStore
-from hcl_core.cluster.worker import Worker
 from hcl_core.cluster.workers import Workers
 from hcl_core.errors import SettingsError
 
@@ -65,7 +65,7 @@ def cluster_workers(settings: ClusterSettings) -> Iterator[Workers]:
     ray = _connected(settings.address)
     try:
         uses_gpus = settings.device == "cuda" or (
-            settings.device == "auto" and any(_has(node, "GPU") for node in ray.nodes())
+            settings.device == "auto" and any(_has(each, "GPU") for each in ray.nodes())
         )
         resource = "GPU" if uses_gpus else "CPU"
         wanted: dict[str, Any] = (
@@ -78,14 +78,15 @@ def cluster_workers(settings: ClusterSettings) -> Iterator[Workers]:
                 "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(settings.worker_size)}},
             }
         )
-        actor = ray.remote(Worker).options(max_restarts=0, max_task_retries=0, **wanted)
+        ray.cloudpickle.register_pickle_by_value(node)
+        actor = ray.remote(node.NodeWorker).options(max_restarts=0, max_task_retries=0, **wanted)
 
         def make() -> Any:
             return actor.remote("cuda" if uses_gpus else "cpu", settings.download, settings.parts)
 
-        def num_places() -> int:
+        def num_places(refused: Container[str]) -> int:
             needs = {resource: settings.worker_size} | ({} if uses_gpus else {"memory": settings.memory})
-            places = sum(_places(node, needs) for node in ray.nodes())
+            places = sum(_places(each, needs) for each in ray.nodes() if each["NodeID"] not in refused)
             return places if settings.workers is None else min(places, settings.workers)
 
         workers = Workers(ray, make, num_places)

@@ -1,6 +1,5 @@
 """What runs in a worker: one model at a time, and the questions that it is given. Knows nothing of Ray."""
 
-import importlib.metadata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,16 +15,12 @@ from hcl_core.models.catalogue import find_model
 from hcl_core.pipeline.request import ModelSide, RunRequest, model_side
 from hcl_core.ports import Decoder, DecodeRequest
 from hcl_core.records import Sample
-from hcl_core.runs.manifest import ENGINE_VERSION
 from hcl_core.runs.tables import table_of
 from hcl_core.tasks import DecodeTask, Failed, ReadTask
 
 if TYPE_CHECKING:
     from hcl_core.decode.model.checkpoints import Checkpoint
     from hcl_core.decode.model.language_model import LanguageModel
-
-# Packages of which another version may round, draw or tokenise differently.
-_COMPUTING = ("torch", "transformers", "tokenizers", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +51,6 @@ class Answers:
     token_texts: dict[int, str]
 
 
-def computing_versions() -> dict[str, str]:
-    """What decides, beside the settings, which answers a machine draws; without the build of torch."""
-    versions = {package: importlib.metadata.version(package).partition("+")[0] for package in _COMPUTING}
-    return {"engine": str(ENGINE_VERSION)} | versions
-
-
 class Worker:
     """Answers tasks, one at a time; errors of a user's are returned as ``Failed``.
 
@@ -77,10 +66,6 @@ class Worker:
         self._asked: Weights | None = None
         self._loaded: tuple[LanguageModel, Checkpoint] | None = None
         self._decoders: dict[tuple[object, ...], Decoder] = {}
-
-    def versions(self) -> dict[str, str]:
-        """See ``computing_versions``; told once the worker runs."""
-        return computing_versions()
 
     def describe(self, weights: Weights, request: RunRequest) -> ModelSide | Failed:
         """What a run takes from its model."""

@@ -8,11 +8,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-from hcl_core.cluster.worker import computing_versions
+from hcl_core.cluster.node import computing_versions
 from hcl_core.errors import HclError, SettingsError
 from hcl_core.tasks import Failed
 
@@ -37,7 +37,7 @@ class Call:
         arguments: Its arguments.
         result: What it returned, once ``is_done``.
         error: Why nobody could answer it.
-        num_lost: Workers that were lost while they answered it.
+        tried: Workers that were lost or failed while they answered it.
         is_done: Whether there is a result or an error.
     """
 
@@ -45,7 +45,7 @@ class Call:
     arguments: tuple[Any, ...]
     result: Any = None
     error: HclError | None = None
-    num_lost: int = 0
+    tried: list[Any] = field(default_factory=list)
     is_done: bool = False
 
     def finish(self, result: Any = None, error: HclError | None = None) -> None:
@@ -67,16 +67,19 @@ class Workers:
     Args:
         ray: The module.
         make: Starts a worker, wherever there is a place.
-        num_places: How many there are now.
+        num_places: How many there are now, but for those of nodes that are refused, whose ids it is given.
     """
 
-    def __init__(self, ray: Any, make: Callable[[], Any], num_places: Callable[[], int]) -> None:
+    def __init__(self, ray: Any, make: Callable[[], Any], num_places: Callable[[Container[str]], int]) -> None:
         self._ray, self._make, self._num_places = ray, make, num_places
         self._lock = threading.Lock()
         self._idle: list[Any] = []
         # What is under way: the worker, and what it was asked; ``None``: only whether it runs.
         self._busy: dict[Any, tuple[Any, Call | None]] = {}
         self._waiting: deque[Call] = deque()
+        # Why a node is refused, by its id; and the workers there, which stay: so Ray places no others in their places.
+        self._refused: dict[str, str] = {}
+        self._unused: list[Any] = []
         self._looked_at, self._lonely_since, self._is_told = 0.0, time.monotonic(), False
         self._num_failed_starts = 0
 
@@ -145,9 +148,9 @@ class Workers:
     def close(self) -> None:
         """End all workers."""
         with self._lock:
-            for worker in [*self._idle, *(worker for worker, _ in self._busy.values())]:
+            for worker in [*self._idle, *self._unused, *(worker for worker, _ in self._busy.values())]:
                 self._ray.kill(worker)
-            self._idle, self._busy = [], {}
+            self._idle, self._unused, self._busy = [], [], {}
 
     def _forget(self, calls: Iterable[Call]) -> None:
         """Take back calls that no worker has begun; what is under way is dropped when it comes."""
@@ -173,9 +176,21 @@ class Workers:
             self._lock.release()
 
     def _give_out(self) -> None:
-        while self._idle and self._waiting:
-            worker, call = self._idle.pop(), self._waiting.popleft()
-            self._busy[getattr(worker, call.method).remote(*call.arguments)] = worker, call
+        for call in list(self._waiting):
+            if (worker := self._worker_for(call)) is not None:
+                self._idle.remove(worker)
+                self._waiting.remove(call)
+                self._busy[getattr(worker, call.method).remote(*call.arguments)] = worker, call
+
+    def _worker_for(self, call: Call) -> Any:
+        """An idle worker that has not failed at the call; any where all have, and ``None`` where none is idle."""
+
+        def untried(workers: Iterable[Any]) -> list[Any]:
+            return [worker for worker in workers if all(worker is not each for each in call.tried)]
+
+        if untried(worker for worker, asked in self._busy.values() if asked is not None):
+            return next(iter(reversed(untried(self._idle))), None)
+        return next(iter(reversed(untried(self._idle) or self._idle)), None)
 
     def _take(self, reference: Any, worker: Any, call: Call | None) -> None:
         errors = self._ray.exceptions
@@ -184,35 +199,65 @@ class Workers:
         # Its process or its node is gone or cannot be reached, or the node with the result is.
         except (errors.RayActorError, errors.ObjectLostError, errors.OutOfMemoryError) as error:
             self._ray.kill(worker)
-            self._looked_at = 0.0
             if call is None:
                 self._count_failed_start(error)
             else:
-                self._give_to_another(call)
+                self._looked_at = 0.0
+                _log.warning("a worker was lost; another one takes its questions")
+                self._give_to_another(call, worker, "were lost at the same questions")
+            return
+        except errors.RayError as error:  # what a worker raises is no mistake of a user's
+            if call is None:
+                self._ray.kill(worker)
+                self._count_failed_start(error)
+                return
+            _log.warning("a worker failed (%s); another one takes its questions", _short(error))
+            self._idle.append(worker)
+            self._give_to_another(
+                call,
+                worker,
+                f"failed at the same questions ({_short(error)}): check that all nodes have the same version of this "
+                "program, and of all that it needs",
+            )
             return
         self._num_failed_starts = 0
-        if call is not None:
+        if call is None:
+            self._welcome(worker, *result)
+        else:
             call.finish(result)
-        elif result != computing_versions():
-            self._ray.kill(worker)
-            raise SettingsError(
-                f"a node of the cluster has {_differences(result)}: install the same versions on all nodes"
-            )
-        self._idle.append(worker)
+            self._idle.append(worker)
 
-    def _give_to_another(self, call: Call) -> None:
-        call.num_lost += 1
-        if call.num_lost < _MOST_LOST:
-            _log.warning("a worker was lost; another one takes its questions")
+    def _welcome(self, worker: Any, node: str, versions: dict[str, str]) -> None:
+        """Take in a worker that runs now, unless its node computes otherwise."""
+        if versions == computing_versions():
+            self._idle.append(worker)
+            return
+        self._unused.append(worker)
+        if node not in self._refused:
+            self._refused[node] = _differences(versions)
+            _log.warning("a node of the cluster is not used: it has %s", self._refused[node])
+
+    def _give_to_another(self, call: Call, worker: Any, what: str) -> None:
+        call.tried.append(worker)
+        if len(call.tried) < _MOST_LOST:
             self._waiting.appendleft(call)
         else:
-            call.finish(error=HclError(f"{call.num_lost} workers of the cluster were lost at the same questions"))
+            call.finish(error=HclError(f"{_MOST_LOST} workers of the cluster {what}"))
 
     def _count_failed_start(self, error: Exception) -> None:
+        """Try again; after some failures later, or raise ``HclError`` where no other worker runs."""
         self._num_failed_starts += 1
-        if self._num_failed_starts == _MOST_LOST:
-            lines = str(error).strip().splitlines()
-            raise HclError(f"workers of the cluster do not start: {lines[-1] if lines else type(error).__name__}")
+        self._looked_at = 0.0
+        if self._num_failed_starts < _MOST_LOST:
+            return
+        problem = (
+            f"workers of the cluster do not start ({_short(error)}): install the same versions of Python, Ray and this "
+            "program on all nodes"
+        )
+        if not self._num_running:
+            raise HclError(problem)
+        self._looked_at = time.monotonic() + _PATIENCE
+        _log.warning("some %s", problem)
 
     def _look_at_nodes(self) -> None:
         """Start a worker for each place that has none."""
@@ -220,8 +265,14 @@ class Workers:
         if now - self._looked_at < _BETWEEN_LOOKS:
             return
         self._looked_at = now
+        num_places = self._num_places(self._refused)
+        if self._refused and not num_places and not self.num_workers:
+            raise SettingsError(
+                f"a node of the cluster has {next(iter(self._refused.values()))}, and there is no other: install the "
+                "same versions on all nodes"
+            )
         # At least one: a cluster that grows on demand has no node before somebody wants a place.
-        for _ in range(max(1, self._num_places()) - self.num_workers):
+        for _ in range(max(1, num_places) - self.num_workers):
             worker = self._make()
             self._busy[worker.versions.remote()] = worker, None
         if self._num_running:
@@ -229,6 +280,13 @@ class Workers:
         elif now - self._lonely_since > _PATIENCE and not self._is_told:
             self._is_told = True
             _log.warning("no worker runs yet: the cluster has no free place for one; waiting")
+
+
+def _short(error: Exception) -> str:
+    """What a worker raised, without the lines that led there."""
+    cause = getattr(error, "cause", None) or error
+    lines = str(cause).strip().splitlines()
+    return f"{type(cause).__name__}: {lines[-1][:200]}" if lines else type(cause).__name__
 
 
 def _differences(versions: dict[str, str]) -> str:

@@ -213,6 +213,8 @@ class HeadConfig:
     def from_json(cls, text: str) -> "HeadConfig":
         """Read what ``write_head`` wrote; raises ``ValueError``, ``TypeError`` or ``KeyError`` for anything else."""
         fields: dict[str, Any] = json.loads(text)
+        if unlike := [name for name in ("model", "revision", "weights_hash") if not isinstance(fields[name], str)]:
+            raise TypeError(f"its record has no text as {unlike[0]}")
         before, after = (tuple(Fidelity(**layer) for layer in fields.pop(name)) for name in ("before", "after"))
         fields["weights_hash"] = _HASHES_OF_FILES.get(fields["weights_hash"], fields["weights_hash"])
         return cls(strengths=tuple(fields.pop("strengths")), before=before, after=after, **fields)

@@ -6,6 +6,8 @@ from typing import Any
 
 from hcl_core.errors import DamagedModelError
 
+# Layers, or experts of a layer: more are a mistake in a config. The deepest known models have fewer than 200.
+_MOST_PARTS = 1_000
 # Families whose MLP has two matrices, where Llama's has three.
 _WITHOUT_GATE = ("gpt2", "gpt_neox")
 # What GPT-2's config calls the numbers that others call so.
@@ -44,8 +46,9 @@ class ModelShape:
 
     def __post_init__(self) -> None:
         sizes = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "has_tied_head"}
+        check_number_of_parts("num_hidden_layers", self.num_hidden_layers)
         if too_small := [f"{name} {size}" for name, size in sizes.items() if size is not None and size < 1]:
-            raise DamagedModelError(f"the model's config.json must have sizes from 1; got {', '.join(too_small)}")
+            raise DamagedModelError(f"its config must have sizes from 1; got {', '.join(too_small)}")
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any]) -> "ModelShape":
@@ -73,7 +76,7 @@ class ModelShape:
                 active,
             )
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-            raise DamagedModelError(f"the model's config.json lacks a number, or it is none: {error}") from None
+            raise DamagedModelError(f"its config lacks a number, or it is none: {error}") from None
 
     @property
     def matrix_weights(self) -> int:
@@ -102,6 +105,19 @@ class ModelShape:
     def kv_numbers(self) -> int:
         """Numbers in the keys and values of one token in one layer."""
         return 2 * self.num_key_value_heads * self.head_dim
+
+
+def check_number_of_parts(name: str, number: int) -> None:
+    """Raise ``DamagedModelError`` for more layers or experts than a model can have.
+
+    Each takes memory, if it is only made without its weights, or named in a list.
+
+    Args:
+        name: What the config calls the number.
+        number: What it says.
+    """
+    if number > _MOST_PARTS:
+        raise DamagedModelError(f"its config says {name} {number:,}; at most {_MOST_PARTS:,} can be")
 
 
 def _as_gated(config: Mapping[str, Any]) -> dict[str, Any]:

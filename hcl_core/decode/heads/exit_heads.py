@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hcl_core.atomic import atomic_file, disk_errors
-from hcl_core.decode.heads.head_files import FORMAT, check_belongs, find_heads, none_fitted, read_config
+from hcl_core.decode.heads.head_files import FORMAT, check_belongs, find_heads, none_fitted, read_config, unreadable
 from hcl_core.decode.heads.trial import noise_below, trial_states, try_head
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.linear import affine
@@ -243,7 +243,7 @@ def read_maps(file: Path, lm: LanguageModel, reason: str = ASKED_FOR, trial: Hea
         with safe_open(file, framework="pt") as opened:
             tensors = {name: opened.get_tensor(name) for name in shapes}
     except (OSError, SafetensorError) as error:
-        raise ExitHeadError(f"the exit head {file} cannot be read: {error}") from None
+        raise unreadable(file, error) from None
     for name, expected in shapes.items():
         if (shape := tuple(tensors[name].shape)) != expected:
             raise ExitHeadError(f"the exit head {file} is damaged: {name} is {shape}, not {expected}")

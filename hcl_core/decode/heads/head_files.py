@@ -12,6 +12,7 @@ from hcl_core.errors import ExitHeadError, HclError
 from hcl_core.folders import own_heads_folder, shipped_heads_folder
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import EXIT_HEAD_NAMES, HeadConfig, check_exit_head
+from hcl_core.text import one_line
 
 # The only key of the file's metadata: safetensors writes several keys in no fixed order.
 FORMAT = "hcl-linear-head-1"
@@ -123,8 +124,14 @@ def read_config(file: Path) -> HeadConfig:
         if FORMAT not in metadata:
             raise ExitHeadError(f"{file} is no exit head: give a file made by `fit-head`")
         return HeadConfig.from_json(metadata[FORMAT])
-    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
-        raise ExitHeadError(f"the exit head {file} cannot be read: {str(error).splitlines()[0][:200]}") from None
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise unreadable(file, error) from None
+
+
+def unreadable(file: Path, error: Exception) -> ExitHeadError:
+    """The error of a head's file that is damaged, or none; ``error`` says what is wrong with it."""
+    problem = one_line(str(error))[:200] or type(error).__name__
+    return ExitHeadError(f"the exit head {file} cannot be read: {problem}: give another file, or fit one (`fit-head`)")
 
 
 def check_belongs(file: Path, lm: Weights) -> None:

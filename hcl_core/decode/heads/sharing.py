@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from hcl_core.atomic import atomic_file, atomic_folder, disk_errors
 from hcl_core.decode.heads.exit_heads import SharedHead, read_maps
-from hcl_core.decode.heads.head_files import FORMAT, find_head, heads_called, own_head_file, read_config
+from hcl_core.decode.heads.head_files import FORMAT, find_head, heads_called, own_head_file, read_config, unreadable
 from hcl_core.decode.heads.trial import trial_states, try_head
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.errors import ExitHeadError, HeadIsThereError
@@ -176,7 +176,7 @@ def _read_strictly(file: Path) -> HeadConfig:
         if not _HASH.fullmatch(config.weights_hash):
             raise ValueError("its record has no fingerprint of the weights")
     except (OSError, SafetensorError, ValueError, TypeError) as error:
-        raise ExitHeadError(f"the exit head {file} cannot be read: {str(error).splitlines()[0][:200]}") from None
+        raise unreadable(file, error) from None
     return config
 
 

@@ -14,8 +14,15 @@ from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURE
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.utils import logging as transformers_logging
 
+from hcl_core.decode.model.gguf_header import num_weights_in
 from hcl_core.decode.model.memory import free_memory
-from hcl_core.decode.model.pretrained import explain_damage, quiet_transformers, shape_of_config
+from hcl_core.decode.model.pretrained import (
+    check_shapes,
+    explain_damage,
+    quiet_transformers,
+    shape_of_config,
+)
+from hcl_core.decode.model.weight_files import check_held
 from hcl_core.errors import NotEnoughMemoryError, UnsupportedArchitectureError
 
 _GIB = 2**30
@@ -46,22 +53,29 @@ def convert_gguf(gguf_file: Path, target: Path) -> None:
     """
     source: dict[str, Any] = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
     source |= {"local_files_only": True, "trust_remote_code": False}
+    num_held = num_weights_in(gguf_file)
     with explain_damage(gguf_file, "GGUF"):
         reader = GGUFReader(gguf_file)
         factors = _check(reader, gguf_file.name)
         config = AutoConfig.from_pretrained(**source)
-        shape_of_config(config)  # refused before the work
+        shape, _ = shape_of_config(config)  # refused before the work
+        check_held(gguf_file, shape, num_held)
     if factors is not None:
         config.rope_parameters = _llama3_scaling(config, factors, gguf_file.name)
     transformers_logging.enable_progress_bar()  # minutes for a large file: the only load that shows its progress
     try:
         with explain_damage(gguf_file, "GGUF"), quiet_transformers():
             model, report = AutoModelForCausalLM.from_pretrained(
-                **source, config=config, dtype=torch.float32, output_loading_info=True
+                **source,
+                config=config,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # the report has them
             )
             tokenizer = AutoTokenizer.from_pretrained(**source)
     finally:
         transformers_logging.disable_progress_bar()
+    check_shapes(gguf_file, report)
     if lacking := sorted(map(str, report["missing_keys"])):
         raise UnsupportedArchitectureError(
             f"transformers does not find {len(lacking)} of the weights in {gguf_file.name}, such as {lacking[0][:80]}: "

@@ -13,7 +13,7 @@ from hcl_core.decode.model.linear import fastest_dtype
 from hcl_core.decode.model.memory import explain_out_of_memory, free_memory
 from hcl_core.decode.model.pretrained import load_causal_lm, read_shape
 from hcl_core.decode.model.quantised import expanded_method, stored_format
-from hcl_core.decode.model.weight_files import read_json_object
+from hcl_core.decode.model.weight_files import check_weights, read_json_object
 from hcl_core.errors import ModelNotFoundError, NotEnoughMemoryError, SettingsError
 from hcl_core.models.engines import FAST
 from hcl_core.models.footprint import WEIGHT_FORMATS, Footprint, WeightFormat, footprint
@@ -76,6 +76,7 @@ def _load(
     location = locate(name, convert_gguf)
     weight_format = format_of(location, dtype, devices[0])
     shape, engine = read_shape(location)
+    check_weights(location.path, shape)
     spreads = [_check_memory(location.model, shape, weight_format, each, can_spread=engine == FAST) for each in devices]
     checkpoint = location.identify()
     if revision not in (None, checkpoint.revision):

@@ -24,20 +24,24 @@ from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.model.checkpoints import Checkpoint, Location
 from hcl_core.decode.model.families import check_decoder_only, engine_for, longest_text
 from hcl_core.decode.model.family.table import parts_of
+from hcl_core.decode.model.gguf_header import num_weights_in
 from hcl_core.decode.model.language_model import LanguageModel
 from hcl_core.decode.model.memory import is_out_of_memory
 from hcl_core.decode.model.quantised import expanded_method
 from hcl_core.decode.model.reference_lm import ReferenceLM, shape_of
-from hcl_core.decode.model.weight_files import read_json_object, weights_hash
+from hcl_core.decode.model.weight_files import check_held, read_json_object, weights_hash
 from hcl_core.errors import DamagedModelError, HclError, NotEnoughMemoryError, UnsupportedArchitectureError
 from hcl_core.models.engines import FAST, EngineName
-from hcl_core.models.shapes import ModelShape
+from hcl_core.models.shapes import ModelShape, check_number_of_parts
 from hcl_core.text import one_line
 
 # No network, no code of a model's.
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 # An adapter beside the weights is neither applied nor opened, which could be a pickle: it is looked for where none is.
 _NO_ADAPTER: dict[str, Any] = {"adapter_kwargs": {"subfolder": "no-adapter"}}
+
+# What a config calls them, of which each makes modules.
+_NUMBERS_OF_PARTS = ("num_hidden_layers", "num_experts", "num_local_experts", "n_routed_experts")
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +77,11 @@ def read_shape(location: Location) -> tuple[ModelShape, EngineName]:
 @lru_cache(maxsize=16)
 def _shape_of_gguf(file: Path, _changed_ns: int) -> tuple[ModelShape, EngineName]:
     """Kept, since reading a large vocabulary takes seconds and a page asks at every change of its form."""
+    num_held = num_weights_in(file)
     gguf: dict[str, Any] = {"gguf_file": file.name}
-    return shape_of_config(AutoConfig.from_pretrained(file.parent, **gguf, **_LOCAL))
+    shape, engine = shape_of_config(AutoConfig.from_pretrained(file.parent, **gguf, **_LOCAL))
+    check_held(file, shape, num_held)
+    return shape, engine
 
 
 def shape_of_config(config: Any) -> tuple[ModelShape, EngineName]:
@@ -87,6 +94,9 @@ def shape_of_config(config: Any) -> tuple[ModelShape, EngineName]:
             f"model family {config.model_type!r} is no language model that writes token by token"
         )
     check_decoder_only(config, is_stateful=getattr(model_class, "_is_stateful", False))
+    for name in _NUMBERS_OF_PARTS:
+        if isinstance(number := getattr(config.get_text_config(), name, None), int):
+            check_number_of_parts(name, number)
     with torch.device("meta"):
         return shape_of(AutoModelForCausalLM.from_config(config)), engine
 
@@ -96,13 +106,25 @@ def explain_damage(folder: Path, part: str) -> Iterator[None]:
     """Turn whatever the libraries raise about ``part`` of a model's folder into ``DamagedModelError``."""
     try:
         yield
+    except DamagedModelError as error:
+        if str(folder) in str(error):
+            raise
+        raise DamagedModelError(f"{folder}: {error}: fetch the model again, or give another") from error
     except HclError:
         raise
+    except ImportError as error:  # which says what to install
+        raise DamagedModelError(f"the {part} of {folder} cannot be loaded: {_in_a_line(error)}") from error
     except Exception as error:  # they have no common error class; tokenizers raises Exception itself
         if is_out_of_memory(error):
             raise
-        problem = one_line(str(error)) or type(error).__name__
-        raise DamagedModelError(f"the {part} of {folder} cannot be loaded: {problem[:300]}") from error
+        raise DamagedModelError(
+            f"the {part} of {folder} cannot be loaded ({_in_a_line(error)}): fetch the model again, or give another"
+        ) from error
+
+
+def _in_a_line(error: Exception) -> str:
+    """What an error of a library says, and its kind, without which many say little."""
+    return f"{type(error).__name__}: {one_line(str(error))[:300]}"
 
 
 @contextmanager
@@ -218,13 +240,7 @@ def _check_report(checkpoint: Checkpoint, report: Mapping[str, Any]) -> None:
     ``transformers`` fills missing weights with random numbers.
     """
     folder = checkpoint.path
-    if differing := sorted(report["mismatched_keys"]):
-        name, *shapes = differing[0]
-        stored, wanted = (tuple(shape) for shape in shapes)
-        raise DamagedModelError(
-            f"{folder} holds weights of other shapes than its config.json says, such as {str(name)[:80]}: "
-            f"{wanted} was wanted; got {stored}"
-        )
+    check_shapes(folder, report)
     lacking = sorted(map(str, report["missing_keys"]))
     if lacking == ["lm_head.weight"]:
         raise DamagedModelError(
@@ -242,6 +258,17 @@ def _check_report(checkpoint: Checkpoint, report: Mapping[str, Any]) -> None:
         )
     if any(folder.glob("adapter_*")):
         logger.warning("%s: the adapter beside its weights is not used; merge it into them first", checkpoint.model)
+
+
+def check_shapes(path: Path, report: Mapping[str, Any]) -> None:
+    """Raise ``DamagedModelError`` where weights have other shapes than the config says, by the report of a load."""
+    if differing := sorted(report["mismatched_keys"]):
+        name, *shapes = differing[0]
+        stored, wanted = (tuple(shape) for shape in shapes)
+        raise DamagedModelError(
+            f"{path} holds weights of other shapes than its config says, such as {str(name)[:80]}: {wanted} was "
+            f"wanted; got {stored}: fetch the model again"
+        )
 
 
 def _quantization(quantized: str, dtype: torch.dtype) -> BitsAndBytesConfig:

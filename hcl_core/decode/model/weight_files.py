@@ -2,9 +2,9 @@
 
 import hashlib
 import json
+import math
 import os
 import re
-import struct
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +12,12 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from hcl_core.atomic import atomic_file
 from hcl_core.errors import DamagedModelError, UnsafeWeightsError
 from hcl_core.folders import cache_folder
+from hcl_core.models.shapes import ModelShape
 from hcl_core.user_files import read_text_limited
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -26,6 +29,10 @@ _DISTRIBUTED = "shard-?????-model-?????-of-?????.safetensors"
 # A file that changed so recently could change again without another time: clocks of file systems have ticks.
 _SETTLED_SECONDS = 2.0
 _MAX_JSON_BYTES = 64 * 2**20
+# A shape counts the weights of most families only roughly.
+_MOST_LACKING = 2
+# Numbers in one stored number of quantised weights: 32 bits of 2 each.
+_MOST_PACKED = 16
 
 
 def read_json_object(file: Path) -> dict[str, Any]:
@@ -75,23 +82,38 @@ def _inside(folder: Path, name: object, suffix: str) -> Path:
 
 
 def check_header(file: Path) -> None:
-    """Raise ``DamagedModelError`` unless ``file`` begins as safetensors do and is as long as its header says.
+    """Raise ``DamagedModelError`` unless ``file`` is safetensors whose header describes all of it, and nothing else."""
+    num_weights([file])
 
-    The format: 8 bytes with the header's length, the header as JSON, then the tensors.
+
+def num_weights(files: Sequence[Path]) -> int:
+    """Numbers in all tensors of safetensors files, as their headers say; raises ``DamagedModelError``."""
+    number = 0
+    for file in files:
+        try:
+            with safe_open(file, framework="np") as opened:
+                number += sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118 (no mapping)
+        except (SafetensorError, OSError):
+            raise DamagedModelError(f"{file} is damaged or incomplete: fetch the model again") from None
+    return number
+
+
+def check_weights(folder: Path, shape: ModelShape) -> None:
+    """Raise ``DamagedModelError`` where the weight files of ``folder`` hold far fewer numbers than ``shape`` has.
+
+    Memory is taken for all of them before the names and shapes of the tensors are compared.
     """
-    size = file.stat().st_size
-    try:
-        with file.open("rb") as opened:
-            (length,) = struct.unpack("<Q", opened.read(8))
-            if length > size:
-                raise ValueError("a header longer than the file")
-            header: dict[str, Any] = json.loads(opened.read(length))
-        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
-        is_whole = 8 + length + max(ends, default=0) <= size
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-        is_whole = False
-    if not is_whole:
-        raise DamagedModelError(f"{file} is damaged or incomplete: fetch the model again")
+    is_quantized = "quantization_config" in read_json_object(folder / "config.json")
+    check_held(folder, shape, num_weights(weight_files(folder)) * (_MOST_PACKED if is_quantized else 1))
+
+
+def check_held(path: Path, shape: ModelShape, num_held: int) -> None:
+    """``check_weights`` of files that hold ``num_held`` numbers."""
+    if shape.num_weights > _MOST_LACKING * num_held:
+        raise DamagedModelError(
+            f"{path} holds {num_held:,} numbers, and its config says that the model has {shape.num_weights:,}: fetch "
+            "the model again"
+        )
 
 
 def weights_hash(folder: Path) -> str:
