@@ -32,8 +32,8 @@ from hcl_core.errors import RunFolderError
 from hcl_core.folders import runs_folder
 from hcl_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, CatalogueModel
 from hcl_core.pipeline.estimate import Foretold, MachineSpeed, RunTimer, foretell
+from hcl_core.pipeline.prepared import PreparedRun
 from hcl_core.pipeline.request import RunRequest, on_replica, prepare
-from hcl_core.pipeline.runner import PreparedRun
 from hcl_core.pipeline.scorer import Embeddings
 from hcl_core.pipeline.views import find_samples, place_of
 from hcl_core.runs import trash
