@@ -29,6 +29,7 @@ from hcl_core.decode.trie import blocks, readouts
 from hcl_core.decode.trie.running import Running
 from hcl_core.decode.trie.token_trie import TokenTrie
 from hcl_core.decode.trie.tree import PromptTree
+from hcl_core.models.attention_kinds import ATTENTION_KINDS, BY_TREE
 from hcl_core.models.shapes import ModelShape
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.registry import make_decoder
@@ -57,8 +58,11 @@ def main() -> None:
     """Print milliseconds a step by function."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--attention", choices=ATTENTION_KINDS, default=BY_TREE)
     options = parser.parse_args()
-    decoder = make_decoder(idle_model(), "shared", load_template())
+    lm = idle_model()
+    lm.attention = options.attention
+    decoder = make_decoder(lm, "shared", load_template())
     columns = {name: measure(decoder, share, options.repeats) for name, share in (("nothing", 0.0), ("much", 0.97))}
     table = Table("ms a step", *(f"{name} shared" for name in columns), box=None)
     for name in dict.fromkeys(name for _, _, name in TIMED):
