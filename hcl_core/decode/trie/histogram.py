@@ -105,11 +105,11 @@ class Histogram:
         # NaN stays: the caller finds it in the results.
         flat_indices = _flat_nonzero(~(log_probs < least))
         log_probs = log_probs.view(-1).index_select(0, flat_indices)
-        row_numbers = torch.arange(len(logits) + 1)
-        # Cheaper than to divide each index by the size of the vocabulary.
-        counts = torch.searchsorted(flat_indices, row_numbers * logits.shape[1]).diff()
         bins = (log_probs * (_NUM_BINS / least)).long().clamp_(0, _NUM_BINS - 1)
-        bins += (row_numbers[:-1] * _NUM_BINS).repeat_interleave(counts)
+        # Cheaper than to divide each index by the size of the vocabulary.
+        ends = torch.searchsorted(flat_indices, torch.arange(1, len(logits)) * logits.shape[1])
+        for row, of_row in enumerate(bins.tensor_split(ends)):
+            of_row += row * _NUM_BINS
         probs = _rounded_exp(log_probs)
         masses = probs.new_zeros(len(logits) * _NUM_BINS).scatter_add_(0, bins, probs).view(len(logits), -1)
         return cls(logits, flat_indices, probs, bins, masses, masses.cumsum(dim=-1))
