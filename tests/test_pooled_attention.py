@@ -232,7 +232,7 @@ def test_rows_that_run_other_layers_read_no_slot_that_nobody_wrote(prompts):
             pool._grow_to(200)
             for rows in (*pool.keys, *pool.values):
                 rows[~torch.from_numpy(pool._is_taken)] = torch.nan  # what another question may have left
-        nodes = [np.array([add_path(tree, [9, token])[1] for token in range(9, 50)]) for tree in trees]
+        nodes = [np.array([add_path(tree, [token, 9])[1] for token in range(9, 50)]) for tree in trees]
         stops = np.arange(41) % NUM_LAYERS + 1
         of_stops = [(tree, each, stops) for tree, each in zip(trees, nodes, strict=True)]
         grow(lm, of_stops)
