@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import sqlite3
 import threading
 from pathlib import Path
@@ -20,7 +21,7 @@ from app.lessons.live import start_live
 from app.lessons.reading import read_lesson
 from app.lessons.room import RefusedError, Room, lesson_id
 from app.lessons.routes import ClassPages
-from app.lessons.store import ClassStore
+from app.lessons.store import ClassFileError, ClassStore
 from app.places import Caller
 from app.service import Service
 from app.settings import PageSettings
@@ -153,6 +154,24 @@ def test_a_damaged_file_is_a_sentence(tmp_path):
 
 
 def test_students_see_what_is_right_only_after_the_reveal(room, client):
+@pytest.mark.parametrize("number", range(2, 8))
+def test_a_file_whose_later_pages_are_damaged_is_read_or_a_sentence(tmp_path, number):
+    room = new_room(tmp_path)
+    room.go(0)
+    room.predict(room.join(), 0, 0, 25)
+    room.store.close()
+    (file,) = tmp_path.glob("*.sqlite")
+    content = bytearray(file.read_bytes())
+    content[4096 * (number - 1) : 4096 * number] = b"\xff" * 4096
+    file.write_bytes(content)
+    try:
+        again = new_room(tmp_path)
+    except ClassFileError as error:
+        assert re.fullmatch(r"cannot use .*: .*: delete it, and the class starts anew", str(error))
+    else:
+        assert again.spread(0, 0) == {25: 1}  # an index alone is damaged
+
+
     student, link = joined(client), teacher(room)
     assert client.post(f"{link}/do", json={"do": "go", "at": 0}).status_code == 200
     before = client.get("/class/state", headers=student).json()
