@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from starlette.applications import Starlette
@@ -153,7 +154,6 @@ def test_a_damaged_file_is_a_sentence(tmp_path):
     assert not isinstance(raised.value, sqlite3.Error)
 
 
-def test_students_see_what_is_right_only_after_the_reveal(room, client):
 @pytest.mark.parametrize("number", range(2, 8))
 def test_a_file_whose_later_pages_are_damaged_is_read_or_a_sentence(tmp_path, number):
     room = new_room(tmp_path)
@@ -172,6 +172,7 @@ def test_a_file_whose_later_pages_are_damaged_is_read_or_a_sentence(tmp_path, nu
         assert again.spread(0, 0) == {25: 1}  # an index alone is damaged
 
 
+def test_students_see_what_is_right_only_after_the_reveal(room, client):
     student, link = joined(client), teacher(room)
     assert client.post(f"{link}/do", json={"do": "go", "at": 0}).status_code == 200
     before = client.get("/class/state", headers=student).json()
@@ -328,6 +329,18 @@ def test_a_live_question_is_run_once_and_then_revealed(tmp_path):
     room.reveal(0)
     assert room.truths(0)[0].layers == (25,)
     assert new_room(tmp_path, room.lesson).stage.run == (RUN, QUESTION)
+
+
+def test_a_live_question_that_gets_no_thread_can_be_run_again(tmp_path, monkeypatch):
+    step = {"title": "t", "ask": {"question": "q", "accept": ["a"]}, "predict": [{"kind": "first_right"}]}
+    room = new_room(tmp_path, parsed(LESSON | {"steps": [step]}))
+    room.go(0)
+    monkeypatch.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+    nobody: Any = None
+    with pytest.raises(RuntimeError, match="can't start"):
+        start_live(room, nobody, 0)
+    assert room.stage.progress is None and room.stage.problem.startswith("the run failed")
+    assert room.start_run(0).ask
 
 
 def test_a_live_question_that_fails_says_why_to_the_teacher(tmp_path):
