@@ -124,8 +124,8 @@ def _as_idea(view: QuestionView, verdict: PersonVerdict, idea: str) -> PersonVer
     listed = view.own.listed
     if idea == NEW_IDEA:
         name = verdict.given_on
-    elif idea in (places := [str(place) for place in range(len(listed))]):
-        name = listed[places.index(idea)]
+    elif idea.isascii() and idea.isdigit() and len(idea) < 6 and int(idea) < len(listed):
+        name = listed[int(idea)]
     else:
         raise SettingsError(f"this question has no idea {idea[:20]!r}: choose one of the list")
     return replace(verdict, idea=name)
