@@ -1,4 +1,4 @@
-"""Sessions of the page: of short names, and without a copy of its configuration, which Gradio makes for each.
+"""Sessions of the page: of short names, and without the copy of its configuration that Gradio makes for each visitor.
 
 That copy serves deep links alone, which this page does not have (``app.closed_routes``). It costs 0.2 s of a processor
 when a page opens, and keeps the last value of each component in memory for as long as the session. A session is called
