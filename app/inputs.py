@@ -27,9 +27,9 @@ class ListedChoice(gr.Dropdown):  # type: ignore[misc]
     """A choice, or several, of a list that grows and shrinks while the page is open."""
 
     def preprocess(self, payload: Any) -> Any:
-        """As it was sent; raises ``gr.Error`` for what is no text."""
-        chosen = payload if isinstance(payload, list) else [payload]
-        if not all(each is None or isinstance(each, str) for each in chosen):
+        """As it was sent; raises ``gr.Error`` for what is no text, or no list of texts where several can be chosen."""
+        chosen = payload if self.multiselect else [payload]
+        if payload is not None and not (isinstance(chosen, list) and all(isinstance(each, str) for each in chosen)):
             raise gr.Error(f"{english_label(self.label)} must be one of its choices")
         return payload
 

@@ -32,7 +32,10 @@ def test_values_of_the_moment_before_an_update_are_read(blocks):
     assert read(blocks, [2.0, None, []], session) == [2, None, []]
 
 
-@pytest.mark.parametrize("values", [["x", "a", []], [1, 5, []], [1, ["a"], []], [1, "a", [{}]], [1, "a", [1]]])
+@pytest.mark.parametrize(
+    "values",
+    [["x", "a", []], [1, 5, []], [1, ["a"], []], [1, "a", [{}]], [1, "a", [1]], [1, "a", [None]], [1, "a", "ab"]],
+)
 def test_what_is_no_number_and_no_text_is_refused(blocks, values):
     with pytest.raises(gr.Error, match="must be"):
         read(blocks, values)
