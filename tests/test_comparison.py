@@ -44,6 +44,21 @@ def test_pairing_cancels_what_the_questions_have_in_common():
     assert compare_layers(table_of(cells), 1, 2, EQUAL)["hallucination_rate"].interval == (0, 0)
 
 
+def test_no_difference_is_larger_than_scores_can_differ():
+    # Two questions say so little of the next one that the reach of a t interval goes far beyond.
+    rng = np.random.default_rng(0)
+    first, second = (table_of(rng.integers(-1, 3, (2, 3, 4))) for _ in range(2))
+    differences = [*compare_runs((first, second), ("ab", "ab"), EQUAL).differences.items()]
+    differences += [(name, (each,)) for name, each in compare_layers(first, 1, 3, EQUAL).items()]
+    reached = 0
+    for name, by_layer in differences:
+        most = 4 if name == "creativity_raw" else 1
+        for low, high in (each.interval for each in by_layer):
+            assert -most <= low <= high <= most
+            reached += low == -most or high == most
+    assert reached
+
+
 def test_a_layer_that_the_run_lacks_is_refused():
     with pytest.raises(SettingsError, match="no exit layer 9; it has 1, 2, 3"):
         compare_layers(SURE, 1, 9, EQUAL)
