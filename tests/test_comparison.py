@@ -10,6 +10,8 @@ from conftest import run_command
 from scipy.stats import spearmanr
 from test_intervals import table_of
 
+from app.language import Translator
+from app.views.comparison import comparison
 from hcl_core.errors import SettingsError
 from hcl_core.folders import precomputed_folder
 from hcl_core.records import Weights
@@ -166,3 +168,9 @@ def test_compare_leaves_shipped_runs_as_they_are(capsys, tmp_path):
     before = {file.name: file.stat().st_mtime_ns for file in copy.rglob("*")}
     run_command(capsys, "compare", str(copy), "--layers", "29,30")
     assert {file.name: file.stat().st_mtime_ns for file in copy.rglob("*")} == before
+
+
+def test_the_page_says_how_many_layers_chance_alone_would_tell_apart():
+    compared = compare_runs((SURE, SURE), ("abc", "abc"), EQUAL)
+    html = comparison([(1, compared)], "hcb_score", ["a", "b"], {}, [], Translator("en"))
+    assert "differs in 0 of 3 layers; chance alone would make about 0.2 differ." in html

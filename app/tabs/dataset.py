@@ -55,7 +55,7 @@ def _controls(core: Service, parts: dict[str, Any]) -> None:
         runs, value=runs[0][1] if runs else None, label=say("label_stored_set"), info=say("info_stored_set")
     )
     parts["set"] = ListedChoice(["starter"], value="starter", label=say("label_set"), info=say("info_set"))
-    with gr.Row():
+    with gr.Row(elem_classes="hcl-fields"):
         parts["limit"] = gr.Number(10, label=say("label_limit"), minimum=1, precision=0, min_width=90)
         parts["shuffle"] = gr.Number(0, label=say("label_shuffle"), minimum=0, precision=0, min_width=90)
         parts["min_answers"] = gr.Number(1, label=say("label_min_answers"), minimum=1, precision=0, min_width=90)

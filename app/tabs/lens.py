@@ -64,7 +64,7 @@ def _controls(core: Service, parts: dict[str, Any]) -> None:
         info=say("info_site"),
         elem_classes=explained("site"),
     )
-    with gr.Row():
+    with gr.Row(elem_classes="hcl-fields"):
         parts["num_tokens"] = gr.Number(
             12,
             label=say("label_max_new_tokens"),
