@@ -30,7 +30,9 @@ def as_name(name: str, value: Any) -> str:
     Raises:
         SettingsError: It is neither.
     """
-    return str(as_path(name, value)) if isinstance(value, os.PathLike) else as_text(name, value)
+    if not isinstance(value, str | os.PathLike):
+        raise _wrong(name, "a text or a path", value)
+    return value if isinstance(value, str) else str(as_path(name, value))
 
 
 def as_path(name: str, value: Any) -> Path:
