@@ -82,7 +82,7 @@ def test_paths_are_taken_where_files_are(tmp_path):
         ({"layers": 2.5}, "layers must be 'all', .* got float 2.5"),
         ({"layers": [1, "2"]}, "layers must be 'all', .* got list"),
         ({"layers": True}, "layers must be"),
-        ({"layers": []}, "layers must be"),
+        ({"layers": []}, "a list of exit layers must be ascending and not empty"),
         ({"layers": None, "samples": "3"}, "samples must be a whole number; got str '3'"),
         ({"samples": 2.0}, "samples must be a whole number"),
         ({"temperature": "hot"}, "temperature must be a number; got str 'hot'"),

@@ -93,10 +93,10 @@ def as_layers(name: str, value: Any) -> LayerChoice:
     if isinstance(value, str):
         return parse_layer_choice(value)
     try:
-        numbers = list(value) if isinstance(value, Iterable) else [value]
-        return LayerList(tuple(sorted({as_whole(name, each) for each in numbers})))
+        numbers = {as_whole(name, each) for each in (value if isinstance(value, Iterable) else [value])}
     except SettingsError:
         raise _wrong(name, "'all', '2:30:2', a layer's number, or a list or range of them", value) from None
+    return LayerList(tuple(sorted(numbers)))
 
 
 def as_questions(accept: Any, question: Any, questions: Any) -> list[Question]:
