@@ -6,6 +6,7 @@ import os
 import threading
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hcl_core.quiet import no_bars_in_a_pipe, quiet_start
 
@@ -50,7 +51,7 @@ with quiet_start():
         from app.zerogpu import LentGpu, is_zero_gpu
         from hcl_core import registry
         from hcl_core.allocator import limit_arenas
-        from hcl_core.errors import HclError
+        from hcl_core.errors import HclError, file_and_cause
         from hcl_core.folders import cache_folder, runs_folder
         from hcl_core.models.footprint import WEIGHT_FORMATS
         from hcl_core.transfer.vetting import MAX_BYTES
@@ -61,8 +62,21 @@ with quiet_start():
 _KEEP_ALIVE = 75
 
 
+class _Once(argparse.Action):
+    """An option with one value; argparse would take the last of several without a word."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
+        """Store the value, or end the program where there is one already."""
+        given = vars(namespace).setdefault("given", set())
+        if self.dest in given:
+            parser.error(f"{option} takes one value, and was given twice: give it once")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="HCL Explorer in the browser.")
+    parser.register("action", None, _Once)
     # A Space says where to listen through Gradio's own variables.
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="default %(default)s")
     parser.add_argument("--port", type=int, default=None, help="default: the first free one from 7860")
@@ -134,7 +148,7 @@ def main() -> None:
         variable = f"HCL_{'_'.join(map(str, wrong['loc'])).upper()}"
         parser.exit(2, f"error: {variable}: {wrong['msg']}; got {str(wrong['input'])[:100]!r}\n")
     except (HclError, OSError) as error:  # such as a port in use
-        parser.exit(2, f"error: {error}\n")
+        parser.exit(2, f"error: {file_and_cause(error)}\n")
     limit_server_log()
     if room:
         print(room.told(options.host, page.server_port), flush=True)

@@ -219,7 +219,10 @@ def test_run_says_in_one_line_what_it_read_and_refuses_what_it_cannot_if_asked(r
     file = tmp_path / "mine.csv"
     file.write_text("question;answers\nOne?;x\nTwo?;nan\n", encoding="utf-16")
     _, _, err = run_tiny("--questions", file, "--layers", "4", "--out", tmp_path / "out")
-    said = "mine.csv: layout question, answers; 1 question; read as UTF-16; 1 skipped: no answer (line 3)"
+    said = (
+        "mine.csv: layout question, answers; 1 question; read as UTF-16; 1 skipped: no answer, "
+        "and no [] as for an open question (line 3)"
+    )
     assert said in err.splitlines()
     assert_one_line_error(run_tiny("--questions", file, "--strict"), "mine.csv, line 3: its answers are empty")
 
@@ -482,7 +485,7 @@ MISTAKES = {
     "unknown dtype": ([*OWN, "--dtype", "int4"], "dtype must be auto"),
     "unknown device": ([*OWN, "--device", "toaster"], "device must be auto"),
     "absent device": ([*OWN, "--device", "cuda:99"], "device cuda:99 is not here"),
-    "too long a question": (["--question", "Why? " * 200, "--accept", "x"], "exceed this model's window of 512"),
+    "too long a question": (["--question", "Why? " * 200, "--accept", "x"], "error: question 'Why? Why? Why? Why? "),
     "too long an answer": ([*OWN, "--max-new-tokens", "500"], "exceed this model's window of 512"),
     "unknown option": ([*OWN, "--sample", "3"], "No such option"),
     "option without its value": ([*OWN, "--layers"], "--layers"),

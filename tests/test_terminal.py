@@ -1,17 +1,23 @@
 """The terminal at its edges: numbers, folders that cannot be used, near misses, Ctrl-C, and what a pipe gets."""
 
+import ast
 import errno
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import run_command
+from typer.main import get_command
 
+from hcl_core.cli import app
 from hcl_core.quiet import no_bars_in_a_pipe
+from hcl_core.text import counted
 
 REPO = Path(__file__).parent.parent
 RUN = ("run", "--question", "Name a planet", "--accept", "Mars")
@@ -35,6 +41,49 @@ def test_a_number_is_typed_in_digits(command, option, text, joined):
     code, out, err = command(*RUN, *([f"{option}={text}"] if joined else [option, text]))
     assert (code, out) == (2, "")
     assert option in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("run", "--question", "x", "--question", "y"), "--question takes one value, and was given 2 times"),
+        (("run", "--question", "x", "--layers=2", "--layers", "2"), "--layers takes one value, and was given 2 times"),
+        (("compare", "a", "--layers", "1,2", "b", "--layers", "2,3"), "--layers takes one value, and was given 2"),
+        (("show", "a", *("--limit", "1") * 3), "--limit takes one value, and was given 3 times"),
+    ],
+)
+def test_an_option_with_one_value_is_given_once(command, arguments, expected):
+    code, out, err = command(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {expected}")
+    assert f"`{arguments[0]} --help`" in err
+
+
+def test_an_option_of_the_page_with_one_value_is_given_once():
+    command = [sys.executable, str(REPO / "app.py"), "--port", "7860", "--port=7861"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("--port takes one value, and was given twice: give it once\n")
+
+
+def test_every_option_that_takes_one_value_is_refused_twice(command):
+    program: Any = get_command(app)
+    tried = 0
+    for name, each in program.commands.items():
+        for option in each.params:
+            if option.param_type_name == "option" and not option.is_flag and not option.multiple:
+                text = {"integer": "7", "integer range": "7", "float": "0.5"}.get(option.type.name, "x")
+                places = ["x"] * sum(1 for other in each.params if other.param_type_name == "argument")
+                code, _, err = command(name, *places, *[option.opts[0], text] * 2)
+                assert (code, option.opts[0] in err and "given 2 times" in err) == (2, True), (name, option.opts, err)
+                tried += 1
+    assert tried > 50
+
+
+def test_what_takes_several_values_and_help_stay(command):
+    assert command("run", "--help", "--question", "x", "--question", "y")[0] == 0
+    _, _, err = command("run", "--accept", "a", "--accept", "b")
+    assert "given" not in err
 
 
 @pytest.mark.parametrize("layers", ["1_0", "٣", "２:４", "1:1_0", "1::1_0", "²"])
@@ -125,6 +174,42 @@ def test_an_endless_file_is_refused(command, arguments):
     assert "/dev/zero" in err and len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (*RUN, "--template-file"),
+        ("run", "--questions"),
+        ("lens", "--question", "x", "--template-file"),
+        ("fit-head", "--texts"),
+        ("judge-eval",),
+        ("judge-eval", "--precision"),
+        ("speed", "--show"),
+        ("sweep",),
+        ("import",),
+        ("score",),
+        ("repair",),
+        ("import-head",),
+    ],
+)
+@pytest.mark.parametrize("name", ["nope.json", "file/nope.json"])
+def test_a_file_that_is_not_there_is_named_once_without_a_number_of_the_system(command, arguments, name):
+    Path("file").write_text("text")
+    code, out, err = command(*arguments, name)
+    assert (code, out) == (2, "")
+    assert "Errno" not in err
+    assert err.count(name) == 1
+
+
+def test_no_error_about_a_file_quotes_the_system_as_python_prints_it():
+    wrong = []
+    for file in (*REPO.glob("hcl_core/**/*.py"), *REPO.glob("app/**/*.py")):
+        for handler in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(handler, ast.ExceptHandler) and handler.type and "OSError" in ast.unparse(handler.type):
+                raised = [ast.unparse(node) for node in ast.walk(handler) if isinstance(node, ast.Raise)]
+                wrong += [f"{file.name}: {each}" for each in raised if f"{{{handler.name}}}" in each]
+    assert wrong == []
+
+
 @pytest.mark.parametrize(("is_terminal", "expected"), [(True, None), (False, "1")])
 def test_libraries_draw_no_progress_bars_in_a_pipe(monkeypatch, is_terminal, expected):
     monkeypatch.delenv("HF_HUB_DISABLE_PROGRESS_BARS", raising=False)
@@ -167,3 +252,27 @@ def test_ctrl_c_while_the_program_starts_leaves_no_traceback(tmp_path, program):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err.strip()) == (130, "error: stopped")
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 layers"), (1, "1 layer"), (2, "2 layers"), (1200, "1,200 layers")])
+def test_a_number_of_things_has_their_plural_unless_it_is_one(number, text):
+    assert counted(number, "layer") == text
+
+
+def test_memory_says_one_of_each_as_one(command):
+    code, out, _ = command("memory", "--layers", "3", "--samples", "1", "--max-new-tokens", "1")
+    assert code == 0
+    assert "; 1 layer x 1 answer of at most 1 token; " in out
+
+
+def test_no_line_of_the_terminal_has_a_plural_of_its_own():
+    bare = re.compile(
+        r"\{[^{}]*\} (samples|layers|questions|answers|tokens|cells|runs|files|requests|threads|prompts)\b"
+    )
+    known = {"config.num_tokens:,", "usage['prompt_tokens']:,"}
+    wrong = []
+    for file in REPO.glob("hcl_core/cli/*.py"):
+        for found in bare.finditer(file.read_text(encoding="utf-8")):
+            if not any(each in found.group() for each in known):
+                wrong.append(f"{file.name}: {found.group()}")
+    assert wrong == []

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hcl_core import registry
+from hcl_core.api.arguments import as_flag, as_name, as_text, as_whole
 from hcl_core.api.models import Model, loaded
 from hcl_core.api.running import template_of
 from hcl_core.errors import SettingsError
 from hcl_core.models.head_records import HeadChoice, check_exit_head
 from hcl_core.models.lens_records import RESID_POST, LensTable, head_at, lens_rows
 from hcl_core.settings.prompts import PromptTemplate
-from hcl_core.text import one_line
+from hcl_core.text import counted, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,16 +48,17 @@ class Lens:
         return pd.DataFrame(columns)
 
     def __repr__(self) -> str:
-        return f"Lens({self.table.num_hidden_layers} layers, {len(self.table.positions)} tokens, {self.exit_head} head)"
+        layers, tokens = self.table.num_hidden_layers, len(self.table.positions)
+        return f"Lens({counted(layers, 'layer')}, {counted(tokens, 'token')}, {self.exit_head} head)"
 
 
 def lens(
-    model: Model | str,
+    model: Model | str | Path,
     prompt: str | None = None,
     *,
     question: str | None = None,
     answer: str | None = None,
-    exit_head: str = "auto",
+    exit_head: str | Path = "auto",
     template: str | Path = "few_shot",
     top: int = 10,
     whole_text: bool = False,
@@ -85,9 +87,12 @@ def lens(
     """
     if (question is None) == (prompt is None):
         raise SettingsError("give either a question or a prompt")
-    check_look(prompt or question or "", exit_head, site)
-    chosen = template_of(template)
-    return look(loaded(model), prompt, question, answer, exit_head, chosen, top, whole_text, max_new_tokens, site)
+    asked, head = as_text("prompt or question", question if prompt is None else prompt), as_name("exit_head", exit_head)
+    check_look(asked, head, as_text("site", site))
+    given = None if answer is None else as_text("answer", answer)
+    chosen, is_whole = template_of(template), as_flag("whole_text", whole_text)
+    num_top, longest = as_whole("top", top, least=1), as_whole("max_new_tokens", max_new_tokens, least=1)
+    return look(loaded(model), prompt, question, given, head, chosen, num_top, is_whole, longest, site)
 
 
 def check_look(text: str, exit_head: str, site: str) -> None:

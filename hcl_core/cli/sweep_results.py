@@ -1,5 +1,6 @@
 """Commands on what sweeps brought: sweep-table, merge."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from hcl_core.errors import RunFolderError
 from hcl_core.sweeps.folder import SweepFolder
 from hcl_core.sweeps.merging import merge_sweeps
 from hcl_core.sweeps.results import SweepResults, results_of, write_results
-from hcl_core.text import printable
+from hcl_core.text import counted, printable
 
 
 @app.command("sweep-table")
@@ -64,7 +65,8 @@ def print_results(results: SweepResults) -> None:
     stdout.print(table)
     stdout.print("Best set: the fewest layers that hold the best one with 95%. Wrong: of the best layer.")
     if results.num_missing:
-        say(f"{results.num_missing:,} cells are not finished and not in the table.")
+        are = "is" if results.num_missing == 1 else "are"
+        say(f"{counted(results.num_missing, 'cell')} {are} not finished and not in the table.")
     if not results.stability:
         return
     table = Table(
@@ -85,4 +87,4 @@ def print_results(results: SweepResults) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    return "" if value is None else f"{value:.2f}" if math.isfinite(value) else "-"

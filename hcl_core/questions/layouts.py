@@ -8,7 +8,7 @@ from typing import Any
 from hcl_core.questions import readers
 from hcl_core.questions.cells import is_empty, literal
 from hcl_core.questions.choices import KEYS, LISTS, has_choices, is_single
-from hcl_core.questions.columns import LayoutError, answer_number, column_name
+from hcl_core.questions.columns import LayoutError, answer_number, column_name, is_index, written_name
 from hcl_core.questions.own import make_question
 from hcl_core.questions.readers import QUESTIONS, Draft, Values
 from hcl_core.questions.report import Note, Reason
@@ -27,6 +27,10 @@ _ANSWERS = ("answers", "answer", "possible_answers", "golden_answer", "golden_an
             "reference_answer", "reference", "references", "gold", "gold_answer", "ground_truth", "target", "targets",
             "ideal")  # fmt: skip
 _WANTED = "question with answers, or the columns of a published set (TriviaQA, NQ-Open, SQuAD, ...) are wanted; got {}"
+_NO_HEADER = (
+    "the first line must name the columns, such as question;answers, and each line after it has a question and its "
+    "answers, or [] where it is open; got {}"
+)
 # Columns that say whether the row's answer is right, as in WikiQA: an answer of label 0 is a wrong one.
 _MARKS = ("label", "is_correct", "correct")
 
@@ -61,7 +65,7 @@ def _layouts() -> Iterable[Layout]:
     yield Layout("SQuAD", question | {"answers"}, readers.own, frozenset({"is_impossible"}), readers.is_marked_text)
     yield Layout("question, answers", question | {"answers"}, readers.own, _RENDERED)
     aliases = ("aliases", "answer_aliases", "alias")
-    yield Layout("question, answer", question | {"answer"}, readers.one_answer("answer", *aliases), frozenset(aliases))
+    yield Layout("question, answer", question | {"answer"}, readers.own_answer(*aliases), frozenset(aliases))
     yield Layout("DROP", question | {"answers_spans"}, readers.one_answer("answers_spans"))
     yield Layout("SimpleQA (problem, answer)", frozenset({"problem", "answer"}), readers.whole_answer)
     yield Layout("q, a", frozenset({"q", "a"}), readers.short_names)
@@ -91,25 +95,37 @@ def has_layout(columns: Iterable[str]) -> bool:
     return bool(_candidates(frozenset(column_name(str(name)).partition(".")[0] for name in columns)))
 
 
-def layout_of(row: Values) -> Layout:
+def layout_of(row: Values, written: Iterable[Any] | None = None) -> Layout:
     """The layout of a row.
+
+    Args:
+        row: Its values.
+        written: Its columns as the file has them, for messages; the names in ``row`` by default.
 
     Raises:
         LayoutError: Its columns have several meanings.
         RowError: It has no known layout.
     """
+    columns = [*row] if written is None else [each for each in written if not is_index(column_name(str(each)))]
     candidates = _candidates(frozenset(row))
     for layout in candidates:
         if layout.holds is None or layout.holds(row):
-            _check_one_meaning(layout, row)
+            _check_one_meaning(layout, row, columns)
             return layout
-    wanted = _WANTED.format(_listed(row))
+    if any(_is_sentence(str(name)) for name in columns):
+        raise RowError(Reason.COLUMNS, _NO_HEADER.format(_listed(columns)))
+    wanted = _WANTED.format(_listed(columns))
     lacking = "answers" if "question" in row else "question" if {"answer", "answers"} & row.keys() else None
     raise RowError(Reason.COLUMNS, f"{lacking} missing; {wanted}" if lacking else wanted)
 
 
+def _is_sentence(name: str) -> bool:
+    """Whether what should name a column is a question, as in a file that has one a line."""
+    return name.rstrip().endswith(("?", "？", ".")) or name.count(" ") >= 4
+
+
 def _listed(columns: Iterable[str]) -> str:
-    return ", ".join(sorted(map(str, columns)))[:200]
+    return ", ".join(sorted(map(str, columns), key=str.casefold))[:200]
 
 
 @lru_cache(maxsize=1_000)
@@ -123,7 +139,7 @@ def _candidates(names: frozenset[str]) -> tuple[Layout, ...]:
     return tuple(layout for layout in LAYOUTS if layout.required <= names)
 
 
-def _check_one_meaning(layout: Layout, row: Values) -> None:
+def _check_one_meaning(layout: Layout, row: Values, written: list[Any]) -> None:
     """Raise ``LayoutError`` if another column could be the question, or could have the answers."""
     if layout in (_MULTIPLE_CHOICE, _NUMBERED):
         return
@@ -134,15 +150,16 @@ def _check_one_meaning(layout: Layout, row: Values) -> None:
         asked = [name for name in asked if name not in _RENDERED]
     for what, found in (("the question", asked), ("the answers", accepted)):
         if len(found) > 1 and not used >= set(found):
-            read = next(name for name in (*layout.required, *found) if name in found)
+            read = written_name(written, next(name for name in (*layout.required, *found) if name in found))
+            listed = " and ".join(written_name(written, name) for name in found)
             raise LayoutError(
-                f"the columns {' and '.join(found)} could all be {what}; {read} would be read (layout {layout.name}): "
+                f"the columns {listed} could all be {what}; {read} would be read (layout {layout.name}): "
                 f"remove or rename the others"
             )
-    if marks := [name for name in _MARKS if name in row and accepted]:
+    if marks := [written_name(written, name) for name in _MARKS if name in row and accepted]:
         raise LayoutError(
-            f"the column {marks[0]} may say which answers are right; {accepted[0]} would be read as right in every row "
-            f"(layout {layout.name}): keep the right answers and remove {marks[0]}"
+            f"the column {marks[0]} may say which answers are right; {written_name(written, accepted[0])} would be "
+            f"read as right in every row (layout {layout.name}): keep the right answers and remove {marks[0]}"
         )
 
 
