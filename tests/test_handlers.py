@@ -13,11 +13,11 @@ from fake_runs import sample_keys, write_derived
 from app import library, run_names
 from app.handlers import compare, dataset, explore, learn, lens, opening, questions, run_list, runs, shown_question
 from app.handlers.dataset import SetChoice, ShownSet
+from app.handlers.explore_start import PrefilledStart, StoredStart
 from app.handlers.form import CONTROLS, Form, by_name
 from app.handlers.lens import ShownLens
 from app.handlers.links import read_link
 from app.handlers.measures import MEASURES, further_measures
-from app.handlers.opening import PrefilledStart, StoredStart
 from app.handlers.shown_question import ShownQuestion
 from app.jobs import StoppedError
 from app.language import Translator

@@ -16,12 +16,12 @@ from app.figures.compared import MEASURES, MOST_RUNS
 from app.figures.lens import SHADES
 from app.handlers import lens, opening
 from app.handlers.asked import asked_settings
+from app.handlers.explore_start import StoredStart
 from app.handlers.form import CONTROLS, JUDGES, Form
 from app.handlers.learn import NUM_STEPS
 from app.handlers.lens import HEADS, MOST_TOKENS, ShownLens
 from app.handlers.links import FORM_FIELDS, SMALL_STEPS, STEPS, TABS, LensLink, Link, read_link
 from app.handlers.measures import MEASURES as CURVES
-from app.handlers.opening import StoredStart
 from app.handlers.shown_question import ShownQuestion
 from app.language import Translator
 from app.messages import Message
