@@ -274,6 +274,7 @@ MISTAKES = [
     ({"max_new_tokens": 513}, "Tokens at most must be a number from 1 to 512; got 513"),
     ({"seed": -1}, "Seed must be a number from 0 on; got -1"),
     ({"every": 0}, "Every must be a number from 1 on; got 0"),
+    ({"first_layer": 20, "last_layer": 10}, "First layer must not be above Last layer; got 20 and 10"),
     ({"temperature": None}, "Temperature is empty"),
     ({"first_layer": None}, "First layer is empty"),
     # What no control sends.

@@ -39,7 +39,7 @@ class Form:
         model: Catalogue name, Hub id or local folder.
         question: A question of the visitor's own.
         accepted: Its accepted ideas, each as its names; without any the question is open.
-        first_layer: First exit layer; may be the deeper one of the two.
+        first_layer: First exit layer.
         last_layer: Last exit layer.
         every: Distance between two exit layers.
         num_samples: Answers an exit layer.
@@ -108,6 +108,11 @@ class Form:
         """Raise ``SettingsError`` for layers that a model so deep does not have; ``None``: its depth is not known."""
         for name in LAYER_NUMBERS:
             replace(NUMBERS[name], high=num_hidden_layers).read(getattr(self, name))
+        # Not turned round: who types the last layer first would see a run of layers that nobody asked for.
+        if self.first_layer > self.last_layer:
+            raise SettingsError(
+                f"First layer must not be above Last layer; got {self.first_layer} and {self.last_layer}"
+            )
 
     def request(self) -> RunRequest:
         """A run of the form's own question; raises ``HclError`` if a value is out of range."""
@@ -115,12 +120,12 @@ class Form:
 
     def request_of(self, questions: tuple[Question, ...], question_set: str) -> RunRequest:
         """A run of other questions with the form's settings; raises ``HclError`` if a value is out of range."""
-        first, last = sorted((self.first_layer, self.last_layer))
+        self.check_layers(None)
         return RunRequest(
             model=self.model,
             questions=questions,
             question_set=question_set,
-            layers=LayerRange(first, last, self.every),
+            layers=LayerRange(self.first_layer, self.last_layer, self.every),
             num_samples=self.num_samples,
             sampling=SamplingSettings(
                 temperature=self.temperature,
