@@ -13,7 +13,7 @@ from app.handlers.links import read_link
 from app.handlers.opening import open_page
 from app.handlers.shown_question import ShownQuestion
 from app.language import Translator
-from app.render.explore import question_parts
+from app.render.dataset import stored_parts
 from app.render.opening import page_parts
 from app.render.runs import run_parts
 from app.service import Service
@@ -101,7 +101,8 @@ def test_the_tab_runs_opens_an_unfinished_run_and_draws_its_curve(service, end):
     run_id = end(service).shown.run_id
     parts = run_parts(runs.show(by(service), run_id), WORDS)
     assert parts["open"]["interactive"] and parts["chart"] and "stopped before its end" in parts["status"]
-    assert not dataset.show(by(service), ShownSet(run_id), EQUAL).is_complete
+    as_set = dataset.show(by(service), ShownSet(run_id), EQUAL)
+    assert not as_set.is_complete and "stopped before its end" in stored_parts(as_set, WORDS)["status"]
 
 
 def test_a_run_that_was_stopped_before_its_first_answers_says_so(service):
