@@ -72,3 +72,32 @@ def test_on_a_laptop_the_sentence_of_other_tabs_stands_above_their_chart(visit, 
         page.locator(f"{headline} h2").locator("visible=true").wait_for()
         page.locator(".hcl-chart .nsewdrag").locator("visible=true").first.wait_for()
         assert box(page, headline)["y"] < box(page, ".hcl-chart")["y"]
+
+
+@pytest.mark.model
+def test_the_link_after_stop_opens_the_same_answers_in_a_fresh_browser_and_run_goes_on(visit):
+    with visit() as page:
+        columns(page, 30)
+        open_settings(page)
+        set_field(page, "Question", "Name a fruit that grows on a tree.")
+        for field, value in (("First layer", 28), ("Answers a layer", 1000), ("Temperature", 1.5)):
+            set_field(page, field, value)
+        page.get_by_role("button", name="Run", exact=True).click()
+        columns(page, 3, timeout=120_000)
+        page.get_by_role("button", name="Stop", exact=True).click()
+        page.get_by_text("Stopped. What came so far stays").wait_for(timeout=60_000)
+        link = page.locator("#link input").first.input_value()
+    with visit("?" + link.partition("?")[2], color_scheme="light") as page:  # a browser of its own
+        columns(page, 3)
+        page.locator("#status", has_text="of a run that was stopped").wait_for()
+        assert "Name a fruit that grows on a tree." in text_of(page, "#headline .hcl-asked")
+        assert "So far" in text_of(page, "#headline .hcl-headline")
+        assert page.locator(".hcl-notices").count() == 0
+        open_settings(page)
+        assert page.get_by_label("Answers a layer", exact=True).first.input_value() == "1000"
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text(re.compile("Going on.*of 3,000 answers")).wait_for(timeout=60_000)
+        page.get_by_role("button", name="Stop", exact=True).click()
+        page.get_by_text("Stopped. What came so far stays").wait_for(timeout=60_000)
+        page.reload()
+        page.locator("#status", has_text="of a run that was stopped").wait_for()
