@@ -93,7 +93,9 @@ class PooledAttention:
 class _Mix(Protocol):
     """Attention of the rows of ``texts`` on one device."""
 
-    texts: Texts
+    @property
+    def texts(self) -> Texts:
+        """Of the rows."""
 
     def __call__(self, query: Tensor, keys: Tensor, values: Tensor, limits: Limits) -> Tensor:
         """``query [n, heads, head_dim]``; a layer's keys and values, slots first: ``[n, heads * head_dim]``."""
