@@ -91,7 +91,7 @@ def _chunks(growths: Sequence[tuple[PromptTree, Growth]], scratch: int) -> Itera
     pieces: list[_Piece] = []
     left, num_rows = scratch, 0
     for tree, growth in growths:
-        num_parts = 1 + int(np.count_nonzero(np.diff(growth.starts) | np.diff(growth.stops)))
+        num_parts = 1 + np.count_nonzero(np.diff(growth.starts) | np.diff(growth.stops))
         row_bytes, begin = tree.prompt.scratch_bytes(growth.paths.shape[1], len(growth.nodes) // num_parts), 0
         while begin < len(growth.nodes):
             fitting = max(left // row_bytes, MIN_ROWS - num_rows)

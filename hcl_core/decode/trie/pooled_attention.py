@@ -93,9 +93,7 @@ class PooledAttention:
 class _Mix(Protocol):
     """Attention of the rows of ``texts`` on one device."""
 
-    @property
-    def texts(self) -> Texts:
-        """Of the rows."""
+    texts: Texts
 
     def __call__(self, query: Tensor, keys: Tensor, values: Tensor, limits: Limits) -> Tensor:
         """``query [n, heads, head_dim]``; a layer's keys and values, slots first: ``[n, heads * head_dim]``."""
