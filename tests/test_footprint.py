@@ -56,12 +56,11 @@ def test_the_scratch_memory_of_a_row_over_a_pool_is_what_its_kind_makes():
     shape = make_lm().shape
     activations, texts = 4 * (3 * 128 + 6 * 64), 16 * (33 + 5)
 
-    def row(kind, scores_in_memory=False, alike=16):
-        return pooled_row_scratch(shape, kind, 4, 33, 5, 1000, scores_in_memory=scores_in_memory, alike=alike)
+    def row(kind, scores_in_memory=False):
+        return pooled_row_scratch(shape, kind, 4, 33, 5, 1000, scores_in_memory=scores_in_memory)
 
     keys, columns = 4 * 2 * (5 + 2) * 2 * 2 * 16, 2 * (33 + 16 * 5)  # two key heads, keys and values
     assert row("gathered") == activations + texts + keys + 5 * 2 * columns
-    assert row("gathered", alike=4) - row("gathered") == 4 * 2 * (8 - 2) * 2 * 2 * 16  # the prompt once in four rows
     assert row("gathered", scores_in_memory=True) - row("gathered") == 12 * 4 * columns
     assert row("masked") == activations + texts + 5 * 1000
     assert row("flex", scores_in_memory=True) == row("flex") <= row("masked")

@@ -17,11 +17,9 @@ from hcl_core.decode.forest import Forest, Lane
 from hcl_core.decode.model.attention import Limits
 from hcl_core.decode.model.causal_lm import CausalLM
 from hcl_core.decode.strategy import decoder_of
-from hcl_core.decode.trie import gathered_attention, pooled_attention
+from hcl_core.decode.trie import pooled_attention
 from hcl_core.decode.trie.blocks import grow
 from hcl_core.decode.trie.engines import run_prompts
-from hcl_core.decode.trie.gathered_attention import Tiles
-from hcl_core.decode.trie.pooled_texts import Texts
 from hcl_core.decode.trie.prompt_cache import Prompt, PromptCache
 from hcl_core.decode.trie.slot_pool import SlotPool, Slots
 from hcl_core.decode.trie.tree import PromptTree
@@ -140,7 +138,7 @@ def grown(lm, prompts, paths):
 @pytest.mark.parametrize("case", ["llama", "gemma2", "gemma3_text", "mixtral-window"])
 @torch.inference_mode()
 def test_states_are_those_of_attention_tree_by_tree(case, kind, tile, monkeypatch):
-    monkeypatch.setattr(gathered_attention, "TILE_ROWS", tile)
+    monkeypatch.setattr(pooled_attention, "TILE_ROWS", tile)
     prompts = [[5, 6, 7], [9, 8, 7, 6, 5, 4, 3, 2, 33, 35, 36, 37], [40]]
     paths = [[9, 8, 7, 6], [9, 8, 7, 5, 44, 45, 46, 47, 48, 49, 50], [30, 31]]
     expected, ours = (grown(lm, prompts, paths) for lm in lms(model_of(case), kind))
@@ -163,7 +161,7 @@ def texts(prompt_lengths=(3, 5), num_rows=(200, 90), depth=7, num_slots=700, dev
         own = [generator.choice(by_depth[level][trees[row]]) for level in range(depth - padding[row])]
         paths[row] = [own[-1]] * padding[row] + own
     columns = (prompts, np.array(prompt_lengths), trees, paths, padding)
-    return Texts(*(torch.from_numpy(column).to(device) for column in columns)), num_slots
+    return pooled_attention._Texts(*(torch.from_numpy(column).to(device) for column in columns)), num_slots
 
 
 @pytest.mark.parametrize("window", [None, 1, 4, 9])
@@ -183,7 +181,7 @@ def test_flex_passes_over_blocks_of_other_trees():
     prompts = torch.tensor([[0, 1], [300, 301]])
     trees = torch.arange(2).repeat_interleave(128)
     paths = torch.cat((torch.arange(2, 130), torch.arange(302, 430)))[:, None]
-    rows = Texts(prompts, torch.tensor([2, 2]), trees, paths, torch.zeros(256, dtype=torch.long))
+    rows = pooled_attention._Texts(prompts, torch.tensor([2, 2]), trees, paths, torch.zeros(256, dtype=torch.long))
     blocks = pooled_attention._Flex(rows, 430)._mask(None).to_dense()[0, 0]
     assert blocks.tolist() == [[1, 1, 0, 0], [0, 0, 1, 1]]
 
@@ -199,10 +197,9 @@ def test_attention_is_the_weighted_mean_of_what_is_visible(kind, device, limits,
     query, keys, values = (torch.randn(*shape, generator=generator) for shape in ((290, 4, 16), *[(700, 2, 16)] * 2))
     query, keys, values = (each.to(device, dtype) for each in (query, keys, values))
     made: Any = {MASKED: pooled_attention._Masked, FLEX: pooled_attention._Flex}
-    if kind == GATHERED:
-        mix = Tiles(rows, rows.trees.cpu().numpy()).select(np.arange(290))
-    else:
-        mix = made[kind](rows, num_slots)
+    mix = (
+        pooled_attention._Gathered(rows, rows.trees.cpu().numpy()) if kind == GATHERED else made[kind](rows, num_slots)
+    )
     dense = pooled_attention._Masked(rows, num_slots)._mask(limits.window)
     exact_keys, exact_values = (each.double().repeat_interleave(2, dim=1) for each in (keys, values))
     scores = limits.cap(torch.einsum("nhd,shd->nhs", query.double(), exact_keys) / 4)
@@ -212,36 +209,14 @@ def test_attention_is_the_weighted_mean_of_what_is_visible(kind, device, limits,
     torch.testing.assert_close(mix(query, keys, values, limits).double(), exact, rtol=tolerance, atol=tolerance)
 
 
-def test_tiles_hold_each_row_once_and_no_two_parts():
+def test_tiles_hold_each_row_once_and_no_two_trees():
     generator = np.random.default_rng(0)
     for _ in range(200):
         counts = generator.integers(1, 40, generator.integers(1, 8))
-        parts = np.repeat(np.arange(len(counts)) * 3, counts)
-        rows, is_own = gathered_attention._tiles(parts)
-        assert rows[is_own].tolist() == list(range(len(parts)))
-        assert (parts[rows] == parts[rows[:, :1]]).all() and rows.size < 2 * len(parts)
-
-
-@pytest.mark.parametrize("prompts", [[[5, 6, 7]], [[5, 6, 7], [9, 8, 7, 6, 5], [40]]])
-@torch.inference_mode()
-def test_rows_that_run_other_layers_read_no_slot_that_nobody_wrote(prompts):
-    def states(lm):
-        trees = [PromptTree(prompt) for prompt in run_prompts(lm, [Prompt(ids) for ids in prompts])]
-        if lm.attention == GATHERED:
-            pool: Any = trees[0].prompt.slots.pool
-            pool._grow_to(200)
-            for rows in (*pool.keys, *pool.values):
-                rows[~torch.from_numpy(pool._is_taken)] = torch.nan  # what another question may have left
-        nodes = [np.array([add_path(tree, [token, 9])[1] for token in range(9, 50)]) for tree in trees]
-        stops = np.arange(41) % NUM_LAYERS + 1
-        of_stops = [(tree, each, stops) for tree, each in zip(trees, nodes, strict=True)]
-        grow(lm, of_stops)
-        to_the_end = [(tree, each[::2], np.full(21, NUM_LAYERS)) for tree, each, _ in of_stops]
-        grow(lm, to_the_end)  # from other layers on
-        return torch.cat([tree.states(each, layers) for tree, each, layers in of_stops + to_the_end])
-
-    expected, ours = map(states, lms(make_model("llama"), GATHERED))
-    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+        trees = np.repeat(np.arange(len(counts)) * 3, counts)
+        rows, place = pooled_attention._tiles(trees)
+        assert rows.flatten()[place].tolist() == list(range(len(trees)))
+        assert (trees[rows] == trees[rows[:, :1]]).all() and rows.size < 2 * len(trees)
 
 
 @by_kind

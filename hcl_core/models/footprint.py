@@ -107,7 +107,6 @@ def pooled_row_scratch(
     num_slots: int,
     *,
     scores_in_memory: bool,
-    alike: int = TILE_ROWS,
 ) -> int:
     """The same where attention reads a pool.
 
@@ -119,11 +118,10 @@ def pooled_row_scratch(
         path_tokens: Tokens from the prompt's end to the node.
         num_slots: Of the pool.
         scores_in_memory: Whether scores are tables of their own, as where they have a soft cap.
-        alike: How many rows of a question run the same layers.
     """
     tiled = kind == GATHERED
     # At most as many rows fill up the tiles as there are: so twice. The prompt is read once a tile.
-    keys = 2 * (path_tokens + prompt_tokens // min(alike, TILE_ROWS)) * shape.kv_numbers if tiled else 0
+    keys = 2 * (path_tokens + prompt_tokens // TILE_ROWS) * shape.kv_numbers if tiled else 0
     columns = 2 * (prompt_tokens + TILE_ROWS * path_tokens) if tiled else num_slots
     group = shape.num_attention_heads // shape.num_key_value_heads if tiled else 1
     # A mask of booleans, and as the numbers that are added to scores; text tables of 8 bytes a token.

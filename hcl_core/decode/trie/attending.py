@@ -53,16 +53,10 @@ class Rows(Protocol):
         """Attention of some of the ``rows``, ascending, in layers on ``devices``."""
 
 
-def attention_of(trees: Sequence[TreeRows], layers: IntArray, devices: Collection[torch.device]) -> Rows:
-    """The rows of ``trees``, one after another, uploaded to ``devices``: all trees in one pool, or each on its own.
-
-    Args:
-        trees: The rows.
-        layers: ``[n]`` of the rows of all trees: equal numbers where they run the same layers.
-        devices: Where the rows' layers are.
-    """
+def attention_of(trees: Sequence[TreeRows], devices: Collection[torch.device]) -> Rows:
+    """The rows of ``trees``, one after another, uploaded to ``devices``: all trees in one pool, or each on its own."""
     pooled = [(rows.kv, rows.paths, rows.padding) for rows in trees if isinstance(rows.kv, PooledKv)]
-    return PooledRows(pooled, layers, devices) if pooled else _RowsByTree(trees, devices)
+    return PooledRows(pooled, devices) if pooled else _RowsByTree(trees, devices)
 
 
 class _RowsByTree:

@@ -91,8 +91,7 @@ def _chunks(growths: Sequence[tuple[PromptTree, Growth]], scratch: int) -> Itera
     pieces: list[_Piece] = []
     left, num_rows = scratch, 0
     for tree, growth in growths:
-        num_parts = 1 + np.count_nonzero(np.diff(growth.starts) | np.diff(growth.stops))
-        row_bytes, begin = tree.prompt.scratch_bytes(growth.paths.shape[1], len(growth.nodes) // num_parts), 0
+        row_bytes, begin = tree.prompt.scratch_bytes(growth.paths.shape[1]), 0
         while begin < len(growth.nodes):
             fitting = max(left // row_bytes, MIN_ROWS - num_rows)
             if fitting < 1:
@@ -151,8 +150,7 @@ def _segments(
     rows_of_trees = [
         TreeRows(piece.tree.kv, piece.of(piece.growth.paths), piece.of(piece.growth.padding)) for piece in pieces
     ]
-    runs = starts * (lm.num_hidden_layers + 1) + stops  # one number for both
-    attend_with = attention_of(rows_of_trees, runs, set(lm.layer_devices[: int(stops.max())]))
+    attend_with = attention_of(rows_of_trees, set(lm.layer_devices[: int(stops.max())]))
     cuts, last_start = np.unique(np.concatenate([starts, stops, stored_layers])).tolist(), starts.max()
     for begin, end in zip(cuts, cuts[1:], strict=False):
         moving = np.flatnonzero((starts <= begin) & (stops > begin))

@@ -233,8 +233,8 @@ class PromptCache:
         stop_token_ids = lm.stop_token_ids if rule.ends_at_line_break else lm.stop_token_ids | lm.end_of_turn_ids
         return TokenTrie(lm.token_texts, stop_token_ids, rule)
 
-    def scratch_bytes(self, path_length: int, alike: int = 1) -> int:
-        """Short-lived bytes for each node with a path of ``path_length`` tokens, if ``alike`` run the same layers."""
+    def scratch_bytes(self, path_length: int) -> int:
+        """Short-lived bytes of a block for each node whose path has ``path_length`` tokens."""
         if self.slots is None:
             return row_scratch(self.lm.shape, self.num_tokens, path_length)
         pool = self.slots.pool
@@ -246,7 +246,6 @@ class PromptCache:
             path_length,
             pool.top,
             scores_in_memory=pool.scores_in_memory,
-            alike=alike,
         )
 
     def blocks_kept(self, exit_layer: int) -> int:
