@@ -183,7 +183,8 @@ def _wire_settings(bind: Binder, form: FormControls) -> None:
     changes = [parts[name].change for name in CONTROLS if name not in ("judge", "seed")]
     shown = [parts["estimate"], parts["chips"]]
     gr.on([*changes, news.change], bind(estimate), form.controls, shown, trigger_mode="always_last", **QUIET)
-    form.ran.then(time.monotonic, None, news, **QUIET)
+    # Through the queue: past it, the browser is not told that a state has changed.
+    form.ran.then(time.monotonic, None, news, **QUIET | {"queue": True})
     parts["accepted"].change(bind(show_ideas), parts["accepted"], parts["ideas"], trigger_mode="always_last", **QUIET)
     prompt = [parts[name] for name in ("model", "question", "template")]
     changes = [each.change for each in prompt]
