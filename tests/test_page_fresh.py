@@ -99,8 +99,11 @@ def test_the_link_after_stop_opens_the_same_answers_in_a_fresh_browser_and_run_g
         page.get_by_text(re.compile("Going on.*of 3,000 answers")).wait_for(timeout=60_000)
         page.get_by_role("button", name="Stop", exact=True).click()
         page.get_by_text("Stopped. What came so far stays").wait_for(timeout=60_000)
-        page.reload()
+        page.wait_for_function("location.search.includes('run=')")
+        query = page.url.partition("?")[2]
+    with visit(f"?{query}", color_scheme="dark") as page:  # the address, which names the form too
         page.locator("#status", has_text="of a run that was stopped").wait_for()
+        assert page.locator(".hcl-notices").count() == 0
 
 
 @pytest.mark.parametrize("width", [1280, 390])
