@@ -99,5 +99,27 @@ def test_the_link_after_stop_opens_the_same_answers_in_a_fresh_browser_and_run_g
         page.get_by_text(re.compile("Going on.*of 3,000 answers")).wait_for(timeout=60_000)
         page.get_by_role("button", name="Stop", exact=True).click()
         page.get_by_text("Stopped. What came so far stays").wait_for(timeout=60_000)
-        page.reload()
+        page.wait_for_function("location.search.includes('run=')")
+        query = page.url.partition("?")[2]
+    with visit(f"?{query}", color_scheme="dark") as page:  # the address, which names the form too
         page.locator("#status", has_text="of a run that was stopped").wait_for()
+        assert page.locator(".hcl-notices").count() == 0
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_empty_area_stands_below_the_columns_in_sight(visit, width):
+    below = """() => {
+        const columns = document.querySelector("#answers .hcl-columns"), area = columns.getBoundingClientRect();
+        const places = [...columns.children].map((column) => column.getBoundingClientRect());
+        const seen = places.filter((place) => place.right > area.left + 1 && place.left < area.right - 1);
+        return area.bottom - Math.max(...seen.map((place) => place.bottom));
+    }"""
+    with visit(width=width) as page:
+        columns(page, 30)
+        for left in ("columns.scrollWidth", "0", "columns.scrollWidth / 2"):
+            page.evaluate(
+                f"() => {{ const columns = document.querySelector('#answers .hcl-columns');"
+                f"columns.scrollLeft = {left}; }}"
+            )
+            page.wait_for_timeout(600)
+            assert 0 <= page.evaluate(below) < 40
