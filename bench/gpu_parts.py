@@ -188,7 +188,7 @@ def measure_question(lm: CausalLM, question: Question, card: Gpu, options: argpa
     took = statistics.median(seconds(ask) for _ in range(options.repeats))
     replayed = replay(lm, work)
     shared = sharing_of(work, layers, protocol)
-    asked = replace(protocol, prompt_tokens=work.blocks[0][1])
+    asked = replace(protocol, prompt_tokens=work.prompt_tokens)
     scratch = scratch_bytes(lm.readout_device.type)
     expected = estimate(lm.shape, card, shared, layers, scratch=scratch, protocol=asked)
     limit = card.seconds(work.bytes_moved(lm.shape), work.operations(lm.shape))

@@ -21,10 +21,18 @@ class Work:
     Attributes:
         blocks: Layer and rows of each call of a block; the prompt's come first.
         readouts: Rows of each readout.
+        num_prompt_calls: Calls of blocks for the prompt, those before the first readout: its template's prefix and the
+            rest run apart.
     """
 
     blocks: list[tuple[int, int]] = field(default_factory=list)
     readouts: list[int] = field(default_factory=list)
+    num_prompt_calls: int = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt."""
+        return sum(rows for layer, rows in self.blocks[: self.num_prompt_calls] if layer == 0)
 
     def operations(self, shape: ModelShape) -> int:
         """Floating-point operations of the products, attention left out."""
@@ -42,7 +50,13 @@ class Work:
 def recorded(lm: CausalLM) -> Iterator[Work]:
     """Notes the calls of blocks and readouts while it lasts."""
     work = Work()
-    with noted(lm, lambda layer, num_rows: work.blocks.append((layer, num_rows)), work.readouts.append):
+
+    def on_readout(num_rows: int) -> None:
+        if not work.readouts:
+            work.num_prompt_calls = len(work.blocks)
+        work.readouts.append(num_rows)
+
+    with noted(lm, lambda layer, num_rows: work.blocks.append((layer, num_rows)), on_readout):
         yield work
 
 
@@ -66,7 +80,6 @@ def replay(lm: CausalLM, work: Work) -> dict[str, float]:
 
 def sharing_of(work: Work, layers: Sequence[int], protocol: Protocol) -> Sharing:
     """What is left of the work of answers that share nothing and never end early; the prompt's rows are not counted."""
-    of_prompt = max(layer for layer, _ in work.blocks) + 1
-    rows = sum(rows for _, rows in work.blocks[of_prompt:])
+    rows = sum(rows for _, rows in work.blocks[work.num_prompt_calls :])
     unshared = protocol.samples * protocol.tokens
     return Sharing(rows / (unshared * sum(layers)), sum(work.readouts) / (unshared * len(layers)))
