@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hcl_core.errors import NotHereError, QuestionFileError, SettingsError
 from hcl_core.folders import user_path
 from hcl_core.judges.names import NO_JUDGE, check_judge, full_judge_name
-from hcl_core.models.catalogue import find_model
+from hcl_core.models.catalogue import did_you_mean, find_model
 from hcl_core.models.engines import EngineName
 from hcl_core.models.footprint import WeightFormat
 from hcl_core.models.head_records import FitProgress, FitSettings, HeadConfig
@@ -119,7 +119,8 @@ def shape_and_engine(name: str, config_is_enough: bool = False) -> tuple[ModelSh
 
     location = checkpoints.find_here(name) or (checkpoints.find_config(name) if config_is_enough else None)
     if location is None:
-        raise NotHereError(f"{name!r} is neither a name that `models` lists nor a model on this machine")
+        hint = did_you_mean(name)
+        raise NotHereError(f"{name!r} is neither a name that `models` lists nor a model on this machine{hint}")
     return read_shape(location)
 
 

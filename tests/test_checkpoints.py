@@ -33,6 +33,7 @@ from hcl_core.errors import (
     UnsafeWeightsError,
 )
 from hcl_core.models.catalogue import DEFAULT_MODEL
+from hcl_core.registry import model_shape
 
 NAME = DEFAULT_MODEL.name
 
@@ -265,8 +266,38 @@ def test_unknown_repository_is_not_found(hub):
 
 def test_name_that_no_repository_can_have_is_not_found(hub):
     hub.answer = HFValidationError("Repo id must use alphanumeric chars")
-    with pytest.raises(ModelNotFoundError, match="there is no model 'no spaces please'"):
-        resolve("no spaces please", never)
+    with pytest.raises(ModelNotFoundError, match="there is no model 'no/spaces please'"):
+        resolve("no/spaces please", never)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("smolm2-135m", "smollm2-135m"),
+        ("smollm2-135", "smollm2-135m"),
+        (" SmolLM2-135", "smollm2-135m"),
+        ("Qwen3-0.6", "qwen3-0.6b"),
+        ("SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M-Instruct"),
+    ],
+)
+def test_a_slip_in_a_name_is_not_blamed_on_the_network(hub, typed, meant):
+    with pytest.raises(ModelNotFoundError) as raised:
+        resolve(typed, never)
+    assert str(raised.value) == f"there is no model {typed!r}; did you mean {meant}?"
+    with pytest.raises(ModelNotFoundError) as raised:
+        model_shape(typed)
+    assert str(raised.value).endswith(f"; did you mean {meant}?")
+
+
+def test_a_name_without_a_slash_that_is_like_no_other_says_what_is_wanted(hub):
+    with pytest.raises(ModelNotFoundError, match="there is no model 'nope': give a name that `models` lists"):
+        resolve("nope", never)
+
+
+def test_a_slip_in_a_hub_id_is_told_beside_the_network(hub):
+    said = message_of("HuggingFaceTB/SmolLM2-135M-Instrukt")
+    assert "cannot be reached" in said
+    assert said.endswith("; did you mean HuggingFaceTB/SmolLM2-135M-Instruct?")
 
 
 def test_hub_that_refuses_is_quoted(hub):

@@ -1,5 +1,6 @@
 """The models that the program knows by name. Any other Hub id or local folder works too."""
 
+import difflib
 from dataclasses import dataclass
 
 from hcl_core.models.engines import FAST, FAST_FAMILIES, REFERENCE, EngineName
@@ -126,3 +127,13 @@ def find_model(name: str) -> CatalogueModel | None:
     """The catalogue entry with that short name or Hub id, if any."""
     lowered = name.strip().lower()
     return next((model for model in CATALOGUE if lowered in (model.name, model.repo_id.lower())), None)
+
+
+def did_you_mean(name: str) -> str:
+    """What to add to an error about a name that is no model's: the nearest name of the catalogue, if one is near."""
+    names = {
+        repo.lower(): model.repo_id for model in CATALOGUE for repo in (model.repo_id, model.repo_id.split("/")[1])
+    }
+    names |= {model.name: model.name for model in CATALOGUE}
+    near = difflib.get_close_matches(name.strip().lower(), names, n=1, cutoff=0.75)
+    return f"; did you mean {names[near[0]]}?" if near else ""

@@ -26,7 +26,7 @@ from hcl_core.errors import (
     NoNetworkError,
 )
 from hcl_core.folders import cache_folder
-from hcl_core.models.catalogue import CatalogueModel, find_model
+from hcl_core.models.catalogue import CatalogueModel, did_you_mean, find_model
 from hcl_core.models.wheels import find_wheel
 
 # Never the pickled *.bin or *.pt, never code, and no second copy of the weights (consolidated.safetensors).
@@ -107,6 +107,8 @@ def locate(name: str, convert: Convert) -> Location:
     known = find_model(name)
     if is_gguf(name):
         return _from_gguf(name, convert)
+    if known is None and "/" not in name:  # no Hub id, so the Hub is not asked
+        raise _no_model(name)
     label, repo_id = (known.name, known.repo_id) if known else (name, name)
     wheel = _find_wheel(known)
     try:
@@ -233,10 +235,7 @@ def _explain_hub_error(error: Exception, name: str, known: CatalogueModel | None
             f"{name} is gated: accept its licence on its Hub page, then log in with `hf auth login` or set HF_TOKEN"
         )
     if isinstance(error, (RepositoryNotFoundError, HFValidationError)):
-        return ModelNotFoundError(
-            f"there is no model {name!r}: give a name that `models` lists, a Hub id such as owner/name, a folder or "
-            "a GGUF file (a private model needs HF_TOKEN)"
-        )
+        return _no_model(name)
     if isinstance(error, HfHubHTTPError):
         return NoNetworkError(f"the Hub refused {name}: {str(error).splitlines()[0]}")
     if isinstance(error, (HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError)):
@@ -248,10 +247,20 @@ def _explain_hub_error(error: Exception, name: str, known: CatalogueModel | None
         gated = (
             f" ({known.repo_id}, gated: it needs an accepted licence and HF_TOKEN)" if known and known.is_gated else ""
         )
+        meant = "" if known is not None else did_you_mean(name)
         return NoNetworkError(
-            f"{name} is not on this machine and the Hub cannot be reached: go online{gated}, or {install}"
+            f"{name} is not on this machine and the Hub cannot be reached: go online{gated}, or {install}{meant}"
         )
     return HclError(f"could not store {name}: {error}")
+
+
+def _no_model(name: str) -> ModelNotFoundError:
+    if meant := did_you_mean(name):
+        return ModelNotFoundError(f"there is no model {name!r}{meant}")
+    return ModelNotFoundError(
+        f"there is no model {name[:200]!r}: give a name that `models` lists, a Hub id such as owner/name, a folder or "
+        "a GGUF file (a private model needs HF_TOKEN)"
+    )
 
 
 def _fingerprint(path: Path) -> str:
