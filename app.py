@@ -6,6 +6,7 @@ import os
 import threading
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hcl_core.quiet import no_bars_in_a_pipe, quiet_start
 
@@ -61,8 +62,21 @@ with quiet_start():
 _KEEP_ALIVE = 75
 
 
+class _Once(argparse.Action):
+    """An option with one value; argparse would take the last of several without a word."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
+        """Store the value, or end the program where there is one already."""
+        given = vars(namespace).setdefault("given", set())
+        if self.dest in given:
+            parser.error(f"{option} takes one value, and was given twice: give it once")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="HCL Explorer in the browser.")
+    parser.register("action", None, _Once)
     # A Space says where to listen through Gradio's own variables.
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="default %(default)s")
     parser.add_argument("--port", type=int, default=None, help="default: the first free one from 7860")

@@ -88,7 +88,9 @@ def command(tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def run_tiny(command, tiny):
     def run(*arguments):
-        return command("run", "--model", tiny, "--samples", 3, "--max-new-tokens", 4, *arguments)
+        usual = {"--model": tiny, "--samples": 3, "--max-new-tokens": 4}
+        missing = [each for name, value in usual.items() if name not in arguments for each in (name, value)]
+        return command("run", *missing, *arguments)
 
     return run
 

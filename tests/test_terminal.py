@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from conftest import run_command
+from typer.main import get_command
 
+from hcl_core.cli import app
 from hcl_core.quiet import no_bars_in_a_pipe
 
 REPO = Path(__file__).parent.parent
@@ -35,6 +37,49 @@ def test_a_number_is_typed_in_digits(command, option, text, joined):
     code, out, err = command(*RUN, *([f"{option}={text}"] if joined else [option, text]))
     assert (code, out) == (2, "")
     assert option in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("run", "--question", "x", "--question", "y"), "--question takes one value, and was given 2 times"),
+        (("run", "--question", "x", "--layers=2", "--layers", "2"), "--layers takes one value, and was given 2 times"),
+        (("compare", "a", "--layers", "1,2", "b", "--layers", "2,3"), "--layers takes one value, and was given 2"),
+        (("show", "a", *("--limit", "1") * 3), "--limit takes one value, and was given 3 times"),
+    ],
+)
+def test_an_option_with_one_value_is_given_once(command, arguments, expected):
+    code, out, err = command(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {expected}")
+    assert f"`{arguments[0]} --help`" in err
+
+
+def test_an_option_of_the_page_with_one_value_is_given_once():
+    command = [sys.executable, REPO / "app.py", "--port", "7860", "--port=7861"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("--port takes one value, and was given twice: give it once\n")
+
+
+def test_every_option_that_takes_one_value_is_refused_twice(command):
+    program = get_command(app)
+    tried = 0
+    for name, each in program.commands.items():
+        for option in each.params:
+            if option.param_type_name == "option" and not option.is_flag and not option.multiple:
+                text = {"--format": "zip", "--engine": "local"}.get(option.opts[0], "7")
+                places = ["x"] * sum(1 for other in each.params if other.param_type_name == "argument")
+                code, _, err = command(name, *places, *[option.opts[0], text] * 2)
+                assert (code, option.opts[0] in err and "given 2 times" in err) == (2, True), (name, option.opts, err)
+                tried += 1
+    assert tried > 50
+
+
+def test_what_takes_several_values_and_help_stay(command):
+    assert command("run", "--help", "--question", "x", "--question", "y")[0] == 0
+    _, _, err = command("run", "--accept", "a", "--accept", "b")
+    assert "given" not in err
 
 
 @pytest.mark.parametrize("layers", ["1_0", "٣", "２:４", "1:1_0", "1::1_0", "²"])

@@ -4,6 +4,7 @@ import errno
 import io
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -23,18 +24,32 @@ from hcl_core.text import one_line, printable
 
 
 class Command(TyperCommand):
-    """A command whose numbers are digits: pydantic, with which typer reads them, takes ``1_0`` for 10."""
+    """A command that takes an option's one value once, and numbers in digits.
+
+    Typer would take the last of several values without a word, and ``1_0`` for 10.
+    """
 
     def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
-        """As typer does; raises ``SettingsError`` for an underscore in a number."""
+        """As typer does; raises ``SettingsError`` for an option given twice, and for an underscore in a number."""
         given = list(arguments)
         rest = super().parse_args(context, arguments)
+        self._check_given_once(context, given)
         for parameter in self.params:
             if isinstance(context.params.get(parameter.name or ""), int | float):
                 for text in _values_of(given, parameter.opts):
                     if "_" in text:
                         raise SettingsError(f"{parameter.opts[0]} must be a number in digits; got {text[:40]!r}")
         return rest
+
+    def _check_given_once(self, context: Any, arguments: list[str]) -> None:
+        _, _, order = self.make_parser(context).parse_args(args=list(arguments))
+        for parameter, count in Counter(order).items():
+            takes_one = not getattr(parameter, "multiple", True) and not getattr(parameter, "is_flag", True)
+            if takes_one and count > 1:
+                raise SettingsError(
+                    f"{parameter.opts[0]} takes one value, and was given {count} times: give it once; "
+                    f"`{context.info_name} --help` says what it can be"
+                )
 
 
 class Program(typer.Typer):
