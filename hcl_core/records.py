@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from hcl_core.answer_rules import AnswerRule
 from hcl_core.errors import SettingsError
+from hcl_core.text import id_of, one_line
 
 Outcome = Literal["correct", "incorrect", "not_attempted", "unjudged"]
 # Answers that have an idea: the correct ones, and every attempt at an open question.
@@ -74,12 +75,20 @@ class Question:
             raise SettingsError("a question needs a text; got an empty one")
         if not all(names and all(name.strip() for name in names) for names in self.ideas):
             raise SettingsError(
-                f"question {self.id!r} needs accepted answers, none of them empty, or no list of them at all; "
-                f"got {list(self.answers)}"
+                f"a question needs accepted answers, none of them empty, or no list of them at all; got "
+                f"{list(self.answers)}"
             )
         if len(set(self.accepted_answers)) < len(self.accepted_answers):
             repeated = next(name for name, count in Counter(self.accepted_answers).items() if count > 1)
-            raise SettingsError(f"question {self.id!r} names the accepted answer {repeated[:80]!r} more than once")
+            raise SettingsError(
+                f"the accepted answer {repeated[:80]!r} is named more than once: names of one idea stand together, as "
+                "in United States|USA"
+            )
+
+    @property
+    def label(self) -> str:
+        """What messages call it: its id, or the beginning of its text where nobody gave it an id."""
+        return self.id if self.id != id_of(self.text) else one_line(self.text)[:60]
 
     @property
     def is_open(self) -> bool:

@@ -1,5 +1,6 @@
 """Text from models, users and libraries on one line, made safe to print."""
 
+import hashlib
 import unicodedata
 
 # Invisible joiners that the spelling of some words and emoji needs.
@@ -9,6 +10,11 @@ _JOINERS = "\u200c\u200d"
 def one_line(text: str) -> str:
     """``text`` with each run of white space as one space, and none around it."""
     return " ".join(text.split())
+
+
+def id_of(text: str) -> str:
+    """The id of a question to which nobody gave one: the same for texts that are the same on one line."""
+    return "q-" + hashlib.blake2b(one_line(text).encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
 
 
 def printable(text: str) -> str:

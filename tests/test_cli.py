@@ -484,7 +484,7 @@ MISTAKES = {
     "unknown dtype": ([*OWN, "--dtype", "int4"], "dtype must be auto"),
     "unknown device": ([*OWN, "--device", "toaster"], "device must be auto"),
     "absent device": ([*OWN, "--device", "cuda:99"], "device cuda:99 is not here"),
-    "too long a question": (["--question", "Why? " * 200, "--accept", "x"], "exceed this model's window of 512"),
+    "too long a question": (["--question", "Why? " * 200, "--accept", "x"], "error: question 'Why? Why? Why? Why? "),
     "too long an answer": ([*OWN, "--max-new-tokens", "500"], "exceed this model's window of 512"),
     "unknown option": ([*OWN, "--sample", "3"], "No such option"),
     "option without its value": ([*OWN, "--layers"], "--layers"),

@@ -20,7 +20,7 @@ from hcl_core.ideas.names import (
 )
 from hcl_core.judges.alias import AliasJudge
 from hcl_core.ports import RightAnswer
-from hcl_core.questions.own import read_idea, write_idea
+from hcl_core.questions.own import make_question, read_idea, write_idea
 from hcl_core.records import Question
 
 COUNTRIES = Question(
@@ -122,6 +122,32 @@ def test_one_name_in_a_tuple_is_the_plain_name():
 def test_a_name_of_two_ideas_is_an_error(answers):
     with pytest.raises(SettingsError, match="more than once"):
         Question("q", "Which?", answers)
+
+
+@pytest.mark.parametrize(
+    ("answers", "ideas"),
+    [
+        (("iron", ("Iron", "IRON")), (("iron", "Iron", "IRON"),)),
+        (("Iron", "iron"), (("Iron", "iron"),)),
+        ((("iron", "Fe"), ("FE", "Iron")), (("iron", "Fe", "FE", "Iron"),)),
+        (("STRASSE", "Straße", "Weg"), (("STRASSE", "Straße"), ("Weg",))),
+    ],
+)
+def test_ideas_that_differ_in_case_alone_are_one(answers, ideas):
+    assert make_question("Which?", answers).ideas == ideas
+
+
+@pytest.mark.parametrize("answers", [("iron", ("iron", "Fe")), ("Iron", ("iron", "Fe")), (("a", "b"), ("b", "c"))])
+def test_a_name_of_two_ideas_is_refused_without_an_id_that_nobody_gave(answers):
+    with pytest.raises(SettingsError, match="is named more than once: .*United States.USA") as raised:
+        make_question("Which?", answers)
+    assert "q-" not in str(raised.value)
+
+
+def test_a_question_is_called_by_its_text_where_nobody_gave_it_an_id():
+    assert make_question("Which  metal?", ["iron"]).label == "Which metal?"
+    assert make_question("Which metal?", ["iron"], "m1").label == "m1"
+    assert len(make_question("Why? " * 100, ["iron"]).label) == 60
 
 
 @pytest.mark.parametrize("answers", [((),), (("a", " "),), (3,), (["a", "b"],), (("a", 4),)])

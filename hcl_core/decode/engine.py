@@ -53,7 +53,7 @@ def tokenize_checked(
     prompt_token_ids = tokenize_prompt(stored, reader, template)
     if len(prompt_token_ids) + max_new_tokens > max_positions:
         raise ContextTooLongError(
-            f"question {stored.question.id!r}: a prompt of {len(prompt_token_ids)} tokens and an answer of up to "
+            f"question {stored.question.label!r}: a prompt of {len(prompt_token_ids)} tokens and an answer of up to "
             f"{max_new_tokens} exceed this model's window of {max_positions}; "
             "shorten the question or lower the number of new tokens"
         )

@@ -68,12 +68,12 @@ class WholeModel:
         for completion in completions:
             if not completion or not all(0 <= token < lm.vocab_size for token in completion):
                 raise SettingsError(
-                    f"question {stored.question.id!r}: an answer needs at least one token, and token ids from 0 to "
+                    f"question {stored.question.label!r}: an answer needs at least one token, and token ids from 0 to "
                     f"{lm.vocab_size - 1}; got {str(completion)[:80]}"
                 )
             if num_prompt_tokens + len(completion) > lm.max_positions:
                 raise ContextTooLongError(
-                    f"question {stored.question.id!r}: a prompt of {num_prompt_tokens} tokens and an answer of "
+                    f"question {stored.question.label!r}: a prompt of {num_prompt_tokens} tokens and an answer of "
                     f"{len(completion)} exceed this model's window of {lm.max_positions}"
                 )
 

@@ -1,11 +1,11 @@
 """Questions made from a text and its accepted ideas, and ideas as people type them."""
 
-import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from hcl_core.errors import SettingsError
 from hcl_core.records import Question
-from hcl_core.text import one_line
+from hcl_core.text import id_of, one_line
 
 
 def read_idea(text: str) -> str | tuple[str, ...]:
@@ -30,18 +30,31 @@ def make_question(
 
     Args:
         text: The question.
-        answers: The accepted ideas, see ``Question.answers``; what is repeated counts once.
+        answers: The accepted ideas, see ``Question.answers``; ideas whose names differ in nothing but case are one.
         question_id: Unique within its set.
         topic: Optional group.
         difficulty: Optional grade.
 
     Raises:
-        SettingsError: A text is empty or has a NUL character, or a name stands in two ideas.
+        SettingsError: A text is empty or has a NUL character, or a name, in whatever case, stands in two ideas.
     """
-    # Two questions that are the same on one line are the same question.
-    derived = "q-" + hashlib.blake2b(one_line(text).encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
-    ideas = (idea if isinstance(idea, str) else tuple(dict.fromkeys(idea)) for idea in answers)
-    question = Question(question_id or derived, text, tuple(dict.fromkeys(ideas)), topic, difficulty)
+    ideas: dict[frozenset[str], tuple[str, ...]] = {}
+    for idea in answers:
+        names = (idea,) if isinstance(idea, str) else tuple(idea)
+        folded = frozenset(_folded(name) for name in names)
+        ideas[folded] = tuple(dict.fromkeys((*ideas.get(folded, ()), *names)))
+    counts = Counter(name for folded in ideas for name in folded)
+    question = Question(question_id or id_of(text), text, tuple(ideas.values()), topic, difficulty)
+    if repeated := [name for name in question.accepted_answers if counts[_folded(name)] > 1]:
+        raise SettingsError(
+            f"the accepted answer {repeated[0][:80]!r} is named more than once: names of one idea stand together, as "
+            "in United States|USA"
+        )
     if any("\0" in each for each in (question.id, text, *question.accepted_answers, topic or "", difficulty or "")):
         raise SettingsError(f"a question must have no NUL character; got {ascii(text)[:80]}")
     return question
+
+
+def _folded(name: str) -> str:
+    """``name`` without case; what is no text is left to ``Question``, which refuses it."""
+    return name.casefold() if isinstance(name, str) else name
