@@ -297,6 +297,14 @@ def test_a_row_that_cannot_be_read_is_refused_if_asked(tmp_path):
         load(tmp_path / "set.csv", text, is_strict=True)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \n", ""])
+def test_an_object_that_is_not_closed_is_at_fault_at_its_end(tmp_path, end):
+    opened = '{"question": "Other?", "answers": ["x"]'
+    text = '{"question": "Capital?", "answers": ["Paris"]}\n' + opened + end
+    with pytest.raises(QuestionFileError, match=f"line 2: not JSON: .* delimiter at column {len(opened) + 1}$"):
+        load(tmp_path / "set.jsonl", text, is_strict=True)
+
+
 def test_a_file_of_rows_that_cannot_be_read_names_the_first(tmp_path):
     with pytest.raises(QuestionFileError, match="set.csv, line 2: its answers are empty"):
         load(tmp_path / "set.csv", "question,answers\na?,nan\n,x\n")

@@ -62,6 +62,7 @@ def _stream_rows(text: str) -> Iterator[Row]:
 def _read(line: str) -> Any:
     if len(line) > _MAX_LINE:
         return RowError(Reason.NOT_JSON, f"the line is longer than {_MAX_LINE:,} letters")
+    line = line.rstrip()  # a decoder that fails at the line's end would name the line after it
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
