@@ -239,6 +239,26 @@ def test_columns_that_say_nothing_are_listed(tmp_path):
         load(tmp_path / "set.jsonl", json.dumps({"instruction": "Do", "input": "x", "output": "a text"}))
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("Nr;Frage;Lösung;Quelle\n1;Which?;x;y\n", "answers missing; .* are wanted; got Frage, Lösung, Nr, Quelle$"),
+        ("Frage;Antwort;Antworten\nWhich?;x;y\n", "the columns Antworten and Antwort could all be the answers; Antwor"),
+        ("Frage;Antwort;Is Correct\nWhich?;x;y\n", "the column Is Correct may say .*; Antwort would be read"),
+    ],
+)
+def test_columns_are_called_as_the_file_calls_them(tmp_path, text, problem):
+    with pytest.raises(QuestionFileError, match=problem):
+        load(tmp_path / "set.csv", text)
+
+
+def test_columns_that_are_not_read_are_called_as_the_file_calls_them(tmp_path):
+    reports = []
+    (tmp_path / "set.csv").write_text("Frage;Antwort;Die Quelle\nWhich?;x;y\n", encoding="utf-8")
+    LocalQuestions(tmp_path / "set.csv", on_report=reports.append).load()
+    assert reports[0].unread == ("Die Quelle",)
+
+
 def test_a_choice_that_is_none_is_named(tmp_path):
     with pytest.raises(QuestionFileError, match="answer 'E' is none of the 2 choices"):
         load(tmp_path / "set.jsonl", json.dumps({"question": "Which?", "choices": ["Sun", "Mars"], "answer": "E"}))

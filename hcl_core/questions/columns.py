@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -59,6 +59,11 @@ def answer_number(name: str) -> int | None:
     """The number in a column's name such as ``answer2``."""
     found = _NUMBERED.fullmatch(name)
     return int(found.group(1)) if found else None
+
+
+def written_name(values: Iterable[Any], name: str) -> str:
+    """The column among ``values`` that ``column_name`` calls ``name``, as the file has it; what messages call it."""
+    return next((str(each) for each in values if column_name(str(each)) == name), name)
 
 
 def named_values(values: Mapping[Any, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hcl_core.errors import QuestionFileError, SettingsError
-from hcl_core.questions.columns import LayoutError, named_values
+from hcl_core.questions.columns import LayoutError, named_values, written_name
 from hcl_core.questions.layouts import layout_of, read_question, unread_columns
 from hcl_core.questions.report import MOST_NUMBERS, Encoding, LoadReport, Note, Places, Reason
 from hcl_core.questions.rows import Row, RowError, Unit
@@ -38,7 +38,7 @@ class Gatherer:
         self._num_merged = 0
         self._skipped: OrderedDict[Reason, Places] = OrderedDict()
         self._notes: OrderedDict[Note, Places] = OrderedDict()
-        self._unread: dict[str, None] = {}
+        self._unread: dict[str, str] = {}  # as the file has them, by their names
 
     @property
     def is_full(self) -> bool:
@@ -56,9 +56,9 @@ class Gatherer:
                 raise row.values
             values = named_values(row.values)
             if not any(value not in (None, "", [], {}) for value in values.values()) and values:
-                layout_of(values)  # a header without rows: its columns may be unknown
+                layout_of(values, row.values)  # a header without rows: its columns may be unknown
                 return
-            layout = layout_of(values)
+            layout = layout_of(values, row.values)
             question, note = read_question(values, layout)
             self._keep(question, row.number)
         except LayoutError as error:
@@ -69,7 +69,9 @@ class Gatherer:
             self._skip(row.number, Reason.VALUE, str(error))
         else:
             self._layouts[layout.name] += 1
-            self._unread |= dict.fromkeys(unread_columns(values, layout)[:_MAX_UNREAD])
+            for name in unread_columns(values, layout)[:_MAX_UNREAD]:
+                if name not in self._unread:
+                    self._unread[name] = written_name(row.values, name)
             if note is not None:
                 self._notes[note] = _one_more(self._notes.get(note), row.number)
 
@@ -105,7 +107,7 @@ class Gatherer:
             self._num_merged,
             tuple(self._skipped.items()),
             tuple(self._notes.items()),
-            tuple(self._unread)[:_MAX_UNREAD],
+            tuple(self._unread.values())[:_MAX_UNREAD],
             encoding,
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 from hcl_core.questions import readers
 from hcl_core.questions.cells import is_empty, literal
 from hcl_core.questions.choices import KEYS, LISTS, has_choices, is_single
-from hcl_core.questions.columns import LayoutError, answer_number, column_name
+from hcl_core.questions.columns import LayoutError, answer_number, column_name, is_index, written_name
 from hcl_core.questions.own import make_question
 from hcl_core.questions.readers import QUESTIONS, Draft, Values
 from hcl_core.questions.report import Note, Reason
@@ -91,25 +91,30 @@ def has_layout(columns: Iterable[str]) -> bool:
     return bool(_candidates(frozenset(column_name(str(name)).partition(".")[0] for name in columns)))
 
 
-def layout_of(row: Values) -> Layout:
+def layout_of(row: Values, written: Iterable[Any] | None = None) -> Layout:
     """The layout of a row.
+
+    Args:
+        row: Its values.
+        written: Its columns as the file has them, for messages; the names in ``row`` by default.
 
     Raises:
         LayoutError: Its columns have several meanings.
         RowError: It has no known layout.
     """
+    columns = [*row] if written is None else [each for each in written if not is_index(column_name(str(each)))]
     candidates = _candidates(frozenset(row))
     for layout in candidates:
         if layout.holds is None or layout.holds(row):
-            _check_one_meaning(layout, row)
+            _check_one_meaning(layout, row, columns)
             return layout
-    wanted = _WANTED.format(_listed(row))
+    wanted = _WANTED.format(_listed(columns))
     lacking = "answers" if "question" in row else "question" if {"answer", "answers"} & row.keys() else None
     raise RowError(Reason.COLUMNS, f"{lacking} missing; {wanted}" if lacking else wanted)
 
 
 def _listed(columns: Iterable[str]) -> str:
-    return ", ".join(sorted(map(str, columns)))[:200]
+    return ", ".join(sorted(map(str, columns), key=str.casefold))[:200]
 
 
 @lru_cache(maxsize=1_000)
@@ -123,7 +128,7 @@ def _candidates(names: frozenset[str]) -> tuple[Layout, ...]:
     return tuple(layout for layout in LAYOUTS if layout.required <= names)
 
 
-def _check_one_meaning(layout: Layout, row: Values) -> None:
+def _check_one_meaning(layout: Layout, row: Values, written: list[Any]) -> None:
     """Raise ``LayoutError`` if another column could be the question, or could have the answers."""
     if layout in (_MULTIPLE_CHOICE, _NUMBERED):
         return
@@ -134,15 +139,16 @@ def _check_one_meaning(layout: Layout, row: Values) -> None:
         asked = [name for name in asked if name not in _RENDERED]
     for what, found in (("the question", asked), ("the answers", accepted)):
         if len(found) > 1 and not used >= set(found):
-            read = next(name for name in (*layout.required, *found) if name in found)
+            read = written_name(written, next(name for name in (*layout.required, *found) if name in found))
+            listed = " and ".join(written_name(written, name) for name in found)
             raise LayoutError(
-                f"the columns {' and '.join(found)} could all be {what}; {read} would be read (layout {layout.name}): "
+                f"the columns {listed} could all be {what}; {read} would be read (layout {layout.name}): "
                 f"remove or rename the others"
             )
-    if marks := [name for name in _MARKS if name in row and accepted]:
+    if marks := [written_name(written, name) for name in _MARKS if name in row and accepted]:
         raise LayoutError(
-            f"the column {marks[0]} may say which answers are right; {accepted[0]} would be read as right in every row "
-            f"(layout {layout.name}): keep the right answers and remove {marks[0]}"
+            f"the column {marks[0]} may say which answers are right; {written_name(written, accepted[0])} would be "
+            f"read as right in every row (layout {layout.name}): keep the right answers and remove {marks[0]}"
         )
 
 
