@@ -221,7 +221,10 @@ def test_run_says_in_one_line_what_it_read_and_refuses_what_it_cannot_if_asked(r
     file = tmp_path / "mine.csv"
     file.write_text("question;answers\nOne?;x\nTwo?;nan\n", encoding="utf-16")
     _, _, err = run_tiny("--questions", file, "--layers", "4", "--out", tmp_path / "out")
-    said = "mine.csv: layout question, answers; 1 question; read as UTF-16; 1 skipped: no answer (line 3)"
+    said = (
+        "mine.csv: layout question, answers; 1 question; read as UTF-16; 1 skipped: no answer, "
+        "and no [] as for an open question (line 3)"
+    )
     assert said in err.splitlines()
     assert_one_line_error(run_tiny("--questions", file, "--strict"), "mine.csv, line 3: its answers are empty")
 

@@ -279,7 +279,7 @@ def test_the_report_is_one_line(tmp_path):
     _, report = load(tmp_path / "mine.csv", "question,answers,source\n" + "".join(rows))
     assert report.describe() == (
         "mine.csv: layout question, answers; 2 questions; 1 row joined with the same question; "
-        "7 skipped: no answer (lines 2, 3, 4, 5, 6 and 2 more); "
+        "7 skipped: no answer, and no [] as for an open question (lines 2, 3, 4, 5, 6 and 2 more); "
         "several answers in a cell, divided at | or ; or a line's end (line 10); "
         "one answer has commas or slashes; write | between answers to divide it (line 11); columns not read: source"
     )
@@ -295,6 +295,28 @@ def test_a_row_that_cannot_be_read_is_refused_if_asked(tmp_path):
     assert load(tmp_path / "set.csv", text)[0] == CAPITAL
     with pytest.raises(QuestionFileError, match="set.csv, line 3: its answers are empty"):
         load(tmp_path / "set.csv", text, is_strict=True)
+
+
+@pytest.mark.parametrize("header", ["question;answers", "Frage;Antwort", "question;answer"])
+@pytest.mark.parametrize("suffix", [".csv", ".txt"])
+def test_an_empty_list_in_a_cell_makes_an_open_question(tmp_path, header, suffix):
+    text = f"{header}\nWhy?;[]\nWhat else?;\n"
+    questions, report = load(tmp_path / f"set{suffix}", text)
+    assert questions == [("Why?", ())]
+    assert report.describe().endswith("1 skipped: no answer, and no [] as for an open question (line 3)")
+
+
+@pytest.mark.parametrize("line", ["Why is the sky blue?", "Who, if anyone, wrote it?", "Name a planet.", "为什么？"])
+def test_a_file_with_a_question_a_line_is_told_what_its_first_line_must_be(tmp_path, line):
+    with pytest.raises(
+        QuestionFileError, match=r"the first line must name the columns, such as question;answers, .*\[\]"
+    ):
+        load(tmp_path / "set.txt", f"{line}\nWhat else?\n")
+
+
+def test_a_passage_without_an_answer_makes_no_open_question(tmp_path):
+    with pytest.raises(QuestionFileError, match="it has no accepted answer"):
+        load(tmp_path / "set.csv", "question;answer;passage\nWhy?;[];Text\n")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", " \n", ""])

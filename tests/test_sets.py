@@ -25,14 +25,15 @@ def write(path, *texts):
         (
             "en",
             "mine.csv: layout question, answers; 1 question; read as Windows-1252; 1 row joined with the same "
-            "question; 1 row skipped: no answer (line 4); one answer has commas or slashes; write | between answers "
-            "to divide it (line 3); columns not read: source.",
+            "question; 1 row skipped: no answer, and no [] as for an open question (line 4); one answer has commas or "
+            "slashes; write | between answers to divide it (line 3); columns not read: source.",
         ),
         (
             "de",
             "mine.csv: Aufbau question, answers; 1 Frage; gelesen als Windows-1252; 1 Zeile mit derselben Frage "
-            "zusammengeführt; 1 Zeile übersprungen: keine Antwort (Zeile 4); eine Antwort enthält Kommas oder "
-            "Schrägstriche; mehrere Antworten trennt ein | (Zeile 3); nicht gelesene Spalten: source.",
+            "zusammengeführt; 1 Zeile übersprungen: keine Antwort und kein [] wie bei einer offenen Frage (Zeile 4); "
+            "eine Antwort enthält Kommas oder Schrägstriche; mehrere Antworten trennt ein | (Zeile 3); "
+            "nicht gelesene Spalten: source.",
         ),
     ],
 )

@@ -27,6 +27,10 @@ _ANSWERS = ("answers", "answer", "possible_answers", "golden_answer", "golden_an
             "reference_answer", "reference", "references", "gold", "gold_answer", "ground_truth", "target", "targets",
             "ideal")  # fmt: skip
 _WANTED = "question with answers, or the columns of a published set (TriviaQA, NQ-Open, SQuAD, ...) are wanted; got {}"
+_NO_HEADER = (
+    "the first line must name the columns, such as question;answers, and each line after it has a question and its "
+    "answers, or [] where it is open; got {}"
+)
 # Columns that say whether the row's answer is right, as in WikiQA: an answer of label 0 is a wrong one.
 _MARKS = ("label", "is_correct", "correct")
 
@@ -61,7 +65,7 @@ def _layouts() -> Iterable[Layout]:
     yield Layout("SQuAD", question | {"answers"}, readers.own, frozenset({"is_impossible"}), readers.is_marked_text)
     yield Layout("question, answers", question | {"answers"}, readers.own, _RENDERED)
     aliases = ("aliases", "answer_aliases", "alias")
-    yield Layout("question, answer", question | {"answer"}, readers.one_answer("answer", *aliases), frozenset(aliases))
+    yield Layout("question, answer", question | {"answer"}, readers.own_answer(*aliases), frozenset(aliases))
     yield Layout("DROP", question | {"answers_spans"}, readers.one_answer("answers_spans"))
     yield Layout("SimpleQA (problem, answer)", frozenset({"problem", "answer"}), readers.whole_answer)
     yield Layout("q, a", frozenset({"q", "a"}), readers.short_names)
@@ -108,9 +112,16 @@ def layout_of(row: Values, written: Iterable[Any] | None = None) -> Layout:
         if layout.holds is None or layout.holds(row):
             _check_one_meaning(layout, row, columns)
             return layout
+    if any(_is_sentence(str(name)) for name in columns):
+        raise RowError(Reason.COLUMNS, _NO_HEADER.format(_listed(columns)))
     wanted = _WANTED.format(_listed(columns))
     lacking = "answers" if "question" in row else "question" if {"answer", "answers"} & row.keys() else None
     raise RowError(Reason.COLUMNS, f"{lacking} missing; {wanted}" if lacking else wanted)
+
+
+def _is_sentence(name: str) -> bool:
+    """Whether what should name a column is a question, as in a file that has one a line."""
+    return name.rstrip().endswith(("?", "？", ".")) or name.count(" ") >= 4
 
 
 def _listed(columns: Iterable[str]) -> str:

@@ -69,8 +69,21 @@ def own(row: Values) -> Draft:
     if is_empty(value):
         raise RowError(Reason.ANSWER, "its answers are empty; [] says that there are none, as for an open question")
     answers = ideas_of(value)
-    is_open = value == [] and not _WITH_PASSAGE & row.keys()
-    return Draft(_question(row), answers if is_open else _needed(answers))
+    return Draft(_question(row), answers if _is_open(value, row) else _needed(answers))
+
+
+def own_answer(*aliases: str) -> Callable[[Values], Draft]:
+    """``one_answer`` of the column ``answer``, in which an empty list makes an open question too."""
+    read = one_answer("answer", *aliases)
+
+    def read_or_open(row: Values) -> Draft:
+        return Draft(_question(row), Answers(())) if _is_open(literal(row["answer"]), row) else read(row)
+
+    return read_or_open
+
+
+def _is_open(value: Any, row: Values) -> bool:
+    return value == [] and not _WITH_PASSAGE & row.keys()
 
 
 def one_answer(column: str, *aliases: str) -> Callable[[Values], Draft]:

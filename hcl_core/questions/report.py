@@ -36,7 +36,7 @@ _REASONS = {
     Reason.COLUMNS: "other columns",
     Reason.CELLS: "cells that do not fit the header",
     Reason.QUESTION: "no question",
-    Reason.ANSWER: "no answer",
+    Reason.ANSWER: "no answer, and no [] as for an open question",
     Reason.CHOICE: "the right choice is not among the choices",
     Reason.ID: "an id of another question",
     Reason.VALUE: "a value that cannot be read",
