@@ -51,7 +51,7 @@ with quiet_start():
         from app.zerogpu import LentGpu, is_zero_gpu
         from hcl_core import registry
         from hcl_core.allocator import limit_arenas
-        from hcl_core.errors import HclError
+        from hcl_core.errors import HclError, file_and_cause
         from hcl_core.folders import cache_folder, runs_folder
         from hcl_core.models.footprint import WEIGHT_FORMATS
         from hcl_core.transfer.vetting import MAX_BYTES
@@ -148,7 +148,7 @@ def main() -> None:
         variable = f"HCL_{'_'.join(map(str, wrong['loc'])).upper()}"
         parser.exit(2, f"error: {variable}: {wrong['msg']}; got {str(wrong['input'])[:100]!r}\n")
     except (HclError, OSError) as error:  # such as a port in use
-        parser.exit(2, f"error: {error}\n")
+        parser.exit(2, f"error: {file_and_cause(error)}\n")
     limit_server_log()
     if room:
         print(room.told(options.host, page.server_port), flush=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from hcl_core.errors import DiskError, HclError, RunFolderError
+from hcl_core.errors import DiskError, HclError, RunFolderError, cause_of
 
 # What to do about an error that the disk causes; no other ``OSError`` becomes a ``DiskError``.
 _FREE_SPACE = "free some space, and the same command goes on"
@@ -143,4 +143,4 @@ def exported_file(target: Path) -> Iterator[Path]:
         with atomic_file(target) as temporary:
             yield temporary
     except OSError as error:
-        raise RunFolderError(f"cannot write {target}: {error.strerror or error}") from None
+        raise RunFolderError(f"cannot write {target}: {cause_of(error)}") from None

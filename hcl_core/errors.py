@@ -95,3 +95,14 @@ class RunReadOnlyError(RunFolderError):
 
 class RunBusyError(RunFolderError):
     """Another process is writing to the run folder."""
+
+
+def cause_of(error: Exception) -> str:
+    """What is wrong, for a message that names the file itself: of what the system refused, its words alone."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def file_and_cause(error: Exception) -> str:
+    """What is wrong, and with which file where the error names one."""
+    file = error.filename if isinstance(error, OSError) and error.strerror else None
+    return f"{file}: {cause_of(error)}" if file else cause_of(error)

@@ -106,7 +106,7 @@ class ErrorSentences:
     def _of_call(self, node, scope):
         if isinstance(node.func, ast.Attribute) and node.func.attr in ("format", "join", "split"):
             return [(node.func.value, scope)]
-        if _name(node.func) == "str":
+        if _name(node.func) in ("str", "cause_of", "file_and_cause"):
             return [(each, scope) for each in node.args]
         if isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") != "self":
             return []  # of an object whose class is not known here

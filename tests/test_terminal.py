@@ -1,5 +1,6 @@
 """The terminal at its edges: numbers, folders that cannot be used, near misses, Ctrl-C, and what a pipe gets."""
 
+import ast
 import errno
 import logging
 import os
@@ -168,6 +169,42 @@ def test_an_endless_file_is_refused(command, arguments):
     code, out, err = command(*arguments)
     assert (code, out) == (2, "")
     assert "/dev/zero" in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (*RUN, "--template-file"),
+        ("run", "--questions"),
+        ("lens", "--question", "x", "--template-file"),
+        ("fit-head", "--texts"),
+        ("judge-eval",),
+        ("judge-eval", "--precision"),
+        ("speed", "--show"),
+        ("sweep",),
+        ("import",),
+        ("score",),
+        ("repair",),
+        ("import-head",),
+    ],
+)
+@pytest.mark.parametrize("name", ["nope.json", "file/nope.json"])
+def test_a_file_that_is_not_there_is_named_once_without_a_number_of_the_system(command, arguments, name):
+    Path("file").write_text("text")
+    code, out, err = command(*arguments, name)
+    assert (code, out) == (2, "")
+    assert "Errno" not in err
+    assert err.count(name) == 1
+
+
+def test_no_error_about_a_file_quotes_the_system_as_python_prints_it():
+    wrong = []
+    for file in (*REPO.glob("hcl_core/**/*.py"), *REPO.glob("app/**/*.py")):
+        for handler in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(handler, ast.ExceptHandler) and handler.type and "OSError" in ast.unparse(handler.type):
+                raised = [ast.unparse(node) for node in ast.walk(handler) if isinstance(node, ast.Raise)]
+                wrong += [f"{file.name}: {each}" for each in raised if f"{{{handler.name}}}" in each]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(("is_terminal", "expected"), [(True, None), (False, "1")])

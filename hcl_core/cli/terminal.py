@@ -16,7 +16,7 @@ from typer.core import TyperCommand
 from typer.models import CommandFunctionType
 
 from hcl_core import __version__
-from hcl_core.errors import HclError, SettingsError, SweepError
+from hcl_core.errors import HclError, SettingsError, SweepError, file_and_cause
 from hcl_core.models.engines import REFERENCE, EngineName
 from hcl_core.questions.report import LoadReport
 from hcl_core.quiet import STOPPED
@@ -157,7 +157,7 @@ def _values_of(arguments: list[str], options: list[str]) -> list[str]:
 
 def _describe(error: OSError) -> str:
     """What the operating system refused, on one line."""
-    what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    what = file_and_cause(error)
     return f"{what}; free some space, and give the same command again" if error.errno == errno.ENOSPC else what
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hcl_core.atomic import atomic_file, disk_errors, lock_for
-from hcl_core.errors import RunFolderError, SettingsError
+from hcl_core.errors import RunFolderError, SettingsError, cause_of
 from hcl_core.ideas.keys import word_key
 from hcl_core.records import Question, Sample
 from hcl_core.strict_json import read_record, record_text
@@ -146,8 +146,7 @@ def read_person_verdicts(path: Path, run_id: str) -> PersonVerdicts:
             raise ValueError(f"they are of run {file.run_id[:40]!r}")
         return PersonVerdicts(tuple(file.verdicts))
     except (OSError, ValueError, SettingsError) as error:
-        problem = getattr(error, "strerror", None) or error
-        raise RunFolderError(f"{path.name}: no verdicts of run {run_id}: {problem}") from None
+        raise RunFolderError(f"{path.name}: no verdicts of run {run_id}: {cause_of(error)}") from None
 
 
 def person_verdicts_json(run_id: str, verdicts: PersonVerdicts) -> str:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hcl_core.atomic import atomic_file, atomic_folder
-from hcl_core.errors import RunFolderError, SettingsError
+from hcl_core.errors import RunFolderError, SettingsError, cause_of
 from hcl_core.models.head_records import HeadChoice
 from hcl_core.strict_json import record_text
 from hcl_core.user_files import MAX_JSON_BYTES, read_text_limited
@@ -201,7 +201,7 @@ def read_lens(folder: Path) -> tuple[LensManifest, list[LensTable]]:
             by_question.setdefault(row["question_id"], []).append(row)
         return manifest, [_table(manifest.prompts[question_id], own) for question_id, own in by_question.items()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
-        raise RunFolderError(f"{folder} holds no token lens that can be read: {error}") from None
+        raise RunFolderError(f"{folder} holds no token lens that can be read: {cause_of(error)}") from None
 
 
 _BY_CELL = ("top_token_ids", "top_token_texts", "top_probabilities", "entropy", "final_rank", "text_rank", "kl_to_last")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hcl_core.atomic import atomic_file
-from hcl_core.errors import RunFolderError
+from hcl_core.errors import RunFolderError, cause_of
 from hcl_core.settings.strategies import EARLY_EXIT, Strategy
 from hcl_core.user_files import MAX_JSON_BYTES, read_text_limited
 
@@ -142,4 +142,4 @@ def read_report(file: Path) -> SpeedReport:
             rows.append(SpeedRow(**(row | lists)))
         return SpeedReport(rows=tuple(rows), **entries)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(f"{file} holds no speed report that can be read: {error}") from None
+        raise RunFolderError(f"{file} holds no speed report that can be read: {cause_of(error)}") from None

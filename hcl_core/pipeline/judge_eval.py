@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hcl_core.errors import QuestionFileError, SettingsError
+from hcl_core.errors import QuestionFileError, SettingsError, cause_of
 from hcl_core.ports import Judge
 from hcl_core.questions.readers import evouna_question
 from hcl_core.records import Question
@@ -101,7 +101,7 @@ def read_labelled(file: Path, half: str = "all") -> tuple[list[LabelledQuestion]
     try:
         entries = json.loads(read_text_limited(file, MAX_TEXT_BYTES))
     except (OSError, ValueError, RecursionError) as error:
-        raise QuestionFileError(f"cannot read {file} as JSON: {error}") from None
+        raise QuestionFileError(f"cannot read {file} as JSON: {cause_of(error)}") from None
     if not isinstance(entries, list) or not entries:
         came = "an empty one" if entries == [] else type(entries).__name__
         raise QuestionFileError(f"{file}: an array of labelled questions was wanted; got {came}")

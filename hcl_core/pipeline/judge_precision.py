@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hcl_core.errors import QuestionFileError, SettingsError
+from hcl_core.errors import QuestionFileError, SettingsError, cause_of
 from hcl_core.pipeline.judge_eval import check_half, is_tuning_half
 from hcl_core.ports import Judge
 from hcl_core.questions.files import starter_questions
@@ -73,7 +73,7 @@ def read_labelled_answers(file: Path, half: str = "all") -> list[LabelledAnswer]
     try:
         lines = read_text_limited(file, MAX_TEXT_BYTES).splitlines()
     except (OSError, ValueError) as error:
-        raise QuestionFileError(f"cannot read {file}: {error}") from None
+        raise QuestionFileError(f"cannot read {file}: {cause_of(error)}") from None
     answers = []
     for number, line in enumerate(lines, 1):
         try:

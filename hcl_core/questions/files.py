@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from hcl_core.errors import QuestionFileError, SettingsError
+from hcl_core.errors import QuestionFileError, SettingsError, cause_of
 from hcl_core.questions.csv_rows import csv_rows
 from hcl_core.questions.gathering import Gatherer
 from hcl_core.questions.json_rows import json_rows
@@ -62,7 +62,7 @@ class LocalQuestions:
             gatherer = Gatherer(str(self._path), file.unit, self._is_strict, limit)
             gatherer.add_all(file.rows)
         except OSError as error:
-            raise QuestionFileError(f"cannot read the question file {self._path}: {error.strerror or error}") from None
+            raise QuestionFileError(f"cannot read the question file {self._path}: {cause_of(error)}") from None
         except LineError as error:
             raise QuestionFileError(f"{self._path}, line {error.line}: {error}") from None
         except (ValueError, OverflowError, RecursionError, pa.ArrowException) as error:

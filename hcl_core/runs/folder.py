@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from hcl_core.atomic import atomic_file, disk_errors
-from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError, SettingsError
+from hcl_core.errors import RunBusyError, RunFolderError, RunReadOnlyError, SettingsError, cause_of
 from hcl_core.folders import is_installed_file
 from hcl_core.records import Sample, StoredQuestion
 from hcl_core.runs.derived_tables import DerivedTables
@@ -172,7 +172,7 @@ class RunFolder(DerivedTables):
         except (FileNotFoundError, NotADirectoryError):
             raise RunFolderError(f"{self.path} holds no run: a folder with a manifest.json was wanted") from None
         except (OSError, ValueError) as error:
-            raise RunFolderError(f"{self.path}: the manifest cannot be read: {error}") from None
+            raise RunFolderError(f"{self.path}: the manifest cannot be read: {cause_of(error)}") from None
         try:
             return Manifest.from_json(text)
         except RunFolderError as error:
@@ -218,7 +218,7 @@ class RunFolder(DerivedTables):
         try:
             return parse_rows(self.questions_content())
         except (OSError, ValueError, SettingsError) as error:
-            raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: {error}") from None
+            raise RunFolderError(f"{self.path}: questions.jsonl cannot be read: {cause_of(error)}") from None
 
     # Samples.
 

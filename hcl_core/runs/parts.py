@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from cachetools import LRUCache, cached
 
 from hcl_core.atomic import disk_errors, new_file
-from hcl_core.errors import RunBusyError, RunFolderError
+from hcl_core.errors import RunBusyError, RunFolderError, cause_of
 from hcl_core.records import Sample
 from hcl_core.runs.file_version import file_version
 from hcl_core.runs.tables import KEY, SAMPLE_SCHEMA, check_samples, read_batches, read_table, table_of
@@ -212,7 +212,7 @@ def _problem_of(file: Path) -> str | None:
     except _UNREADABLE as error:
         # Arrow's errors about the content have no number; the system's, such as a missing permission, have one.
         if isinstance(error, OSError) and error.errno is not None:
-            raise RunFolderError(f"{file} cannot be read: {error.strerror or error}") from None
+            raise RunFolderError(f"{file} cannot be read: {cause_of(error)}") from None
         problem = one_line(str(error))[:300]
         return problem
 

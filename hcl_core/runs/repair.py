@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hcl_core.errors import RunFolderError
+from hcl_core.errors import RunFolderError, file_and_cause
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.half_manifest import mend_manifest
 from hcl_core.runs.set_aside import set_aside
@@ -48,7 +48,7 @@ def _mend_manifest(folder: RunFolder) -> list[Path]:
         manifest = mend_manifest(fields, folder.read_questions(), created_at)
     except (OSError, RunFolderError) as error:
         raise RunFolderError(
-            f"{file}: too little is left to write it anew ({error}): give the same `run` command again"
+            f"{file}: too little is left to write it anew ({file_and_cause(error)}): give the same `run` command again"
         ) from None
     moved = set_aside(file, folder.path)
     folder.write_manifest(manifest)

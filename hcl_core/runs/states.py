@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hcl_core.atomic import atomic_file, disk_errors
-from hcl_core.errors import RunFolderError
+from hcl_core.errors import RunFolderError, cause_of
 from hcl_core.runs.tables import KEY_FIELDS
 
 STATES = "states"
@@ -76,7 +76,7 @@ def read_states(run: Path, num_questions: int) -> pa.Table:
     try:
         return pa.concat_tables(_read(files)).unify_dictionaries()
     except (OSError, pa.ArrowException) as error:
-        raise RunFolderError(f"the hidden states of {run} cannot be read: {error}") from None
+        raise RunFolderError(f"the hidden states of {run} cannot be read: {cause_of(error)}") from None
 
 
 def _read(files: Sequence[Path]) -> Iterator[pa.Table]:

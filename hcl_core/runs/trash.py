@@ -7,7 +7,7 @@ import time
 import uuid
 from pathlib import Path
 
-from hcl_core.errors import RunFolderError
+from hcl_core.errors import RunFolderError, cause_of
 from hcl_core.folders import precomputed_folder, runs_folder
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import RUN_ID_PATTERN, check_run_id
@@ -105,4 +105,4 @@ def _move(path: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         path.rename(target)
     except OSError as error:
-        raise RunFolderError(f"cannot move {path} to {target}: {error.strerror or error}") from None
+        raise RunFolderError(f"cannot move {path} to {target}: {cause_of(error)}") from None

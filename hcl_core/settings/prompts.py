@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hcl_core.answer_rules import FIRST_LINE, AnswerRule, chat_rule
-from hcl_core.errors import SettingsError
+from hcl_core.errors import SettingsError, cause_of
 from hcl_core.text import one_line
 from hcl_core.user_files import MAX_TEMPLATE_BYTES, read_text_limited
 
@@ -83,7 +83,7 @@ def load_template(name: str = "few_shot", file: Path | None = None) -> PromptTem
         try:
             return PromptTemplate("file", read_text_limited(file, MAX_TEMPLATE_BYTES))
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"cannot read the template file {file}: {error}") from None
+            raise SettingsError(f"cannot read the template file {file}: {cause_of(error)}") from None
     if name not in _BUILT_IN:
         raise SettingsError(f"template must be one of {', '.join(TEMPLATE_NAMES)}; got {name!r}")
     return PromptTemplate(name, _BUILT_IN[name])

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hcl_core.atomic import atomic_file
-from hcl_core.errors import RunBusyError, RunFolderError
+from hcl_core.errors import RunBusyError, RunFolderError, cause_of
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import check_run_id, is_run_id
 from hcl_core.runs.tables import KEY
@@ -134,7 +134,7 @@ class SweepFolder:
         except (FileNotFoundError, NotADirectoryError):
             raise RunFolderError(f"{self.path} holds no sweep: a folder with a {_NAME} was wanted") from None
         except (OSError, UnicodeDecodeError) as error:
-            raise RunFolderError(f"{self.path / _NAME} cannot be read: {error}") from None
+            raise RunFolderError(f"{self.path / _NAME} cannot be read: {cause_of(error)}") from None
         try:
             if (version := json.loads(text)["schema_version"]) != SCHEMA_VERSION:
                 raise RunFolderError(f"schema version {SCHEMA_VERSION} was wanted; got {version}")

@@ -11,7 +11,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
     HTTPError,
 )
 
-from hcl_core.errors import NoNetworkError, SettingsError
+from hcl_core.errors import NoNetworkError, SettingsError, file_and_cause
 
 RepoType = Literal["space", "dataset"]
 _NAMES: dict[RepoType, str] = {"space": "Space", "dataset": "data set"}
@@ -86,6 +86,6 @@ def commit(
         raise SettingsError(f"{repo[:80]!r} is no id of a {_NAMES[repo_type]}: {str(error).splitlines()[0]}") from error
     except (HTTPError, OSError) as error:
         # The client's errors for answers of the Hub are errors of HTTP, too.
-        problem = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        problem = file_and_cause(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise NoNetworkError(f"the Hub did not take the {_NAMES[repo_type]}: {problem}") from error
     return str(address)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hcl_core.atomic import disk_errors
-from hcl_core.errors import RunFolderError, SettingsError
+from hcl_core.errors import RunFolderError, SettingsError, cause_of
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import Manifest, check_run_id
 from hcl_core.runs.titles import MAX_TITLE_BYTES, NO_TITLE, TITLE_FILE, RunTitle, parse_title, read_title, write_title
@@ -72,7 +72,7 @@ def unpack_run(source: Path, into: Path) -> ImportedRun:
                 if not os.path.lexists(into / name):
                     copy.rename(into / name)
     except OSError as error:
-        raise RunFolderError(f"cannot unpack {source} into {into}: {error.strerror or error}") from None
+        raise RunFolderError(f"cannot unpack {source} into {into}: {cause_of(error)}") from None
     except DAMAGED as error:
         problem = one_line(str(error))[:300]
         raise RunFolderError(f"{source} is no run that can be taken in: {problem}; export it anew") from None

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hcl_core.answer_rules import FIRST_LINE, find_answer_rule
-from hcl_core.errors import RunFolderError, SettingsError
+from hcl_core.errors import RunFolderError, SettingsError, cause_of
 from hcl_core.ideas.names import num_accepted_ideas
 from hcl_core.judges.names import judge_stamp
 from hcl_core.judges.person import read_person_verdicts
@@ -68,7 +68,7 @@ def check_run(folder: RunFolder, run_id: str) -> None:
     except RunFolderError as error:  # its message starts with the temporary folder
         raise RunFolderError(str(error).removeprefix(f"{folder.path}: ")) from None
     except OSError as error:  # Arrow raises it for bytes that are no table
-        raise RunFolderError(f"a table cannot be read: {error}") from None
+        raise RunFolderError(f"a table cannot be read: {cause_of(error)}") from None
 
 
 def _check_manifest(manifest: Manifest) -> None:

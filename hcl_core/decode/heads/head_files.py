@@ -8,7 +8,7 @@ from typing import Protocol
 from safetensors import SafetensorError, safe_open
 
 from hcl_core.decode.model.checkpoints import find_here
-from hcl_core.errors import ExitHeadError, HclError
+from hcl_core.errors import ExitHeadError, HclError, cause_of
 from hcl_core.folders import own_heads_folder, shipped_heads_folder
 from hcl_core.models.catalogue import find_model
 from hcl_core.models.head_records import EXIT_HEAD_NAMES, HeadConfig, check_exit_head
@@ -130,7 +130,7 @@ def read_config(file: Path) -> HeadConfig:
 
 def unreadable(file: Path, error: Exception) -> ExitHeadError:
     """The error of a head's file that is damaged, or none; ``error`` says what is wrong with it."""
-    problem = one_line(str(error))[:200] or type(error).__name__
+    problem = one_line(cause_of(error))[:200] or type(error).__name__
     return ExitHeadError(f"the exit head {file} cannot be read: {problem}: give another file, or fit one (`fit-head`)")
 
 

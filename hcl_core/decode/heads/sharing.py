@@ -12,7 +12,7 @@ from hcl_core.decode.heads.exit_heads import SharedHead, read_maps
 from hcl_core.decode.heads.head_files import FORMAT, find_head, heads_called, own_head_file, read_config, unreadable
 from hcl_core.decode.heads.trial import trial_states, try_head
 from hcl_core.decode.model.language_model import LanguageModel
-from hcl_core.errors import ExitHeadError, HeadIsThereError
+from hcl_core.errors import ExitHeadError, HeadIsThereError, cause_of
 from hcl_core.folders import own_heads_folder
 from hcl_core.models.head_cards import HEAD_FILE, head_card
 from hcl_core.models.head_records import HeadConfig, HeadTrial, bytes_of_maps
@@ -85,7 +85,7 @@ def import_head(file: Path, lm: LanguageModel, *, replace: bool = False) -> tupl
     try:
         content = read_bytes_limited(file, most)
     except OSError as error:
-        raise ExitHeadError(f"the exit head {file} cannot be read: {error.strerror or error}") from None
+        raise ExitHeadError(f"the exit head {file} cannot be read: {cause_of(error)}") from None
     config = _read_strictly(file)
     if len(config.after) != lm.num_hidden_layers:
         raise ExitHeadError(

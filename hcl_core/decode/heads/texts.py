@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hcl_core.decode.heads.hidden_states import TextBatch, write_texts
 from hcl_core.decode.model.language_model import LanguageModel
-from hcl_core.errors import SettingsError
+from hcl_core.errors import SettingsError, cause_of
 from hcl_core.models.head_records import FitSettings
 from hcl_core.records import SamplingSettings
 from hcl_core.settings.prompts import PLACEHOLDER, load_template
@@ -93,7 +93,7 @@ class TextFile:
             content = read_bytes_limited(settings.texts, MAX_TEXT_BYTES)
             text = content.decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"cannot read the text file {settings.texts}: {error}") from None
+            raise SettingsError(f"cannot read the text file {settings.texts}: {cause_of(error)}") from None
         self.name = settings.texts.name
         self.texts_hash = hashlib.blake2b(content, digest_size=8).hexdigest()
         self.text_length = min(256, lm.max_positions)

@@ -19,12 +19,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 from hcl_core.decode.model.gguf_files import Convert, GgufWeights, gguf_file, gguf_label, is_gguf
 from hcl_core.decode.model.model_folders import is_path, model_folder, require_safetensors
 from hcl_core.decode.model.weight_files import check_header, file_hashes, weight_files
-from hcl_core.errors import (
-    GatedModelError,
-    HclError,
-    ModelNotFoundError,
-    NoNetworkError,
-)
+from hcl_core.errors import GatedModelError, HclError, ModelNotFoundError, NoNetworkError, file_and_cause
 from hcl_core.folders import cache_folder
 from hcl_core.models.catalogue import CatalogueModel, did_you_mean, find_model
 from hcl_core.models.wheels import find_wheel
@@ -251,7 +246,7 @@ def _explain_hub_error(error: Exception, name: str, known: CatalogueModel | None
         return NoNetworkError(
             f"{name} is not on this machine and the Hub cannot be reached: go online{gated}, or {install}{meant}"
         )
-    return HclError(f"could not store {name}: {error}")
+    return HclError(f"could not store {name}: {file_and_cause(error)}")
 
 
 def _no_model(name: str) -> ModelNotFoundError:

@@ -12,7 +12,7 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalE
 
 from hcl_core.atomic import atomic_folder, lock_for
 from hcl_core.decode.model.weight_files import file_hash
-from hcl_core.errors import DamagedModelError, ModelNotFoundError
+from hcl_core.errors import DamagedModelError, ModelNotFoundError, cause_of
 from hcl_core.folders import cache_folder, user_path
 
 # owner/name:FILE.gguf; no part of the file's path begins with a dot, so that none leads out of the repository.
@@ -114,7 +114,7 @@ def _check_magic(path: Path) -> None:
         with path.open("rb") as file:
             start = file.read(4)
     except OSError as error:
-        raise DamagedModelError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise DamagedModelError(f"{path} cannot be read: {cause_of(error)}") from None
     if not start:
         raise DamagedModelError(f"{path} is empty: a GGUF file was wanted: fetch it again")
     if start != b"GGUF":

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
-from hcl_core.errors import DamagedModelError, UnsupportedArchitectureError
+from hcl_core.errors import DamagedModelError, UnsupportedArchitectureError, cause_of
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -39,7 +39,7 @@ def num_weights_in(path: Path) -> int:
         with path.open("rb") as file:
             return _Header(file, path.stat().st_size).read(str(path))
     except OSError as error:
-        raise DamagedModelError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise DamagedModelError(f"{path} cannot be read: {cause_of(error)}") from None
     except ValueError as error:
         raise DamagedModelError(f"{path} is damaged or incomplete: {error}: fetch it again") from None
 

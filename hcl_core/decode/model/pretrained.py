@@ -30,7 +30,13 @@ from hcl_core.decode.model.memory import is_out_of_memory
 from hcl_core.decode.model.quantised import expanded_method
 from hcl_core.decode.model.reference_lm import ReferenceLM, shape_of
 from hcl_core.decode.model.weight_files import check_held, read_json_object, weights_hash
-from hcl_core.errors import DamagedModelError, HclError, NotEnoughMemoryError, UnsupportedArchitectureError
+from hcl_core.errors import (
+    DamagedModelError,
+    HclError,
+    NotEnoughMemoryError,
+    UnsupportedArchitectureError,
+    file_and_cause,
+)
 from hcl_core.models.engines import FAST, EngineName
 from hcl_core.models.shapes import ModelShape, check_number_of_parts
 from hcl_core.text import one_line
@@ -124,7 +130,7 @@ def explain_damage(folder: Path, part: str) -> Iterator[None]:
 
 def _in_a_line(error: Exception) -> str:
     """What an error of a library says, and its kind, without which many say little."""
-    return f"{type(error).__name__}: {one_line(str(error))[:300]}"
+    return f"{type(error).__name__}: {one_line(file_and_cause(error))[:300]}"
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from hcl_core.atomic import atomic_file
-from hcl_core.errors import DamagedModelError, UnsafeWeightsError
+from hcl_core.errors import DamagedModelError, UnsafeWeightsError, cause_of
 from hcl_core.folders import cache_folder
 from hcl_core.models.shapes import ModelShape
 from hcl_core.user_files import read_text_limited
@@ -43,7 +43,7 @@ def read_json_object(file: Path) -> dict[str, Any]:
             raise ValueError("it is no JSON object")
         return entries
     except (OSError, ValueError, RecursionError) as error:
-        raise DamagedModelError(f"{file} cannot be read: {str(error)[:100]}: fetch the model again") from None
+        raise DamagedModelError(f"{file} cannot be read: {cause_of(error)[:100]}: fetch the model again") from None
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -153,7 +153,7 @@ def file_hash(file: Path) -> str:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
         after = _identity(file)
     except OSError as error:
-        raise DamagedModelError(f"{file} cannot be read: {error.strerror or error}") from None
+        raise DamagedModelError(f"{file} cannot be read: {cause_of(error)}") from None
     if before == after and time.time_ns() - after[1] > _SETTLED_SECONDS * 1e9:
         with suppress(OSError):  # a cache that cannot be written to costs a second reading only
             entry.parent.mkdir(parents=True, exist_ok=True)
