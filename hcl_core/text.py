@@ -12,6 +12,11 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 layer`` or ``2 layers``, for a noun whose plural ends in s."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def id_of(text: str) -> str:
     """The id of a question to which nobody gave one: the same for texts that are the same on one line."""
     return "q-" + hashlib.blake2b(one_line(text).encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()

@@ -67,7 +67,7 @@ def test_two_runs_are_compared_on_what_both_have():
 
 
 def test_runs_without_anything_in_common_are_refused():
-    with pytest.raises(SettingsError, match="0 questions and 3 layers in common"):
+    with pytest.raises(SettingsError, match="in common: 0 of the questions, 3 of the layers"):
         compare_runs((SURE, SURE), ("abc", "xyz"), EQUAL)
 
 

@@ -277,6 +277,8 @@ def test_finish_notes_the_time_alone(folder):
 
 def test_manifest_describes_itself_in_one_line(folder):
     assert folder.manifest().describe() == "tiny · shared head · layers 1,3,4 · 4 samples · T 0.6"
+    one = replace(folder.manifest(), settings=replace(folder.manifest().settings, num_samples=1))
+    assert one.describe().endswith("· 1 sample · T 0.6")
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])

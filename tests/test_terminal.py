@@ -4,6 +4,7 @@ import ast
 import errno
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typer.main import get_command
 
 from hcl_core.cli import app
 from hcl_core.quiet import no_bars_in_a_pipe
+from hcl_core.text import counted
 
 REPO = Path(__file__).parent.parent
 RUN = ("run", "--question", "Name a planet", "--accept", "Mars")
@@ -249,3 +251,27 @@ def test_ctrl_c_while_the_program_starts_leaves_no_traceback(tmp_path, program):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err.strip()) == (130, "error: stopped")
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 layers"), (1, "1 layer"), (2, "2 layers"), (1200, "1,200 layers")])
+def test_a_number_of_things_has_their_plural_unless_it_is_one(number, text):
+    assert counted(number, "layer") == text
+
+
+def test_memory_says_one_of_each_as_one(command):
+    code, out, _ = command("memory", "--layers", "3", "--samples", "1", "--max-new-tokens", "1")
+    assert code == 0
+    assert "; 1 layer x 1 answer of at most 1 token; " in out
+
+
+def test_no_line_of_the_terminal_has_a_plural_of_its_own():
+    bare = re.compile(
+        r"\{[^{}]*\} (samples|layers|questions|answers|tokens|cells|runs|files|requests|threads|prompts)\b"
+    )
+    known = {"config.num_tokens:,", "usage['prompt_tokens']:,"}
+    wrong = []
+    for file in REPO.glob("hcl_core/cli/*.py"):
+        for found in bare.finditer(file.read_text(encoding="utf-8")):
+            if not any(each in found.group() for each in known):
+                wrong.append(f"{file.name}: {found.group()}")
+    assert wrong == []

@@ -347,7 +347,7 @@ def test_repair_in_the_terminal_names_the_command_that_fills_the_gap(command, fo
     cut(part(folder, 1))
     code, out, _ = command("repair", folder.path)
     assert code == 0
-    assert out.endswith("can be read; 16 samples are missing: the same `run` command samples them\n")
+    assert out.endswith("can be read; missing: 16 samples, which the same `run` command makes\n")
 
 
 def test_show_names_the_part_that_it_leaves_out(command, folder):  # noqa: F811

@@ -12,7 +12,7 @@ from hcl_core.errors import SettingsError
 from hcl_core.models.head_records import HeadChoice, check_exit_head
 from hcl_core.models.lens_records import RESID_POST, LensTable, head_at, lens_rows
 from hcl_core.settings.prompts import PromptTemplate
-from hcl_core.text import one_line
+from hcl_core.text import counted, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,8 @@ class Lens:
         return pd.DataFrame(columns)
 
     def __repr__(self) -> str:
-        return f"Lens({self.table.num_hidden_layers} layers, {len(self.table.positions)} tokens, {self.exit_head} head)"
+        layers, tokens = self.table.num_hidden_layers, len(self.table.positions)
+        return f"Lens({counted(layers, 'layer')}, {counted(tokens, 'token')}, {self.exit_head} head)"
 
 
 def lens(

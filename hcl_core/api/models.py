@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from hcl_core import registry
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.engines import EngineName
+from hcl_core.text import counted
 
 if TYPE_CHECKING:
     from hcl_core.decode.model.checkpoints import Checkpoint
@@ -43,7 +44,7 @@ class Model:
 
     def __repr__(self) -> str:
         devices = ",".join(each.device_name for each in (self.lm, *self.others))
-        return f"Model({self.name!r}, {self.num_layers} layers, {self.lm.dtype_name} on {devices})"
+        return f"Model({self.name!r}, {counted(self.num_layers, 'layer')}, {self.lm.dtype_name} on {devices})"
 
 
 def load_model(name: str = DEFAULT_MODEL.name, dtype: str = "auto", device: str = "auto") -> Model:

@@ -16,6 +16,7 @@ from hcl_core.records import Sample, StoredQuestion
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.states import OWN_EXIT, layers_of_part, new_part, part_file, read_states, states_schema
 from hcl_core.settings.prompts import PromptTemplate
+from hcl_core.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,7 @@ class States:
         return cls(table.drop_columns("state").to_pandas(), hidden)
 
     def __repr__(self) -> str:
-        return f"States({len(self.rows):,} rows of {self.hidden.shape[1]:,} numbers)"
+        return f"States({counted(len(self.rows), 'row')} of {self.hidden.shape[1]:,} numbers)"
 
 
 def store_states(folder: RunFolder, lm: "LanguageModel", layers: tuple[int, ...] | None, bars: Progress) -> None:

@@ -19,7 +19,7 @@ from hcl_core.sweeps.plan import make_plan, read_plan
 from hcl_core.sweeps.results import SweepResults, results_of, write_results
 from hcl_core.sweeps.running import LocalEngine, run_sweep
 from hcl_core.sweeps.shards import Shard
-from hcl_core.text import printable
+from hcl_core.text import counted, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ class Sweep:
     def __repr__(self) -> str:
         results = self._results
         num_cells = len(results.cells) + results.num_missing
-        return printable(f"Sweep({str(self.folder)!r}: {len(results.cells)} of {num_cells} cells finished)")
+        return printable(f"Sweep({str(self.folder)!r}: {len(results.cells)} of {counted(num_cells, 'cell')} finished)")
 
 
 def sweep(

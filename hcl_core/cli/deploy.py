@@ -7,6 +7,7 @@ import typer
 
 from hcl_core.cli.terminal import app, say
 from hcl_core.errors import SettingsError
+from hcl_core.text import counted
 from hcl_core.transfer.space import changed_files, space_files, upload
 
 
@@ -32,7 +33,7 @@ def deploy(
     if changed:
         say(f"Not as in the last commit: {', '.join(changed)}")
     total = sum(file.num_bytes for file in files)
-    say(f"{len(files):,} files, {total:,} bytes ({total / 2**20:.1f} MiB)")
+    say(f"{counted(len(files), 'file')}, {total:,} bytes ({total / 2**20:.1f} MiB)")
     if dry_run:
         return
     if repo is None:

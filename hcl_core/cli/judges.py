@@ -1,6 +1,7 @@
 """The command that measures judges: judge-eval."""
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,7 @@ from hcl_core.judges.llm import LlmJudge
 from hcl_core.judges.names import check_judge, judge_of
 from hcl_core.pipeline.judge_eval import HALVES, JudgeReport, evaluate, read_labelled
 from hcl_core.pipeline.judge_precision import Precision, measure_precision, read_labelled_answers
-from hcl_core.text import printable
+from hcl_core.text import counted, printable
 
 IDEAS_HELP = (
     "accepted (an idea is an accepted answer), meaning (words first, then clusters of meaning), embedding (clusters of "
@@ -73,7 +74,7 @@ def judge_eval(
         _print_precision(loaded.name, precisions)
     if usage is not None:
         stdout.print(
-            f"Asked: {usage['requests']:,} requests, {usage['prompt_tokens']:,} tokens in, "
+            f"Asked: {counted(usage['requests'], 'request')}, {usage['prompt_tokens']:,} tokens in, "
             f"{usage['completion_tokens']:,} out.",
             highlight=False,
         )
@@ -85,11 +86,17 @@ def _print_agreement(report: JudgeReport, num_left_out: int) -> None:
         column.justify = "right"
     for model, each in report.models.items():
         counts = (f"{each.false_positives}", f"{each.false_negatives}")
-        table.add_row(Text(printable(model)[:60]), str(each.n), f"{each.agreement:.4f}", *counts, f"{each.kappa:.3f}")
+        table.add_row(
+            Text(printable(model)[:60]),
+            str(each.n),
+            f"{each.agreement:.4f}",
+            *counts,
+            f"{each.kappa:.3f}" if math.isfinite(each.kappa) else "-",
+        )
     stdout.print(table)
     stdout.print(
-        f"{escape(printable(report.judge))}: mean agreement {report.mean_agreement:.4f}; {num_left_out} questions "
-        f"without an answer, without a label or improper were left out; "
+        f"{escape(printable(report.judge))}: mean agreement {report.mean_agreement:.4f}; "
+        f"{counted(num_left_out, 'question')} left out, without an answer, without a label or improper; "
         f"{report.judgements_per_second:,.0f} judgements a second.",
         highlight=False,
     )

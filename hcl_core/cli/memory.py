@@ -15,6 +15,7 @@ from hcl_core.models.footprint import WEIGHT_FORMATS, Footprint, footprint, wave
 from hcl_core.records import SamplingSettings
 from hcl_core.runs.manifest import check_num_samples
 from hcl_core.settings.layers import parse_layers
+from hcl_core.text import counted
 
 _GIB = 2**30
 
@@ -66,9 +67,9 @@ def memory(
         parts = (needs.weights, needs.exit_head, needs.prompt, needs.readouts, needs.sample, all_answers)
         table.add_row(name, *(_gib(part) for part in parts), _verdict(needs, all_answers, free))
     stdout.print(
-        f"{model}: {shape.num_weights / 1e9:.2f} billion weights, {shape.num_hidden_layers} layers; "
-        f"{len(chosen)} layers x {samples} answers of at most {max_new_tokens} tokens; {_gib(free)} are "
-        f"free{on_each(device)}",
+        f"{model}: {shape.num_weights / 1e9:.2f} billion weights, "
+        f"{counted(shape.num_hidden_layers, 'layer')}; {counted(len(chosen), 'layer')} x {counted(samples, 'answer')} "
+        f"of at most {counted(max_new_tokens, 'token')}; {_gib(free)} are free{on_each(device)}",
         highlight=False,
     )
     stdout.print(table)

@@ -8,6 +8,7 @@ import typer
 
 from hcl_core.cli.terminal import app, say
 from hcl_core.runs.folder import RunFolder
+from hcl_core.text import counted
 from hcl_core.transfer import data_set
 
 
@@ -30,7 +31,7 @@ def push(
         for file in files:
             say(f"{file.num_bytes:>12,}  {file.path}")
     total = sum(file.num_bytes for file in files)
-    say(f"{len(files):,} files, {total:,} bytes ({total / 2**20:.1f} MiB)")
+    say(f"{counted(len(files), 'file')}, {total:,} bytes ({total / 2**20:.1f} MiB)")
     if dry_run:
         card = files[0].content
         assert isinstance(card, bytes)

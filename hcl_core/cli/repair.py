@@ -13,6 +13,7 @@ from hcl_core.runs.manifest import is_run_id
 from hcl_core.runs.repair import repair_run
 from hcl_core.runs.verify import verify_run
 from hcl_core.sweeps.folder import SweepFolder
+from hcl_core.text import counted
 
 _RUN = Annotated[str, typer.Argument(metavar="DIR|RUN_ID", help="A run folder, or the id of a stored run.")]
 
@@ -29,7 +30,10 @@ def verify(run: _RUN) -> None:
     folder = _find(run)
     _end_with(verify_run(folder))
     manifest, num_samples = folder.manifest(), len(folder.sample_table(["sample_idx"]))
-    say(f"{folder.path}: no problem found; {num_samples:,} of {manifest.num_total_samples:,} samples are there")
+    say(
+        f"{folder.path}: no problem found; {num_samples:,} of "
+        f"{counted(manifest.num_total_samples, 'sample')} {'is' if num_samples == 1 else 'are'} there"
+    )
 
 
 def _verify_sweep(sweep: SweepFolder) -> None:
@@ -40,7 +44,7 @@ def _verify_sweep(sweep: SweepFolder) -> None:
         f"{folder.path.name}/{problem}" for folder in folders if folder.exists for problem in verify_run(folder)
     ]
     _end_with(problems)
-    say(f"{sweep.path}: no problem found in {len(folders):,} runs")
+    say(f"{sweep.path}: no problem found in {counted(len(folders), 'run')}")
 
 
 @app.command()
@@ -51,7 +55,7 @@ def repair(run: _RUN) -> None:
         say(f"Moved to {path}")
     _end_with(verify_run(folder))
     num_missing = folder.manifest().num_total_samples - len(folder.sample_table(["sample_idx"]))
-    missing = f"; {num_missing:,} samples are missing: the same `run` command samples them" if num_missing else ""
+    missing = f"; missing: {counted(num_missing, 'sample')}, which the same `run` command makes" if num_missing else ""
     say(f"{folder.path} can be read{missing}")
 
 

@@ -16,12 +16,12 @@ from hcl_core.cli.as_json import comparison_as_json, difference_as_json, scores_
 from hcl_core.cli.judges import IDEAS_HELP, JUDGE_HELP
 from hcl_core.cli.measures import MEASURES_HELP, measure_columns, parse_measures
 from hcl_core.cli.tables import (
-    UNREADABLE_NOTE,
     answer_line,
     print_comparison,
     print_layer_comparison,
     print_measures,
     print_scores,
+    unreadable_note,
 )
 from hcl_core.cli.terminal import app, loading, stderr, stdout
 from hcl_core.errors import SettingsError
@@ -37,7 +37,7 @@ from hcl_core.scores.comparison import compare_layers
 from hcl_core.scores.measures import reliability
 from hcl_core.settings.presets import scaling_of
 from hcl_core.strict_json import finite
-from hcl_core.text import printable
+from hcl_core.text import counted, printable
 
 SCALING_HELP = (
     "Of creativity: possible (ideas over those possible), min_max (over the run's layers, as the paper has it) or "
@@ -115,9 +115,10 @@ def show(
         for layer_answers in layers:
             stdout.print(answer_line(layer_answers))
         if count := answers.num_unreadable(layers):
-            stdout.print(UNREADABLE_NOTE.format(count=count), highlight=False)
+            stdout.print(unreadable_note(count), highlight=False)
     if len(chosen) > limit:
-        stdout.print(f"\n{len(chosen) - limit} more questions: --limit N, or --question ID for one.", highlight=False)
+        more = counted(len(chosen) - limit, "more question")
+        stdout.print(f"\n{more}: --limit N, or --question ID for one.", highlight=False)
 
 
 def _grouped_answers(

@@ -18,6 +18,7 @@ from hcl_core.records import SamplingSettings
 from hcl_core.settings.layers import parse_layers
 from hcl_core.settings.prompts import TEMPLATE_NAMES, load_template
 from hcl_core.settings.strategies import Strategy
+from hcl_core.text import counted
 
 
 @app.command()
@@ -88,9 +89,9 @@ def _print(report: SpeedReport, as_json: bool) -> None:
         print(json.dumps(asdict(report), indent=1))
         return
     stdout.print(
-        f"{report.model} · {report.dtype} on {report.device}, {report.num_threads} threads · {report.exit_head} head · "
-        f"{report.num_prompts} prompts, one answer each, T {report.temperature:g}, up to "
-        f"{report.max_new_tokens} tokens · medians of {report.repeats}",
+        f"{report.model} · {report.dtype} on {report.device}, {counted(report.num_threads, 'thread')} · "
+        f"{report.exit_head} head · {counted(report.num_prompts, 'prompt')}, one answer each, "
+        f"T {report.temperature:g}, up to {counted(report.max_new_tokens, 'token')} · medians of {report.repeats}",
         markup=False,
         highlight=False,
     )

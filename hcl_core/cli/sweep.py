@@ -26,7 +26,7 @@ from hcl_core.sweeps.folder import SweepFolder, seconds_left
 from hcl_core.sweeps.plan import read_plan
 from hcl_core.sweeps.running import ClusterEngine, LocalEngine, SweepEngine, machine_speed, run_sweep, work_of
 from hcl_core.sweeps.shards import Shard
-from hcl_core.text import printable
+from hcl_core.text import counted, printable
 
 # Exit codes beside 2, which a mistake has.
 SOME_FAILED, OUT_OF_TIME = 1, 3
@@ -89,7 +89,8 @@ def sweep(
     num_whole = sum(each.is_whole for each in progress)
     if num_whole and part is None:
         show_results(folder, folder.path)
-    say(f"{num_whole:,} of {len(plan.cells):,} cells are whole; saved in {folder.path}")
+    are = "is" if num_whole == 1 else "are"
+    say(f"{num_whole:,} of {counted(len(plan.cells), 'cell')} {are} whole; saved in {folder.path}")
     if failed:
         raise typer.Exit(SOME_FAILED)
     if num_whole < len(plan.cells):
@@ -125,7 +126,8 @@ def status(run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="A sweep'
     done, wanted = sum(each.num_done for each in progress), sum(each.cell.num_wanted for each in progress)
     left = seconds_left(progress)
     newest = folder.newest_change()
-    parts = [f"{sum(each.is_whole for each in progress):,} of {len(progress):,} cells, {done:,} of {wanted:,} samples"]
+    num_whole, cells, samples = sum(each.is_whole for each in progress), len(progress), counted(wanted, "sample")
+    parts = [f"{num_whole:,} of {counted(cells, 'cell')}, {done:,} of {samples}"]
     parts += [f"shard {stored.shard}"] if stored.shard else []
     parts += [f"about {duration(left)} left"] if left else []
     parts += [f"last stored {duration(newest)} ago"] if newest is not None and done < wanted else []
@@ -177,6 +179,7 @@ def _print_plan(plan: Plan, shard: Shard | None, device: str) -> None:
         memory[axes.model] = max(memory.get(axes.model, 0), memory_of(cell, device, on_cpu))
     stdout.print(table)
     shown = f", {duration(low)} to {duration(high)}" if is_known else ", time not known for all of them"
-    say(f"{len(plan.cells):,} cells, {num_samples:,} samples{shown}{f'; shard {shard}' if shard else ''}")
+    shown += f"; shard {shard}" if shard else ""
+    say(f"{counted(len(plan.cells), 'cell')}, {counted(num_samples, 'sample')}{shown}")
     for model, needed in memory.items():
         say(f"{model}: {needed / _GIB:.1f} GiB of memory, {free / _GIB:.1f} GiB are free{on_each(device)}")

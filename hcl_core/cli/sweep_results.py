@@ -12,7 +12,7 @@ from hcl_core.errors import RunFolderError
 from hcl_core.sweeps.folder import SweepFolder
 from hcl_core.sweeps.merging import merge_sweeps
 from hcl_core.sweeps.results import SweepResults, results_of, write_results
-from hcl_core.text import printable
+from hcl_core.text import counted, printable
 
 
 @app.command("sweep-table")
@@ -64,7 +64,8 @@ def print_results(results: SweepResults) -> None:
     stdout.print(table)
     stdout.print("Best set: the fewest layers that hold the best one with 95%. Wrong: of the best layer.")
     if results.num_missing:
-        say(f"{results.num_missing:,} cells are not finished and not in the table.")
+        are = "is" if results.num_missing == 1 else "are"
+        say(f"{counted(results.num_missing, 'cell')} {are} not finished and not in the table.")
     if not results.stability:
         return
     table = Table(

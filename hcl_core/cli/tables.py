@@ -16,7 +16,7 @@ from hcl_core.scores.best_layers import BestLayers, describe_best
 from hcl_core.scores.comparison import RunComparison
 from hcl_core.scores.intervals import Difference, Interval, uncertainty
 from hcl_core.scores.metrics import OutcomeTable, score_layers
-from hcl_core.text import printable
+from hcl_core.text import counted, printable
 
 _OPEN_NOTE = (
     "No answer is right or wrong here: plausibility says how probable the whole model finds it. Ideas are told apart "
@@ -156,7 +156,7 @@ def print_comparison(manifests: Sequence[Manifest], comparison: RunComparison) -
         differences = [comparison.differences[name][index] for name in names]
         row = [text for each in differences for text in (f"{each.estimate:+.3f}", signed_bounds(each.interval))]
         table.add_row(str(layer), *row)
-    stdout.print(f"First minus second, {comparison.num_questions} questions:", highlight=False)
+    stdout.print(f"First minus second, {counted(comparison.num_questions, 'question')}:", highlight=False)
     stdout.print(table)
     for name, correlation in comparison.rank_correlation.items():
         text = f"{correlation.estimate:.2f} (drawn: {signed_bounds(correlation.drawn)})"
@@ -183,10 +183,15 @@ def bounds(interval: Interval) -> str:
     return "{:.2f}-{:.2f}".format(*interval)
 
 
-UNREADABLE_NOTE = (
-    "{count} answers here are in a script that the sentence embedder does not know (it reads English): only answers "
-    "with the same words are surely one idea."
-)
+def unreadable_note(count: int) -> str:
+    """What to know of ``count`` answers in another script."""
+    are = "is" if count == 1 else "are"
+    return (
+        f"{counted(count, 'answer')} here {are} in a script that the sentence embedder does not know (it reads "
+        "English): only answers with the same words are surely one idea."
+    )
+
+
 _SIGNS = {"correct": ("✓", "green"), "incorrect": ("✗", "red"), "unjudged": ("•", "cyan")}
 
 

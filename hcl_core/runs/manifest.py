@@ -15,6 +15,7 @@ from hcl_core.settings.layers import format_layers
 from hcl_core.settings.prompts import PromptTemplate
 from hcl_core.settings.strategies import Strategy
 from hcl_core.strict_json import read_record, short_hash
+from hcl_core.text import counted
 
 SCHEMA_VERSION = 1
 # To be raised by 1 when a change of the engine makes it draw other samples from the same settings.
@@ -209,5 +210,5 @@ class Manifest:
         settings = self.settings
         return (
             f"{settings.model} · {settings.exit_head} head · layers {format_layers(settings.exit_layers)} · "
-            f"{settings.num_samples} samples · T {settings.sampling.temperature:g}"
+            f"{counted(settings.num_samples, 'sample')} · T {settings.sampling.temperature:g}"
         )

@@ -133,8 +133,8 @@ def compare_runs(
     layers = tuple(layer for layer in tables[0].exit_layers if layer in tables[1].exit_layers)
     if not common or not layers:
         raise SettingsError(
-            f"two runs of the same questions and layers are wanted; these have {len(common)} questions and "
-            f"{len(layers)} layers in common"
+            f"two runs of the same questions and layers are wanted; these have in common: "
+            f"{len(common)} of the questions, {len(layers)} of the layers"
         )
     first, second = (_restricted(table, ids, common, layers) for table, ids in zip(tables, questions, strict=True))
     has_both = (first.outcomes != MISSING).any(axis=(1, 2)) & (second.outcomes != MISSING).any(axis=(1, 2))
