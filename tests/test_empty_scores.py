@@ -1,4 +1,4 @@
-"""Where creativity and HCB say nothing, the page shows none: no half, no zero, no interval round them."""
+"""Where creativity and HCB say nothing, page and terminal show none: no half, no zero, no interval round them."""
 
 import math
 import re
@@ -11,7 +11,10 @@ from app.figures.curves import layer_curves
 from app.outcomes import ScoredOutcomes
 from app.views.headline import headline
 from app.views.scores import score_table
+from hcl_core.cli.tables import print_comparison, print_layer_comparison, print_scores
 from hcl_core.records import SCALINGS, Weights
+from hcl_core.scores.comparison import compare_layers, compare_runs
+from hcl_core.scores.metrics import MISSING
 
 NOTHING_RIGHT = [[-1] * 20, [-2] * 20, [-1] * 20]
 EQUAL = Weights()
@@ -72,3 +75,45 @@ def test_one_right_answer_anywhere_defines_the_scores_of_all_layers():
 def test_layers_that_are_all_alike_keep_the_papers_half():
     result = scored([[0] * 20] * 3, "min_max")
     assert curves(result)["Creativity"] == [0.5] * 3  # by the paper's definition: there is something right to scale
+
+
+def printed(capsys, show, *arguments):
+    show(*arguments)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("table", "scaling", "why"),
+    [
+        (
+            table_of([[[0, -1], [0, 0]]], num_accepted_ideas=1),
+            "possible",
+            "no question has more than one accepted idea",
+        ),
+        (table_of([NOTHING_RIGHT]), "possible", "no answer is right"),
+        (table_of([NOTHING_RIGHT]), "min_max", "no answer is right"),
+        (table_of([[[0, 1], [MISSING, MISSING]]]), "possible", "there are no answers"),
+    ],
+)
+def test_the_terminal_shows_a_dash_and_why_where_a_score_is_not_defined(capsys, finished, table, scaling, why):
+    out = printed(capsys, print_scores, finished.manifest(), table, EQUAL, scaling)
+    assert "nan" not in out
+    assert " - " in out
+    assert out.count("A dash: not defined, for ") == out.count(f"not defined, for {why}") == 1
+
+
+def test_the_terminal_explains_no_dash_where_there_is_none(capsys, finished):
+    out = printed(capsys, print_scores, finished.manifest(), table_of([[[0, 1], [0, 0]]]), EQUAL, "possible")
+    assert "dash" not in out
+
+
+@pytest.mark.parametrize(
+    "table", [table_of([[[0, -1], [0, 0], [-1, -1]]], num_accepted_ideas=1), table_of([NOTHING_RIGHT])]
+)
+def test_comparisons_in_the_terminal_say_why_a_score_is_not_defined(capsys, finished, table):
+    manifests = [finished.manifest()] * 2
+    runs = printed(capsys, print_comparison, manifests, compare_runs((table, table), ("a", "a"), EQUAL, "min_max"))
+    layers = printed(capsys, print_layer_comparison, 1, 2, compare_layers(table, 1, 2, EQUAL, "min_max"))
+    for out in (runs, layers):
+        assert "nan" not in out and "not defined" in out
+    assert "No rank correlation of " in runs and "HCB over layers: it takes three layers" in runs

@@ -1,5 +1,6 @@
 """Commands on what sweeps brought: sweep-table, merge."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -86,4 +87,4 @@ def print_results(results: SweepResults) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    return "" if value is None else f"{value:.2f}" if math.isfinite(value) else "-"

@@ -1,7 +1,7 @@
 """Records as tables and lines in the terminal."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +18,8 @@ from hcl_core.scores.intervals import Difference, Interval, uncertainty
 from hcl_core.scores.metrics import OutcomeTable, score_layers
 from hcl_core.text import counted, printable
 
+# Stands for a number that is not defined.
+_DASH = "-"
 _OPEN_NOTE = (
     "No answer is right or wrong here: plausibility says how probable the whole model finds it. Ideas are told apart "
     "by meaning, and count the more, the more plausible they are."
@@ -74,32 +76,51 @@ def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, s
     table = Table(*columns, box=None)
     for column in table.columns:
         column.justify = "right"
+    is_balanced = (outcomes.outcomes >= 0).any()
+    has_dash = False
     for score, layer in zip(scores, sure.layers, strict=True):
         judged = (score.hallucination_rate, layer.hallucination_ci, score.num_correct)
         unjudged = (score.token_plausibility, layer.plausibility_ci, score.num_attempted)
         value, interval, count = unjudged if outcomes.is_open else judged
         cells = [
             str(score.exit_layer),
-            f"{value:.3f} {bounds(interval)}",
-            f"{score.creativity:.3f}",
-            f"{score.creativity_raw:.2f}",
-            f"{score.hcb_score:.3f} {bounds(layer.hcb_ci)}",
-            f"{layer.p_optimal:.0%}",
-            f"{score.confidence:.3f}",
+            _number(value, bounds(interval)),
+            _number(score.creativity) if is_balanced else _DASH,
+            f"{score.creativity_raw:.2f}" if math.isfinite(score.creativity_raw) else _DASH,
+            _number(score.hcb_score, bounds(layer.hcb_ci)) if is_balanced else _DASH,
+            _DASH if sure.best.optimal_layer is None else f"{layer.p_optimal:.0%}",
+            _number(score.confidence),
             f"{count}/{score.num_samples}",
         ]
         by_heading = dict(zip(headings, cells, strict=True))
+        has_dash |= any(by_heading[name] == _DASH for name in columns)
         is_best = score.exit_layer == sure.best.optimal_layer
         table.add_row(*(by_heading[name] for name in columns), style="bold" if is_best else "")
     stdout.print(Text(printable(manifest.describe())))
     stdout.print(table)
     stdout.print("Ranges: 95% intervals. Best: probability that this layer is the best one.", highlight=False)
+    if has_dash:
+        stdout.print(f"A dash: not defined, for {_why_undefined(outcomes)}.", highlight=False)
     if manifest.finished_at is None:
         stdout.print("This run is not complete: give its `run` command again to go on.")
     if manifest.strategy.name == "self_speculative":
         stdout.print("The whole model verified every token: all layers give its answers, at different speeds.")
     else:
         stdout.print(Text(_describe_open(outcomes, sure.best) if outcomes.is_open else describe_best(sure.best)))
+
+
+def _number(value: float, range_text: str = "") -> str:
+    """A score with its interval; a dash where it is not defined."""
+    return f"{value:.3f} {range_text}".strip() if math.isfinite(value) else _DASH
+
+
+def _why_undefined(outcomes: OutcomeTable) -> str:
+    """Why scores of some or all layers are not defined."""
+    if not (outcomes.outcomes >= 0).any():
+        return "no answer was attempted" if outcomes.is_open else "no answer is right"
+    if not outcomes.has_creativity.any():
+        return "no question has more than one accepted idea, and creativity needs two"
+    return "the plausibility of the answers is not known" if outcomes.is_open else "there are no answers"
 
 
 def _describe_open(outcomes: OutcomeTable, best: BestLayers) -> str:
@@ -118,7 +139,7 @@ def print_measures(exit_layers: tuple[int, ...], columns: dict[str, list[float]]
         column.justify = "right"
     for index, layer in enumerate(exit_layers):
         values = [column[index] for column in columns.values()]
-        table.add_row(str(layer), *(f"{value:.3f}" if math.isfinite(value) else "-" for value in values))
+        table.add_row(str(layer), *(_number(value) for value in values))
     stdout.print(table)
 
 
@@ -137,9 +158,9 @@ def print_layer_comparison(first: int, second: int, differences: dict[str, Diffe
     for column in table.columns[1:3]:
         column.justify = "right"
     for name, difference in differences.items():
-        estimate, interval = f"{difference.estimate:+.3f}", signed_bounds(difference.interval)
-        table.add_row(_WORDS[name], estimate, interval, _told_apart(difference))
+        table.add_row(_WORDS[name], *_signed(difference), _told_apart(difference))
     stdout.print(table)
+    _say_why_undefined(differences.values())
 
 
 def print_comparison(manifests: Sequence[Manifest], comparison: RunComparison) -> None:
@@ -154,21 +175,43 @@ def print_comparison(manifests: Sequence[Manifest], comparison: RunComparison) -
         column.justify = "right"
     for index, layer in enumerate(comparison.exit_layers):
         differences = [comparison.differences[name][index] for name in names]
-        row = [text for each in differences for text in (f"{each.estimate:+.3f}", signed_bounds(each.interval))]
-        table.add_row(str(layer), *row)
+        table.add_row(str(layer), *(text for each in differences for text in _signed(each)))
     stdout.print(f"First minus second, {counted(comparison.num_questions, 'question')}:", highlight=False)
     stdout.print(table)
+    _say_why_undefined(each for name in names for each in comparison.differences[name])
+    unranked = [_WORDS[name] for name, each in comparison.rank_correlation.items() if math.isnan(each.estimate)]
     for name, correlation in comparison.rank_correlation.items():
-        text = f"{correlation.estimate:.2f} (drawn: {signed_bounds(correlation.drawn)})"
-        stdout.print(f"Rank correlation of {_WORDS[name]} over layers: {text}.", highlight=False)
+        if math.isfinite(correlation.estimate):
+            drawn = f" (drawn: {signed_bounds(correlation.drawn)})" if math.isfinite(correlation.drawn[0]) else ""
+            stdout.print(
+                f"Rank correlation of {_WORDS[name]} over layers: {correlation.estimate:.2f}{drawn}.", highlight=False
+            )
+    if unranked:
+        why = "it takes three layers, and scores that are defined and not all equal"
+        stdout.print(f"No rank correlation of {', '.join(unranked)} over layers: {why}.", highlight=False)
     first, second = comparison.optimal_layers
     repeats = comparison.p_same_optimal
     same = "" if repeats is None else f"; the same with {repeats:.0%}"
     stdout.print(f"Best layers: {first or 'none'} and {second or 'none'}{same}.", highlight=False)
 
 
+def _say_why_undefined(differences: Iterable[Difference]) -> None:
+    if any(math.isnan(each.estimate) for each in differences):
+        why = "no question has more than one accepted idea, no answer is right, or there are none"
+        stdout.print(f"A dash: not defined in both, for {why}.", highlight=False)
+
+
+def _signed(difference: Difference) -> tuple[str, str]:
+    """The difference and its interval; dashes where a score is not defined."""
+    if math.isnan(difference.estimate):
+        return _DASH, _DASH
+    return f"{difference.estimate:+.3f}", signed_bounds(difference.interval)
+
+
 def _told_apart(difference: Difference) -> str:
-    """A remark for an interval that holds 0."""
+    """A remark for an interval that holds 0, and for scores that are not defined."""
+    if math.isnan(difference.estimate):
+        return "not defined"
     low, high = difference.interval
     return "" if low > 0 or high < 0 else "can't be told apart"
 
