@@ -253,7 +253,7 @@ def test_columns_are_called_as_the_file_calls_them(tmp_path, text, problem):
 
 
 def test_columns_that_are_not_read_are_called_as_the_file_calls_them(tmp_path):
-    reports = []
+    reports: list[LoadReport] = []
     (tmp_path / "set.csv").write_text("Frage;Antwort;Die Quelle\nWhich?;x;y\n", encoding="utf-8")
     LocalQuestions(tmp_path / "set.csv", on_report=reports.append).load()
     assert reports[0].unread == ("Die Quelle",)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import run_command
@@ -59,14 +60,14 @@ def test_an_option_with_one_value_is_given_once(command, arguments, expected):
 
 
 def test_an_option_of_the_page_with_one_value_is_given_once():
-    command = [sys.executable, REPO / "app.py", "--port", "7860", "--port=7861"]
+    command = [sys.executable, str(REPO / "app.py"), "--port", "7860", "--port=7861"]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 2
     assert ended.stderr.endswith("--port takes one value, and was given twice: give it once\n")
 
 
 def test_every_option_that_takes_one_value_is_refused_twice(command):
-    program = get_command(app)
+    program: Any = get_command(app)
     tried = 0
     for name, each in program.commands.items():
         for option in each.params:

@@ -1,10 +1,11 @@
 """Two runs of the same questions: how much they differ, and how sure that is."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hcl_core.api.judging import Judged
-from hcl_core.api.runs import Run
+from hcl_core.api.runs import Run, open_run
 from hcl_core.records import Scaling, Weights
 from hcl_core.runs.folder import RunFolder
 from hcl_core.runs.manifest import differing_settings
@@ -35,22 +36,28 @@ class Comparison:
     settings_that_differ: dict[str, list[object]]
 
 
-def compare(first: Run, second: Run) -> Comparison:
+def compare(first: Run | str | Path, second: Run | str | Path) -> Comparison:
     """Compare two runs of the same questions, with the weights and the scaling of the first.
+
+    Args:
+        first: A run, or its folder or zip file.
+        second: The same.
 
     Raises:
         SettingsError: They have no question or no layer in common.
+        RunFolderError: There is no run in a folder.
     """
     import pandas as pd
 
-    sides = [Judged(RunFolder(run.folder), run.manifest, run.table) for run in (first, second)]
-    made = compare_judged(sides[0], sides[1], first.weights, first.scaling)
+    runs = [each if isinstance(each, Run) else open_run(each) for each in (first, second)]
+    sides = [Judged(RunFolder(run.folder), run.manifest, run.table) for run in runs]
+    made = compare_judged(sides[0], sides[1], runs[0].weights, runs[0].scaling)
     return Comparison(
         pd.DataFrame(made.rows()),
         made.num_questions,
         made.optimal_layers,
         made.p_same_optimal,
-        differing_settings(first.manifest, second.manifest),
+        differing_settings(runs[0].manifest, runs[1].manifest),
     )
 
 

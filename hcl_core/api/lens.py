@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hcl_core import registry
+from hcl_core.api.arguments import as_flag, as_name, as_text, as_whole
 from hcl_core.api.models import Model, loaded
 from hcl_core.api.running import template_of
 from hcl_core.errors import SettingsError
@@ -52,12 +53,12 @@ class Lens:
 
 
 def lens(
-    model: Model | str,
+    model: Model | str | Path,
     prompt: str | None = None,
     *,
     question: str | None = None,
     answer: str | None = None,
-    exit_head: str = "auto",
+    exit_head: str | Path = "auto",
     template: str | Path = "few_shot",
     top: int = 10,
     whole_text: bool = False,
@@ -86,9 +87,12 @@ def lens(
     """
     if (question is None) == (prompt is None):
         raise SettingsError("give either a question or a prompt")
-    check_look(prompt or question or "", exit_head, site)
-    chosen = template_of(template)
-    return look(loaded(model), prompt, question, answer, exit_head, chosen, top, whole_text, max_new_tokens, site)
+    asked, head = as_text("prompt or question", question if prompt is None else prompt), as_name("exit_head", exit_head)
+    check_look(asked, head, as_text("site", site))
+    given = None if answer is None else as_text("answer", answer)
+    chosen, is_whole = template_of(template), as_flag("whole_text", whole_text)
+    num_top, longest = as_whole("top", top, least=1), as_whole("max_new_tokens", max_new_tokens, least=1)
+    return look(loaded(model), prompt, question, given, head, chosen, num_top, is_whole, longest, site)
 
 
 def check_look(text: str, exit_head: str, site: str) -> None:

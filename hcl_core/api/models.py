@@ -1,9 +1,11 @@
 """A model in memory."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hcl_core import registry
+from hcl_core.api.arguments import as_device, as_name, as_torch_name
 from hcl_core.models.catalogue import DEFAULT_MODEL
 from hcl_core.models.engines import EngineName
 from hcl_core.text import counted
@@ -47,7 +49,7 @@ class Model:
         return f"Model({self.name!r}, {counted(self.num_layers, 'layer')}, {self.lm.dtype_name} on {devices})"
 
 
-def load_model(name: str = DEFAULT_MODEL.name, dtype: str = "auto", device: str = "auto") -> Model:
+def load_model(name: str | Path = DEFAULT_MODEL.name, dtype: object = "auto", device: object = "auto") -> Model:
     """Load a model; once for any number of runs.
 
     Args:
@@ -62,10 +64,12 @@ def load_model(name: str = DEFAULT_MODEL.name, dtype: str = "auto", device: str 
         NotEnoughMemoryError: It does not fit; raised before the weights are read.
         HclError: Its weights are damaged, or cannot be fetched.
     """
-    (lm, *others), checkpoint = registry.load_replicas(name, dtype, device)
+    (lm, *others), checkpoint = registry.load_replicas(
+        as_name("name", name), as_torch_name("dtype", dtype), as_device(device)
+    )
     return Model(lm, checkpoint, tuple(others))
 
 
-def loaded(model: Model | str) -> Model:
-    """``model`` itself, or the one of that name."""
-    return load_model(model) if isinstance(model, str) else model
+def loaded(model: Model | str | Path) -> Model:
+    """``model`` itself, or the one of that name; raises ``SettingsError`` for anything else."""
+    return model if isinstance(model, Model) else load_model(as_name("model", model))

@@ -2,12 +2,24 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from hcl_core import registry
+from hcl_core.api.arguments import (
+    as_flag,
+    as_ideas,
+    as_layers,
+    as_name,
+    as_number,
+    as_path,
+    as_questions,
+    as_text,
+    as_whole,
+)
 from hcl_core.api.judging import Judged
 from hcl_core.api.models import Model, loaded
 from hcl_core.api.progress import follow_run, progress_bars
@@ -16,12 +28,10 @@ from hcl_core.api.states import store_states
 from hcl_core.errors import SettingsError
 from hcl_core.pipeline.request import RunRequest
 from hcl_core.pipeline.starting import start
-from hcl_core.questions.own import make_question, read_idea
 from hcl_core.questions.report import LoadReport
 from hcl_core.questions.selection import Selection
 from hcl_core.records import Question, SamplingSettings
 from hcl_core.runs.states import OWN_EXIT
-from hcl_core.settings.layers import LayerChoice, LayerList, parse_layer_choice
 from hcl_core.settings.presets import describe_preset, find_preset
 from hcl_core.settings.prompts import PromptTemplate, load_template
 from hcl_core.settings.strategies import Strategy
@@ -41,29 +51,29 @@ _log = logging.getLogger(__name__)
 
 
 def run(
-    model: Model | str,
-    question: str | None = None,
+    model: Model | str | Path,
+    question: str | Question | Iterable[str | Question] | None = None,
     *,
-    accept: str | Iterable[str | tuple[str, ...]] = (),
-    questions: str | Path | Iterable[Question] | None = None,
+    accept: str | float | Iterable[str | float | Sequence[str]] = (),
+    questions: str | Path | Iterable[str | Question] | None = None,
     split: str | None = None,
     limit: int | None = None,
     shuffle_seed: int | None = None,
     min_answers: int = 1,
     preset: str | None = None,
-    layers: str | Iterable[int] | None = None,
+    layers: str | int | Iterable[int] | None = None,
     samples: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
     top_k: int | None = None,
     max_new_tokens: int | None = None,
     seed: int = _DEFAULTS.seed,
-    exit_head: str = "auto",
+    exit_head: str | Path = "auto",
     strategy: str = "early_exit",
     template: str | Path | None = None,
     judge: str | None = None,
     ideas: str | None = None,
-    save_states: str | Iterable[int] | None = None,
+    save_states: str | int | Iterable[int] | None = None,
     folder: str | Path | None = None,
     progress: bool = True,
 ) -> Run:
@@ -75,9 +85,10 @@ def run(
     Args:
         model: From ``load_model``, or a name of it.
         question: A question of your own; without ``accept`` it is open, and its answers are not judged right or wrong.
+            Several texts are several open questions.
         accept: Accepted ideas; one that has several names is a tuple of them, or text such as ``"United States|USA"``.
         questions: In place of ``question``: ``"starter"``, another set that is known by name, or a file or folder of
-            questions; or the questions themselves.
+            questions; or the questions themselves, as texts or ``Question`` records.
         split: Of a data set; by default the one that has answers.
         limit: The most questions that are asked.
         shuffle_seed: Shuffle the questions first.
@@ -85,7 +96,7 @@ def run(
         preset: ``"paper"``: the layers, samples, sampling, template, judge, ideas and scaling of the paper's protocol,
             but by true early exit; an argument that is given replaces the preset's. ``None``: the defaults below.
         layers: ``"all"``, the default, ``"2:30:2"`` (the stop is included), ``"24,28,30"``, or the layers' numbers,
-            from 1.
+            from 1: one, or several in a list, a range or an array.
         samples: Answers a question and layer; default 50.
         temperature: 0 is greedy; default 0.6.
         top_p: Probability mass of the nucleus; default 0.9.
@@ -106,10 +117,14 @@ def run(
         SettingsError: A value is outside its range, or some do not go together.
         HclError: The questions cannot be read, the model lacks a layer, or the folder holds something else.
     """
-    selection = Selection(limit, shuffle_seed, min_answers)
+    selection = Selection(
+        None if limit is None else as_whole("limit", limit, least=1),
+        None if shuffle_seed is None else as_whole("shuffle_seed", shuffle_seed),
+        as_whole("min_answers", min_answers, least=1),
+    )
     chosen, question_set = _questions(question, accept, questions, split, selection)
     options, protocol = _with_preset(
-        preset,
+        None if preset is None else as_text("preset", preset),
         layers=layers,
         samples=samples,
         temperature=temperature,
@@ -121,26 +136,34 @@ def run(
         ideas=ideas,
     )
     request = RunRequest(
-        model=model if isinstance(model, str) else model.name,
+        model=model.name if isinstance(model, Model) else as_name("model", model),
         questions=tuple(chosen),
         question_set=question_set,
-        layers=_layers(options["layers"]),
-        num_samples=options["samples"],
-        sampling=SamplingSettings(**{name: options[name] for name in _SAMPLING}, seed=seed),
+        layers=as_layers("layers", options["layers"]),
+        num_samples=as_whole("samples", options["samples"]),
+        sampling=SamplingSettings(
+            temperature=as_number("temperature", options["temperature"]),
+            top_p=as_number("top_p", options["top_p"]),
+            top_k=as_whole("top_k", options["top_k"]),
+            max_new_tokens=as_whole("max_new_tokens", options["max_new_tokens"]),
+            seed=as_whole("seed", seed),
+        ),
         template=template_of(options["template"]),
-        exit_head=exit_head,
-        judge=options["judge"],
+        exit_head=as_name("exit_head", exit_head),
+        judge=as_text("judge", options["judge"]),
         preset=protocol,
-        strategy=Strategy.parse(strategy),
-        ideas=options["ideas"],
+        strategy=Strategy.parse(as_text("strategy", strategy)),
+        ideas=as_text("ideas", options["ideas"]),
     )
+    own_exit = save_states is None or (isinstance(save_states, str) and save_states == OWN_EXIT)
+    states_of = None if own_exit else as_layers("save_states", save_states)
+    out, shows = None if folder is None else as_path("folder", folder), as_flag("progress", progress)
     ready = loaded(model)
-    state_layers = None if save_states in (None, OWN_EXIT) else _layers(save_states).resolve(ready.num_layers)
-    out = None if folder is None else Path(folder).expanduser()
+    state_layers = None if states_of is None else states_of.resolve(ready.num_layers)
     place, events = start(request, ready.lm, ready.checkpoint, out, others=ready.others)
-    finished = follow_run(events, progress_bars(Console(stderr=True), progress))
+    finished = follow_run(events, progress_bars(Console(stderr=True), shows))
     if save_states is not None:
-        store_states(place, ready.lm, state_layers, progress_bars(Console(stderr=True), progress))
+        store_states(place, ready.lm, state_layers, progress_bars(Console(stderr=True), shows))
     return Run.of(Judged(place, finished.manifest, finished.table))
 
 
@@ -155,38 +178,28 @@ def _with_preset(name: str | None, **arguments: object) -> tuple[dict[str, Any],
 
 
 def _questions(
-    question: str | None,
-    accept: str | Iterable[str | tuple[str, ...]],
-    questions: str | Path | Iterable[Question] | None,
-    split: str | None,
-    selection: Selection,
+    question: Any, accept: Any, questions: Any, split: str | None, selection: Selection
 ) -> tuple[Sequence[Question], str]:
     """The questions to ask, and the name of their set."""
-    accepted = [accept] if isinstance(accept, str) else list(accept)
     if (question is None) == (questions is None):
         raise SettingsError("give either a question, with accept=[...] where answers can be right, or questions=...")
-    if question is None and accepted:
-        raise SettingsError("accept goes with a question of your own; a set brings its own accepted answers")
-    if isinstance(questions, str | Path):
-        source = registry.load_questions(str(questions), split, on_report=_log_report)
+    if isinstance(questions, str | PathLike):
+        if as_ideas(accept):
+            raise SettingsError("accept goes with a question of your own; a set brings its own accepted answers")
+        part = None if split is None else as_text("split", split)
+        source = registry.load_questions(as_name("questions", questions), part, on_report=_log_report)
         return selection.of(source), selection.describe(source.name)
     if split is not None or selection != Selection():
         raise SettingsError("split, limit, shuffle_seed and min_answers go with a set of questions, by name or file")
-    if questions is not None:
-        return list(questions), "own"
-    return [
-        make_question(question or "", (read_idea(each) if isinstance(each, str) else each for each in accepted))
-    ], "own"
+    return as_questions(accept, question, questions), "own"
 
 
 def _log_report(report: LoadReport) -> None:
     _log.log(logging.WARNING if report.num_skipped else logging.INFO, "%s", report.describe())
 
 
-def _layers(layers: str | Iterable[int]) -> LayerChoice:
-    return parse_layer_choice(layers) if isinstance(layers, str) else LayerList(tuple(sorted(set(layers))))
-
-
-def template_of(template: str | Path) -> PromptTemplate:
+def template_of(template: Any) -> PromptTemplate:
     """The template of that name, or in that file."""
-    return load_template("file", template) if isinstance(template, Path) else load_template(template)
+    if isinstance(template, PathLike):
+        return load_template("file", as_path("template", template))
+    return load_template(as_text("template", template))

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hcl_core.api.arguments import as_number, as_path, as_text
 from hcl_core.api.judging import Judged, judged
 from hcl_core.atomic import atomic_folder
 from hcl_core.errors import SettingsError
@@ -115,8 +116,9 @@ class Run:
         Raises:
             SettingsError: A value is outside its range.
         """
-        chosen = self.scaling if scaling is None else check_scaling(scaling)
-        return replace(self, weights=Weights(creativity, 1 - creativity), scaling=chosen)
+        chosen = self.scaling if scaling is None else check_scaling(as_text("scaling", scaling))
+        share = as_number("creativity", creativity)
+        return replace(self, weights=Weights(share, 1 - share), scaling=chosen)
 
     def save(self, target: str | Path) -> Path:
         """Copy the run into a new folder, or, where ``target`` ends in ``.zip``, into one file that `import` takes.
@@ -126,7 +128,7 @@ class Run:
             RunFolderError: The run cannot be packed.
             DiskError: The disk is full, read-only or failing.
         """
-        place = Path(target).expanduser()
+        place = as_path("target", target)
         if place.exists():
             raise SettingsError(f"{place} exists already: choose another place for the run")
         if place.suffix == ".zip":
@@ -162,9 +164,11 @@ def open_run(folder: str | Path, judge: str | None = None, ideas: str | None = N
         RunFolderError: There is no run, or it is damaged.
         SettingsError: There is no such judge or idea finder.
     """
-    place = Path(folder).expanduser()
+    place = as_path("folder", folder)
+    by = None if judge is None else as_text("judge", judge)
+    finder = None if ideas is None else as_text("ideas", ideas)
     stored = _unpacked(place) if place.suffix == ".zip" else RunFolder(place)
-    return Run.of(judged(stored, judge, ideas))
+    return Run.of(judged(stored, by, finder))
 
 
 def _unpacked(file: Path) -> RunFolder:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from hcl_core.api.arguments import as_device, as_flag, as_number, as_path, as_text
 from hcl_core.api.progress import follow_sweep, progress_bars
 from hcl_core.api.runs import Run, open_run
 from hcl_core.errors import SettingsError
@@ -93,7 +94,7 @@ def sweep(
     folder: str | Path | None = None,
     budget: float | None = None,
     shard: str | None = None,
-    device: str = "auto",
+    device: object = "auto",
     download: bool = False,
     progress: bool = True,
 ) -> Sweep:
@@ -116,20 +117,22 @@ def sweep(
         RunBusyError: Another process runs a sweep in the folder.
         HclError: The folder holds something else, or the disk is full, read-only or failing.
     """
-    part = None if shard is None else Shard.parse(shard)
+    part = None if shard is None else Shard.parse(as_text("shard", shard))
+    seconds = None if budget is None else as_number("budget", budget)
+    devices, fetches, shows = as_device(device), as_flag("download", download), as_flag("progress", progress)
     if isinstance(spec, Mapping):
         if folder is None:
             raise SettingsError("a sweep that comes as a mapping has no name: give its folder=...")
-        plan, place = make_plan(spec, device, download), Path(folder)
+        plan, place = make_plan(spec, devices, fetches), as_path("folder", folder)
     else:
-        file = Path(spec).expanduser()
-        plan = read_plan(file, device, download)
-        place = runs_folder() / "sweeps" / file.stem if folder is None else Path(folder)
-    stored = SweepFolder(place.expanduser())
-    ends_at = None if budget is None else time.monotonic() + budget
+        file = as_path("spec", spec)
+        plan = read_plan(file, devices, fetches)
+        place = runs_folder() / "sweeps" / file.stem if folder is None else as_path("folder", folder)
+    stored = SweepFolder(place)
+    ends_at = None if seconds is None else time.monotonic() + seconds
     has_time = (lambda: True) if ends_at is None else (lambda: time.monotonic() < ends_at)
-    events = run_sweep(stored, plan, engine=LocalEngine(device), shard=part, has_time=has_time)
-    failed, _ = follow_sweep(events, progress_bars(Console(stderr=True), progress), len(plan.cells))
+    events = run_sweep(stored, plan, engine=LocalEngine(devices), shard=part, has_time=has_time)
+    failed, _ = follow_sweep(events, progress_bars(Console(stderr=True), shows), len(plan.cells))
     for each in failed:
         _log.warning("failed: %s: %s", printable(each.cell.describe()), printable(str(each.error)))
     made = Sweep(stored.path)
@@ -144,6 +147,6 @@ def open_sweep(folder: str | Path) -> Sweep:
     Raises:
         RunFolderError: There is no sweep, or it cannot be read.
     """
-    stored = SweepFolder(Path(folder).expanduser())
+    stored = SweepFolder(as_path("folder", folder))
     stored.read()
     return Sweep(stored.path)
