@@ -37,7 +37,8 @@ class CheckedBlocks(gr.Blocks):
         except Exception as error:
             refusal = f"this event needs {len(block_fn.inputs)} values of the kinds that its API page lists"
             logger.warning("an event's values cannot be read: %s", type(error).__name__)
-        raise gr.Error(refusal[:_MAX_LETTERS], print_exception=False)
+        # Half a letter, which a script can have, cannot be sent.
+        raise gr.Error(printable(refusal[:_MAX_LETTERS]), print_exception=False)
 
     async def process_api(self, *positional: Any, event_data: gr.EventData | None = None, **named: Any) -> Any:
         """As Gradio's. An event whose data are no object has none: Gradio looks names up in whatever was sent."""
@@ -71,10 +72,15 @@ def _check_numbers(block_fn: BlockFunction, inputs: list[Any]) -> None:
 
 
 def _check_choices(block_fn: BlockFunction, inputs: list[Any]) -> None:
-    """Raise ``gr.Error`` for the first list of choices that got many, or an object; Gradio lets an empty list pass."""
+    """Raise ``gr.Error`` for the first list of choices that got many, or an object; Gradio lets an empty list pass.
+
+    Where anything can be typed, Gradio lets numbers pass too.
+    """
     for block, value in zip(block_fn.inputs, inputs, strict=False):
         takes_one = isinstance(block, gr.Radio) or (isinstance(block, gr.Dropdown) and not block.multiselect)
-        if takes_one and isinstance(value, list | dict):
+        is_text = isinstance(value, str | None)
+        is_typed = isinstance(block, gr.Dropdown) and block.allow_custom_value and not block.multiselect
+        if (takes_one and isinstance(value, list | dict)) or (is_typed and not is_text):
             raise gr.Error(f"{english_label(block.label)} must be one of its choices")
 
 

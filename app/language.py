@@ -29,6 +29,8 @@ from hcl_core.glossary import glossary
 _ASSETS = Path(__file__).parent.parent / "assets"
 _FOLDER = _ASSETS / "words"
 _FALLBACK = "en"
+# From here on a number is written by its power of ten: Babel takes no more than 28 digits.
+_LARGE = 1e15
 # Whose numbers and lists a language has, where its code alone means another country's: no comma before "and".
 _SPELLINGS = {"en": "en_GB"}
 # A language tag and its quality, from 0 to 1.
@@ -132,7 +134,9 @@ class Translator:
 
     def number(self, value: float, digits: int = 2) -> str:
         """``value`` with ``digits`` decimals and the language's marks; a dash where there is none."""
-        return _decimal(f"{value:.{digits}f}", self._locale) if math.isfinite(value) else "–"
+        if not math.isfinite(value):
+            return "–"
+        return f"{value:g}" if abs(value) >= _LARGE else _decimal(f"{value:.{digits}f}", self._locale)
 
     def shortest(self, value: float) -> str:
         """``value`` with as many decimals as it needs, six at most: ``0.6``, ``1``."""

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from cachetools import LRUCache
 
 from app.jobs import JobKind, Jobs
-from app.limits import check_public_model
+from app.limits import check_public_head, check_public_model
 from app.live import Notice, Ready
 from app.models_in_memory import ModelsInMemory
 from app.places import Caller, Places, SecondsBook
@@ -76,6 +76,7 @@ class Lenses:
         yield from self._weights.arrive(self._jobs, visitor, kind)
         if self._is_public:
             check_public_model(model)
+            check_public_head(exit_head)
         head_name = head_at(site, exit_head)
         if not prompt.strip():
             raise SettingsError("the token lens needs a prompt: type one, or take a question's")

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from cachetools import LRUCache, cached
 
+from app.judged_late import judged_run
 from app.outcomes import ScoredOutcomes
 from hcl_core.errors import HclError, RunFolderError
 from hcl_core.folders import precomputed_folder, runs_folder
@@ -148,7 +149,13 @@ def version_of(*files: str) -> Callable[..., Hashable]:
 
 _by_questions = version_of("questions.jsonl")
 # Open questions are scored from both.
-by_answers = version_of("verdicts.parquet", "plausibility.parquet")
+_by_verdicts = version_of("verdicts.parquet", "plausibility.parquet")
+
+
+def by_answers(run: StoredRun, *others: Hashable) -> Hashable:
+    """Key of a cache of what the answers of a run come to; more of them may come to one that is not finished."""
+    parts = _by_parts(run) if run.manifest.finished_at is None else ()
+    return (_by_verdicts(run), parts, *others)
 
 
 @cached(LRUCache(maxsize=8), key=_by_questions, lock=Lock())
@@ -204,9 +211,7 @@ def _read_ids(content: bytes, num_questions: int) -> dict[str, str]:
 def table_of(run: StoredRun) -> OutcomeTable:
     """The outcomes of all questions of a run; raises ``RunFolderError`` if it has not been judged."""
     table = read_outcomes(run.folder)
-    if table is None:
-        raise not_judged(run)
-    return table
+    return judged_run(run.folder) if table is None else table
 
 
 def samples_of(run: StoredRun, question_id: str) -> list[Sample]:
@@ -244,7 +249,7 @@ def token_texts_of(run: StoredRun) -> dict[int, str]:
     return run.folder.token_texts()
 
 
-def _by_parts(run: StoredRun) -> Hashable:
+def _by_parts(run: StoredRun) -> tuple[Hashable, ...]:
     return tuple(map(file_version, run.folder.parts.files()))
 
 
@@ -264,11 +269,6 @@ def num_present(run: StoredRun) -> int:
 @cached(LRUCache(maxsize=_MOST_RUNS), key=_by_parts, lock=Lock())
 def _num_present(run: StoredRun) -> int:
     return len(run.folder.parts.read(KEY))
-
-
-def not_judged(run: StoredRun) -> RunFolderError:
-    """The error of a run without verdicts."""
-    return RunFolderError(f"run {run.folder.path.name} has not been judged yet: `score` in the terminal does it")
 
 
 @cached(LRUCache(maxsize=16), key=by_answers, lock=Lock())

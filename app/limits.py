@@ -9,6 +9,7 @@ from app.settings import PageSettings
 from hcl_core import registry
 from hcl_core.errors import LimitError, SettingsError
 from hcl_core.models.catalogue import CatalogueModel, find_model
+from hcl_core.models.head_records import EXIT_HEAD_NAMES
 from hcl_core.pipeline.estimate import Foretold
 from hcl_core.pipeline.request import RunRequest
 
@@ -21,14 +22,24 @@ def check_public_model(name: str) -> CatalogueModel:
     return model
 
 
+def check_public_head(name: str) -> None:
+    """Raise ``SettingsError`` for a head's file: visitors neither try what is on the machine nor bring a head along."""
+    if name not in EXIT_HEAD_NAMES:
+        raise SettingsError(
+            f"this public page offers only the exit heads {', '.join(EXIT_HEAD_NAMES)}: run the program yourself for a "
+            "head's file"
+        )
+
+
 def check_public_request(request: RunRequest, settings: PageSettings) -> tuple[int, ...]:
     """The exit layers of a run that a visitor of a public page may start.
 
     Raises:
-        SettingsError: It has a model or a judge that the page does not offer.
+        SettingsError: It has a model, an exit head or a judge that the page does not offer.
         LimitError: It is too large.
     """
     model = check_public_model(request.model)
+    check_public_head(request.exit_head)
     if request.judge.startswith("llm"):
         raise SettingsError("this public page has no llm judge: run the program yourself for it")
     letters = sum(len(each.text) + sum(map(len, each.accepted_answers)) for each in request.questions)

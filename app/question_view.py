@@ -9,6 +9,7 @@ from typing import Any
 from cachetools import LRUCache, cached
 
 from app import library
+from app.judged_late import judged_question, may_be_judged, no_answers, not_judged
 from app.library import StoredRun
 from app.outcomes import ScoredOutcomes
 from app.own_verdicts import OwnVerdicts
@@ -20,7 +21,7 @@ from hcl_core.pipeline.plausibility import read_plausibility
 from hcl_core.pipeline.scorer import ScoredQuestion
 from hcl_core.pipeline.stored import is_judged_now
 from hcl_core.ports import Embed
-from hcl_core.records import Sample, SampleKey, StoredQuestion, Verdict
+from hcl_core.records import Question, Sample, SampleKey, StoredQuestion, Verdict
 from hcl_core.runs.answers import LayerAnswers, check_judged, count_answers
 from hcl_core.runs.manifest import Manifest
 from hcl_core.runs.meanings import Meaning, follow_meanings
@@ -202,14 +203,29 @@ def _by_answers(run: StoredRun, stored: StoredQuestion) -> Hashable:
     return library.by_answers(run, stored.question.id)
 
 
+def _verdicts(
+    run: StoredRun, question: Question, samples: Sequence[Sample]
+) -> tuple[Mapping[SampleKey, Verdict], Mapping[SampleKey, int]]:
+    """Verdicts and ideas of ``samples``: the stored ones; those that an unfinished run lacks are made here."""
+    is_late = may_be_judged(run.manifest)
+    if is_late and not samples:
+        raise no_answers(run.folder)
+    if is_judged_now(run.folder, run.manifest):
+        verdicts, clusters = library.verdicts_of(run, question.id)
+        if not is_late or all(sample.key in verdicts for sample in samples):
+            check_judged(samples, verdicts, run.folder)
+            return verdicts, clusters
+    if not is_late:
+        raise not_judged(run.folder)
+    judged = judged_question(run.folder, question, samples)
+    return judged.verdicts, judged.clusters
+
+
 @cached(LRUCache(_MOST_READ), key=_by_answers, lock=Lock())
 def _read(run: StoredRun, stored: StoredQuestion) -> QuestionAnswers:
     folder, manifest, question = run.folder, run.manifest, stored.question
-    if not is_judged_now(folder, manifest):
-        raise library.not_judged(run)
     samples, num_bad_parts = library.samples_of(run, question.id), len(folder.bad_parts())
-    verdicts, clusters = library.verdicts_of(run, question.id)
-    check_judged(samples, verdicts, folder)
+    verdicts, clusters = _verdicts(run, question, samples)
     try:
         table = JudgedQuestion(question, samples, verdicts, clusters).outcomes(manifest)
     except (KeyError, IndexError):

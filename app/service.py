@@ -252,11 +252,15 @@ class Service:
         """Of all visitors; runs that wait for their turn are not among them."""
         return self._runs.num_under_way
 
+    def is_under_way(self, run_id: str) -> bool:
+        """Whether a run is decoded now, for whomever."""
+        return self._runs.is_written(run_id)
+
     def _is_in_use(self, run_id: str) -> bool:
         """Whether a run is written, or on the screen of a visitor who has run it."""
         with self._lock:
             is_shown = any(live.manifest.id == run_id for live in self._live.values())
-        return is_shown or self._runs.is_written(run_id)
+        return is_shown or self.is_under_way(run_id)
 
     def foretell(self, request: RunRequest, exit_layers: Sequence[int]) -> Foretold | None:
         """How long a run would take if no other is under way; ``None`` where that is not known."""

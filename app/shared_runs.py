@@ -82,11 +82,11 @@ class SharedRuns:
             if shared is None:
                 shared = self._by_request[request] = SharedRun(request.model, self._lock)
             watcher = shared.join()
-        if is_new:
-            # With who asks: a GPU may be lent to each visitor for a limited time.
-            drive = partial(contextvars.copy_context().run, self._drive, shared, request, start)
-            threading.Thread(target=drive, name="run", daemon=True).start()
         try:
+            if is_new:
+                # With who asks: a GPU may be lent to each visitor for a limited time.
+                drive = partial(contextvars.copy_context().run, self._drive, shared, request, start)
+                threading.Thread(target=drive, name="run", daemon=True).start()
             while (event := shared.take(watcher, job)) is not None:
                 yield event
         finally:

@@ -14,6 +14,8 @@ from app.settings import PageSettings
 _AN_HOUR = 3_600
 # Gradio's own path.
 _PATH = "/gradio_api/upload"
+# What an upload counts at least: a folder and a file take so much of a disk, and each upload is remembered here.
+_LEAST_BYTES = 8_192
 
 
 class UploadLimit:
@@ -27,7 +29,7 @@ class UploadLimit:
 
     def __init__(self, app: ASGIApp, settings: PageSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self.app, self._settings, self._clock = app, settings, clock
-        self._taken: deque[tuple[float, str, int]] = deque()  # when, from where, bytes
+        self._taken: deque[tuple[float, str, int]] = deque()  # when, from where, bytes that count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, web socket, or start of the server."""
@@ -44,6 +46,7 @@ class UploadLimit:
         size = headers.get("content-length", "")
         if not (size.isascii() and size.isdigit()):
             return 411, "An upload must say how many bytes it has."
+        counted = max(int(size), _LEAST_BYTES)
         peer = scope["client"][0] if scope.get("client") else ""
         address = caller_address(peer, headers.getlist("x-forwarded-for"), self._settings.proxies)
         now = self._clock()
@@ -55,10 +58,10 @@ class UploadLimit:
             (own, self._settings.most_bytes_an_address, "from your network address"),
             (everybody, self._settings.most_bytes_uploaded, "from all visitors"),
         ):
-            if had + int(size) > most:
+            if had + counted > most:
                 return 413, (
                     f"This file has {int(size):,} bytes, and {had:,} bytes have come {whose} within an hour; this "
                     f"public page takes {most:,}: wait, or run the program yourself."
                 )
-        self._taken.append((now, address, int(size)))
+        self._taken.append((now, address, counted))
         return 0, ""

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
-from app.handlers.controls import read_number
+from app.handlers.controls import NumberBox
 from app.handlers.measures import MEASURES
 from app.language import Translator
 from app.service import Service
 from hcl_core.errors import SettingsError
 from hcl_core.records import DEFAULT_SCALING, Scaling, Weights, check_scaling
+
+BALANCE = NumberBox("balance_alone", 0, 100, is_whole=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,9 @@ class Balance:
         Raises:
             SettingsError: One of them is none that the controls offer.
         """
-        share = 50.0 if creativity is None else min(100.0, max(0.0, read_number("Balance", creativity)))
-        return cls(share, check_scaling(str(scaling)), tuple(more) if isinstance(more, list | tuple) else ())
+        return cls(
+            BALANCE.read(creativity), check_scaling(str(scaling)), tuple(more) if isinstance(more, list | tuple) else ()
+        )
 
     @property
     def weights(self) -> Weights:

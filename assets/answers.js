@@ -62,6 +62,26 @@ function makeTabStop(target) {
   all(".hcl-choose, .hcl-card").forEach((stop) => (stop.tabIndex = stop === target ? 0 : -1));
 }
 
+// As high as the highest column in sight: one out of sight may be far higher, and would leave an empty area below these.
+// While columns move, the height grows with those that come, and only then shrinks.
+const fitting = new ResizeObserver(() => fit());
+let settling = null;
+
+function fit(isMoving = false) {
+  const columns = element.querySelector(".hcl-columns");
+  if (!columns || !columns.clientWidth) return; // on another tab
+  const area = columns.getBoundingClientRect();
+  const inSight = all(".hcl-column:not([hidden])").filter((column) => {
+    const place = column.getBoundingClientRect();
+    return place.right > area.left + 1 && place.left < area.right - 1;
+  });
+  const style = getComputedStyle(columns);
+  const around = parseFloat(style.paddingTop) + parseFloat(style.paddingBottom) + columns.offsetHeight - columns.clientHeight;
+  const wanted = Math.ceil(Math.max(0, ...inSight.map((column) => column.offsetHeight)) + around);
+  if (!isMoving || wanted > columns.offsetHeight) columns.style.maxHeight = `${wanted}px`;
+  columns.scrollTop = 0;
+}
+
 function showNewColumns() {
   const columns = element.querySelector(".hcl-columns");
   if (!columns) return;
@@ -83,6 +103,9 @@ function showNewColumns() {
     columns.scrollLeft = middleOf(best);
     scrolledTo = columns.scrollLeft;
   }
+  fitting.disconnect();
+  [element, ...all(".hcl-column")].forEach((each) => fitting.observe(each)); // cards grow, tabs open, type changes
+  fit();
 }
 
 function choose(layer) {
@@ -104,6 +127,9 @@ element.addEventListener(
   "scroll",
   (event) => {
     if (event.target.matches(".hcl-columns") && Math.abs(event.target.scrollLeft - scrolledTo) > 4) isReading = true;
+    fit(true);
+    clearTimeout(settling);
+    settling = setTimeout(fit, 250);
   },
   { capture: true, passive: true },
 );

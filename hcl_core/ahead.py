@@ -43,10 +43,10 @@ def ahead(*sources: Generator[T, None, None]) -> Generator[T, None, None]:
         threading.Thread(target=contextvars.copy_context().run, args=(work, items), name="decoding", daemon=True)
         for items in sources
     ]
-    for thread in threads:
-        thread.start()
     num_left = len(threads)
     try:
+        for thread in threads:
+            thread.start()
         while num_left:
             if not isinstance(item := made.get(), _End):
                 yield item
@@ -57,7 +57,8 @@ def ahead(*sources: Generator[T, None, None]) -> Generator[T, None, None]:
     finally:
         stopped.set()
         for thread in threads:
-            thread.join()
+            if thread.ident is not None:  # the system can have no thread left
+                thread.join()
 
 
 def _put(made: "queue.Queue[T | _End]", item: T | _End, stopped: threading.Event) -> bool:

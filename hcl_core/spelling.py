@@ -112,7 +112,7 @@ _INDIAN_GROUPS = re.compile(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d.,]?\d)")
 _DECIMAL_COMMA = re.compile(r"(?<![\d.,])(\d+|\d{1,3}(?:\.\d{3})+),(\d{1,2})(?![\d.,]?\d)")  # 1,5 and 1.234,5
 _SLASH = re.compile(r"(?<=\d) / (?=\d)")  # 1 / 2
 _MIXED = re.compile(r"(?<![\d./])(?:(\d+)(?: | and |-))?([1-9])/(2|4|5|8|10)(?![\d/])")  # 2 1/2
-_DOZEN = re.compile(r"\b(?:(1/2|0\.5) (?:an? )?|(\d+) |an? )?dozen\b")  # half a dozen, two dozen
+_DOZEN = re.compile(r"\b(?:(1/2|0\.5) (?:an? )?|(\d{1,15}) |an? )?dozen\b")  # half a dozen, two dozen
 _COUNTER = re.compile(r"(?<=\d)\s?(?:年代|(?:年|月|日|個|个|名|歳|岁|년|개|명|월|일|세|살|번)(?![\w]))")  # 1984年
 _SPACED_GROUPS = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d.,]?\d)")  # 1 400 000
 _POINTED_GROUPS = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(?![\d.,]?\d)")  # 1.400.000
@@ -191,7 +191,7 @@ def one_spelling(text: str) -> str:
     if _NUMBER_WORD.search(text):
         text = _numbers_in_digits(text)
     if not text.isascii() and (number := _CHINESE_NUMBER.fullmatch(text)):
-        text = str(_chinese_number(number[1]))
+        text = _chinese_number(number[1])
     if "dozen" in text:
         text = _DOZEN.sub(_dozen, text)
     if "world war" in text or "ww" in text:
@@ -250,16 +250,20 @@ def _dozen(match: re.Match[str]) -> str:
 
 def _mixed(match: re.Match[str]) -> str:
     """``2 1/2`` as ``2.5``; ``6/8`` of a time signature is not reduced."""
-    whole, part, of = int(match[1] or 0), int(match[2]), int(match[3])
+    part, of = int(match[2]), int(match[3])
     if part >= of or math.gcd(part, of) > 1:
         return match.group()
-    return f"{whole + part / of:g}"
+    return _without_zeros(match[1] or "") + f"{part / of:g}".removeprefix("0")  # of any number of digits
 
 
-def _chinese_number(digits: str) -> int:
+def _without_zeros(digits: str) -> str:
+    return digits.lstrip("0") or "0"
+
+
+def _chinese_number(digits: str) -> str:
     """The value of a numeral below 10,000, or of digits one by one (``一九八四``)."""
     if not set(digits) & set(_CHINESE_TENS):
-        return int("".join(str(_CHINESE_DIGITS[digit]) for digit in digits))
+        return _without_zeros("".join(str(_CHINESE_DIGITS[digit]) for digit in digits))
     total = digit_before = 0
     for digit in digits:
         if digit in _CHINESE_TENS:
@@ -267,7 +271,7 @@ def _chinese_number(digits: str) -> int:
             digit_before = 0
         else:
             digit_before = _CHINESE_DIGITS[digit]
-    return total + digit_before
+    return str(total + digit_before)
 
 
 def _fraction(match: re.Match[str]) -> str:

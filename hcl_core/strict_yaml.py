@@ -42,10 +42,13 @@ def read_content(path: Path, what: str, most_bytes: int, error: type[HclError]) 
         error: Raised, with one line, where the file cannot be read.
     """
     try:
+        # Checked before opening: opening a pipe waits for its other end.
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError("it is no regular file")
         with path.open("rb") as file:
             return file.read(most_bytes + 1)
     except (OSError, ValueError) as refused:
-        reason = refused.strerror if isinstance(refused, OSError) and refused.strerror else "this is no path"
+        reason = refused.strerror or str(refused) if isinstance(refused, OSError) else "this is no path"
         raise error(f"cannot read the {what} {printable(str(path))}: {reason}") from None
 
 

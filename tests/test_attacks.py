@@ -89,6 +89,14 @@ def test_a_wrong_number_of_values_is_a_sentence(page, values):
         assert told and "Traceback" not in told and '"error":null' not in told.replace(" ", ""), event["id"]
 
 
+@pytest.mark.parametrize("is_queued", [True, False])
+def test_a_session_of_a_long_name_is_a_sentence(page, is_queued):
+    client, config, _ = page
+    event = next(each for each in config["dependencies"] if each["backend_fn"] and each["queue"] is is_queued)
+    told = call(client, event, [None] * len(event["inputs"]), "x" * 100_000)
+    assert told == '{"detail":"A session_hash has at most 100 letters; got 100,000."}'
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -17,6 +17,8 @@ def blocks():
         slider = gr.Slider(0, 9, label="Slide")
         choice = gr.Dropdown(["a", "b"], value="a", label="Choice")
         gr.Button().click(lambda *values: None, [number, slider, choice], None)
+        typed = gr.Dropdown(["a"], value="a", label="Typed", allow_custom_value=True)
+        gr.Button().click(lambda *values: None, [typed], None)
     return made
 
 
@@ -49,6 +51,17 @@ def test_a_long_value_is_not_quoted_whole(blocks):
 @pytest.mark.parametrize("value", [[], ["a"], {}, {"a": "b"}])
 def test_a_choice_of_one_is_neither_many_nor_an_object(blocks, value):
     assert refusal_of(blocks, [1, 1, value]) == "Choice must be one of its choices"
+
+
+@pytest.mark.parametrize("value", [True, 1, 1.5, 10**400, []])
+def test_what_is_typed_is_a_text(blocks, value):
+    with pytest.raises(gr.Error, match="Typed must be one of its choices"):
+        asyncio.run(blocks.preprocess_data(blocks.fns[1], [value], None))
+    assert asyncio.run(blocks.preprocess_data(blocks.fns[1], ["own"], None)) == ["own"]
+
+
+def test_half_a_letter_is_not_sent_back(blocks):
+    assert refusal_of(blocks, [1, 1, "\ud800"]).encode()
 
 
 @pytest.mark.parametrize("values", [[], [1], [1, None, "a"], [1, 1, [["a"]]]])

@@ -2,11 +2,13 @@
 
 import csv
 import io
+import re
 import sqlite3
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from starlette.applications import Starlette
@@ -20,7 +22,7 @@ from app.lessons.live import start_live
 from app.lessons.reading import read_lesson
 from app.lessons.room import RefusedError, Room, lesson_id
 from app.lessons.routes import ClassPages
-from app.lessons.store import ClassStore
+from app.lessons.store import ClassFileError, ClassStore
 from app.places import Caller
 from app.service import Service
 from app.settings import PageSettings
@@ -150,6 +152,24 @@ def test_a_damaged_file_is_a_sentence(tmp_path):
     with pytest.raises(Exception, match="delete it, and the class starts anew") as raised:
         ClassStore(tmp_path, lesson_id(lesson))
     assert not isinstance(raised.value, sqlite3.Error)
+
+
+@pytest.mark.parametrize("number", range(2, 8))
+def test_a_file_whose_later_pages_are_damaged_is_read_or_a_sentence(tmp_path, number):
+    room = new_room(tmp_path)
+    room.go(0)
+    room.predict(room.join(), 0, 0, 25)
+    room.store.close()
+    (file,) = tmp_path.glob("*.sqlite")
+    content = bytearray(file.read_bytes())
+    content[4096 * (number - 1) : 4096 * number] = b"\xff" * 4096
+    file.write_bytes(content)
+    try:
+        again = new_room(tmp_path)
+    except ClassFileError as error:
+        assert re.fullmatch(r"cannot use .*: .*: delete it, and the class starts anew", str(error))
+    else:
+        assert again.spread(0, 0) == {25: 1}  # an index alone is damaged
 
 
 def test_students_see_what_is_right_only_after_the_reveal(room, client):
@@ -309,6 +329,18 @@ def test_a_live_question_is_run_once_and_then_revealed(tmp_path):
     room.reveal(0)
     assert room.truths(0)[0].layers == (25,)
     assert new_room(tmp_path, room.lesson).stage.run == (RUN, QUESTION)
+
+
+def test_a_live_question_that_gets_no_thread_can_be_run_again(tmp_path, monkeypatch):
+    step = {"title": "t", "ask": {"question": "q", "accept": ["a"]}, "predict": [{"kind": "first_right"}]}
+    room = new_room(tmp_path, parsed(LESSON | {"steps": [step]}))
+    room.go(0)
+    monkeypatch.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+    nobody: Any = None
+    with pytest.raises(RuntimeError, match="can't start"):
+        start_live(room, nobody, 0)
+    assert room.stage.progress is None and room.stage.problem.startswith("the run failed")
+    assert room.start_run(0).ask
 
 
 def test_a_live_question_that_fails_says_why_to_the_teacher(tmp_path):

@@ -10,6 +10,8 @@ from conftest import run_command
 from scipy.stats import spearmanr
 from test_intervals import table_of
 
+from app.language import Translator
+from app.views.comparison import comparison
 from hcl_core.errors import SettingsError
 from hcl_core.folders import precomputed_folder
 from hcl_core.records import Weights
@@ -40,6 +42,21 @@ def test_pairing_cancels_what_the_questions_have_in_common():
     # Two layers alike on every question, questions very unlike: the difference is nothing, each rate uncertain.
     cells = np.repeat(np.array([[[-1] * 4, [-1] * 4], [[0] * 4, [0] * 4]]), 5, axis=0)
     assert compare_layers(table_of(cells), 1, 2, EQUAL)["hallucination_rate"].interval == (0, 0)
+
+
+def test_no_difference_is_larger_than_scores_can_differ():
+    # Two questions say so little of the next one that the reach of a t interval goes far beyond.
+    rng = np.random.default_rng(0)
+    first, second = (table_of(rng.integers(-1, 3, (2, 3, 4))) for _ in range(2))
+    differences = [*compare_runs((first, second), ("ab", "ab"), EQUAL).differences.items()]
+    differences += [(name, (each,)) for name, each in compare_layers(first, 1, 3, EQUAL).items()]
+    reached = 0
+    for name, by_layer in differences:
+        most = 4 if name == "creativity_raw" else 1
+        for low, high in (each.interval for each in by_layer):
+            assert -most <= low <= high <= most
+            reached += low == -most or high == most
+    assert reached
 
 
 def test_a_layer_that_the_run_lacks_is_refused():
@@ -151,3 +168,9 @@ def test_compare_leaves_shipped_runs_as_they_are(capsys, tmp_path):
     before = {file.name: file.stat().st_mtime_ns for file in copy.rglob("*")}
     run_command(capsys, "compare", str(copy), "--layers", "29,30")
     assert {file.name: file.stat().st_mtime_ns for file in copy.rglob("*")} == before
+
+
+def test_the_page_says_how_many_layers_chance_alone_would_tell_apart():
+    compared = compare_runs((SURE, SURE), ("abc", "abc"), EQUAL)
+    html = comparison([(1, compared)], "hcb_score", ["a", "b"], {}, [], Translator("en"))
+    assert "differs in 0 of 3 layers; chance alone would make about 0.2 differ." in html

@@ -3,9 +3,12 @@
 Also by the terminal and on the page. What ``transformers`` cannot read though it is whole: ``test_gguf_files.py``.
 """
 
+import os
 import random
 import resource
 import struct
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import make_model, make_tokenizer, run_command
@@ -20,8 +23,9 @@ from app.models_here import notice_on_model  # noqa: E402
 from app.service import Service  # noqa: E402
 from app.visit import Balance  # noqa: E402
 from hcl_core import registry  # noqa: E402
+from hcl_core.decode.model.gguf_header import num_weights_in  # noqa: E402
 from hcl_core.decode.model.loading import load_model  # noqa: E402
-from hcl_core.errors import HclError  # noqa: E402
+from hcl_core.errors import DamagedModelError, HclError  # noqa: E402
 
 # Above what a tiny model takes, which is less than a MiB; below what a lie would.
 MOST_MIB = 200
@@ -172,6 +176,40 @@ def test_a_file_that_lies_is_refused_in_a_sentence(tmp_path, whole, lie):
     file = tmp_path / "tiny.gguf"
     file.write_bytes(change(whole))
     assert said in problem_of(file)
+
+
+@pytest.fixture
+def little_memory():
+    """Above what the test has already, 1 GiB can be taken."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + 2**30, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_a_text_as_long_as_a_large_file_takes_no_memory(tmp_path, whole, little_memory):
+    file = tmp_path / "tiny.gguf"
+    file.write_bytes(whole[:24] + struct.pack("<Q", 2**35))
+    os.truncate(file, 2**36)  # takes no place on disk
+    with pytest.raises(DamagedModelError, match=r"its header has more than [\d,]+ bytes: fetch it again"):
+        num_weights_in(file)
+
+
+def test_many_small_tensors_are_refused_before_they_are_read(tmp_path, whole):
+    file = tmp_path / "tiny.gguf"
+    file.write_bytes(whole[:8] + struct.pack("<QQ", 2**18, 0))
+    os.truncate(file, 2**26)
+    with pytest.raises(DamagedModelError, match="more than 131,072 fields and tensors"):
+        num_weights_in(file)
+
+
+def test_a_file_that_is_cut_off_while_it_is_read_is_damaged(tmp_path, whole, monkeypatch):
+    file = tmp_path / "tiny.gguf"
+    file.write_bytes(whole[:200])
+    monkeypatch.setattr(Path, "stat", lambda _: SimpleNamespace(st_size=len(whole)))
+    with pytest.raises(DamagedModelError, match="shorter while it was read"):
+        num_weights_in(file)
 
 
 # Safetensors.

@@ -6,6 +6,7 @@ import pytest
 
 from app import drawn_ahead, library, question_view
 from app.handlers import shown_question
+from app.judged_late import not_judged
 from app.language import Translator
 from app.render import explore as render
 from app.service import Service
@@ -65,7 +66,7 @@ def test_a_damaged_shipped_question_stops_nothing(visit, monkeypatch):
 
     def refuse(*given):
         asked.append(given)
-        raise library.not_judged(library.find_run(SHIPPED))
+        raise not_judged(library.find_run(SHIPPED).folder)
 
     monkeypatch.setattr(shown_question, "show", refuse)
     assert not list(drawn_ahead.drawn_questions(visit)) and len(asked) == 2

@@ -190,6 +190,20 @@ def test_a_public_page_limits_programs_as_it_limits_visitors(tiny, monkeypatch):
     assert calls.status(public)["limits"]["tokens_a_run"] == 120_000
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("call", [calls.run, calls.lens], ids=lambda each: each.__name__)
+def test_a_public_page_takes_no_exit_head_by_its_file_and_says_not_whether_it_is_there(
+    tiny, monkeypatch, tmp_path, call, is_there
+):
+    monkeypatch.setattr(registry, "is_available", lambda model: True)
+    file = tmp_path / "head.safetensors"
+    if is_there:
+        file.write_bytes(b"")
+    public = Visit(Translator("en"), Service(PageSettings(public=True)), "program")
+    with pytest.raises(SettingsError, match="only the exit heads auto, linear, shared: run the program yourself"):
+        list(call(public, "a", exit_head=str(file)))
+
+
 def test_every_error_has_a_code_of_its_own():
     kinds = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, HclError)]
     assert set(kinds) <= CODES.keys() and len(set(CODES.values())) == len(CODES)

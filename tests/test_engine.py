@@ -3,6 +3,7 @@
 import weakref
 from collections import defaultdict
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,15 +13,15 @@ from scipy.stats import chisquare
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.engine import cut_to
-from hcl_core.decode.engine import EngineParts, TrieDecoder
+from hcl_core.decode.engine import EngineParts, TrieDecoder, tokenize_checked
 from hcl_core.decode.heads.exit_heads import SharedHead
 from hcl_core.decode.strategy import decoder_of
 from hcl_core.decode.trie import kv_pool, tree
 from hcl_core.decode.trie.kv_pool import GrowingRows
 from hcl_core.errors import ContextTooLongError, SettingsError, UnsupportedArchitectureError
 from hcl_core.models.attention_kinds import BY_TREE, GATHERED, MASKED
-from hcl_core.records import Question, SamplingSettings
-from hcl_core.settings.prompts import load_template
+from hcl_core.records import Question, SamplingSettings, StoredQuestion
+from hcl_core.settings.prompts import PromptTemplate, load_template
 from hcl_core.settings.strategies import Strategy
 
 QUESTION = Question("q1", "Name a planet", ("Mars",))
@@ -405,3 +406,10 @@ def test_a_prompt_runs_once_whatever_the_layers_waves_and_budget(strategy, monke
     waves = [wave(ALL_LAYERS, [0]), wave(ALL_LAYERS, [1])]
     decode(decoder, SamplingSettings(temperature=1.0, max_new_tokens=4), waves)
     assert embedded[0] == num_prompt_tokens > max(embedded[1:])
+
+
+def test_a_prompt_of_which_the_tokenizer_leaves_nothing_is_refused():
+    leaves_nothing = SimpleNamespace(tokenize=lambda *_, **__: [])
+    stored = StoredQuestion(Question("q", "\u200b", ()), "\u200b")
+    with pytest.raises(SettingsError, match="question 'q': this model's tokenizer makes no tokens of its prompt"):
+        tokenize_checked(stored, 5, leaves_nothing, PromptTemplate("file", "{question}"), 100)

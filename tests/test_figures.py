@@ -142,6 +142,13 @@ def test_a_difference_has_the_colour_of_the_run_it_is_to():
     assert figure["layout"]["yaxis2"]["range"] == pytest.approx([-0.33, 0.33])
 
 
+@pytest.mark.parametrize(("most", "tick"), [(0.0452, 0.02), (0.3, 0.2), (0.5, 0.5), (0.1, 0.1), (1.0, 1.0), (7.3, 5.0)])
+def test_the_axis_of_differences_has_a_tick_on_each_side_of_0(most, tick):
+    runs = [curve(name, (0.1, 0.2), ((0, 1), (0, 1))) for name in "ab"]
+    figure = compared_curves(runs, [(1, (1, 2), (Difference(0.0, (-most, 0.0)),) * 2)], WORDS)
+    assert figure["layout"]["yaxis2"]["tickvals"] == pytest.approx([-tick, 0, tick])
+
+
 def test_layers_of_models_of_different_depth_are_drawn_at_their_share():
     figure = compared_curves([curve("a", (0.1, 0.2), depth=2), curve("b", (0.1, 0.2), depth=8)], [], WORDS, True)
     assert [trace["x"] for trace in figure["data"]] == [[0.5, 1], [0.125, 0.25]]

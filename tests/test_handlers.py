@@ -13,11 +13,11 @@ from fake_runs import sample_keys, write_derived
 from app import library, run_names
 from app.handlers import compare, dataset, explore, learn, lens, opening, questions, run_list, runs, shown_question
 from app.handlers.dataset import SetChoice, ShownSet
+from app.handlers.explore_start import PrefilledStart, StoredStart
 from app.handlers.form import CONTROLS, Form, by_name
 from app.handlers.lens import ShownLens
 from app.handlers.links import read_link
 from app.handlers.measures import MEASURES, further_measures
-from app.handlers.opening import PrefilledStart, StoredStart
 from app.handlers.shown_question import ShownQuestion
 from app.jobs import StoppedError
 from app.language import Translator
@@ -264,10 +264,17 @@ def test_further_measures_follow_the_verdicts(service):
 
 MISTAKES = [
     ({"question": "  "}, "needs a text"),
-    ({"num_samples": 0}, "samples must be between"),
-    ({"temperature": -1.0}, "temperature must be between"),
-    ({"top_p": 0}, "top_p must be above 0"),
-    ({"every": 0}, "step must be 1 or more"),
+    ({"num_samples": 0}, "Answers a layer must be a number from 1 to 1000; got 0"),
+    ({"num_samples": 1001}, "Answers a layer must be a number from 1 to 1000; got 1001"),
+    ({"num_samples": 2.5}, "Answers a layer must be a whole number; got 2.5"),
+    ({"temperature": -1.0}, "Temperature must be a number from 0 to 10; got -1"),
+    ({"temperature": 99}, "Temperature must be a number from 0 to 10; got 99"),
+    ({"top_p": 0}, "Top-p must be a number from 0.01 to 1; got 0"),
+    ({"top_k": -1}, "Top-k .* must be a number from 0 on; got -1"),
+    ({"max_new_tokens": 513}, "Tokens at most must be a number from 1 to 512; got 513"),
+    ({"seed": -1}, "Seed must be a number from 0 on; got -1"),
+    ({"every": 0}, "Every must be a number from 1 on; got 0"),
+    ({"first_layer": 20, "last_layer": 10}, "First layer must not be above Last layer; got 20 and 10"),
     ({"temperature": None}, "Temperature is empty"),
     ({"first_layer": None}, "First layer is empty"),
     # What no control sends.
@@ -276,7 +283,7 @@ MISTAKES = [
     ({"exit_head": None}, "exit head"),
     ({"seed": 10**400}, "Seed must be a number"),
     ({"temperature": "x"}, "Temperature must be a number"),
-    ({"top_k": float("nan")}, "Top-k must be a number"),
+    ({"top_k": float("nan")}, "Top-k .* must be a number"),
 ]
 
 
@@ -344,7 +351,7 @@ def public(monkeypatch):
 
 def test_a_public_page_says_beside_the_estimate_what_it_would_refuse(public):
     with pytest.raises(LimitError, match="this public page allows 120,000"):
-        explore.estimate(by(public), form(model="smollm2-135m", num_samples=6_000))
+        explore.estimate(by(public), form(model="smollm2-135m", num_samples=1_000, last_layer=30))
 
 
 @pytest.mark.parametrize(
@@ -352,7 +359,7 @@ def test_a_public_page_says_beside_the_estimate_what_it_would_refuse(public):
     [
         ({"model": "/etc"}, "only the models of its list"),
         ({"model": "layerskip-llama2-70b"}, "only the models of its list"),
-        ({"model": "smollm2-135m", "num_samples": 6000}, "this public page allows 120,000"),
+        ({"model": "smollm2-135m", "num_samples": 1000, "last_layer": 30}, "this public page allows 120,000"),
         ({"model": "smollm2-135m", "accepted": "long " * 30_000}, "this public page allows 100,000"),
     ],
     ids=["a folder", "a download", "too many tokens", "too many letters"],
@@ -427,10 +434,10 @@ def test_a_set_is_asked_with_the_settings_and_without_the_question_of_the_form(s
 @pytest.mark.parametrize(
     ("values", "balance"),
     [
-        ((None, "possible", None), Balance()),
+        ((50, "possible", None), Balance()),
         ((20, "absolute", ["confidence"]), Balance(20, "absolute", ("confidence",))),
-        ((150, "min_max", []), Balance(100, "min_max")),
-        ((-1, "min_max", []), Balance(0, "min_max")),
+        ((100, "min_max", []), Balance(100, "min_max")),
+        ((0, "min_max", []), Balance(0, "min_max")),
     ],
 )
 def test_a_balance_is_read_from_its_controls(values, balance):
@@ -442,6 +449,9 @@ def test_a_balance_is_read_from_its_controls(values, balance):
     ("values", "message"),
     [
         (("x", "min_max", []), "Balance must be a number"),
+        ((None, "min_max", []), "Balance is empty"),
+        ((150, "min_max", []), "Balance must be a number from 0 to 100; got 150"),
+        ((-1, "min_max", []), "Balance must be a number from 0 to 100; got -1"),
         ((50, "best", []), "scaling must be one of"),
         ((50, None, []), "scaling must be one of"),
         ((50, "min_max", ["<b>"]), "measure must be one of"),
@@ -684,10 +694,48 @@ def test_the_selection_reaches_the_run(service):
     assert several.question_set == "starter, at least 20 answers" and plain.questions != shuffled.questions
 
 
-@pytest.mark.parametrize("number", [0, None, 175, -1])
-def test_too_many_questions_are_refused_with_the_limit(service, number):
+def test_too_many_questions_are_refused_with_the_limit(service):
     with pytest.raises(SettingsError, match="questions must be from 1 to 174"):
-        run_set(service, SetChoice.from_controls("starter", number, 0, 1))
+        run_set(service, SetChoice.from_controls("starter", 175, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ((0, 0, 1), "Questions must be a number from 1 on; got 0"),
+        ((None, 0, 1), "Questions is empty"),
+        ((5, -1, 1), "Shuffle by .* must be a number from 0 on; got -1"),
+        ((5, None, 1), "Shuffle by .* is empty"),
+        ((5, 0, 1.5), "Right ideas, least must be a whole number; got 1.5"),
+    ],
+)
+def test_a_number_of_the_selection_out_of_range_is_named(numbers, message):
+    with pytest.raises(SettingsError, match=message):
+        SetChoice.from_controls("starter", *numbers)
+
+
+@pytest.mark.parametrize("changes", [{"last_layer": 99}, {"first_layer": 31, "last_layer": 31}, {"every": 31}])
+def test_layers_that_the_model_lacks_are_refused_before_it_is_loaded(reader, changes):
+    asked = form(**{"model": "smollm2-135m", "first_layer": 16, "last_layer": 30} | changes)
+    for work in (
+        lambda: list(explore.run(reader, asked, EQUAL)),
+        lambda: explore.estimate(reader, asked),
+        lambda: list(dataset.run(reader, SetChoice("starter", 3, None, 1), asked, EQUAL)),
+    ):
+        with pytest.raises(SettingsError, match="must be a number from 1 to 30; got"):
+            work()
+
+
+@pytest.mark.parametrize("number", [0, 41, None, 2.5])
+def test_a_look_of_no_such_length_is_refused(reader, number):
+    with pytest.raises(SettingsError, match="Tokens at most (must be a|is empty)"):
+        list(lens.read_prompt(reader, "smollm2-135m", "auto", "One", False, number, "entropy"))
+
+
+def test_what_is_wrong_with_a_number_is_said_in_the_visitors_language():
+    with pytest.raises(SettingsError) as error:
+        form(top_k=-1)
+    assert Translator("de").error(str(error.value)) == "Top-k (0: aus) muss eine Zahl ab 0 sein, war aber -1"
 
 
 def test_a_stored_set_is_weighed_and_a_row_opens_its_question(reader):
@@ -739,7 +787,7 @@ def test_a_reading_that_is_stopped_while_it_waits_says_so(service):
         ({"prompt": "a" * 5_000}, "takes 4,000"),
         ({"prompt": "a" * 1_100, "whole_text": True}, "takes 1,000"),
         ({"num_tokens": 0}, "from 1 to 40"),
-        ({"num_tokens": None}, "from 1 to 40"),
+        ({"num_tokens": None}, "Tokens at most is empty"),
         ({"exit_head": "linear"}, "no exit head was fitted for this model"),
         ({"shade": "red"}, "shade must be one of"),
     ],

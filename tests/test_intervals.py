@@ -217,6 +217,28 @@ def test_equal_layers_share_and_the_cheapest_is_named():
     assert "Layers 2:4 are equal" in describe_best(sure.best) and "layer 2 is the cheapest" in describe_best(sure.best)
 
 
+@pytest.mark.parametrize(
+    ("right", "num_samples", "equal"),
+    [
+        ((10, 10, 10, 9, 10, 10, 10, 10), 10, (1, 2, 3, 5, 6, 7, 8)),
+        ((50,) * 7 + (49,), 50, (1, 2, 3, 4, 5, 6, 7)),
+        ((7, 9, 6, 9), 56, (2, 4)),
+    ],
+)
+def test_a_layer_that_is_worse_than_equal_ones_is_not_named(right, num_samples, equal):
+    """Equal layers share what they are the best in, so that a worse one can have more than each of them."""
+    cells = [[[0] * count + [INCORRECT] * (num_samples - count) for count in right]]
+    sure = uncertainty(table_of(cells, num_accepted_ideas=1), EQUAL)
+    p_optimal = np.array([layer.p_optimal for layer in sure.layers])
+    assert sure.best.equal_layers == equal and sure.best.optimal_layer == equal[0]
+    assert set(equal) <= set(sure.best.best_set)
+    assert sure.best.p_best == pytest.approx(sum(p_optimal[layer - 1] for layer in equal))
+    assert sure.best.p_best > max(share for layer, share in enumerate(p_optimal, 1) if layer not in equal)
+    assert f"which are equal, are most often right with a probability of {sure.best.p_best:.0%} together" in str(
+        sure.best
+    )
+
+
 def test_noise_has_no_best_layer():
     rng = np.random.default_rng(2)
     sure = uncertainty(table_of(np.where(rng.random((20, 8, 6)) < 0.5, 0, INCORRECT)), EQUAL)
@@ -268,7 +290,11 @@ def test_any_table_gives_shares_and_a_set_that_agree(seed, num_accepted_ideas):
     assert sum(p_optimal.values()) == pytest.approx(1 if has_right else 0)
     if has_right:
         best = sure.best
-        assert best.p_optimal == p_optimal[best.optimal_layer] == pytest.approx(max(p_optimal.values()))
+        assert best.p_optimal == p_optimal[best.optimal_layer]
+        assert best.p_best == pytest.approx(
+            sum(p_optimal[layer] for layer in best.equal_layers or (best.optimal_layer,))
+        )
+        assert best.p_best >= max(p_optimal.values()) - 1e-9
         assert best.probability >= 0.95 - 1e-9
         assert best.probability == pytest.approx(sum(p_optimal[layer] for layer in best.best_set))
         assert min(p_optimal[layer] for layer in best.best_set) > 0

@@ -185,3 +185,7 @@ def test_chinese_joins_with_its_own_marks():
         and words.sentences(["a。", "", "b。"]) == "a。b。"
     )
     assert Translator("de").sentences(["a.", "b."]) == "a. b."
+
+
+def test_a_number_of_hundreds_of_digits_is_short():
+    assert Translator("en").number(int(1e308), 0) == Translator("de").number(1e308, 0) == "1e+308"

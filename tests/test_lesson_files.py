@@ -1,5 +1,6 @@
 """Lesson files: the sample ones, every mistake named at once, and whatever else may stand in a file."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -183,6 +184,13 @@ def test_whatever_stands_in_a_lesson_is_taken_or_named(values, place):
 def test_whatever_bytes_stand_in_a_file_are_no_crash(content):
     with pytest.raises(LessonError):
         parse_lesson(content)
+
+
+def test_a_pipe_or_a_device_is_no_lesson(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for file in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(LessonError, match=f"cannot read the lesson {file}: it is no regular file"):
+            read_lesson(file)
 
 
 def test_the_program_ends_with_2_and_all_mistakes(tmp_path):

@@ -3,7 +3,9 @@
 import asyncio
 
 import gradio as gr
-from gradio import state_holder
+import pytest
+from gradio import routes, state_holder
+from starlette.exceptions import HTTPException
 
 from app.checked_calls import CheckedBlocks
 from app.light_sessions import keep_sessions_light
@@ -27,6 +29,7 @@ def sent(page):
 
 def test_an_output_that_stays_is_not_made_anew_and_others_are_as_gradio_sends_them(monkeypatch):
     monkeypatch.setattr(state_holder, "SessionState", state_holder.SessionState)
+    monkeypatch.setattr(routes, "StateHolder", routes.StateHolder)
     keep_sessions_light()
     made = []
     page = page_of(lambda name, level, kept: lambda: {level: gr.update(maximum=20, value=12), kept: ["seen"]})
@@ -36,6 +39,18 @@ def test_an_output_that_stays_is_not_made_anew_and_others_are_as_gradio_sends_th
     assert data == [{"__type__": "update"}, {"__type__": "update", "maximum": 20, "value": 12}, None]
     assert state[kept._id] == ["seen"] and state[level._id].maximum == 20 and not made
     assert list(state.components) == []
+
+
+def test_a_session_of_a_long_name_is_refused_and_not_kept(monkeypatch):
+    monkeypatch.setattr(state_holder, "SessionState", state_holder.SessionState)
+    monkeypatch.setattr(routes, "StateHolder", routes.StateHolder)
+    keep_sessions_light()
+    holder = routes.StateHolder()
+    holder.set_blocks(page_of(lambda name, level, kept: lambda: gr.skip()))
+    assert holder["x" * 100] is holder["x" * 100]
+    with pytest.raises(HTTPException, match="at most 100 letters; got 101"):
+        holder["x" * 101]
+    assert list(holder.session_data) == ["x" * 100]
 
 
 def test_a_single_part_and_none_are_sent(monkeypatch):

@@ -328,22 +328,27 @@ def upload_page(clock, **limits):
 
 def test_an_address_uploads_so_many_bytes_an_hour():
     clock = Clock()
-    page = upload_page(clock, most_bytes_an_address=100, most_bytes_uploaded=150)
+    page = upload_page(clock, most_bytes_an_address=100_000, most_bytes_uploaded=150_000)
 
     def send(size, address, path="/gradio_api/upload"):
         return page.post(path, content=b"x" * size, headers={"x-forwarded-for": address})
 
-    assert send(60, "1.1.1.1").text == "60"
-    refused = send(41, "1.1.1.1")
-    assert (
-        refused.status_code == 413 and "has 41 bytes, and 60 bytes have come from your network address" in refused.text
-    )
-    assert re.search(r"takes 100: wait, or run", refused.text)
-    assert send(40, "1.1.1.1").text == "40" and send(50, "2.2.2.2").text == "50"
-    assert "150 bytes have come from all visitors" in send(1, "3.3.3.3").text
+    assert send(60_000, "1.1.1.1").text == "60000"
+    refused = send(41_000, "1.1.1.1")
+    said = "has 41,000 bytes, and 60,000 bytes have come from your network address"
+    assert refused.status_code == 413 and said in refused.text
+    assert re.search(r"takes 100,000: wait, or run", refused.text)
+    assert send(40_000, "1.1.1.1").text == "40000" and send(50_000, "2.2.2.2").text == "50000"
+    assert "150,000 bytes have come from all visitors" in send(1, "3.3.3.3").text
     assert send(999, "1.1.1.1", "/gradio_api/queue/join").text == "999"
     clock.now = 3_601
-    assert send(60, "1.1.1.1").text == "60"
+    assert send(60_000, "1.1.1.1").text == "60000"
+
+
+def test_tiny_uploads_count_what_they_take_of_a_disk():
+    page = upload_page(Clock(), most_bytes_an_address=20_000)
+    answers = [page.post("/gradio_api/upload", content=b"x", headers={"x-forwarded-for": "1.1.1.1"}) for _ in range(3)]
+    assert [each.status_code for each in answers] == [200, 200, 413]
 
 
 def test_an_upload_of_unknown_size_is_not_read():

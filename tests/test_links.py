@@ -16,12 +16,12 @@ from app.figures.compared import MEASURES, MOST_RUNS
 from app.figures.lens import SHADES
 from app.handlers import lens, opening
 from app.handlers.asked import asked_settings
+from app.handlers.explore_start import StoredStart
 from app.handlers.form import CONTROLS, JUDGES, Form
 from app.handlers.learn import NUM_STEPS
 from app.handlers.lens import HEADS, MOST_TOKENS, ShownLens
 from app.handlers.links import FORM_FIELDS, SMALL_STEPS, STEPS, TABS, LensLink, Link, read_link
 from app.handlers.measures import MEASURES as CURVES
-from app.handlers.opening import StoredStart
 from app.handlers.shown_question import ShownQuestion
 from app.language import Translator
 from app.messages import Message
@@ -173,7 +173,7 @@ def test_values_that_make_no_sense_are_named(visit):
 
 def test_a_form_that_a_link_fills_in_out_of_range_says_so_in_the_results(visit):
     page = open_link(visit, q="Why?", samples=0)
-    assert "samples must be between" in page_parts(page, WORDS)["headline"]
+    assert "Answers a layer must be a number from 1 to 1000" in page_parts(page, WORDS)["headline"]
 
 
 @pytest.mark.parametrize(
@@ -181,15 +181,15 @@ def test_a_form_that_a_link_fills_in_out_of_range_says_so_in_the_results(visit):
     [
         (
             "en",
-            "samples must be between 1 and 10000; got 0",
-            "exit layer 31 does not exist: this model has layers 1 to 30",
+            "Answers a layer must be a number from 1 to 1000; got 0",
+            "Last layer must be a number from 1 to 30; got 31",
         ),
         (
             "de",
-            "Die Zahl der Antworten muss von 1 bis 10000 sein, war aber 0",
-            "Die Ausstiegsschicht 31 gibt es nicht: dieses Modell hat die Schichten 1 bis 30",
+            "Antworten je Schicht muss eine Zahl von 1 bis 1000 sein, war aber 0",
+            "Bis Schicht muss eine Zahl von 1 bis 30 sein, war aber 31",
         ),
-        ("zh", "回答数必须在 1 到 10000 之间；实为 0", "退出层 31 不存在：这个模型有第 1 到 30 层"),
+        ("zh", "每层回答数必须是从 1 到 1000 的数；实为 0", "最后一层必须是从 1 到 30 的数；实为 31"),
     ],
 )
 def test_what_is_wrong_with_a_links_form_is_said_in_the_visitors_language(visit, language, samples, layer):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 from datetime import datetime
 from types import SimpleNamespace
 
@@ -520,3 +521,13 @@ def test_a_tiny_temperature_takes_the_most_probable_token(temperature):
     rows, uniforms = torch.arange(20), torch.rand(20, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     settings = SamplingSettings(temperature=temperature, top_p=0.9)
     assert torch.equal(draw_tokens(logits, rows, uniforms, settings)[0], logits.argmax(-1))
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "generation_config.json", "chat_template.jinja", "added_tokens.json"]
+)
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_a_device_in_the_place_of_a_file_is_refused_at_once(tiny_folder, name, kind):
+    (tiny_folder / name).unlink(missing_ok=True)
+    os.mkfifo(tiny_folder / name) if kind == "pipe" else (tiny_folder / name).symlink_to("/dev/zero")
+    assert f"{str(tiny_folder / name)!r} is a pipe or a device" in problem_of(tiny_folder)

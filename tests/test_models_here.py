@@ -83,7 +83,7 @@ def own_model(request, tiny_folder, tmp_path):
 
 def test_a_model_of_ones_own_that_is_here_has_its_layers_and_a_foretold_time(own_model):
     (name, depth), visit = own_model, by(Service())
-    estimated = explore.estimate(visit, form(model=name, first_layer=depth, last_layer=2))
+    estimated = explore.estimate(visit, form(model=name, first_layer=2, last_layer=depth))
     assert estimated.num_layers == depth - 1 and estimated.foretold.middle > 0
     last = depth_parts(num_hidden_layers(visit, name))["last_layer"]
     assert (last["maximum"], last["value"]) == (depth, depth)

@@ -72,3 +72,54 @@ def test_on_a_laptop_the_sentence_of_other_tabs_stands_above_their_chart(visit, 
         page.locator(f"{headline} h2").locator("visible=true").wait_for()
         page.locator(".hcl-chart .nsewdrag").locator("visible=true").first.wait_for()
         assert box(page, headline)["y"] < box(page, ".hcl-chart")["y"]
+
+
+@pytest.mark.model
+def test_the_link_after_stop_opens_the_same_answers_in_a_fresh_browser_and_run_goes_on(visit):
+    with visit() as page:
+        columns(page, 30)
+        open_settings(page)
+        set_field(page, "Question", "Name a fruit that grows on a tree.")
+        for field, value in (("First layer", 28), ("Answers a layer", 1000), ("Temperature", 1.5)):
+            set_field(page, field, value)
+        page.get_by_role("button", name="Run", exact=True).click()
+        columns(page, 3, timeout=120_000)
+        page.get_by_role("button", name="Stop", exact=True).click()
+        page.get_by_text("Stopped. What came so far stays").wait_for(timeout=60_000)
+        link = page.locator("#link input").first.input_value()
+    with visit("?" + link.partition("?")[2], color_scheme="light") as page:  # a browser of its own
+        columns(page, 3)
+        page.locator("#status", has_text="of a run that was stopped").wait_for()
+        assert "Name a fruit that grows on a tree." in text_of(page, "#headline .hcl-asked")
+        assert "So far" in text_of(page, "#headline .hcl-headline")
+        assert page.locator(".hcl-notices").count() == 0
+        open_settings(page)
+        assert page.get_by_label("Answers a layer", exact=True).first.input_value() == "1000"
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text(re.compile("Going on.*of 3,000 answers")).wait_for(timeout=60_000)
+        page.get_by_role("button", name="Stop", exact=True).click()
+        page.get_by_text("Stopped. What came so far stays").wait_for(timeout=60_000)
+        page.wait_for_function("location.search.includes('run=')")
+        query = page.url.partition("?")[2]
+    with visit(f"?{query}", color_scheme="dark") as page:  # the address, which names the form too
+        page.locator("#status", has_text="of a run that was stopped").wait_for()
+        assert page.locator(".hcl-notices").count() == 0
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_empty_area_stands_below_the_columns_in_sight(visit, width):
+    below = """() => {
+        const columns = document.querySelector("#answers .hcl-columns"), area = columns.getBoundingClientRect();
+        const places = [...columns.children].map((column) => column.getBoundingClientRect());
+        const seen = places.filter((place) => place.right > area.left + 1 && place.left < area.right - 1);
+        return area.bottom - Math.max(...seen.map((place) => place.bottom));
+    }"""
+    with visit(width=width) as page:
+        columns(page, 30)
+        for left in ("columns.scrollWidth", "0", "columns.scrollWidth / 2"):
+            page.evaluate(
+                f"() => {{ const columns = document.querySelector('#answers .hcl-columns');"
+                f"columns.scrollLeft = {left}; }}"
+            )
+            page.wait_for_timeout(600)
+            assert 0 <= page.evaluate(below) < 40

@@ -111,3 +111,27 @@ def test_on_a_telephone_the_legend_of_compare_is_as_wide_as_its_chart(visit, loc
             page.locator(".hcl-title > button").first.bounding_box(),
         )
         assert name["x"] + name["width"] + 8 <= switch["x"]
+
+
+def test_on_a_telephone_fields_beside_each_other_stand_on_one_line(visit):
+    with visit("?tab=dataset", width=390, has_touch=True, is_mobile=True) as page:
+        fields = page.locator(".hcl-fields input").locator("visible=true")
+        fields.nth(2).wait_for()
+        ends = {round(box["y"] + box["height"]) for each in fields.all() if (box := each.bounding_box())}
+        assert fields.count() == 3 and len(ends) == 1
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE", "zh-CN"])
+def test_on_a_telephone_the_field_that_finds_a_run_says_in_full_what_it_takes(visit, locale):
+    with visit("?tab=runs", width=390, locale=locale, has_touch=True, is_mobile=True) as page:
+        field = page.locator(".hcl-run-filter :is(input, textarea)[placeholder]:visible").first
+        field.wait_for()
+        needed, there = field.evaluate(
+            """(field) => {
+                const style = getComputedStyle(field), pen = document.createElement("canvas").getContext("2d");
+                pen.font = style.font;
+                const padding = parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
+                return [pen.measureText(field.placeholder).width, field.clientWidth - padding];
+            }"""
+        )
+        assert 0 < needed <= there

@@ -470,9 +470,16 @@ def test_outcomes_with_clusters_of_an_older_scoring_are_none(sitting):
 def test_outcomes_older_than_the_samples_are_none(tmp_path):
     first = Sitting(tmp_path / "run")
     first.stop_after(4)
-    rescore(first.folder, AliasJudge(), Embeddings(FakeEmbedder))
+    verdicts = (first.folder.path / "verdicts.parquet").read_bytes()
     Sitting(tmp_path / "run").stop_after(4)
+    (first.folder.path / "verdicts.parquet").write_bytes(verdicts)  # as a crash would leave them
     assert read_outcomes(first.folder) is None
+
+
+def test_stop_stores_the_verdicts_on_what_came(tmp_path):
+    sitting = Sitting(tmp_path / "run")
+    sitting.stop_after(8)
+    np.testing.assert_array_equal(read_outcomes(sitting.folder).outcomes, sitting.scorer.table.outcomes)
 
 
 def test_stopped_run_can_be_scored(tmp_path):

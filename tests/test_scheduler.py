@@ -1,14 +1,17 @@
 """The scheduler: many threads decode with one model, each sees its own progress, errors and end."""
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from conftest import make_decoder, make_lm, stored_question
 
+from hcl_core.ahead import ahead
 from hcl_core.decode import scheduler as scheduler_module
 from hcl_core.decode.forest import Forest
 from hcl_core.decode.scheduled import ScheduledDecoder, ScheduledLikelihood
@@ -17,6 +20,7 @@ from hcl_core.errors import ContextTooLongError, NotEnoughMemoryError
 from hcl_core.ports import DecodeProgress, DecodeRequest
 from hcl_core.records import Question, SamplingSettings
 
+NO_THREAD = RuntimeError("can't start new thread")
 WAIT = 20  # seconds that no test should take
 SAMPLING = SamplingSettings(temperature=1.0, max_new_tokens=6)
 KEYS = [(layer, index) for layer in (1, 4) for index in range(4)]
@@ -305,3 +309,29 @@ def test_answers_are_read_by_the_schedulers_thread():
 
 def test_the_schedulers_forest_is_the_engines(lm):
     assert isinstance(scheduler_module.forest_of(make_decoder(lm)), Forest)
+
+
+def test_where_no_thread_is_left_the_next_caller_tries_again(monkeypatch):
+    scheduler = Scheduler(Turn())
+    with monkeypatch.context() as no_threads:
+        no_threads.setattr(threading.Thread, "start", Mock(side_effect=NO_THREAD))
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="can't start"):
+                scheduler.call(lambda: 1)
+            assert not scheduler._calls and not scheduler._is_working
+    assert scheduler.call(lambda: 2) == 2
+
+
+def test_sources_that_work_ahead_end_where_one_of_them_gets_no_thread(monkeypatch):
+    start, started = threading.Thread.start, list[threading.Thread]()
+
+    def only_one(thread):
+        if started:
+            raise NO_THREAD
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", only_one)
+    with pytest.raises(RuntimeError, match="can't start"):
+        next(ahead(*((number for number in itertools.count()) for _ in range(2))))
+    assert not started[0].is_alive()

@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from conftest import make_lm
@@ -69,6 +70,15 @@ def test_equal_requests_are_one_decode_and_all_see_every_wave(service, decoded):
     with ThreadPoolExecutor(5) as pool:
         assert list(pool.map(waves_of, visitors)) == [[32, 96]] * 5
     assert len(decoded) == 1
+
+
+def test_a_run_that_gets_no_thread_is_forgotten_and_can_be_asked_again(service, decoded, monkeypatch):  # noqa: F811
+    with monkeypatch.context() as no_threads:
+        no_threads.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+        with pytest.raises(RuntimeError, match="can't start"):
+            list(events_of(service, "first"))
+    assert not service._runs._by_request
+    assert waves_of(events_of(service, "second")) == [32, 96]
 
 
 def test_requests_that_differ_are_decoded_each(service, decoded):  # noqa: F811

@@ -31,6 +31,7 @@ def test_early_exit_is_the_default():
     "text",
     [
         "", "late_exit", "early_exit:3", "self_speculative:0", "self_speculative:17", "self_speculative:two",
+        "self_speculative:" + "9" * 5_000,
         "self_speculative:٣", "self_speculative:1:2", "dynamic:0.9", "dynamic:mood:0.9", "dynamic:probability:1.1",
         "dynamic:probability:nan", "dynamic:entropy:-1", "dynamic:entropy:inf", "dynamic:agreement:1",
         "dynamic:agreement:2.5", "dynamic:probability:high",

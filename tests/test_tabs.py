@@ -94,6 +94,14 @@ def test_the_page_sends_the_controls_in_the_order_in_which_the_form_reads_them(b
     assert all(f'hcl_word_{name}"' in label for name, label in zip(expected, labels, strict=True))
 
 
+def test_one_event_writes_the_estimate_and_the_question_is_among_what_causes_it(built):
+    """Two events could be answered in another order than they were sent in."""
+    (estimate,) = [block for block in built.blocks.values() if getattr(block, "elem_id", None) == "estimate"]
+    (question,) = [block for block in built.blocks.values() if getattr(block, "elem_id", None) == "question"]
+    (event,) = [fn for fn in built.fns.values() if estimate in fn.outputs and len(fn.outputs) == 2]
+    assert event.trigger_mode == "always_last" and (question._id, "change") in event.targets
+
+
 def test_events_that_wait_are_reached_through_the_queue_alone(built):
     assert built.api_open is False
 

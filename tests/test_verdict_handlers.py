@@ -152,7 +152,7 @@ def test_presses_of_nothing_are_refused(visit, wrong):
     assert shown_question.show(visit, PLANET, EQUAL).view.own.given == ()
 
 
-@pytest.mark.parametrize("idea", ["8", "-1", "x", "٣", "9" * 30])
+@pytest.mark.parametrize("idea", ["8", "-1", "x", "٣", "9" * 30, "9" * 5_000])
 def test_an_idea_that_is_not_there_is_refused(visit, idea):
     group = judge(visit, "right").view.own.groups[0].id
     judge(visit, "idea", group=group, idea="3")

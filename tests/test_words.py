@@ -168,3 +168,13 @@ def test_no_plural_becomes_a_word_that_says_nothing(word):
 )  # fmt: skip
 def test_singular_and_plural_have_one_key(one, many):
     assert singular(one) == singular(many)
+
+
+@pytest.mark.parametrize("text", ["9" * 5_000 + " dozen", "9" * 400 + " 1/2", "9" * 5_000 + " 1/2", "一" * 5_000])
+def test_a_number_of_any_length_is_read(text):
+    assert split_words(text).words
+
+
+def test_a_half_changes_no_digit_of_a_large_number():
+    assert words("01234567 1/2 miles") == words("1234567.5 miles")
+    assert words("1/2 mile") == words("0.5 mile") and words("2 1/8") == words("2.125")

@@ -18,6 +18,7 @@ from app.endpoints.records import (
 )
 from app.handlers.lens import MOST_TOKENS
 from app.library import StoredRun
+from app.limits import check_public_head
 from app.live import LiveEvent
 from app.outcomes import Scored
 from app.question_view import QuestionView
@@ -82,6 +83,8 @@ def run(
         strategy: "early_exit", "self_speculative" or "dynamic".
         template: How the question becomes a prompt: "few_shot", "instruction" or "chat".
     """
+    if visit.service.is_public:
+        check_public_head(exit_head)  # before a file is looked for
     ideas = [read_idea(each) for each in accept or []]
     request = RunRequest(
         model=model.strip(),

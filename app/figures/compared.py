@@ -118,15 +118,22 @@ def _add_difference_axis(
         abs(bound) for _, _, each in differences for one in each for bound in one.interval if math.isfinite(bound)
     ]
     most = max(bounds, default=1) or 1
+    tick = _round_at_most(most)
     made["xaxis"]["anchor"] = "y2"
     made["yaxis"]["domain"] = [0.42, 1]
     made["yaxis2"] = AXIS | {
         "domain": [0, 0.3],
         "range": [-1.1 * most, 1.1 * most],
-        "nticks": 4,
+        "tickvals": [-tick, 0, tick],  # Plotly's own choice may be 0 alone, which says nothing of the scale
         "zeroline": True,
         "zerolinecolor": "var(--hcl-muted)",
     }
     made["annotations"] = [
         annotation(words("first_minus_others"), x=0, xanchor="left", y=0.31, yanchor="bottom"),
     ]
+
+
+def _round_at_most(value: float) -> float:
+    """The largest 1, 2 or 5 times a power of ten that is at most ``value``, but for rounding."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return max((factor * power for factor in (2, 5) if factor * power <= value * 1.000001), default=power)

@@ -2,6 +2,9 @@
 
 from dataclasses import asdict
 
+from app.handlers.form import CONTROLS, JUDGES, Form
+from hcl_core.errors import HclError
+from hcl_core.judges.names import NO_JUDGE
 from hcl_core.questions.own import write_idea
 from hcl_core.records import Question
 from hcl_core.runs.manifest import Manifest
@@ -29,3 +32,18 @@ def asked_settings(manifest: Manifest) -> dict[str, object]:
         "judge": manifest.judge,
         "strategy": manifest.strategy.name,
     }
+
+
+def form_of(manifest: Manifest, question: Question) -> dict[str, object]:
+    """The form that asks for a run of one question again; empty where the form cannot ask for it."""
+    judge = JUDGES[0] if manifest.judge == NO_JUDGE else manifest.judge  # open questions have no choice
+    asked = {"every": 1, **asked_settings(manifest), **asked_question(question), "judge": judge}
+    if manifest.num_questions != 1 or judge not in JUDGES or not asked.keys() >= set(CONTROLS):
+        return {}
+    try:
+        request = Form.from_controls(asked).request()
+    except HclError:  # such as a prompt of a file, which is no choice of the form
+        return {}
+    wanted = ((question,), manifest.settings.template, manifest.strategy)
+    is_same = (request.questions, request.template, request.strategy) == wanted
+    return {name: asked[name] for name in CONTROLS} if is_same else {}

@@ -1,14 +1,15 @@
 """A whole question set: run it live, the curve growing question by question, or show what is stored of it."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from app import library
-from app.handlers.controls import read_whole
+from app.handlers.controls import NumberBox
 from app.handlers.explore import INTERVAL, until_stopped
 from app.handlers.form import Form
+from app.handlers.models import num_hidden_layers
 from app.handlers.shown_question import OpenedQuestion, ShownQuestion, open_question
 from app.language import Translator
 from app.live import LiveEvent, LiveRun
@@ -31,6 +32,11 @@ _LIVE_DRAWS = 200
 _CURVE_INTERVAL = 1.0
 # Rows of the table, which is sent anew with each update of the curve: about 100 kB.
 MOST_QUESTIONS = 1_000
+NUMBERS: Mapping[str, NumberBox] = {
+    "limit": NumberBox("limit", 1),
+    "shuffle": NumberBox("shuffle", 0),
+    "min_answers": NumberBox("min_answers", 1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +59,17 @@ class SetChoice:
     def from_controls(
         cls, set_name: object, num_questions: object, shuffle_seed: object, min_answers: object
     ) -> "SetChoice":
-        """Read the values of the controls; raises ``SettingsError`` if one is no number."""
-        seed = read_whole("Shuffle by", shuffle_seed or 0)
+        """Read the values of the controls; raises ``SettingsError`` if a number is none that its control takes."""
         return cls(
             set_name if isinstance(set_name, str) else "",
-            read_whole("Questions", num_questions or 0),
-            seed or None,
-            read_whole("Accepted, least", min_answers or 1),
+            NUMBERS["limit"].read_whole(num_questions),
+            NUMBERS["shuffle"].read_whole(shuffle_seed) or None,
+            NUMBERS["min_answers"].read_whole(min_answers),
         )
 
     def request(self, visit: Visit, form: Form) -> RunRequest:
         """The form's settings, for the chosen questions; raises ``HclError`` if a value is out of range."""
+        form.check_layers(num_hidden_layers(visit, form.model))
         loaded = visit.service.sets.get(visit.visitor, self.set_name or None)
         most = min(len(loaded.questions), MOST_QUESTIONS)
         if not 1 <= self.num_questions <= most:

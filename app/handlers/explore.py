@@ -125,6 +125,7 @@ def _stored_answers(visit: Visit, form: Form, balance: Balance) -> QuestionResul
 
 def _run(visit: Visit, form: Form, balance: Balance) -> Generator[RunUpdate, None, None]:
     form.check(visit.words)
+    form.check_layers(num_hidden_layers(visit, form.model))
     next_at, wave, is_first = 0.0, None, True
     with closing(visit.service.run(form.request(), visit.visitor, "explore", visit.address)) as events:
         for live in events:
@@ -187,9 +188,10 @@ def preview(visit: Visit, model: str, question: str, template: str) -> str | Non
 def estimate(visit: Visit, form: Form) -> Estimate:
     """How long the form's run would take; raises ``HclError`` if it could not be started."""
     form.check(visit.words)
+    depth = num_hidden_layers(visit, form.model)
+    form.check_layers(depth)
     request = form.request()
     visit.service.check_allowed(request)
-    depth = num_hidden_layers(visit, request.model)
     layers = request.layers.resolve(depth) if depth else ()
     foretold = visit.service.foretell(request, layers) if layers else None
     needs_loading = visit.service.models.find(request.model) is None

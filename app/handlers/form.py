@@ -1,9 +1,10 @@
 """The form of the page: its controls' values by name, checked, and as a request."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
-from app.handlers.controls import read_number, read_text, read_whole
+from app.handlers.controls import NumberBox, read_text
 from app.language import Translator
 from hcl_core.errors import SettingsError
 from hcl_core.pipeline.request import RunRequest
@@ -15,6 +16,19 @@ from hcl_core.settings.strategies import Strategy
 
 # Judges that the page offers: those that ask no endpoint.
 JUDGES = ("alias", "semantic", "paper")
+# By the names of their controls. A layer's upper bound is the model's depth.
+NUMBERS: Mapping[str, NumberBox] = {
+    "first_layer": NumberBox("first_layer", 1),
+    "last_layer": NumberBox("last_layer", 1),
+    "every": NumberBox("every", 1),
+    "num_samples": NumberBox("num_samples", 1, 1000),
+    "temperature": NumberBox("temperature", 0, 10, is_whole=False),
+    "top_p": NumberBox("top_p", 0.01, 1, is_whole=False),
+    "top_k": NumberBox("top_k", 0),
+    "max_new_tokens": NumberBox("max_new_tokens", 1, 512),
+    "seed": NumberBox("seed", 0),
+}
+LAYER_NUMBERS = ("first_layer", "last_layer", "every")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +39,7 @@ class Form:
         model: Catalogue name, Hub id or local folder.
         question: A question of the visitor's own.
         accepted: Its accepted ideas, each as its names; without any the question is open.
-        first_layer: First exit layer; may be the deeper one of the two.
+        first_layer: First exit layer.
         last_layer: Last exit layer.
         every: Distance between two exit layers.
         num_samples: Answers an exit layer.
@@ -65,25 +79,21 @@ class Form:
             values: By the names of ``CONTROLS``.
 
         Raises:
-            SettingsError: A value is missing, or is no number or no text where one is needed.
+            SettingsError: A value is missing, is no text where one is needed, or no number that its control takes.
         """
+        numbers: dict[str, Any] = {
+            name: box.read_whole(values[name]) if box.is_whole else box.read(values[name])
+            for name, box in NUMBERS.items()
+        }
         return cls(
             model=read_text("Model", values["model"]),
             question=read_text("Question", values["question"]),
             accepted=ideas_of(read_text("Accepted answers", values["accepted"])),
-            first_layer=read_whole("First layer", values["first_layer"]),
-            last_layer=read_whole("Last layer", values["last_layer"]),
-            every=read_whole("Every", values["every"]),
-            num_samples=read_whole("Answers a layer", values["num_samples"]),
-            temperature=read_number("Temperature", values["temperature"]),
-            top_p=read_number("Top-p", values["top_p"]),
-            top_k=read_whole("Top-k", values["top_k"]),
-            max_new_tokens=read_whole("Tokens at most", values["max_new_tokens"]),
-            seed=read_whole("Seed", values["seed"]),
             template=read_text("Prompt", values["template"]),
             exit_head=read_text("Exit head", values["exit_head"]),
             judge=read_text("Judge", values["judge"]),
             strategy=read_text("Strategy", values["strategy"]),
+            **numbers,
         )
 
     def check(self, words: Translator) -> None:
@@ -94,18 +104,28 @@ class Form:
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise SettingsError(words("idea_twice", idea=twice[:80]))
 
+    def check_layers(self, num_hidden_layers: int | None) -> None:
+        """Raise ``SettingsError`` for layers that a model so deep does not have; ``None``: its depth is not known."""
+        for name in LAYER_NUMBERS:
+            replace(NUMBERS[name], high=num_hidden_layers).read(getattr(self, name))
+        # Not turned round: who types the last layer first would see a run of layers that nobody asked for.
+        if self.first_layer > self.last_layer:
+            raise SettingsError(
+                f"First layer must not be above Last layer; got {self.first_layer} and {self.last_layer}"
+            )
+
     def request(self) -> RunRequest:
         """A run of the form's own question; raises ``HclError`` if a value is out of range."""
         return self.request_of((make_question(self.question, self.accepted),), "page")
 
     def request_of(self, questions: tuple[Question, ...], question_set: str) -> RunRequest:
         """A run of other questions with the form's settings; raises ``HclError`` if a value is out of range."""
-        first, last = sorted((self.first_layer, self.last_layer))
+        self.check_layers(None)
         return RunRequest(
             model=self.model,
             questions=questions,
             question_set=question_set,
-            layers=LayerRange(first, last, self.every),
+            layers=LayerRange(self.first_layer, self.last_layer, self.every),
             num_samples=self.num_samples,
             sampling=SamplingSettings(
                 temperature=self.temperature,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from app.figures.lens import SHADES
+from app.handlers.controls import NumberBox
 from app.jobs import StoppedError
 from app.messages import Message, Status, message_of
 from app.visit import Visit
@@ -17,6 +18,7 @@ from hcl_core.models.lens_records import RESID_POST, LensTable, read_lens
 HEADS = EXIT_HEAD_NAMES
 # Of the model's own greedy answer.
 MOST_TOKENS = 40
+NUM_TOKENS = NumberBox("max_new_tokens", 1, MOST_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +126,17 @@ def read_prompt(
     exit_head: str,
     prompt: str,
     whole_text: bool,
-    num_tokens: float | None,
+    num_tokens: object,
     shade: str,
     site: str = RESID_POST,
 ) -> Generator[LensUpdate, None, None]:
     """Read every layer along the model's greedy answer to ``prompt``; raises ``HclError`` if that is not possible."""
-    if not 1 <= (num_tokens or 0) <= MOST_TOKENS:
-        raise SettingsError(f"the answer's tokens must be from 1 to {MOST_TOKENS}; got {num_tokens}")
-    name, num_tokens = model.strip(), int(num_tokens or 0)
-    shown = ShownLens(None, exit_head, prompt, name, num_tokens, whole_text, site)
+    name, most = model.strip(), NUM_TOKENS.read_whole(num_tokens)
+    shown = ShownLens(None, exit_head, prompt, name, most, whole_text, site)
     try:
         with closing(
             visit.service.lenses.look(
-                name, exit_head, prompt, whole_text, num_tokens, visit.visitor, visit.address, site=site
+                name, exit_head, prompt, whole_text, most, visit.visitor, visit.address, site=site
             )
         ) as steps:
             for step in steps:

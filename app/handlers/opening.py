@@ -1,59 +1,23 @@
 """What the page shows when it opens: a stored run on a first visit, or what an address names."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from app import library
-from app.handlers import compare, dataset, explore, lens, runs, shown_question
+from app.handlers import compare, dataset, explore, lens, runs
 from app.handlers.compare import Comparison
 from app.handlers.dataset import SetResult, ShownSet
 from app.handlers.explore import Estimate
+from app.handlers.explore_start import MOST_QUOTED, EmptyStart, Notices, PrefilledStart, StoredStart, attempt, start_of
 from app.handlers.form import Form, default_layers
 from app.handlers.lens import LensCell, LensResult, ShownLens
 from app.handlers.links import Link
 from app.handlers.models import num_hidden_layers
 from app.handlers.run_list import RunPage, list_runs
 from app.handlers.runs import RunResult
-from app.handlers.shown_question import OpenedQuestion, QuestionResult, ShownQuestion
-from app.language import Translator
-from app.messages import Message, Problem, Status
-from app.run_names import name_of, run_name
-from app.visit import Balance, Visit
-from hcl_core.errors import HclError
-from hcl_core.models.catalogue import DEFAULT_MODEL
-from hcl_core.settings.layers import format_layers
-from hcl_core.settings.prompts import TEMPLATE_NAMES
-
-_Result = TypeVar("_Result")
-# What an address names and is not there, and what is instead.
-Notices = list[Message | Problem]
-# Of a name in an address, letters that are quoted.
-_MOST_QUOTED = 80
-
-
-@dataclass(frozen=True, slots=True)
-class StoredStart:
-    """Explore shows stored answers; ``prompt`` is their question's, where it can be known."""
-
-    opened: OpenedQuestion
-    prompt: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class PrefilledStart:
-    """Explore's form is filled in and nothing runs; ``runs`` are label and id of the stored ones of that question."""
-
-    question: str
-    prompt: str | None
-    runs: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class EmptyStart:
-    """Explore has nothing to show; ``status`` says why."""
-
-    status: Status
+from app.messages import Message, Problem
+from app.run_names import run_name
+from app.visit import Visit
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +95,21 @@ def open_page(visit: Visit, link: Link, values: Mapping[str, object], in_front_a
     """
     notices: Notices = [Message("link_ignored", {"name": name, "value": text}) for name, text in link.ignored]
     has_explore = link.tab == "explore" or not in_front_alone
+    start = start_of(visit, link, notices) if has_explore else None
+    is_filled_in = link.tab == "explore" and bool(link.form)
+    if isinstance(start, StoredStart):
+        link = replace(link, form={**start.form, **link.form})
     depth = num_hidden_layers(visit, link.form.get("model", values["model"]))
     fitted = default_layers(depth) if "model" in link.form else {}  # a model brings its layers
     filled = {**values, **fitted, **link.form}
-    estimate = _attempt(lambda: explore.estimate(visit, Form.from_controls(filled))) if has_explore else None
-    if link.tab == "explore" and link.form and isinstance(estimate, Problem):
+    estimate = attempt(lambda: explore.estimate(visit, Form.from_controls(filled))) if has_explore else None
+    if is_filled_in and isinstance(estimate, Problem):
         notices.append(estimate)
     return OpenedPage(
         link,
         filled,
         depth,
-        _explore(visit, link, notices) if has_explore else None,
+        start,
         estimate,
         _lens(visit, link, notices) if link.tab == "lens" else None,
         _compare(visit, link, notices) if link.tab == "compare" else None,
@@ -151,96 +119,11 @@ def open_page(visit: Visit, link: Link, values: Mapping[str, object], in_front_a
     )
 
 
-def _attempt(work: Callable[[], _Result]) -> _Result | Problem:
-    """One tab's problem is no reason to leave the others empty."""
-    try:
-        return work()
-    except HclError as error:
-        return Problem(str(error))
-
-
-def _explore(visit: Visit, link: Link, notices: Notices) -> StoredStart | PrefilledStart | EmptyStart:
-    named = _named(visit, link, notices) if link.tab == "explore" and link.run_id is not None else None
-    if named is None and link.form and (link.tab == "explore" or "question" in link.form):
-        return _prefilled(visit, link)
-    if named is not None:
-        return _started(visit, link, named)
-    started = _attempt(lambda: _first(visit, link))
-    if isinstance(started, Problem):
-        return EmptyStart(started)
-    if isinstance(started, StoredStart) and link.tab == "explore" and link.run_id is not None:
-        notices.append(_instead(started.opened.result, visit.words))
-    return started
-
-
-def _named(visit: Visit, link: Link, notices: Notices) -> OpenedQuestion | None:
-    """The question that the address names, or another of its run; ``None`` without the run."""
-    run_id = link.run_id or ""
-    run = _attempt(lambda: library.find_run(run_id))
-    if isinstance(run, Problem):
-        notices.append(Message("link_no_run", {"run": run_id[:_MOST_QUOTED]}))
-        return None
-    layers = run.manifest.settings.exit_layers
-    if link.layer is not None and link.layer not in layers:
-        is_range = layers[-1] - layers[0] == len(layers) - 1
-        present = visit.words("range", low=layers[0], high=layers[-1]) if is_range else format_layers(layers)
-        notices.append(Message("link_no_layer", {"layer": link.layer, "layers": present}))
-    layer = link.layer if link.layer in layers else None
-    ids = [stored.question.id for stored in library.questions_of(run)]
-    question_id = link.question_id if link.question_id in ids else ids[0]
-    # A run that is not finished can be the visitor's, in memory: no more than this is stored of it.
-    is_live = run.manifest.finished_at is None and visit.service.has_live_run(visit.visitor, run_id)
-    shown = ShownQuestion(run_id, question_id, layer, is_live)
-    opened = _attempt(lambda: shown_question.open_question(visit, shown, _at_once(link.balance)))
-    if isinstance(opened, Problem):
-        notices.append(opened)
-        return None
-    if link.question_id and link.question_id != question_id:
-        notices.append(Message("link_no_question", {"question": link.question_id[:_MOST_QUOTED]}))
-        notices.append(_instead(opened.result, visit.words))
-    return opened
-
-
-def _instead(result: QuestionResult, words: Translator) -> Message:
-    question = result.view.stored.question.text[:200]
-    return Message("link_instead", {"instead": f"{question} · {name_of(result.view.manifest, words)}"})
-
-
-def _first(visit: Visit, link: Link) -> StoredStart | EmptyStart:
-    """The stored answers of a first visit."""
-    run = next(iter(visit.service.stored_runs()), None)
-    if run is None:
-        return EmptyStart(Message("ready"))
-    shown = ShownQuestion(run.manifest.id, library.questions_of(run)[0].question.id)
-    return _started(visit, link, shown_question.open_question(visit, shown, _at_once(link.balance)))
-
-
-def _at_once(balance: Balance) -> Balance:
-    """Without the further curves, which can take seconds: the page asks for them once it is open."""
-    return replace(balance, more=())
-
-
-def _started(visit: Visit, link: Link, opened: OpenedQuestion) -> StoredStart:
-    question = str(link.form.get("question", opened.result.view.stored.question.text))
-    return StoredStart(opened, _prompt(visit, link, question))
-
-
-def _prefilled(visit: Visit, link: Link) -> PrefilledStart:
-    """A form that someone else has filled in: nothing runs until Run is pressed."""
-    question = str(link.form.get("question", ""))
-    return PrefilledStart(question, _prompt(visit, link, question), shown_question.run_choices(visit, question))
-
-
-def _prompt(visit: Visit, link: Link, question: str) -> str | None:
-    template = str(link.form.get("template", TEMPLATE_NAMES[0]))
-    return explore.preview(visit, str(link.form.get("model", DEFAULT_MODEL.name)), question, template)
-
-
 def _lens(visit: Visit, link: Link, notices: Notices) -> LensStart:
     asked = link.lens
     if asked.prompt is not None:
         shown = ShownLens(None, asked.exit_head, asked.prompt, asked.model, asked.num_tokens, asked.whole, asked.site)
-        own = _attempt(lambda: lens.show(visit, shown, asked.shade))
+        own = attempt(lambda: lens.show(visit, shown, asked.shade))
         # The visitor's last look is in memory, and it may be another one.
         is_other = (
             isinstance(own, Problem)
@@ -252,13 +135,13 @@ def _lens(visit: Visit, link: Link, notices: Notices) -> LensStart:
         stored = lens.shipped_lenses(asked.exit_head)
         question_id = asked.question_id if asked.question_id in stored else next(iter(stored))
         if asked.question_id and asked.question_id != question_id:
-            notices.append(Message("link_no_lens", {"lens": asked.question_id[:_MOST_QUOTED]}))
+            notices.append(Message("link_no_lens", {"lens": asked.question_id[:MOST_QUOTED]}))
         shown = ShownLens(question_id, asked.exit_head)
         result = lens.show(visit, shown, asked.shade)
     if result is None or asked.cell is None:
         return LensStart(shown, result, None)
     layer, position = asked.cell
-    cell = _attempt(lambda: lens.choose_cell(visit, shown, layer, position, asked.shade))
+    cell = attempt(lambda: lens.choose_cell(visit, shown, layer, position, asked.shade))
     if isinstance(cell, Problem):
         notices.append(Message("link_no_cell", {"layer": layer, "position": position}))
         return LensStart(shown, result, None)
@@ -269,21 +152,21 @@ def _compare(visit: Visit, link: Link, notices: Notices) -> CompareStart:
     choices = compare.choices(visit)
     ids = [run_id for run_id in link.compared if compare.is_there(visit, run_id)]
     gone = [run_id for run_id in link.compared if run_id not in ids]
-    notices += [Message("link_no_curve", {"run": run_id[:_MOST_QUOTED]}) for run_id in gone]
+    notices += [Message("link_no_curve", {"run": run_id[:MOST_QUOTED]}) for run_id in gone]
     ids = ids or [run_id for _, run_id in choices][:2]
     if gone:
         labels = {run_id: label for label, run_id in choices}
         notices.append(Message("link_instead", {"instead": visit.words.joined(labels.get(each, each) for each in ids)}))
-    return CompareStart(choices, ids, _attempt(lambda: compare.compare(visit, ids, link.measure)))
+    return CompareStart(choices, ids, attempt(lambda: compare.compare(visit, ids, link.measure)))
 
 
 def _here(visit: Visit, link: Link, notices: Notices) -> str | None:
     """The run that the address names, of the tabs of whole runs; without it the first one, and that it is so."""
     runs_here = visit.service.stored_runs()
     first = runs_here[0] if runs_here else None
-    if link.run_id is None or not isinstance(_attempt(lambda: library.find_run(link.run_id or "")), Problem):
+    if link.run_id is None or not isinstance(attempt(lambda: library.find_run(link.run_id or "")), Problem):
         return link.run_id
-    notices.append(Message("link_no_run", {"run": link.run_id[:_MOST_QUOTED]}))
+    notices.append(Message("link_no_run", {"run": link.run_id[:MOST_QUOTED]}))
     if first is not None:
         notices.append(Message("link_instead", {"instead": run_name(first, visit.words)}))
     return first.manifest.id if first else None
@@ -292,10 +175,10 @@ def _here(visit: Visit, link: Link, notices: Notices) -> str | None:
 def _dataset(visit: Visit, link: Link, notices: Notices) -> SetStart:
     run_id = _here(visit, link, notices)
     run_id = run_id or next((run.manifest.id for run in visit.service.stored_runs()), "")
-    result = _attempt(lambda: dataset.show(visit, ShownSet(run_id), link.balance))
+    result = attempt(lambda: dataset.show(visit, ShownSet(run_id), link.balance))
     return SetStart(dataset.run_choices(visit.service, visit.words), run_id, result)
 
 
 def _runs(visit: Visit, link: Link, notices: Notices) -> RunsStart:
     run_id = _here(visit, link, notices)
-    return RunsStart(list_runs(visit), _attempt(lambda: runs.show(visit, run_id)) if run_id else None)
+    return RunsStart(list_runs(visit), attempt(lambda: runs.show(visit, run_id)) if run_id else None)

@@ -16,7 +16,7 @@ from app.handlers.controls import read_text
 from app.library import StoredRun
 from app.outcomes import Scored
 from app.visit import Balance, Visit
-from hcl_core.errors import RunFolderError, SettingsError
+from hcl_core.errors import HclError, RunFolderError, SettingsError
 from hcl_core.folders import runs_folder, user_path
 from hcl_core.runs import trash
 from hcl_core.runs.titles import RunTitle, write_title
@@ -87,7 +87,7 @@ def show(visit: Visit, run_id: str) -> RunResult:
     num_bad_parts = len(run.folder.bad_parts())
     try:
         scored = library.outcomes_of(run).scored(_EQUAL.weights, _EQUAL.scaling)
-    except RunFolderError as error:
+    except HclError as error:
         return RunResult(run, None, str(error), may_delete, num_bad_parts)
     num_own = visit.service.own_verdicts.number(visit.visitor, [run.manifest.id])
     return RunResult(run, scored, "", may_delete, num_bad_parts, num_own)

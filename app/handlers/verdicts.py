@@ -124,7 +124,7 @@ def _as_idea(view: QuestionView, verdict: PersonVerdict, idea: str) -> PersonVer
     listed = view.own.listed
     if idea == NEW_IDEA:
         name = verdict.given_on
-    elif idea.isascii() and idea.isdigit() and int(idea) < len(listed):
+    elif idea.isascii() and idea.isdigit() and len(idea) < 6 and int(idea) < len(listed):
         name = listed[int(idea)]
     else:
         raise SettingsError(f"this question has no idea {idea[:20]!r}: choose one of the list")

@@ -17,13 +17,18 @@ logger = logging.getLogger(__name__)
 # Whose run it is, to the page's queue and limits: the class is one visitor at an address of its own, whoever is in it.
 # Only the teacher's secret link starts its runs, one at a time.
 _VISITOR = "class"
+_FAILED = "the run failed: the log of the program says why"
 
 
 def start_live(room: Room, service: Service, at: int) -> None:
     """Run a step in a thread of its own; raises ``RefusedError`` where that cannot be."""
     ask = room.start_run(at).ask
     assert ask is not None  # start_run refuses others
-    threading.Thread(target=_run, args=(room, service, at, ask), daemon=True).start()
+    try:
+        threading.Thread(target=_run, args=(room, service, at, ask), daemon=True).start()
+    except RuntimeError:  # the system has no thread left
+        room.run_ended(at, None, _FAILED)
+        raise
 
 
 def _run(room: Room, service: Service, at: int, ask: Ask) -> None:
@@ -42,4 +47,4 @@ def _run(room: Room, service: Service, at: int, ask: Ask) -> None:
         room.run_ended(at, None, without_paths(str(error)))
     except Exception as error:
         logger.error("the run of a lesson failed", exc_info=error)
-        room.run_ended(at, None, "the run failed: the log of the program says why")
+        room.run_ended(at, None, _FAILED)

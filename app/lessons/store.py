@@ -51,7 +51,7 @@ class ClassStore:
     """
 
     def __init__(self, folder: Path, lesson_id: str) -> None:
-        path = folder / f"{lesson_id}.sqlite"
+        self._path = path = folder / f"{lesson_id}.sqlite"
         self._lock, self.is_failing = Lock(), False
         try:
             with disk_errors(path):
@@ -63,7 +63,7 @@ class ClassStore:
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.executescript(_TABLES)
         except sqlite3.Error as error:
-            raise ClassFileError(f"cannot write {path}: {error}: delete it, and the class starts anew") from None
+            raise self._damaged(error) from None
         facts = self.facts()
         self.teacher_token = facts.get("teacher") or secrets.token_urlsafe(24)
         self.keep("teacher", self.teacher_token)
@@ -104,8 +104,14 @@ class ClassStore:
             self._database.close()
 
     def _rows(self, query: str) -> list[tuple]:  # type: ignore[type-arg]
-        with self._lock:
-            return self._database.execute(query).fetchall()
+        try:
+            with self._lock:
+                return self._database.execute(query).fetchall()
+        except sqlite3.Error as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: sqlite3.Error) -> ClassFileError:
+        return ClassFileError(f"cannot use {self._path}: {error}: delete it, and the class starts anew")
 
     def _change(self, statement: str, values: tuple[object, ...]) -> None:
         try:

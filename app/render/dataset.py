@@ -25,8 +25,9 @@ def set_parts(result: SetResult, words: Translator) -> Parts:
 
 
 def stored_parts(result: SetResult, words: Translator) -> Parts:
-    """A stored run of a set, and that it is stored."""
-    return set_parts(result, words) | {"status": status_line(Message("stored_set"), words)}
+    """A stored run of a set, and that it is stored, or was stopped."""
+    key = "stored_set" if result.manifest.finished_at else "run_unfinished"
+    return set_parts(result, words) | {"status": status_line(Message(key), words)}
 
 
 def weighed_parts(result: SetResult, words: Translator) -> Parts:

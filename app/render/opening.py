@@ -5,17 +5,9 @@ from typing import TypeVar
 
 import gradio as gr
 
+from app.handlers.explore_start import EmptyStart, PrefilledStart, StoredStart
 from app.handlers.links import Link
-from app.handlers.opening import (
-    CompareStart,
-    EmptyStart,
-    LensStart,
-    OpenedPage,
-    PrefilledStart,
-    RunsStart,
-    SetStart,
-    StoredStart,
-)
+from app.handlers.opening import CompareStart, LensStart, OpenedPage, RunsStart, SetStart
 from app.language import Translator
 from app.messages import Message, Problem
 from app.render import Parts, compare, dataset, learn, lens, runs
@@ -102,7 +94,7 @@ def _explore(start: StoredStart | PrefilledStart | EmptyStart, words: Translator
         return {"headline": welcome(words), "status": status_line(start.status, words)} | _nothing_shown()
     prompt = {"prompt": prompt_box(start.prompt, words)}
     if isinstance(start, StoredStart):
-        return opened_parts(start.opened, words) | prompt | {"status": status_line(Message("stored_answers"), words)}
+        return opened_parts(start.opened, words) | prompt | {"status": status_line(start.status, words)}
     status = status_line(Message("prefilled"), words)
     listed = {"stored_run": stored_choice(start.runs, None)}
     return prompt | _nothing_shown() | {"headline": prefilled_form(start.question, words), "status": status} | listed

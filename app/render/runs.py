@@ -59,7 +59,7 @@ def run_parts(result: RunResult, words: Translator) -> Parts:
         "keep": gr.update(interactive=True),
         "manifest": _manifest(result, words),
         "link": link_box(Link("runs", run_id).query(), words) + _programs(result, words),
-        "open": gr.update(interactive=result.run.manifest.finished_at is not None),
+        "open": gr.update(interactive=result.run.manifest.finished_at is not None or result.scored is not None),
         "export": gr.update(interactive=True),
         "delete": gr.update(interactive=result.may_delete),
         "confirm": gr.update(visible=False),
@@ -108,7 +108,7 @@ def unchanged_parts(words: Translator) -> Parts:
 
 
 def _status(result: RunResult, words: Translator) -> str:
-    if result.scored is None and result.run.manifest.finished_at is None:
+    if result.run.manifest.finished_at is None:
         return status_line(Message("run_unfinished"), words)
     if result.scored is None:
         return note(without_paths(words.error(result.problem)))

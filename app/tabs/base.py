@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from app.addresses import caller_address
+from app.inputs import CheckedSlider
 from app.jobs import JobKind, StoppedError
 from app.language import Translator, labels
 from app.messages import Message, Problem
@@ -272,7 +273,7 @@ def balance_controls() -> dict[str, Any]:
     """The slider between creativity and accuracy, and how creativity is scaled."""
     say = labels()
     return {
-        "balance": gr.Slider(
+        "balance": CheckedSlider(
             0, 100, 50, step=5, label=say("label_balance"), elem_classes=explained("hcb_score"), min_width=240
         ),
         "scaling": gr.Radio(

@@ -10,7 +10,7 @@ from app.components import LayerChart, LinkAndPrograms
 from app.handlers import dataset as handlers
 from app.handlers.dataset import SetChoice, ShownSet
 from app.handlers.form import Form, by_name
-from app.inputs import ListedChoice
+from app.inputs import ListedChoice, number_of
 from app.language import Translator, labels
 from app.messages import Message
 from app.render import Parts
@@ -55,10 +55,10 @@ def _controls(core: Service, parts: dict[str, Any]) -> None:
         runs, value=runs[0][1] if runs else None, label=say("label_stored_set"), info=say("info_stored_set")
     )
     parts["set"] = ListedChoice(["starter"], value="starter", label=say("label_set"), info=say("info_set"))
-    with gr.Row():
-        parts["limit"] = gr.Number(10, label=say("label_limit"), minimum=1, precision=0, min_width=90)
-        parts["shuffle"] = gr.Number(0, label=say("label_shuffle"), minimum=0, precision=0, min_width=90)
-        parts["min_answers"] = gr.Number(1, label=say("label_min_answers"), minimum=1, precision=0, min_width=90)
+    with gr.Row(elem_classes="hcl-fields"):
+        parts["limit"] = number_of(handlers.NUMBERS["limit"], 10, min_width=90)
+        parts["shuffle"] = number_of(handlers.NUMBERS["shuffle"], 0, min_width=90)
+        parts["min_answers"] = number_of(handlers.NUMBERS["min_answers"], 1, min_width=90)
     gr.HTML(say("note_set_settings"), elem_classes="hcl-note")
     with gr.Column(elem_classes="hcl-run"):
         run_buttons(parts, "button_run_set", "set-status")

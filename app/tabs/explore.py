@@ -1,5 +1,6 @@
 """Explore: one question in a bar on top, its settings in a drawer, and what came of it below."""
 
+import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
@@ -177,11 +178,13 @@ def _wire_settings(bind: Binder, form: FormControls) -> None:
     layers = ("first_layer", "last_layer", "every")
     # Not where the page itself fills the model in: a link may name layers of its own.
     parts["model"].input(bind(fit_layers), parts["model"], [parts[name] for name in layers], **QUIET)
-    changes = [parts[name].change for name in CONTROLS if name not in ("question", "judge", "seed")]
+    # One event for whatever changes the estimate, so that none is answered after a later one.
+    news = form.head["news"]
+    changes = [parts[name].change for name in CONTROLS if name not in ("judge", "seed")]
     shown = [parts["estimate"], parts["chips"]]
-    gr.on(changes, bind(estimate), form.controls, shown, trigger_mode="always_last", **QUIET)
-    for event in (form.ran.then, form.head["news"].change):
-        event(bind(estimate), form.controls, shown, **QUIET)
+    gr.on([*changes, news.change], bind(estimate), form.controls, shown, trigger_mode="always_last", **QUIET)
+    # Through the queue: past it, the browser is not told that a state has changed.
+    form.ran.then(time.monotonic, None, news, **QUIET | {"queue": True})
     parts["accepted"].change(bind(show_ideas), parts["accepted"], parts["ideas"], trigger_mode="always_last", **QUIET)
     prompt = [parts[name] for name in ("model", "question", "template")]
     changes = [each.change for each in prompt]

@@ -6,8 +6,8 @@ from typing import Any
 import gradio as gr
 
 from app.components import IdeaChips, QuestionList, SettingChips
-from app.handlers.form import CONTROLS, JUDGES
-from app.inputs import LayerNumber, ListedChoice
+from app.handlers.form import CONTROLS, JUDGES, NUMBERS
+from app.inputs import ListedChoice, number_of
 from app.language import labels
 from app.service import Service
 from app.tabs.base import run_and_stop
@@ -125,16 +125,16 @@ def _heading(key: str) -> None:
 def _model(core: Service, parts: dict[str, Any], head: dict[str, Any]) -> None:
     say = labels()
     deepest = DEFAULT_MODEL.num_hidden_layers
-    whole: dict[str, Any] = {"minimum": 1, "maximum": deepest, "precision": 0, "min_width": 70}
+    layer: dict[str, Any] = {"high": deepest, "min_width": 70}
     with _group():
         _heading("group_model")
         parts["model"] = model_control(core, say("info_model") if core.allows_any_model else None, "set-model")
         with gr.Row():
-            parts["first_layer"] = LayerNumber(
-                deepest // 2 + 1, label=say("label_first_layer"), elem_id="set-first_layer", **whole
+            parts["first_layer"] = number_of(
+                NUMBERS["first_layer"], deepest // 2 + 1, elem_id="set-first_layer", **layer
             )
-            parts["last_layer"] = LayerNumber(deepest, label=say("label_last_layer"), **whole)
-            parts["every"] = LayerNumber(1, label=say("label_every"), **whole)
+            parts["last_layer"] = number_of(NUMBERS["last_layer"], deepest, **layer)
+            parts["every"] = number_of(NUMBERS["every"], 1, **layer)
         parts["exit_head"] = gr.Radio(
             [(say(f"exit_head_{name}"), name) for name in EXIT_HEAD_NAMES],
             value=EXIT_HEAD_NAMES[0],
@@ -146,38 +146,21 @@ def _model(core: Service, parts: dict[str, Any], head: dict[str, Any]) -> None:
 
 def _sampling(parts: dict[str, Any]) -> None:
     say = labels()
-    narrow: dict[str, Any] = {"min_width": 110}
+
+    def number(name: str, value: float, **named: Any) -> None:
+        parts[name] = number_of(NUMBERS[name], value, min_width=110, **named)
+
     with _group():
         _heading("group_sampling")
         with gr.Row():
-            parts["num_samples"] = gr.Number(
-                56,
-                label=say("label_num_samples"),
-                minimum=1,
-                maximum=1000,
-                precision=0,
-                elem_id="set-num_samples",
-                **narrow,
-            )
-            parts["temperature"] = gr.Number(
-                _DEFAULTS.temperature,
-                label=say("label_temperature"),
-                minimum=0,
-                maximum=10,
-                step=0.1,
-                elem_id="set-temperature",
-                **narrow,
-            )
+            number("num_samples", 56, elem_id="set-num_samples")
+            number("temperature", _DEFAULTS.temperature, step=0.1, elem_id="set-temperature")
         with gr.Row():
-            parts["top_p"] = gr.Number(
-                _DEFAULTS.top_p, label=say("label_top_p"), minimum=0.01, maximum=1, step=0.05, **narrow
-            )
-            parts["top_k"] = gr.Number(_DEFAULTS.top_k, label=say("label_top_k"), minimum=0, precision=0, **narrow)
+            number("top_p", _DEFAULTS.top_p, step=0.05)
+            number("top_k", _DEFAULTS.top_k)
         with gr.Row():
-            parts["max_new_tokens"] = gr.Number(
-                20, label=say("label_max_new_tokens"), minimum=1, maximum=512, precision=0, **narrow
-            )
-            parts["seed"] = gr.Number(_DEFAULTS.seed, label=say("label_seed"), minimum=0, precision=0, **narrow)
+            number("max_new_tokens", 20)
+            number("seed", _DEFAULTS.seed)
         parts["strategy"] = gr.Radio(
             [(say(f"strategy_{name}"), name) for name in STRATEGY_NAMES],
             value=STRATEGY_NAMES[0],

@@ -7,6 +7,7 @@ import gradio as gr
 
 from app.components import FormulaSwitch, LayerChart, LinkBox, Stepper
 from app.handlers import learn as handlers
+from app.inputs import CheckedSlider
 from app.language import labels
 from app.render import Parts
 from app.render.learn import place_parts, step_parts
@@ -76,7 +77,7 @@ def _build_step(step: int) -> dict[str, Any]:
             with gr.Column(elem_classes="hcl-panel hcl-wide"):
                 parts["chart"] = LayerChart(label=say(f"learn_{step}_name"))
                 if step == _BALANCE_STEP:
-                    parts["balance"] = gr.Slider(
+                    parts["balance"] = CheckedSlider(
                         0,
                         100,
                         50,

@@ -10,6 +10,7 @@ from app.components import LayerChart, LinkBox, ShareBox
 from app.figures.lens import SHADES
 from app.handlers import lens as handlers
 from app.handlers.lens import ShownLens
+from app.inputs import number_of
 from app.language import labels
 from app.messages import Message
 from app.render import Parts
@@ -64,15 +65,9 @@ def _controls(core: Service, parts: dict[str, Any]) -> None:
         info=say("info_site"),
         elem_classes=explained("site"),
     )
-    with gr.Row():
-        parts["num_tokens"] = gr.Number(
-            12,
-            label=say("label_max_new_tokens"),
-            elem_classes=explained("max_new_tokens"),
-            minimum=1,
-            maximum=handlers.MOST_TOKENS,
-            precision=0,
-            min_width=110,
+    with gr.Row(elem_classes="hcl-fields"):
+        parts["num_tokens"] = number_of(
+            handlers.NUM_TOKENS, 12, elem_classes=explained("max_new_tokens"), min_width=110
         )
         parts["whole"] = gr.Checkbox(False, label=say("label_whole_text"), min_width=150)
     with gr.Column(elem_classes="hcl-run"):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from app.language import Translator
 from app.terms import mark
 from app.views.base import setting, setting_name, shown
+from hcl_core.scores.best_layers import LEVEL
 from hcl_core.scores.comparison import RunComparison
 
 
@@ -64,7 +65,8 @@ def _detail(compared: RunComparison, measure: str, words: Translator) -> str:
         parts.append(words("same_best_in", share=words.percent(compared.p_same_optimal)) + mark("p_optimal", words))
     differences = compared.differences[measure]
     apart = sum(each.interval[0] > 0 or each.interval[1] < 0 for each in differences)
-    parts.append(words("layers_apart", measure=words(measure), apart=apart, all=len(differences)))
+    by_chance = words.shortest(round((1 - LEVEL) * len(differences), 1))
+    parts.append(words("layers_apart", measure=words(measure), apart=apart, all=len(differences), chance=by_chance))
     correlation = compared.rank_correlation[measure].estimate
     if math.isfinite(correlation):
         correlated = words("rank_correlation", correlation=words.number(correlation))

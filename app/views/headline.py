@@ -132,7 +132,7 @@ def _how_sure(scored: Scored, words: Translator) -> str:
     best = scored.uncertainty.best
     if len(scored.scores) == 1:
         return words("only_layer")
-    shares = {"layer": best.optimal_layer, "share": words.percent(best.p_optimal)}
+    shares = {"layer": best.optimal_layer, "share": words.percent(best.p_best)}
     together = words.percent(best.probability)
     if _are_equal(best):
         return words("equal_and_cheapest", layer=best.optimal_layer, together=together)

@@ -49,8 +49,17 @@ def tokenize_prompt(stored: StoredQuestion, reader: PromptReader, template: Prom
 def tokenize_checked(
     stored: StoredQuestion, max_new_tokens: int, reader: PromptReader, template: PromptTemplate, max_positions: int
 ) -> list[int]:
-    """``tokenize_prompt``; raises ``ContextTooLongError`` where prompt and answer exceed ``max_positions`` tokens."""
+    """``tokenize_prompt``, checked.
+
+    Raises:
+        ContextTooLongError: Prompt and answer exceed ``max_positions`` tokens.
+        SettingsError: The prompt has no tokens: some tokenizers leave letters out.
+    """
     prompt_token_ids = tokenize_prompt(stored, reader, template)
+    if not prompt_token_ids:
+        raise SettingsError(
+            f"question {stored.question.id!r}: this model's tokenizer makes no tokens of its prompt: write it otherwise"
+        )
     if len(prompt_token_ids) + max_new_tokens > max_positions:
         raise ContextTooLongError(
             f"question {stored.question.label!r}: a prompt of {len(prompt_token_ids)} tokens and an answer of up to "

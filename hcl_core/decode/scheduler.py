@@ -171,8 +171,8 @@ class Scheduler:
         """
         caller = _Caller(decoder, requests, min(at_once or _MOST_AT_ONCE, _MOST_AT_ONCE), check)
         with self._lock:
-            self._new.append(caller)
             self._start()
+            self._new.append(caller)
         yield from caller.steps()
 
     def call(self, function: Callable[[], T]) -> T:
@@ -193,15 +193,18 @@ class Scheduler:
                 result.set_exception(error)
 
         with self._lock:
-            self._calls.append(work)
             self._start()
+            self._calls.append(work)
         return result.result()
 
     def _start(self) -> None:
-        """Start the thread if none works; the lock is held."""
+        """Start the thread if none works, before there is anything to do: the lock is held, for which it waits.
+
+        Where the system has no thread left, this raises, nothing is left behind, and the next caller tries again.
+        """
         if not self._is_working:
-            self._is_working = True
             threading.Thread(target=self._work, name="scheduler", daemon=True).start()
+            self._is_working = True
 
     def _work(self) -> None:
         while self._take_new():

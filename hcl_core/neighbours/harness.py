@@ -206,6 +206,6 @@ def _at_once(batch_size: int | str | None) -> int | None:
     """The harness's ``--batch_size``; raises ``SettingsError`` if it is none."""
     if batch_size is None or str(batch_size).partition(":")[0] == "auto":
         return None
-    if not str(batch_size).isdecimal() or int(batch_size) < 1:
+    if not (str(batch_size).isdecimal() and len(str(batch_size)) < 10 and int(batch_size) > 0):
         raise SettingsError(f"batch_size must be auto or a whole number from 1; got {str(batch_size)[:40]!r}")
     return int(batch_size)

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from hcl_core.ahead import ahead
 from hcl_core.allocator import release_freed_memory
-from hcl_core.errors import RunFolderError, SettingsError
+from hcl_core.errors import HclError, RunFolderError, SettingsError
 from hcl_core.pipeline.events import Decoding, Event, Finished, Started, WaveDone
 from hcl_core.pipeline.plausibility import add_stored_plausibility, write_plausibility
 from hcl_core.pipeline.prepared import Followed, PreparedRun
@@ -41,7 +41,7 @@ def run(
 
     Several questions are decoded at once, while finished ones are judged and stored, in the order of the questions.
     A wave is stored only when all its answers are finished. Closing the generator (Stop) or a crash drops the wave
-    under way: storing its finished answers would favour short ones.
+    under way: storing its finished answers would favour short ones. Stop and errors store the verdicts on what came.
 
     Args:
         folder: The run folder; made if it is missing.
@@ -91,9 +91,13 @@ def _run_locked(
     if prepared.manifest.head_choice is not None:
         prepared.manifest.head_choice.warn(prepared.manifest.settings.model)
     yield Started(session.manifest, session.num_done, session.num_wanted)
-    if followed is not None:
-        yield from session.follow(followed)
-    yield from session.decode(bounds_of, at_once, wants)
+    try:
+        if followed is not None:
+            yield from session.follow(followed)
+        yield from session.decode(bounds_of, at_once, wants)
+    except BaseException:  # Stop closes this generator
+        session.store_so_far()
+        raise
     if wants is not None and session.num_done < session.num_wanted:
         return
     session.measure_earlier()
@@ -249,6 +253,14 @@ class _RunSession:
             if not self._scorer.has_plausibility(question_id := samples[0].question_id):
                 self._scorer.measure_plausibility(by_id[question_id], self._whole_model, samples)
         write_plausibility(self._folder, plausibilities)
+
+    def store_so_far(self) -> None:
+        """Store the scores of a run that ends too soon: whoever opens it finds what was on screen."""
+        if self.num_done and self._folder.exists:
+            with suppress(HclError):  # why the run ends is said instead
+                self._scorer.store(self._folder)
+                if self._whole_model is not None:
+                    write_plausibility(self._folder, self._scorer.table.plausibilities)
 
     def finish(self) -> Manifest:
         """Store the scores and mark the run complete; the manifest as stored."""

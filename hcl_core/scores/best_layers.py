@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hcl_core.scores.metrics import FloatArray
 from hcl_core.settings.layers import format_layers
@@ -21,11 +22,13 @@ class BestLayers:
     Attributes:
         kind: ``"clear"``: one layer is the best with at least 95%. ``"tied"``: at most half of the layers hold the
             best with 95%. ``"none"``: it takes more of them, or no layer has a right answer.
-        optimal_layer: The layer with the highest ``p_optimal``, of equal ones the earliest, which is the cheapest;
-            ``None`` where no layer has a right answer.
+        optimal_layer: The layer that is most often the best or as good as the best; of equal ones the earliest, which
+            is the cheapest. ``None`` where no layer has a right answer. It need not have the highest ``p_optimal``:
+            equal layers share theirs, and one that is worse than all of them can have more than each.
         best_set: The smallest set of layers that holds the best with 95%, ascending; empty without a right answer.
         probability: That the best layer is in ``best_set``; the sum of its layers' ``p_optimal``.
         p_optimal: Of ``optimal_layer``.
+        p_best: That it, or a layer equal to it, is the best: the sum of their ``p_optimal``.
         equal_layers: ``optimal_layer`` and those equal to it in every draw, ascending; empty where it has no equal.
         num_layers: That have answers.
         has_creativity: Whether creativity counted; else layers were ranked by accuracy alone.
@@ -38,6 +41,7 @@ class BestLayers:
     best_set: tuple[int, ...]
     probability: float
     p_optimal: float
+    p_best: float
     equal_layers: tuple[int, ...]
     num_layers: int
     has_creativity: bool
@@ -49,24 +53,31 @@ class BestLayers:
 
 def share_of_best(ranking: FloatArray) -> FloatArray:
     """``[R, E]``: 1 for the best layer of each draw of ``ranking [R, E]``, shared equally by equal layers, else 0."""
-    known = np.where(np.isnan(ranking), -np.inf, ranking)
-    is_best = known >= known.max(axis=1, keepdims=True) - TIE
+    is_best = _is_best(ranking)
     shares: FloatArray = is_best / is_best.sum(axis=1, keepdims=True)
     return shares
 
 
+def _is_best(ranking: FloatArray) -> NDArray[np.bool_]:
+    """``[R, E]`` whether a layer is the best of a draw, or equal to it."""
+    known = np.where(np.isnan(ranking), -np.inf, ranking)
+    is_best: NDArray[np.bool_] = known >= known.max(axis=1, keepdims=True) - TIE
+    return is_best
+
+
 def nothing_right(num_layers: int, has_creativity: bool) -> BestLayers:
     """Where no answer is right there is no best layer."""
-    return BestLayers("none", None, (), 0.0, 0.0, (), num_layers, has_creativity, float("nan"))
+    return BestLayers("none", None, (), 0.0, 0.0, 0.0, (), num_layers, has_creativity, float("nan"))
 
 
 def find_best(ranking: FloatArray, exit_layers: tuple[int, ...], has_creativity: bool) -> BestLayers:
     """The best layers by ``ranking [R, E]``, a column for each of ``exit_layers``; NaN without answers."""
     layers, p_optimal = np.array(exit_layers), share_of_best(ranking).mean(axis=0)
+    best_or_equal = _is_best(ranking).mean(axis=0)
     num_layers = int((~np.isnan(ranking).all(axis=0)).sum())
-    order = np.argsort(-p_optimal.round(9), kind="stable")  # equal layers in their order
+    order = np.argsort(-best_or_equal.round(9), kind="stable")  # equal layers in their order
     last = order[np.searchsorted(p_optimal[order].cumsum(), LEVEL - TIE)]
-    in_set = p_optimal >= p_optimal[last] - TIE
+    in_set = best_or_equal >= best_or_equal[last] - TIE
     optimal = order[0]
     equal = (np.abs(ranking - ranking[:, [optimal]]) <= TIE).all(axis=0)
     size = int(in_set.sum())
@@ -76,6 +87,7 @@ def find_best(ranking: FloatArray, exit_layers: tuple[int, ...], has_creativity:
         best_set=tuple(layers[in_set].tolist()),
         probability=min(float(p_optimal[in_set].sum()), 1.0),
         p_optimal=float(p_optimal[optimal]),
+        p_best=min(float(p_optimal[equal].sum()), 1.0),
         equal_layers=tuple(layers[equal].tolist()) if equal.sum() > 1 else (),
         num_layers=num_layers,
         has_creativity=has_creativity,
@@ -84,14 +96,18 @@ def find_best(ranking: FloatArray, exit_layers: tuple[int, ...], has_creativity:
 
 
 def describe_best(best: BestLayers) -> str:
-    """The same in one sentence or two, whose shares are those of the layers' ``p_optimal``."""
+    """The same in one sentence or two, whose shares are sums of the layers' ``p_optimal``."""
     if best.optimal_layer is None:
         return "No layer gave a right answer: nothing to balance."
-    layer, share = best.optimal_layer, f"{best.p_optimal:.0%}"
+    layer, share = best.optimal_layer, f"{best.p_best:.0%}"
     does = "balances best" if best.has_creativity else "is most often right"
+    leads = f"layer {layer} {does} with a probability of {share}"
+    if best.equal_layers:
+        do = "balance best" if best.has_creativity else "are most often right"
+        leads = (
+            f"layers {format_layers(best.equal_layers)}, which are equal, {do} with a probability of {share} together"
+        )
     note = "" if best.has_creativity else " No question has more than one accepted idea: accuracy alone decides."
-    twins = tuple(other for other in best.equal_layers if other != layer)
-    share += f" (as does layer {format_layers(twins)}, which is equal to it)" if twins else ""
     together = f"layers {format_layers(best.best_set)} hold the best one with a probability of {best.probability:.0%}"
     if best.num_layers == 1:
         return f"Layer {layer} is the only one with answers.{note}"
@@ -103,8 +119,8 @@ def describe_best(best: BestLayers) -> str:
     if best.kind == "clear":
         return f"Layer {layer} {does}, with a probability of {share}.{note}"
     if best.kind == "tied":
-        return f"Layer {layer} {does} with a probability of {share}, but others may too: {together}.{note}"
+        return f"{leads[0].upper()}{leads[1:]}, but others may too: {together}.{note}"
     return (
-        f"No layer is clearly best: layer {layer} {does} with a probability of {share} only, and it takes "
+        f"No layer is clearly best: {leads} only, and it takes "
         f"{len(best.best_set)} of {best.num_layers} layers to hold the best one with {best.probability:.0%}.{note}"
     )

@@ -97,6 +97,7 @@ def compare_layers(
             (getattr(scores[places[0]], name), getattr(scores[places[1]], name)),
             (columns[name][:, places[0]], columns[name][:, places[1]]),
             _num_questions(name, draws),
+            _most(name, table),
         )
         for name in _names(COMPARED, table)
     }
@@ -156,7 +157,10 @@ def compare_runs(
     return RunComparison(
         num_questions,
         layers,
-        {name: _differences(name, scores, columns, _num_questions(name, draws[0])) for name in _names(COMPARED, first)},
+        {
+            name: _differences(name, scores, columns, _num_questions(name, draws[0]), _most(name, first, second))
+            for name in _names(COMPARED, first)
+        },
         {name: _rank_correlation(name, scores, columns) for name in _names(CORRELATED, first)},
         (optimal[0], optimal[1]),
         None if None in optimal else float(same),
@@ -166,6 +170,11 @@ def compare_runs(
 def _names(names: Sequence[str], table: OutcomeTable) -> tuple[str, ...]:
     """``names`` as they are for these outcomes: open questions have plausibility and no hallucination."""
     return tuple(_PLAUSIBLE.get(name, name) for name in names) if table.is_open else tuple(names)
+
+
+def _most(name: str, *tables: OutcomeTable) -> float:
+    """The largest possible score of that name: a layer can have as many ideas as answers."""
+    return max(table.outcomes.shape[2] for table in tables) if name == "creativity_raw" else 1
 
 
 def _columns(draws: ScoreDraws, weights: Weights, scaling: Scaling) -> dict[str, FloatArray]:
@@ -196,12 +205,14 @@ def _differences(
     scores: tuple[list[LayerScore], list[LayerScore]],
     columns: tuple[dict[str, FloatArray], ...],
     num_questions: int,
+    most: float,
 ) -> tuple[Difference, ...]:
     return tuple(
         paired_difference(
             (getattr(mine, name), getattr(theirs, name)),
             (columns[0][name][:, place], columns[1][name][:, place]),
             num_questions,
+            most,
         )
         for place, (mine, theirs) in enumerate(zip(*scores, strict=True))
     )

@@ -131,7 +131,7 @@ class Difference:
 
 
 def paired_difference(
-    estimates: tuple[float, float], drawn: tuple[FloatArray, FloatArray], num_questions: int
+    estimates: tuple[float, float], drawn: tuple[FloatArray, FloatArray], num_questions: int, most: float = 1
 ) -> Difference:
     """First minus second, paired within each draw: two layers of a run, or two runs of the same questions.
 
@@ -139,7 +139,8 @@ def paired_difference(
         estimates: The two scores themselves.
         drawn: ``[R]`` each; two runs must have been drawn with the same ``draw_questions``.
         num_questions: That the scores are means over.
+        most: The largest possible score; the smallest is 0.
     """
     estimate = estimates[0] - estimates[1]
-    ((low, high),) = interval_of((drawn[0] - drawn[1])[:, None], np.array([estimate]), num_questions, (-np.inf, np.inf))
+    ((low, high),) = interval_of((drawn[0] - drawn[1])[:, None], np.array([estimate]), num_questions, (-most, most))
     return Difference(estimate, (low, high))

@@ -93,7 +93,7 @@ EARLY_EXIT = Strategy()
 def _drafts(text: str) -> int:
     if text == "adaptive":
         return 0
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_SPECULATIONS):
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MAX_SPECULATIONS):
         raise SettingsError(f"drafts must be a number from 1 to {MAX_SPECULATIONS}, or adaptive; got {text[:40]!r}")
     return int(text)
 

@@ -149,7 +149,7 @@ def _result(cell: StoredCell, table: OutcomeTable, folder: SweepFolder) -> CellR
         run_id=cell.run_id,
         num_hidden_layers=manifest.num_hidden_layers,
         best_layer=best.optimal_layer,
-        p_best=best.p_optimal,
+        p_best=best.p_best,
         best_low=best.best_set[0] if best.best_set else None,
         best_high=best.best_set[-1] if best.best_set else None,
         best_set=format_layers(best.best_set) if best.best_set else "",

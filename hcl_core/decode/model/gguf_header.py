@@ -23,6 +23,11 @@ _TEXT, _LIST = 8, 9
 # Values in all lists together: a vocabulary of 262,144 tokens with their scores, kinds and merges has 1.3 million. The
 # libraries hold some hundred bytes for each.
 _MOST_VALUES = 2**22
+# Fields and tensors together: a model of 61 blocks with 256 experts apart has 47,000 tensors. The libraries hold some
+# thousand bytes for each.
+_MOST_ENTRIES = 2**17
+# Bytes of a header: with all of a large vocabulary, and the same once more as a text, it has 60 MB.
+_MOST_BYTES = 2**27
 _MOST_DIMENSIONS = 4
 _USUAL_ALIGNMENT = 32
 _BLOCK = re.compile(r"blk\.(\d{1,9})\.")
@@ -63,6 +68,8 @@ class _Header:
                 "model that it was made from, or fetch it again"
             )
         num_tensors, num_fields = self._number("Q"), self._number("Q")
+        if num_tensors + num_fields > _MOST_ENTRIES:
+            raise ValueError(f"its header has more than {_MOST_ENTRIES:,} fields and tensors")
         fields: dict[str, object] = {}
         for _ in range(num_fields):
             key = self._utf8()
@@ -143,7 +150,10 @@ class _Header:
 
     def _bytes(self, length: int) -> bytes:
         self._advance(length)
-        return self._file.read(length)
+        content = self._file.read(length)
+        if len(content) < length:
+            raise ValueError("it has become shorter while it was read")
+        return content
 
     def _pass_over(self, length: int) -> None:
         self._advance(length)
@@ -153,6 +163,8 @@ class _Header:
         self._at += length
         if self._at > self._size:
             raise ValueError(f"it has {self._size:,} bytes and ends within its header")
+        if self._at > _MOST_BYTES:
+            raise ValueError(f"its header has more than {_MOST_BYTES:,} bytes")
 
 
 def _check_blocks(fields: Mapping[str, object], tensors: Iterable[str]) -> None:

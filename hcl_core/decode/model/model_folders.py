@@ -19,6 +19,7 @@ def model_folder(name: str) -> Path:
 
     Raises:
         ModelNotFoundError: Nothing is there, or something else.
+        DamagedModelError: Something in it is no file.
     """
     if not name:  # user_path takes it as the working folder
         raise ModelNotFoundError(
@@ -40,6 +41,10 @@ def model_folder(name: str) -> Path:
         raise ModelNotFoundError(
             f"the folder {str(path)!r} has no config.json: it is not a transformers model{_hint_of_content(path)}"
         )
+    # The libraries open what they know by its name: a pipe waits for its other end, and a device may never end.
+    for file in sorted(path.glob("*")):
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            raise DamagedModelError(f"{str(file)!r} is a pipe or a device, and a model has files alone: take it away")
     return path
 
 

@@ -10,10 +10,13 @@ from torch import Tensor
 _NUM_BINS = 2048
 # Rounded to a multiple of 2**-52, a smaller probability is 0.
 _LEAST_LOG_PROB = math.log(2**-53)
+# Which tokens a draw can reach is estimated from one token of so many, in so many bins; so much of the mass outside the
+# nucleus is left out.
+_SAMPLED, _NUM_COARSE_BINS, _LEFT_OUT = 16, 256, 0.7
 # Bytes of one block of rows: few enough for a CPU's cache, enough to fill a GPU.
 _BLOCK_BYTES_ON_CPU = 8 * 2**20
 _BLOCK_BYTES_ON_GPU = 512 * 2**20
-# For each logit of a row, about: 50 for a token within reach, and of a usual flat distribution a fifth are.
+# For each logit of a row, about: 50 for a token within reach, and of a usual flat distribution a tenth are.
 _BYTES_A_LOGIT = 16
 
 
@@ -89,27 +92,24 @@ class Histogram:
     @classmethod
     def of(cls, logits: Tensor, log_mass: Tensor, temperature: float, top_p: float) -> "Histogram":
         """The histogram of ``logits [m, vocab_size]``; the other arguments are those of ``draw_by_histogram``."""
+        log_probs = _log_probs(logits, log_mass, temperature)
         if top_p < 1:
-            # All tokens less probable than this have together at most half of the mass outside the nucleus; where
-            # rounding takes more, the whole row is looked at.
-            least = max(_LEAST_LOG_PROB, math.log((1 - top_p) / 2 / logits.shape[1]))
-            histogram = cls._of_probable(logits, log_mass, temperature, least)
-            if not (histogram.cumulative[:, -1] < top_p).any():
+            histogram = cls._of_probable(logits, log_probs, _least_in_reach(log_probs, top_p))
+            if not (histogram.cumulative[:, -1] < top_p).any():  # else too many tokens were left out
                 return histogram
-        return cls._of_probable(logits, log_mass, temperature, _LEAST_LOG_PROB)
+        return cls._of_probable(logits, log_probs, log_probs.new_full((len(logits), 1), _LEAST_LOG_PROB))
 
     @classmethod
-    def _of_probable(cls, logits: Tensor, log_mass: Tensor, temperature: float, least: float) -> "Histogram":
-        """Of the tokens with a logarithm of the probability of ``least`` or more."""
-        log_probs = _log_probs(logits, log_mass, temperature)
+    def _of_probable(cls, logits: Tensor, log_probs: Tensor, least: Tensor) -> "Histogram":
+        """Of the tokens whose ``log_probs [m, vocab_size]`` are ``least [m, 1]`` or more."""
         # NaN stays: the caller finds it in the results.
         flat_indices = _flat_nonzero(~(log_probs < least))
         log_probs = log_probs.view(-1).index_select(0, flat_indices)
-        row_numbers = torch.arange(len(logits) + 1)
+        bins = (log_probs * (_NUM_BINS / float(least.min()))).long().clamp_(0, _NUM_BINS - 1)
         # Cheaper than to divide each index by the size of the vocabulary.
-        counts = torch.searchsorted(flat_indices, row_numbers * logits.shape[1]).diff()
-        bins = (log_probs * (_NUM_BINS / least)).long().clamp_(0, _NUM_BINS - 1)
-        bins += (row_numbers[:-1] * _NUM_BINS).repeat_interleave(counts)
+        ends = torch.searchsorted(flat_indices, torch.arange(1, len(logits)) * logits.shape[1])
+        for row, of_row in enumerate(bins.tensor_split(ends)):
+            of_row += row * _NUM_BINS
         probs = _rounded_exp(log_probs)
         masses = probs.new_zeros(len(logits) * _NUM_BINS).scatter_add_(0, bins, probs).view(len(logits), -1)
         return cls(logits, flat_indices, probs, bins, masses, masses.cumsum(dim=-1))
@@ -149,6 +149,20 @@ class Histogram:
         sums = sums.masked_fill(is_padding, torch.inf)
         positions = first_above(sums, rows, targets)
         return self.flat_indices[chosen[rows, positions]] % self.logits.shape[1], sums[rows, positions]
+
+
+def _least_in_reach(log_probs: Tensor, top_p: float) -> Tensor:
+    """Log-probability ``[m, 1]`` below which the tokens have together less than the mass outside the nucleus, about.
+
+    By a sample of the tokens: those left out have small probabilities, so that a sample says their mass well. The
+    caller sees whether it was too much.
+    """
+    sample = log_probs[:, ::_SAMPLED]
+    bins = (sample * (_NUM_COARSE_BINS / _LEAST_LOG_PROB)).long().clamp_(0, _NUM_COARSE_BINS - 1)
+    masses = sample.new_zeros(len(sample), _NUM_COARSE_BINS).scatter_add_(-1, bins, sample.exp().mul_(_SAMPLED))
+    from_bin_on = masses.flip(-1).cumsum(dim=-1).flip(-1)
+    num_in_reach = (from_bin_on > _LEFT_OUT * (1 - top_p)).sum(dim=-1, keepdim=True).clamp(min=1)
+    return num_in_reach * (_LEAST_LOG_PROB / _NUM_COARSE_BINS)
 
 
 def first_above(cumulative: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
