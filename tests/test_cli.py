@@ -88,7 +88,9 @@ def command(tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def run_tiny(command, tiny):
     def run(*arguments):
-        return command("run", "--model", tiny, "--samples", 3, "--max-new-tokens", 4, *arguments)
+        usual = {"--model": tiny, "--samples": 3, "--max-new-tokens": 4}
+        missing = [each for name, value in usual.items() if name not in arguments for each in (name, value)]
+        return command("run", *missing, *arguments)
 
     return run
 
@@ -370,7 +372,7 @@ def test_score_takes_no_other_weights(command, finished_run, tmp_path):
 
 def test_score_says_that_the_runs_model_is_not_here(command, finished_run):
     result = command("score", finished_run, "--measures", "plausibility")
-    assert_one_line_error(result, "tiny-llama is not on this machine")
+    assert_one_line_error(result, "there is no model 'tiny-llama': give a name")
 
 
 def test_all_measures_have_plausibility_where_it_is_stored(command, finished_run, tiny, no_model):
@@ -549,9 +551,16 @@ def test_unknown_command_is_one_line(command):
     assert_one_line_error(command("sing"), "No such command 'sing'")
 
 
-@pytest.mark.parametrize("name", ["gpt-17", "nobody/nothing"])
-def test_unknown_model_offline_is_one_line(command, name):
-    assert_one_line_error(command("run", "--model", name, *OWN), f"{name} is not on this machine")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("gpt-17", "there is no model 'gpt-17': give a name"),
+        ("nobody/nothing", "nobody/nothing is not on this machine"),
+        ("smolm2-135m", "there is no model 'smolm2-135m'; did you mean smollm2-135m?"),
+    ],
+)
+def test_unknown_model_offline_is_one_line(command, name, expected):
+    assert_one_line_error(command("run", "--model", name, *OWN), expected)
 
 
 def test_unknown_model_offline_in_a_process_of_its_own(tmp_path):

@@ -9,12 +9,14 @@ from hcl_core import registry
 from hcl_core.cli import tables
 from hcl_core.runs.folder import RunFolder
 
-FIT = ["fit-head", "--tokens", "1000"]
-
 
 @pytest.fixture
 def fit_tiny(command, tiny):  # noqa: F811
-    return lambda *arguments: command(*FIT, "--model", tiny, *arguments)
+    def fit(*arguments):
+        tokens = () if "--tokens" in arguments else ("--tokens", "1000")
+        return command("fit-head", *tokens, "--model", tiny, *arguments)
+
+    return fit
 
 
 def test_fit_head_prints_every_layer_before_and_after_and_names_the_file(fit_tiny, tmp_path):

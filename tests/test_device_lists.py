@@ -94,12 +94,13 @@ def two_cpus(monkeypatch):
     monkeypatch.setattr(registry, "load_embedder", FakeEmbedder)
 
 
-def run_of(tiny_folder, tmp_path, out, device, *options):
+def run_of(tiny_folder, tmp_path, out, device, *options, samples=20, max_new_tokens=12):
     questions = tmp_path / "questions.jsonl"
     lines = [json.dumps({"question": f"Name a number above {number}", "answers": ["a", "e"]}) for number in range(12)]
     questions.write_text("\n".join(lines), encoding="utf-8")
     command = ["run", "--model", tiny_folder, "--questions", questions, "--out", out, "--device", device]
-    return [*map(str, [*command, "--samples", 20, "--max-new-tokens", 12, "--temperature", 1.5, *options])]
+    limits = ["--samples", samples, "--max-new-tokens", max_new_tokens]
+    return [*map(str, [*command, *limits, "--temperature", 1.5, *options])]
 
 
 def parts(folder):
@@ -191,12 +192,12 @@ def test_a_sweep_and_a_model_of_the_python_api_have_them_too(two_cpus, tiny_fold
 @pytest.mark.parametrize(("first", "second"), [("cpu,cpu", "cpu"), ("cpu", "cpu,cpu")])
 def test_a_killed_run_goes_on_with_other_devices(two_cpus, tiny_folder, tmp_path, capsys, first, second):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    longer = ("--samples", 40, "--max-new-tokens", 20)
+    longer = {"samples": 40, "max_new_tokens": 20}
     code = (
         "import torch; from hcl_core import __main__, cli; from hcl_core.decode.model import loading; "
         "loading.choose_devices = lambda names: (torch.device('cpu'),) * len(names.split(',')); cli.main()"
     )
-    command = [sys.executable, "-c", code, *run_of(tiny_folder, tmp_path, killed, first, *longer)]
+    command = [sys.executable, "-c", code, *run_of(tiny_folder, tmp_path, killed, first, **longer)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         while not list(killed.glob("samples/part-*.parquet")):
             assert process.poll() is None, process.stderr.read()
@@ -204,6 +205,6 @@ def test_a_killed_run_goes_on_with_other_devices(two_cpus, tiny_folder, tmp_path
         process.kill()
     assert 0 < len(sample_keys(RunFolder(killed))) < 12 * 4 * 40
     for out in (killed, whole):
-        assert run_command(capsys, *run_of(tiny_folder, tmp_path, out, second, *longer))[0] == 0
+        assert run_command(capsys, *run_of(tiny_folder, tmp_path, out, second, **longer))[0] == 0
     assert parts(killed) == parts(whole)
     assert RunFolder(killed).manifest().run_id == RunFolder(whole).manifest().run_id

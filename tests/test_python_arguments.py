@@ -109,8 +109,8 @@ def test_paths_are_taken_where_files_are(tmp_path):
         ({"question": None, "accept": (), "questions": "starter", "split": 1}, "split must be a text"),
         ({"question": None, "accept": (), "questions": "starter", "shuffle_seed": "x"}, "shuffle_seed must be"),
         ({"question": None, "accept": (), "questions": "starter", "min_answers": 0}, "min_answers must be"),
-        ({"model": 3}, "model must be a text; got int 3"),
-        ({"model": None}, "model must be a text; got NoneType"),
+        ({"model": 3}, "model must be a text or a path; got int 3"),
+        ({"model": None}, "model must be a text or a path; got NoneType"),
     ],
 )
 def test_what_has_no_meaning_is_one_clear_error(arguments, problem):
