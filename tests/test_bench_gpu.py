@@ -172,8 +172,11 @@ def test_the_calls_of_a_run_are_recorded():
 
 
 def test_sharing_is_what_is_left_of_the_unshared_work():
-    # A prompt of 9 tokens through 2 blocks; then 3 rows through both, of 2 answers of 3 tokens at 2 layers.
-    work = Work(blocks=[(0, 9), (1, 9), (0, 3), (1, 3)], readouts=[2, 4])
+    # A prompt of 9 tokens through 2 blocks, its first 4 apart; then 3 rows through both, of 2 answers of 3 tokens at 2
+    # layers.
+    prompt = [(0, 4), (1, 4), (0, 5), (1, 5)]
+    work = Work(blocks=[*prompt, (0, 3), (1, 3)], readouts=[2, 4], num_prompt_calls=len(prompt))
+    assert work.prompt_tokens == 9
     sharing = sharing_of(work, (1, 2), Protocol(samples=2, tokens=3))
     assert (sharing.blocks, sharing.readouts) == (6 / (2 * 3 * 3), 6 / (2 * 3 * 2))
 
