@@ -557,6 +557,8 @@ def test_unknown_command_is_one_line(command):
         ("gpt-17", "there is no model 'gpt-17': give a name"),
         ("nobody/nothing", "nobody/nothing is not on this machine"),
         ("smolm2-135m", "there is no model 'smolm2-135m'; did you mean smollm2-135m?"),
+        ("gpt2", "there is no model 'gpt2'; did you mean openai-community/gpt2?"),
+        ("GPT-2", "there is no model 'GPT-2'; did you mean openai-community/gpt2?"),
     ],
 )
 def test_unknown_model_offline_is_one_line(command, name, expected):

@@ -121,6 +121,10 @@ CATALOGUE = (
     ),
 )
 DEFAULT_MODEL = CATALOGUE[0]
+# Models that the Hub once had without an owner: people still type these names.
+_IDS_OF_OLD = {name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")} | {
+    "distilgpt2": "distilbert/distilgpt2"
+}
 
 
 def find_model(name: str) -> CatalogueModel | None:
@@ -130,10 +134,10 @@ def find_model(name: str) -> CatalogueModel | None:
 
 
 def did_you_mean(name: str) -> str:
-    """What to add to an error about a name that is no model's: the nearest name of the catalogue, if one is near."""
+    """What to add to an error about a name that is no model's: the nearest name that is, if one is near."""
     names = {
         repo.lower(): model.repo_id for model in CATALOGUE for repo in (model.repo_id, model.repo_id.split("/")[1])
     }
-    names |= {model.name: model.name for model in CATALOGUE}
+    names |= {model.name: model.name for model in CATALOGUE} | _IDS_OF_OLD
     near = difflib.get_close_matches(name.strip().lower(), names, n=1, cutoff=0.75)
     return f"; did you mean {names[near[0]]}?" if near else ""
