@@ -7,13 +7,10 @@ import math
 import reprlib
 from collections.abc import Callable
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 Record = TypeVar("Record")
 # Building an adapter takes longer than reading a thousand records.
@@ -42,8 +39,8 @@ def read_record(kind: type[Record], text: str | bytes) -> Record:
         raise ValueError(_describe(error.errors(include_url=False)[0], kind)) from None
 
 
-def record_text(record: "DataclassInstance") -> str:
-    """A record as JSON, for ``read_record``: a field a line."""
+def record_text(record: Any) -> str:
+    """A dataclass's record as JSON, for ``read_record``: a field a line."""
     return json.dumps(asdict(record), ensure_ascii=False, indent=1) + "\n"
 
 

@@ -130,7 +130,6 @@ def test_trivia_qas_test_split_is_refused_by_what_is_wrong_with_it():
     [
         ({"title": "?", "body": "?"}, "row 1: question with answers, or the columns .* got body, title"),
         ({"question": 7, "answer": ["a"]}, "row 1: a text was wanted; got int"),
-        ({"question": "Who?", "answer": []}, "row 1: it has no accepted answer"),
         ({"question": "Who?", "answer": None}, "row 1: .*"),
         ({"question": "Who?", "answer": {"aliases": ["x"]}}, "row 1: column 'value' is missing"),
         ({"question": "Who?", "possible_answers": "[1"}, "row 1: "),
@@ -143,6 +142,12 @@ def test_trivia_qas_test_split_is_refused_by_what_is_wrong_with_it():
 def test_a_row_that_cannot_be_read_is_named(row, problem):
     with pytest.raises(QuestionFileError, match=problem):
         list(questions_of([row], "rows"))
+
+
+@pytest.mark.parametrize("column", ["answer", "answers"])
+def test_an_empty_list_of_answers_makes_a_question_open(column):
+    (question,) = questions_of([{"question": "Who?", column: []}], "rows")
+    assert question.answers == ()
 
 
 def test_a_later_row_is_named_by_its_number():
