@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -281,6 +281,7 @@ def test_any_table_gives_intervals_that_hold_its_scores(seed, num_accepted_ideas
 
 
 @given(st.integers(0, 2**16), st.sampled_from([0, 1, 2, 9]))
+@example(1750, 1)  # two layers are equal in some draws, and neither leads
 @settings(max_examples=60)
 def test_any_table_gives_shares_and_a_set_that_agree(seed, num_accepted_ideas):
     table = any_table(seed, num_accepted_ideas)

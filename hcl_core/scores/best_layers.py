@@ -22,9 +22,9 @@ class BestLayers:
     Attributes:
         kind: ``"clear"``: one layer is the best with at least 95%. ``"tied"``: at most half of the layers hold the
             best with 95%. ``"none"``: it takes more of them, or no layer has a right answer.
-        optimal_layer: The layer that is most often the best or as good as the best; of equal ones the earliest, which
-            is the cheapest. ``None`` where no layer has a right answer. It need not have the highest ``p_optimal``:
-            equal layers share theirs, and one that is worse than all of them can have more than each.
+        optimal_layer: The layer that has, together with its equals, the highest ``p_optimal``; of equal ones the
+            earliest, which is the cheapest. ``None`` where no layer has a right answer. Equal layers share what they
+            win, so that one which is worse than all of them can have more than each.
         best_set: The smallest set of layers that holds the best with 95%, ascending; empty without a right answer.
         probability: That the best layer is in ``best_set``; the sum of its layers' ``p_optimal``.
         p_optimal: Of ``optimal_layer``.
@@ -53,16 +53,19 @@ class BestLayers:
 
 def share_of_best(ranking: FloatArray) -> FloatArray:
     """``[R, E]``: 1 for the best layer of each draw of ``ranking [R, E]``, shared equally by equal layers, else 0."""
-    is_best = _is_best(ranking)
+    known = np.where(np.isnan(ranking), -np.inf, ranking)
+    is_best = known >= known.max(axis=1, keepdims=True) - TIE
     shares: FloatArray = is_best / is_best.sum(axis=1, keepdims=True)
     return shares
 
 
-def _is_best(ranking: FloatArray) -> NDArray[np.bool_]:
-    """``[R, E]`` whether a layer is the best of a draw, or equal to it."""
-    known = np.where(np.isnan(ranking), -np.inf, ranking)
-    is_best: NDArray[np.bool_] = known >= known.max(axis=1, keepdims=True) - TIE
-    return is_best
+def _are_equal(ranking: FloatArray) -> NDArray[np.bool_]:
+    """``[E, E]`` which layers are equal in every draw; one without answers is equal to none."""
+    # Those that differ in the first draw are not.
+    are_equal: NDArray[np.bool_] = np.abs(ranking[0][:, None] - ranking[0]) <= TIE
+    first, second = np.nonzero(are_equal)
+    are_equal[first, second] = (np.abs(ranking[:, first] - ranking[:, second]) <= TIE).all(axis=0)
+    return are_equal
 
 
 def nothing_right(num_layers: int, has_creativity: bool) -> BestLayers:
@@ -73,13 +76,14 @@ def nothing_right(num_layers: int, has_creativity: bool) -> BestLayers:
 def find_best(ranking: FloatArray, exit_layers: tuple[int, ...], has_creativity: bool) -> BestLayers:
     """The best layers by ``ranking [R, E]``, a column for each of ``exit_layers``; NaN without answers."""
     layers, p_optimal = np.array(exit_layers), share_of_best(ranking).mean(axis=0)
-    best_or_equal = _is_best(ranking).mean(axis=0)
     num_layers = int((~np.isnan(ranking).all(axis=0)).sum())
-    order = np.argsort(-best_or_equal.round(9), kind="stable")  # equal layers in their order
+    are_equal = _are_equal(ranking)
+    together = are_equal @ p_optimal  # of each layer and its equals
+    order = np.argsort(-together.round(9), kind="stable")  # equal layers in their order
     last = order[np.searchsorted(p_optimal[order].cumsum(), LEVEL - TIE)]
-    in_set = best_or_equal >= best_or_equal[last] - TIE
+    in_set = together >= together[last] - TIE
     optimal = order[0]
-    equal = (np.abs(ranking - ranking[:, [optimal]]) <= TIE).all(axis=0)
+    equal = are_equal[optimal]
     size = int(in_set.sum())
     return BestLayers(
         kind="clear" if size == 1 else "tied" if size <= num_layers / 2 else "none",
@@ -87,7 +91,7 @@ def find_best(ranking: FloatArray, exit_layers: tuple[int, ...], has_creativity:
         best_set=tuple(layers[in_set].tolist()),
         probability=min(float(p_optimal[in_set].sum()), 1.0),
         p_optimal=float(p_optimal[optimal]),
-        p_best=min(float(p_optimal[equal].sum()), 1.0),
+        p_best=min(float(together[optimal]), 1.0),
         equal_layers=tuple(layers[equal].tolist()) if equal.sum() > 1 else (),
         num_layers=num_layers,
         has_creativity=has_creativity,
