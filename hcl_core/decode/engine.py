@@ -168,9 +168,11 @@ class EngineDecoder(ABC):
         self, requests: Iterable[DecodeRequest], at_once: int | None = None
     ) -> Iterator[tuple[DecodeRequest, DecodeProgress]]:
         """Answer several questions beside each other; see ``ports.Decoder``."""
-        return decode_many(
-            Forest(self.parts.lm, self.parts.budget_now, prefixes=self.prefixes), self, requests, at_once
-        )
+        return decode_many(self.new_forest(), self, requests, at_once)
+
+    def new_forest(self, most_samples: int | None = None) -> Forest:
+        """A forest of the decoder's model; see ``Forest``."""
+        return Forest(self.parts.lm, self.parts.budget_now, most_samples, self.prefixes)
 
     def policy(self, request: DecodeRequest) -> Policy:
         """How the request is answered, as a forest follows it.

@@ -6,7 +6,7 @@ from contextlib import closing
 from hcl_core.ahead import ahead
 from hcl_core.decode.batch import DEFAULT_AT_ONCE, Batch, Requests
 from hcl_core.decode.engine import EngineDecoder
-from hcl_core.decode.forest import Forest, Step
+from hcl_core.decode.forest import Step
 from hcl_core.errors import ExitHeadError
 from hcl_core.forwarding import ForwardingDecoder
 from hcl_core.ports import DecodeProgress, DecodeRequest
@@ -48,7 +48,7 @@ class ReplicatedDecoder(ForwardingDecoder):
             at_once: The most questions under way on each replica.
         """
         asked, most = Requests(requests), at_once or DEFAULT_AT_ONCE
-        replicas = [(Batch(each, asked), Forest(each.parts.lm, each.parts.budget_now)) for each in self._decoders]
+        replicas = [(Batch(each, asked), each.new_forest()) for each in self._decoders]
         try:
             # By turns before the first step: else the first replica would take as many as it has places for.
             while any([len(batch) < most and batch.open_next(forest) for batch, forest in replicas]):

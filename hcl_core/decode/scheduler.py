@@ -38,7 +38,7 @@ def do_nothing() -> None:
 
 def forest_of(decoder: EngineDecoder) -> Forest:
     """A forest of the decoder's model."""
-    return Forest(decoder.parts.lm, decoder.parts.budget_now, _MOST_SAMPLES)
+    return decoder.new_forest(_MOST_SAMPLES)
 
 
 class _Caller:

@@ -16,7 +16,8 @@ _SAMPLED, _NUM_COARSE_BINS, _LEFT_OUT = 16, 256, 0.7
 # Bytes of one block of rows: few enough for a CPU's cache, enough to fill a GPU.
 _BLOCK_BYTES_ON_CPU = 8 * 2**20
 _BLOCK_BYTES_ON_GPU = 512 * 2**20
-# For each logit of a row, about: 50 for a token within reach, and of a usual flat distribution a tenth are.
+# For each logit of a row, about: its copy, its log-probability and a mask, and 50 for a token within reach, of which a
+# usual flat distribution has a tenth.
 _BYTES_A_LOGIT = 16
 
 
