@@ -43,6 +43,11 @@ def test_a_number_is_typed_in_digits(command, option, text, joined):
     assert option in err and len(err.splitlines()) == 1
 
 
+def test_the_word_behind_a_flag_is_no_number_of_it(command):
+    _, _, err = command("deploy", "--dry-run", "owner_x/name")
+    assert "in digits" not in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

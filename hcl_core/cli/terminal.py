@@ -33,16 +33,16 @@ class Command(TyperCommand):
         """As typer does; raises ``SettingsError`` for an option given twice, and for an underscore in a number."""
         given = list(arguments)
         rest = super().parse_args(context, arguments)
-        self._check_given_once(context, given)
+        texts, _, order = self.make_parser(context).parse_args(args=given)
+        self._check_given_once(context, order)
         for parameter in self.params:
-            if isinstance(context.params.get(parameter.name or ""), int | float):
-                for text in _values_of(given, parameter.opts):
-                    if "_" in text:
-                        raise SettingsError(f"{parameter.opts[0]} must be a number in digits; got {text[:40]!r}")
+            text = texts.get(parameter.name or "")
+            is_number = isinstance(context.params.get(parameter.name or ""), int | float)
+            if is_number and isinstance(text, str) and "_" in text:
+                raise SettingsError(f"{parameter.opts[0]} must be a number in digits; got {text[:40]!r}")
         return rest
 
-    def _check_given_once(self, context: Any, arguments: list[str]) -> None:
-        _, _, order = self.make_parser(context).parse_args(args=list(arguments))
+    def _check_given_once(self, context: Any, order: list[Any]) -> None:
         for parameter, count in Counter(order).items():
             takes_one = not getattr(parameter, "multiple", True) and not getattr(parameter, "is_flag", True)
             if takes_one and count > 1:
@@ -146,13 +146,6 @@ def say_engine(engine: EngineName) -> None:
     """Which engine computes the model, as one line on stderr; nothing where it is the fast one."""
     if engine == REFERENCE:
         stderr.print("The reference engine computes this model: exact, and slower than the fast one.", highlight=False)
-
-
-def _values_of(arguments: list[str], options: list[str]) -> list[str]:
-    """The texts that follow one of ``options`` on the command line."""
-    pairs = zip(arguments, arguments[1:], strict=False)
-    separate = [value for option, value in pairs if option in options]
-    return separate + [value for option, _, value in (each.partition("=") for each in arguments) if option in options]
 
 
 def _describe(error: OSError) -> str:
