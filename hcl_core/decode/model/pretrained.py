@@ -77,12 +77,18 @@ def read_shape(location: Location) -> tuple[ModelShape, EngineName]:
             f"model family {family!r} is not one that the installed transformers, {transformers.__version__}, knows"
         )
     with explain_damage(location.path, "config.json"):
-        return shape_of_config(AutoConfig.from_pretrained(location.path, **_LOCAL))
+        return _shape_of_folder(location.path, (location.path / "config.json").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _shape_of_folder(folder: Path, _changed_ns: int) -> tuple[ModelShape, EngineName]:
+    """Kept, since making a model without weights takes long and a page asks at every change of its form."""
+    return shape_of_config(AutoConfig.from_pretrained(folder, **_LOCAL))
 
 
 @lru_cache(maxsize=16)
 def _shape_of_gguf(file: Path, _changed_ns: int) -> tuple[ModelShape, EngineName]:
-    """Kept, since reading a large vocabulary takes seconds and a page asks at every change of its form."""
+    """Kept, since reading a large vocabulary takes seconds."""
     num_held = num_weights_in(file)
     gguf: dict[str, Any] = {"gguf_file": file.name}
     shape, engine = shape_of_config(AutoConfig.from_pretrained(file.parent, **gguf, **_LOCAL))
