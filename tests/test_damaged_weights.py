@@ -29,7 +29,6 @@ from hcl_core.errors import DamagedModelError, HclError  # noqa: E402
 
 # Above what a tiny model takes, which is less than a MiB; below what a lie would.
 MOST_MIB = 200
-UINT32, UINT64, LIST = 4, 10, 9
 
 
 @pytest.fixture(autouse=True)
@@ -113,46 +112,46 @@ def test_a_file_with_changed_bytes_in_its_header_is_read_or_refused_in_a_sentenc
             assert problem is None or file.name in problem or "model" in problem, problem
 
 
-def put(whole, key, value, form="<I"):
-    """The content with another value for a key of a single number."""
-    place = whole.index(key) + len(key) + 4
-    written = struct.pack(form, value)
-    return whole[:place] + written + whole[place + len(written) :]
-
-
-def of_tokens(whole, length):
-    """The content with another length of the list of tokens."""
-    place = whole.index(b"tokenizer.ggml.tokens") + len(b"tokenizer.ggml.tokens") + 8
-    return whole[:place] + struct.pack("<Q", length) + whole[place + 8 :]
-
-
-def of_tensor(whole, name, at, value, form="<Q"):
-    """The content with another number ``at`` bytes behind the name of a tensor."""
+def put(whole, name, at, value, form="<Q"):
+    """The content with another number ``at`` bytes behind a name."""
     place = whole.index(name) + len(name) + at
     written = struct.pack(form, value)
     return whole[:place] + written + whole[place + len(written) :]
 
 
+TOKENS, BLOCKS, MLP = b"tokenizer.ggml.tokens", b"llama.block_count", b"llama.feed_forward_length"
 LIES = {
     "endless tensors": (lambda whole: whole[:8] + struct.pack("<Q", 2**60) + whole[16:], "tiny.gguf is damaged"),
     "endless fields": (lambda whole: whole[:16] + struct.pack("<Q", 2**60) + whole[24:], "tiny.gguf is damaged"),
     "an endless name": (lambda whole: whole[:24] + struct.pack("<Q", 2**62) + whole[32:], "ends within its header"),
-    "an endless list": (lambda whole: of_tokens(whole, 2**62), "lists of more than 4,194,304 values"),
-    "a list past the end": (lambda whole: of_tokens(whole, 2**22 - 1), "ends within its header"),
+    "an endless list": (
+        lambda whole: put(whole, TOKENS, 8, 2**62),
+        "lists of more than 4,194,304 values",
+    ),
+    "a list past the end": (lambda whole: put(whole, TOKENS, 8, 2**22 - 1), "ends within its header"),
     "another version": (lambda whole: whole[:4] + struct.pack("<I", 1) + whole[8:], "version 1; 2 and 3 can be read"),
-    "too many blocks": (lambda whole: put(whole, b"llama.block_count", 2**31 - 1), "blocks, and its tensors are of 3"),
-    "too few blocks": (lambda whole: put(whole, b"llama.block_count", 2), "says 2 blocks, and its tensors are of 3"),
-    "too wide": (lambda whole: put(whole, b"llama.embedding_length", 2**20), "numbers, and its config says"),
-    "too wide an MLP": (lambda whole: put(whole, b"llama.feed_forward_length", 2**24), "numbers, and its config says"),
-    "no heads": (lambda whole: put(whole, b"llama.attention.head_count", 0), "tiny.gguf"),
+    "too many blocks": (
+        lambda whole: put(whole, BLOCKS, 4, 2**31 - 1, "<I"),
+        "blocks, and its tensors are of 3",
+    ),
+    "too few blocks": (
+        lambda whole: put(whole, BLOCKS, 4, 2, "<I"),
+        "says 2 blocks, and its tensors are of 3",
+    ),
+    "too wide": (lambda whole: put(whole, b"llama.embedding_length", 4, 2**20, "<I"), "numbers, and its config says"),
+    "too wide an MLP": (
+        lambda whole: put(whole, MLP, 4, 2**24, "<I"),
+        "numbers, and its config says",
+    ),
+    "no heads": (lambda whole: put(whole, b"llama.attention.head_count", 4, 0, "<I"), "tiny.gguf"),
     "a text for a number": (lambda whole: whole.replace(b"block_count\4", b"block_count\6", 1), "tiny.gguf is damaged"),
-    "an endless tensor": (lambda whole: of_tensor(whole, b"token_embd.weight", 4, 2**50), "before its tensor 'token_"),
+    "an endless tensor": (lambda whole: put(whole, b"token_embd.weight", 4, 2**50), "before its tensor 'token_"),
     "a tensor elsewhere": (
-        lambda whole: of_tensor(whole, b"token_embd.weight", 24, 2**40),
+        lambda whole: put(whole, b"token_embd.weight", 24, 2**40),
         "before its tensor 'token_embd",
     ),
-    "numbers of no kind": (lambda whole: of_tensor(whole, b"token_embd.weight", 20, 99, "<I"), "a kind that is not"),
-    "many dimensions": (lambda whole: of_tensor(whole, b"token_embd.weight", 0, 2**30, "<I"), "dimensions"),
+    "numbers of no kind": (lambda whole: put(whole, b"token_embd.weight", 20, 99, "<I"), "a kind that is not"),
+    "many dimensions": (lambda whole: put(whole, b"token_embd.weight", 0, 2**30, "<I"), "dimensions"),
     "a name twice": (lambda whole: whole.replace(b"llama.rope.freq_base", b"llama.context_length", 1), "twice"),
     "no text": (lambda whole: whole.replace(b"general.name", b"general.\xff\xfe\xff\xff", 1), "no UTF-8"),
     "tensors that overlap": (lambda whole: overlapping(whole), "begins within another one"),

@@ -2,10 +2,9 @@
 
 # ruff: noqa: F401, F811 (fixtures are imported and are arguments)
 
-import time
-
 import pytest
 from test_handlers import EQUAL, by, controls, loads, own_run, run, service
+from test_shared_runs import wait_until_ended
 
 from app import library
 from app.handlers import dataset, runs, shown_question
@@ -29,16 +28,9 @@ def stopped(service, **changes):
     """The last result of a run that is stopped after its first answers."""
     running = run(service, **{**ASKED, **changes})
     result = next(update.result for update in running if update.result)
-    close(service, running, result)
-    return result
-
-
-def close(service, running, result):
-    """Stop a run, and wait until its thread has ended."""
     running.close()
-    until = time.monotonic() + 20
-    while service.is_under_way(result.shown.run_id) and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_until_ended(service)
+    return result
 
 
 def crashed(service, **changes):
@@ -101,7 +93,8 @@ def test_answers_that_came_after_the_link_was_opened_are_shown_the_next_time(ser
     assert len(opened(service, first).explore.opened.result.view.samples) == 24
     running = run(service, **ASKED)
     second = [next(update.result for update in running if update.result) for _ in range(2)][-1]
-    close(service, running, second)
+    running.close()
+    wait_until_ended(service)
     assert len(second.view.samples) > 24
     assert len(opened(service, second).explore.opened.result.view.samples) == len(second.view.samples)
 
