@@ -154,6 +154,11 @@ class Failed:
     kind: str
     text: str
 
+    @classmethod
+    def of(cls, error: HclError) -> "Failed":
+        """The error, to be told."""
+        return cls(type(error).__name__, str(error))
+
     def error(self) -> HclError:
         """The error, to be raised."""
         made: HclError = getattr(errors, self.kind, HclError)(self.text)

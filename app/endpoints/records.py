@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from app.library import StoredRun
 from app.outcomes import Scored
 from app.question_view import QuestionView
-from hcl_core.judges.names import JUDGE_NAMES, NO_JUDGE
+from hcl_core.judges.names import asked_judge
 from hcl_core.models.head_records import HeadChoice
 from hcl_core.models.lens_records import LensTable
 from hcl_core.records import Question
@@ -133,8 +133,7 @@ def settings_of(manifest: Manifest) -> Row:
         "samples": settings.num_samples,
         **asdict(settings.sampling),
         "exit_head": manifest.asked_exit_head,
-        # Open questions have none, and may be asked for with any.
-        "judge": JUDGE_NAMES[0] if manifest.judge == NO_JUDGE else manifest.judge,
+        "judge": asked_judge(manifest.judge),
         "strategy": settings.strategy,
         "template": settings.template.name,
     }

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from app.handlers.form import CONTROLS, JUDGES, Form
 from hcl_core.errors import HclError
-from hcl_core.judges.names import NO_JUDGE
+from hcl_core.judges.names import asked_judge
 from hcl_core.questions.own import write_idea
 from hcl_core.records import Question
 from hcl_core.runs.manifest import Manifest
@@ -36,7 +36,7 @@ def asked_settings(manifest: Manifest) -> dict[str, object]:
 
 def form_of(manifest: Manifest, question: Question) -> dict[str, object]:
     """The form that asks for a run of one question again; empty where the form cannot ask for it."""
-    judge = JUDGES[0] if manifest.judge == NO_JUDGE else manifest.judge  # open questions have no choice
+    judge = asked_judge(manifest.judge)
     asked = {"every": 1, **asked_settings(manifest), **asked_question(question), "judge": judge}
     if manifest.num_questions != 1 or judge not in JUDGES or not asked.keys() >= set(CONTROLS):
         return {}

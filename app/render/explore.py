@@ -11,7 +11,7 @@ from app.figures.curves import layer_curves
 from app.figures.river import answer_river
 from app.handlers.asked import asked_question, asked_settings
 from app.handlers.explore import Estimate, RunUpdate
-from app.handlers.form import default_layers, ideas_of
+from app.handlers.form import LAYER_NUMBERS, default_layers, ideas_of
 from app.handlers.links import Link
 from app.handlers.share import file_name
 from app.handlers.shown_question import OpenedQuestion, QuestionResult
@@ -160,7 +160,7 @@ def opened_parts(opened: OpenedQuestion, words: Translator) -> Parts:
 
 def depth_parts(num_hidden_layers: int | None) -> Parts:
     """The form's layers for a model so deep: the later half; where that is not known, the run says what it lacks."""
-    limits: Parts = {name: gr.update(maximum=num_hidden_layers) for name in ("first_layer", "last_layer", "every")}
+    limits: Parts = {name: gr.update(maximum=num_hidden_layers) for name in LAYER_NUMBERS}
     return limits | {name: limits[name] | {"value": layer} for name, layer in default_layers(num_hidden_layers).items()}
 
 

@@ -13,7 +13,7 @@ from app.handlers import explore as handlers
 from app.handlers import questions, shown_question
 from app.handlers.asked import asked_question
 from app.handlers.explore import RunUpdate
-from app.handlers.form import CONTROLS, Form, by_name
+from app.handlers.form import CONTROLS, LAYER_NUMBERS, Form, by_name
 from app.handlers.measures import MEASURES
 from app.handlers.models import num_hidden_layers
 from app.handlers.shown_question import ShownQuestion
@@ -175,9 +175,8 @@ def _wire_settings(bind: Binder, form: FormControls) -> None:
         prompt = handlers.preview(visit, model or "", question or "", template)
         return {"prompt": prompt_box(prompt, visit.words)}
 
-    layers = ("first_layer", "last_layer", "every")
     # Not where the page itself fills the model in: a link may name layers of its own.
-    parts["model"].input(bind(fit_layers), parts["model"], [parts[name] for name in layers], **QUIET)
+    parts["model"].input(bind(fit_layers), parts["model"], [parts[name] for name in LAYER_NUMBERS], **QUIET)
     # One event for whatever changes the estimate, so that none is answered after a later one.
     news = form.head["news"]
     changes = [parts[name].change for name in CONTROLS if name not in ("judge", "seed")]

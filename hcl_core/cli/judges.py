@@ -1,7 +1,6 @@
 """The command that measures judges: judge-eval."""
 
 import json
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ from rich.text import Text
 from hcl_core import registry
 from hcl_core.cli.as_json import precision_as_json, report_as_json
 from hcl_core.cli.progress import bars
+from hcl_core.cli.tables import number
 from hcl_core.cli.terminal import app, stdout
 from hcl_core.errors import SettingsError
 from hcl_core.judges.llm import LlmJudge
@@ -91,7 +91,7 @@ def _print_agreement(report: JudgeReport, num_left_out: int) -> None:
             str(each.n),
             f"{each.agreement:.4f}",
             *counts,
-            f"{each.kappa:.3f}" if math.isfinite(each.kappa) else "-",
+            number(each.kappa),
         )
     stdout.print(table)
     stdout.print(

@@ -1,6 +1,5 @@
 """Commands on what sweeps brought: sweep-table, merge."""
 
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from hcl_core.cli.tables import number
 from hcl_core.cli.terminal import app, say, stderr, stdout
 from hcl_core.errors import RunFolderError
 from hcl_core.sweeps.folder import SweepFolder
@@ -87,4 +87,4 @@ def print_results(results: SweepResults) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}" if math.isfinite(value) else "-"
+    return "" if value is None else number(value, digits=2)

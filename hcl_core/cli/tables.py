@@ -84,12 +84,12 @@ def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, s
         value, interval, count = unjudged if outcomes.is_open else judged
         cells = [
             str(score.exit_layer),
-            _number(value, bounds(interval)),
-            _number(score.creativity) if is_balanced else _DASH,
-            f"{score.creativity_raw:.2f}" if math.isfinite(score.creativity_raw) else _DASH,
-            _number(score.hcb_score, bounds(layer.hcb_ci)) if is_balanced else _DASH,
+            number(value, bounds(interval)),
+            number(score.creativity) if is_balanced else _DASH,
+            number(score.creativity_raw, digits=2),
+            number(score.hcb_score, bounds(layer.hcb_ci)) if is_balanced else _DASH,
             _DASH if sure.best.optimal_layer is None else f"{layer.p_optimal:.0%}",
-            _number(score.confidence),
+            number(score.confidence),
             f"{count}/{score.num_samples}",
         ]
         by_heading = dict(zip(headings, cells, strict=True))
@@ -109,9 +109,9 @@ def print_scores(manifest: Manifest, outcomes: OutcomeTable, weights: Weights, s
         stdout.print(Text(_describe_open(outcomes, sure.best) if outcomes.is_open else describe_best(sure.best)))
 
 
-def _number(value: float, range_text: str = "") -> str:
+def number(value: float, range_text: str = "", digits: int = 3) -> str:
     """A score with its interval; a dash where it is not defined."""
-    return f"{value:.3f} {range_text}".strip() if math.isfinite(value) else _DASH
+    return f"{value:.{digits}f} {range_text}".strip() if math.isfinite(value) else _DASH
 
 
 def _why_undefined(outcomes: OutcomeTable) -> str:
@@ -139,7 +139,7 @@ def print_measures(exit_layers: tuple[int, ...], columns: dict[str, list[float]]
         column.justify = "right"
     for index, layer in enumerate(exit_layers):
         values = [column[index] for column in columns.values()]
-        table.add_row(str(layer), *(_number(value) for value in values))
+        table.add_row(str(layer), *(number(value) for value in values))
     stdout.print(table)
 
 

@@ -68,5 +68,5 @@ class NodeWorker:
         try:
             self._worker = self._worker or Worker(*self._arguments)
         except HclError as error:  # such as a part store that needs a package that only this node lacks
-            return Failed(type(error).__name__, str(error))
+            return Failed.of(error)
         return getattr(self._worker, method)(*arguments)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from hcl_core.errors import DiskError, SettingsError
 from hcl_core.runs.manifest import check_run_id
 from hcl_core.runs.tables import KEY, SAMPLE_SCHEMA, check_samples
+from hcl_core.text import one_line
 
 _log = logging.getLogger(__name__)
 
@@ -102,4 +103,4 @@ def _protocols(files: Any) -> tuple[str, ...]:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return one_line(f"{type(error).__name__}: {error}")[:300]

@@ -11,6 +11,7 @@ from hcl_core.cluster import node
 from hcl_core.cluster.part_store import PartStore
 from hcl_core.cluster.workers import Workers
 from hcl_core.errors import SettingsError
+from hcl_core.text import one_line
 
 # Read by Ray when it is imported; a variable that is set already is left. Nothing is reported to anybody.
 _ALWAYS = {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -111,7 +112,7 @@ def _connected(address: str | None) -> Any:
     try:
         ray.init(address=address or "local", include_dashboard=False, log_to_driver=False, logging_level="error")
     except (ConnectionError, ValueError, RuntimeError) as error:
-        text = " ".join(str(error).split())[:300]
+        text = one_line(str(error))[:300]
         raise SettingsError(
             f"no Ray cluster can be used at {address or 'this machine'}: {text}; `ray start --head` starts one, and "
             "docs/cluster.md says how"

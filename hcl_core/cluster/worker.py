@@ -74,7 +74,7 @@ class Worker:
             decoder = registry.make_decoder(lm, request.exit_head, request.template, strategy=request.strategy)
             return model_side(request, lm, checkpoint, decoder)
         except HclError as error:
-            return Failed(type(error).__name__, str(error))
+            return Failed.of(error)
 
     def decode(self, weights: Weights, run_id: str, head_hash: str, task: DecodeTask) -> Answers | Failed:
         """Answer questions; those whose answers are in the part store are not computed again.
@@ -101,7 +101,7 @@ class Worker:
             }
             return Answers(waves, {token_id: decoder.token_text(token_id) for token_id in sorted(token_ids)})
         except HclError as error:
-            return Failed(type(error).__name__, str(error))
+            return Failed.of(error)
 
     def read(self, weights: Weights, task: ReadTask) -> NDArray[np.float64] | Failed:
         """Read given answers with the whole model."""
@@ -109,7 +109,7 @@ class Worker:
             lm, _ = self._load(weights)
             return registry.whole_model(lm, task.template).mean_logprobs(task.stored, task.completions)
         except HclError as error:
-            return Failed(type(error).__name__, str(error))
+            return Failed.of(error)
 
     def _load(self, weights: Weights) -> "tuple[LanguageModel, Checkpoint]":
         """The model, which stays until another one is asked for."""

@@ -188,9 +188,10 @@ class Workers:
         def untried(workers: Iterable[Any]) -> list[Any]:
             return [worker for worker in workers if all(worker is not each for each in call.tried)]
 
-        if untried(worker for worker, asked in self._busy.values() if asked is not None):
-            return next(iter(reversed(untried(self._idle))), None)
-        return next(iter(reversed(untried(self._idle) or self._idle)), None)
+        free = untried(self._idle)
+        if not free and not untried(worker for worker, asked in self._busy.values() if asked is not None):
+            free = self._idle
+        return free[-1] if free else None
 
     def _take(self, reference: Any, worker: Any, call: Call | None) -> None:
         errors = self._ray.exceptions

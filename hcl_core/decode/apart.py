@@ -32,7 +32,7 @@ def do_task(lm: LanguageModel, task: Task) -> Iterator[Told]:
         else:
             yield _look(lm, task)
     except HclError as error:
-        yield Failed(type(error).__name__, str(error))
+        yield Failed.of(error)
 
 
 def _decode(lm: LanguageModel, task: DecodeTask) -> Iterator[StepArrays]:

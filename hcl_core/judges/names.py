@@ -11,6 +11,11 @@ JUDGE_NAMES = ("alias", "semantic", "paper", "llm")
 NO_JUDGE = "none"
 
 
+def asked_judge(name: str) -> str:
+    """How a request names the judge of a run: open questions have none, and may be asked for with any."""
+    return JUDGE_NAMES[0] if name == NO_JUDGE else name
+
+
 def full_judge_name(name: str) -> str:
     """``name`` as a run stores it: ``llm`` with its model, from ``HCL_JUDGE_MODEL`` where it is not said.
 
